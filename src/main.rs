@@ -1,0 +1,2 @@
+//! The `leadline` process.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Kubernetes side that rooms share: one trimmed watch per kind.

@@ -1,0 +1,1 @@
+//! Prometheus' http_config once: authentication, TLS, files that change.

@@ -1,0 +1,21 @@
+//! The vocabulary of leadline and the ports between its rooms. No IO happens here.
+//!
+//! Every other crate of the workspace depends on this one and, below the façade, on little else: the rooms know each
+//! other only through the four ports in [`port`] ([`port::Appender`], [`port::Queryable`], [`port::Commits`],
+//! [`port::Evaluate`]) and through the [`target::Board`], where the scraper writes and everybody reads which targets
+//! exist and how they fare.
+
+pub mod clock;
+pub mod duration;
+pub mod labels;
+pub mod matcher;
+pub mod port;
+pub mod provenance;
+pub mod regex;
+pub mod sample;
+pub mod target;
+
+pub use clock::Clock;
+pub use labels::{Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{STALE_NAN, Sample, Timestamp, is_stale};

@@ -1,0 +1,371 @@
+//! The four ports between the rooms.
+//!
+//! * [`Appender`]: one commit is one scrape (or one rule result, one pushed request). It lands whole or not at all.
+//! * [`Queryable`]: matchers and a time range to series. A reader sees every commit published before it began and
+//!   never half of one.
+//! * [`Commits`]: what a commit touched, so that only those wake whom it concerns.
+//! * [`Evaluate`]: an expression and a time to values with provenance. The embedded engine implements it.
+
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::provenance::Provenance;
+use crate::sample::{Samples, Timestamp};
+use crate::target::OwnerId;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A series in the store; never used twice in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesRef(pub u64);
+
+/// A commit's number. A reader that asks at generation n sees at least the commits 1..=n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Generation(pub u64);
+
+/// A registered selector's number; never used twice in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SelectorId(pub u32);
+
+// ---------------------------------------------------------------------------------------------------- Appender
+
+/// Whose series a batch entry belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A series that an earlier commit resolved.
+    Known(SeriesRef),
+    /// The n-th of [`Batch::created`].
+    New(u32),
+}
+
+/// One sample of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The series.
+    pub series: Slot,
+    /// Time, ms.
+    pub t: Timestamp,
+    /// Value.
+    pub v: f64,
+}
+
+/// What came of the attempt that a commit records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// A good scrape, a rule result, a pushed request.
+    Good,
+    /// A failed scrape: the batch holds stale markers and the report series.
+    Failed,
+    /// The owner is gone for good: the batch holds its last stale markers.
+    Gone,
+}
+
+/// All that one scrape wants to write.
+#[derive(Debug)]
+pub struct Batch {
+    /// Who writes.
+    pub owner: OwnerId,
+    /// The time on the owner's grid that this commit stands for, ms.
+    pub slot: Timestamp,
+    /// Whether the attempt succeeded.
+    pub attempt: Attempt,
+    /// Label sets that the owner has no reference for yet. The store may know them already.
+    pub created: Vec<Labels>,
+    /// The samples, in any order; of equal (series, time) the first wins.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a single sample or series was not taken. The rest of the batch is unaffected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Older than the series' newest sample.
+    OutOfOrder,
+    /// Same time as the newest sample, another value.
+    Duplicate,
+    /// Older than what the store keeps.
+    TooOld,
+    /// More than ten minutes ahead of the clock.
+    TooFarAhead,
+    /// The store's cap on series is reached; the series was not created.
+    SeriesLimit,
+    /// The reference is unknown (the series was dropped): resolve it again.
+    UnknownSeries,
+}
+
+impl Refusal {
+    /// The word used in metrics and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfOrder => "out_of_order",
+            Self::Duplicate => "duplicate",
+            Self::TooOld => "too_old",
+            Self::TooFarAhead => "too_far_ahead",
+            Self::SeriesLimit => "series_limit",
+            Self::UnknownSeries => "unknown_series",
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The commit's number.
+    pub generation: Generation,
+    /// The references of [`Batch::created`], in its order; `None` where the series limit refused one.
+    pub refs: Vec<Option<SeriesRef>>,
+    /// Samples that were stored.
+    pub appended: usize,
+    /// Series that did not exist before.
+    pub new_series: usize,
+    /// (index into [`Batch::entries`], why) of every sample that was not stored; a sample that repeats a stored one
+    /// bit for bit is no refusal.
+    pub refused: Vec<(u32, Refusal)>,
+}
+
+/// Why a whole batch was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// The store cannot write (a full disk, say).
+    #[error("the store cannot write: {0}")]
+    Unwritable(String),
+}
+
+/// Takes samples in.
+pub trait Appender: Send + Sync {
+    /// A new owner, which the store gives a home for its series.
+    fn new_owner(&self) -> OwnerId;
+
+    /// Commits a batch: it lands whole (except what [`Outcome::refused`] names) or not at all. When this returns,
+    /// every reader that begins later sees it.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing of the batch was stored then.
+    fn commit(&self, batch: &Batch) -> Result<Outcome, AppendError>;
+}
+
+// --------------------------------------------------------------------------------------------------- Queryable
+
+/// The series that matched, frozen at the moment of the selection.
+pub trait SeriesSet: Send + Sync {
+    /// Number of series.
+    fn len(&self) -> usize;
+
+    /// Whether none matched.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The label set of the i-th series, `i < len()`.
+    fn labels(&self, i: usize) -> Labels;
+
+    /// Who wrote the i-th series last.
+    fn owner(&self, i: usize) -> Option<OwnerId>;
+
+    /// Replaces `into` by the samples of the i-th series with `mint <= t <= maxt` (ms), stale markers included.
+    ///
+    /// # Errors
+    /// [`QueryError`] when stored data cannot be read.
+    fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError>;
+}
+
+/// Why the store could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    /// Stored bytes are not what they must be.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The window reaches into time that is not loaded yet.
+    #[error("not available yet: {0}")]
+    Unavailable(String),
+}
+
+/// Gives series out.
+pub trait Queryable: Send + Sync {
+    /// The series that fulfil all matchers and may have samples with `mint <= t <= maxt` (ms), sorted by labels when
+    /// `sorted` asks for it.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError>;
+
+    /// The names of labels on series that match (all series when `matchers` is empty), sorted.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError>;
+
+    /// The values of one label on series that match, sorted.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<String>, QueryError>;
+
+    /// The newest published commit.
+    fn generation(&self) -> Generation;
+}
+
+// ----------------------------------------------------------------------------------------------------- Commits
+
+/// What one commit touched.
+#[derive(Debug, Clone)]
+pub struct CommitEvent {
+    /// The commit.
+    pub generation: Generation,
+    /// Its time on the grid, ms.
+    pub slot: Timestamp,
+    /// Who committed.
+    pub owner: OwnerId,
+    /// Whether the attempt succeeded.
+    pub attempt: Attempt,
+    /// The registered selectors that a touched series matches; sorted, unique.
+    pub touched: Arc<[SelectorId]>,
+}
+
+/// Tells what commits touch.
+pub trait Commits: Send + Sync {
+    /// Registers a selector. Series that exist already are matched at once.
+    fn register(&self, matchers: Arc<[Matcher]>) -> SelectorId;
+
+    /// Forgets a selector.
+    fn deregister(&self, selector: SelectorId);
+
+    /// The owners that feed a selector: those of whose series, now or earlier while they are not gone, one matched.
+    /// Sorted.
+    fn feeders(&self, selector: SelectorId) -> Vec<OwnerId>;
+
+    /// Every commit from now on, after its publication. A receiver that lags is told so and must assume that
+    /// everything was touched.
+    fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<CommitEvent>>;
+}
+
+// ---------------------------------------------------------------------------------------------------- Evaluate
+
+/// What kind of value an expression has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One number without labels.
+    Scalar,
+    /// Labelled numbers.
+    Vector,
+    /// Labelled ranges of samples; no value to scale on.
+    Matrix,
+    /// A text; no value to scale on.
+    String,
+}
+
+/// A selector of a plan.
+#[derive(Debug, Clone)]
+pub struct PlanSelector {
+    /// Its matchers, `__name__` included.
+    pub matchers: Arc<[Matcher]>,
+    /// How far back (ms) it reads from the evaluation time through ranges, subqueries and offsets, without lookback;
+    /// 0 for a plain instant selector.
+    pub window_ms: i64,
+}
+
+/// A checked expression that an engine can run; cheap to clone through its `Arc`.
+pub struct Plan {
+    /// The expression as the engine prints it (after injection); equal texts are equal expressions.
+    pub text: String,
+    /// What it evaluates to.
+    pub shape: Shape,
+    /// The selectors it reads.
+    pub selectors: Vec<PlanSelector>,
+    /// Whether the value can change without a commit: `time()`, `absent()`, ranges, lookback expiry of a selector.
+    pub moves_with_time: bool,
+    /// Whatever the engine needs to run it.
+    pub engine: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("text", &self.text).field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+/// Why an expression was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct PrepareError {
+    /// Line in the expression, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+/// One value of an evaluation.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// The result's labels; empty for a scalar.
+    pub labels: Labels,
+    /// The number.
+    pub value: f64,
+    /// What went into it.
+    pub provenance: Provenance,
+}
+
+/// The result of evaluating a plan at one time.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// At least the commits up to here were seen.
+    pub generation: Generation,
+    /// The evaluation time, ms.
+    pub at: Timestamp,
+    /// The values; of a scalar exactly one.
+    pub values: Vec<Value>,
+    /// Warnings in PromQL's words.
+    pub warnings: Vec<String>,
+}
+
+/// Why an evaluation failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EvaluateError {
+    /// The expression cannot be evaluated on this data (many-to-many matching, say).
+    #[error("{0}")]
+    Execution(String),
+    /// The time limit was reached.
+    #[error("query timed out in {0}")]
+    Timeout(String),
+    /// A limit on samples was reached.
+    #[error("query processing would load too many samples into memory in {0}")]
+    TooManySamples(String),
+    /// Too many evaluations wait already.
+    #[error("too many queries are waiting")]
+    Overloaded,
+    /// The store could not answer.
+    #[error(transparent)]
+    Storage(#[from] QueryError),
+}
+
+/// Evaluates expressions at one time, with provenance.
+#[async_trait::async_trait]
+pub trait Evaluate: Send + Sync {
+    /// Parses and checks `text`; `inject` is added to every selector of its tree (never to its text).
+    ///
+    /// # Errors
+    /// [`PrepareError`] points at the place.
+    fn prepare(&self, text: &str, inject: &[Matcher]) -> Result<Arc<Plan>, PrepareError>;
+
+    /// Evaluates `plan` at `at` (ms).
+    ///
+    /// # Errors
+    /// [`EvaluateError`].
+    async fn evaluate(&self, plan: &Arc<Plan>, at: Timestamp) -> Result<Evaluation, EvaluateError>;
+}

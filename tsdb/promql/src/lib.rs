@@ -1,0 +1,3 @@
+//! PromQL from text to values with provenance.
+
+pub mod syntax;

@@ -1,0 +1,210 @@
+//! The tree of an expression. Every node knows where in the text it stands.
+
+use leadline_model::{Matcher, Timestamp};
+
+/// A range of bytes of the text: `start..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Behind the last byte.
+    pub end: u32,
+}
+
+/// An expression and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The kinds of expression.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    /// `1.5`, `0x1f`, `Inf`, `5m` (a duration where a number is expected: seconds).
+    Number(f64),
+    /// `"text"`.
+    String(String),
+    /// `m{a="b"}`: the newest sample within the lookback.
+    Selector(Selector),
+    /// `m[5m]`: the samples of a window.
+    Matrix {
+        /// What is selected, with its offset and `@`.
+        selector: Selector,
+        /// Length of the window, ms, > 0.
+        range_ms: i64,
+    },
+    /// `expr[1h:1m]`: an expression evaluated at aligned steps of a window.
+    Subquery(Box<Subquery>),
+    /// `(expr)`.
+    Paren(Box<Expr>),
+    /// `-expr` and `+expr`.
+    Unary {
+        /// Whether the sign turns.
+        negate: bool,
+        /// The operand.
+        expr: Box<Expr>,
+    },
+    /// `a + on(x) b`.
+    Binary(Box<Binary>),
+    /// `sum by (x) (expr)`.
+    Aggregate(Box<Aggregate>),
+    /// `rate(m[5m])`.
+    Call(Call),
+}
+
+/// `offset` and `@`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shift {
+    /// `offset`, ms; negative looks into the future.
+    pub offset_ms: i64,
+    /// `@`.
+    pub at: Option<At>,
+}
+
+/// What `@` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// A fixed time, ms.
+    Time(Timestamp),
+    /// The start of the query's range.
+    Start,
+    /// The end of the query's range.
+    End,
+}
+
+/// A set of series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selector {
+    /// All conditions; the metric name before the braces is the matcher `__name__ = name` in first place.
+    pub matchers: Vec<Matcher>,
+    /// The metric name where it stood before the braces (for printing).
+    pub name: Option<String>,
+    /// `offset` and `@`.
+    pub shift: Shift,
+}
+
+/// `expr[range:step]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subquery {
+    /// What is evaluated at each step.
+    pub expr: Expr,
+    /// Length of the window, ms, > 0.
+    pub range_ms: i64,
+    /// Distance of the steps, ms; `None` is the engine's default.
+    pub step_ms: Option<i64>,
+    /// `offset` and `@`.
+    pub shift: Shift,
+}
+
+/// A binary operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binary {
+    /// The operator.
+    pub op: BinaryOp,
+    /// Where the operator stands.
+    pub op_span: Span,
+    /// Left operand.
+    pub left: Expr,
+    /// Right operand.
+    pub right: Expr,
+    /// `bool`: comparisons answer 0 or 1 instead of filtering.
+    pub return_bool: bool,
+    /// How vectors are matched.
+    pub matching: Matching,
+}
+
+/// The binary operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is named after its sign in PromQL's reference")]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    Pow,
+    Atan2,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    And,
+    Or,
+    Unless,
+}
+
+/// How the series of two vectors find each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Matching {
+    /// `on(...)` rather than `ignoring(...)` (or nothing).
+    pub on: bool,
+    /// The labels of `on` or `ignoring`.
+    pub labels: Vec<String>,
+    /// `group_left` and `group_right`.
+    pub group: Group,
+    /// The labels of `group_left(...)` or `group_right(...)`.
+    pub include: Vec<String>,
+}
+
+/// Which side may have many series per match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Group {
+    /// One to one (set operators: many to many).
+    #[default]
+    None,
+    /// `group_left`: the left side has many.
+    Left,
+    /// `group_right`: the right side has many.
+    Right,
+}
+
+/// An aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregate {
+    /// The operator.
+    pub op: AggregateOp,
+    /// `without` rather than `by` (or nothing, which is `by ()`).
+    pub without: bool,
+    /// The labels of `by` or `without`.
+    pub labels: Vec<String>,
+    /// The parameter of topk, bottomk, quantile, count_values, limitk, limit_ratio.
+    pub param: Option<Expr>,
+    /// What is aggregated.
+    pub expr: Expr,
+}
+
+/// The aggregation operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is named after its word in PromQL's reference")]
+pub enum AggregateOp {
+    Sum,
+    Min,
+    Max,
+    Avg,
+    Count,
+    Group,
+    Stddev,
+    Stdvar,
+    Topk,
+    Bottomk,
+    CountValues,
+    Quantile,
+    Limitk,
+    LimitRatio,
+}
+
+/// A function call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The function's name as PromQL spells it.
+    pub function: String,
+    /// Where the name stands.
+    pub name_span: Span,
+    /// The arguments.
+    pub args: Vec<Expr>,
+}

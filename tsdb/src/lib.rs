@@ -1,0 +1,1 @@
+//! An embeddable Prometheus: configuration, assembly and reload of the rooms.

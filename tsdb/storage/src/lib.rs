@@ -1,0 +1,1 @@
+//! The head: series, postings, chunks and commits.
