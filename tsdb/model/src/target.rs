@@ -117,3 +117,15 @@ impl Board {
         self.synced.load(Ordering::Acquire)
     }
 }
+
+/// Targets that one source of a discovery reports together (a file, a pod). A group with the same source replaces
+/// the earlier one; a group without targets ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetGroup {
+    /// Names the group within its job.
+    pub source: String,
+    /// Labels of every target of the group.
+    pub labels: Labels,
+    /// The labels of each target; `__address__` is host:port.
+    pub targets: Vec<Labels>,
+}
