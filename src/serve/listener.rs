@@ -6,7 +6,7 @@
 //! replica for ever.
 
 use axum::Router;
-use axum::extract::Extension;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -143,23 +144,22 @@ impl Connection {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
         let Some(acceptor) = &self.tls else {
-            let router = self.router.clone().layer(Extension(PeerCertificates::default()));
-            self.requests(TokioIo::new(stream), router, peer).await;
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
             return;
         };
         match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let chain = PeerCertificates(chain.iter().map(|c| c.clone().into_owned()).collect());
-                let router = self.router.clone().layer(Extension(chain));
-                self.requests(TokioIo::new(stream), router, peer).await;
+                self.requests(TokioIo::new(stream), chain, peer).await;
             }
             Ok(Err(error)) => tracing::debug!(listener = self.name, %peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(listener = self.name, %peer, "TLS handshake took too long"),
         }
     }
 
-    async fn requests<I>(&self, io: I, router: Router, peer: SocketAddr)
+    /// Serves the requests of one connection; each carries the certificates that the client showed.
+    async fn requests<I>(&self, io: I, certificates: PeerCertificates, peer: SocketAddr)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -171,7 +171,11 @@ impl Connection {
             .max_concurrent_streams(self.limits.streams)
             .keep_alive_interval(self.limits.keepalive.0)
             .keep_alive_timeout(self.limits.keepalive.1);
-        let connection = builder.serve_connection(io, TowerToHyperService::new(router));
+        let service = self.router.clone().map_request(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(certificates.clone());
+            request
+        });
+        let connection = builder.serve_connection(io, TowerToHyperService::new(service));
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
