@@ -1,3 +1,4 @@
 //! PromQL from text to values with provenance.
 
+pub mod check;
 pub mod syntax;

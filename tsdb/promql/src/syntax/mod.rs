@@ -1,3 +1,7 @@
-//! Text to tree.
+//! Text to tree and back.
 
 pub mod ast;
+mod operator;
+mod walk;
+
+pub use walk::inject;
