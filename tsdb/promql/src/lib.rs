@@ -1,3 +1,5 @@
 //! PromQL from text to values with provenance.
 
+pub mod check;
+pub mod diagnostic;
 pub mod syntax;
