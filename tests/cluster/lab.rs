@@ -6,14 +6,14 @@ use std::path::Path;
 
 /// A cluster of one kind.
 #[derive(Debug)]
-pub struct Lab {
+pub(crate) struct Lab {
     /// The cluster.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 impl Lab {
     /// Starts it, with KEDA where `kind` says so.
-    pub async fn start(kind: Kind) -> Result<Self> {
+    pub(crate) async fn start(kind: Kind) -> Result<Self> {
         let name = if kind == Kind::Keda { "cluster-keda" } else { "cluster-metrics" };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let settings = Settings::new(&folder, Path::new(env!("CARGO_BIN_EXE_leadline")))?;

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 /// The two clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// leadline serves custom and external metrics.
     Metrics,
     /// KEDA serves external metrics, leadline custom metrics and KEDA's scaler.
@@ -17,20 +17,20 @@ pub enum Kind {
 
 /// Holds the cluster of the moment.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     runtime: Option<Runtime>,
     current: Mutex<Option<(Kind, Lab)>>,
 }
 
 impl Stage {
     /// An empty stage.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         Self { runtime: runtime.ok(), current: Mutex::new(None) }
     }
 
     /// A trial that runs `body` on the cluster of `kind`, which is started when the one before is another.
-    pub fn trial<F>(self: &Arc<Self>, name: &str, kind: Kind, body: F) -> Trial
+    pub(crate) fn trial<F>(self: &Arc<Self>, name: &str, kind: Kind, body: F) -> Trial
     where
         F: AsyncFn(&Lab) -> Result<()> + Send + 'static,
     {
@@ -38,7 +38,7 @@ impl Stage {
         Trial::test(name, move || stage.run(kind, body))
     }
 
-    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: F) -> Result<(), Failed> {
+    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: F) -> std::result::Result<(), Failed> {
         let runtime = self.runtime.as_ref().ok_or("no tokio runtime could be made")?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         runtime.block_on(async {
@@ -57,7 +57,7 @@ impl Stage {
     }
 
     /// Stops the last cluster.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let last = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(runtime), Some((_, lab))) = (&self.runtime, last) {
             runtime.block_on(lab.cluster.stop());

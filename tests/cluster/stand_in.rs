@@ -12,7 +12,7 @@ const WEB: Workload<'_> =
 const SERIES: &str = "requests_total{code=\"200\"}";
 
 /// Pods become Ready, each with its own address and its own process behind it.
-pub async fn pods(lab: &Lab) -> Result<()> {
+pub(crate) async fn pods(lab: &Lab) -> Result<()> {
     WEB.apply(&lab.cluster).await?;
     let pods = lab.cluster.kubelet.pods("ground", "app", "web");
     let addresses: BTreeSet<&str> = pods.iter().map(|pod| pod.address.as_str()).collect();
@@ -37,7 +37,7 @@ pub async fn pods(lab: &Lab) -> Result<()> {
 }
 
 /// A killed container starts again at its address, its counter goes on, and a deleted pod is gone.
-pub async fn kill(lab: &Lab) -> Result<()> {
+pub(crate) async fn kill(lab: &Lab) -> Result<()> {
     WEB.apply(&lab.cluster).await?;
     let pod = lab.cluster.kubelet.pods("ground", "app", "web").remove(0);
     set(&pod.address, SERIES, "rate=7").await?;
@@ -60,7 +60,7 @@ pub async fn kill(lab: &Lab) -> Result<()> {
 }
 
 /// KEDA is up and its API reachable through the aggregator.
-pub async fn keda(lab: &Lab) -> Result<()> {
+pub(crate) async fn keda(lab: &Lab) -> Result<()> {
     let listed = lab.cluster.kubectl.run(&["get", "--raw", "/apis/external.metrics.k8s.io/v1beta1"]).await?;
     if !listed.contains("externalmetrics") {
         fail!("KEDA's discovery lists {listed}");

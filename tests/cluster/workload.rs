@@ -7,15 +7,15 @@ use std::time::Duration;
 
 /// A Deployment of exporters whose pods are scraped by their annotations.
 #[derive(Debug, Clone, Copy)]
-pub struct Workload<'a> {
+pub(crate) struct Workload<'a> {
     /// Its namespace, which [`Workload::apply`] makes.
-    pub namespace: &'a str,
+    pub(crate) namespace: &'a str,
     /// Its name, and the value of its pods' label `app`.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its replicas at first.
-    pub replicas: u32,
+    pub(crate) replicas: u32,
     /// Arguments of the exporter, besides the listen address.
-    pub series: &'a [&'a str],
+    pub(crate) series: &'a [&'a str],
 }
 
 impl Workload<'_> {
@@ -51,13 +51,13 @@ impl Workload<'_> {
     }
 
     /// Applies it and waits until its pods are ready.
-    pub async fn apply(&self, cluster: &Cluster) -> Result<()> {
+    pub(crate) async fn apply(&self, cluster: &Cluster) -> Result<()> {
         cluster.kubectl.apply(&self.objects().to_string()).await?;
         cluster.rolled_out(self.namespace, self.name, Duration::from_secs(30)).await
     }
 
     /// Sets a series of all its pods: `rate=5` of a counter or `value=3` of a gauge.
-    pub async fn set(&self, cluster: &Cluster, metric: &str, change: &str) -> Result<()> {
+    pub(crate) async fn set(&self, cluster: &Cluster, metric: &str, change: &str) -> Result<()> {
         let pods = cluster.kubelet.pods(self.namespace, "app", self.name);
         if pods.is_empty() {
             fail!("{} has no pods", self.name);
@@ -69,14 +69,14 @@ impl Workload<'_> {
     }
 
     /// Deletes the Deployment; its pods go in the background.
-    pub async fn delete(&self, cluster: &Cluster) -> Result<()> {
+    pub(crate) async fn delete(&self, cluster: &Cluster) -> Result<()> {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments/{}", self.namespace, self.name);
         cluster.api.delete(&path, None, None).await
     }
 }
 
 /// Sets a series of the exporter at `address`.
-pub async fn set(address: &str, metric: &str, change: &str) -> Result<()> {
+pub(crate) async fn set(address: &str, metric: &str, change: &str) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{address}:8080/set");
     let (key, value) = change.split_once('=').unwrap_or(("rate", change));
@@ -88,7 +88,7 @@ pub async fn set(address: &str, metric: &str, change: &str) -> Result<()> {
 }
 
 /// The value of a series of the exporter at `address`.
-pub async fn read(address: &str, series: &str) -> Result<f64> {
+pub(crate) async fn read(address: &str, series: &str) -> Result<f64> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{address}:8080/metrics");
     let body = client.get(&url).send().await.context(&url)?.text().await?;
