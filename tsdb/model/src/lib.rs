@@ -12,6 +12,7 @@ pub mod matcher;
 pub mod port;
 pub mod provenance;
 pub mod regex;
+pub mod relabel;
 pub mod sample;
 pub mod target;
 

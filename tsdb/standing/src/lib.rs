@@ -4,6 +4,10 @@
 //! [`Snapshot`]: the rows of the newest evaluation, indexed by the labels that name an object, each with provenance
 //! and [`Completeness`]. Equal expressions share one evaluation.
 
+#[cfg(test)]
+mod fixture;
+pub mod freshness;
+mod index;
 pub mod snapshot;
 
 pub use snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
