@@ -9,6 +9,8 @@ use leadline_model::{Labels, Timestamp};
 pub struct QueryResult {
     /// The value.
     pub value: Value,
+    /// What went into a scalar; the values of a vector carry theirs themselves.
+    pub provenance: Option<Provenance>,
     /// `PromQL warning: ... (line:column)`: the answer may be wrong.
     pub warnings: Vec<String>,
     /// `PromQL info: ... (line:column)`: the answer may not mean what was intended.

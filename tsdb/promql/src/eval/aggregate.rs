@@ -1,7 +1,7 @@
 //! Aggregations: many series to one for each group.
 
 use super::key::{Numbering, Selection};
-use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, count_values, evaluate as evaluate_node, rank, unwrap_parens};
+use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, count_values, evaluate as evaluate_node, rank};
 use crate::error::Error;
 use crate::functions::number::{Kahan, Mean, quantile};
 use crate::syntax::ast::{Aggregate, AggregateOp};
@@ -37,7 +37,7 @@ pub(crate) fn operand(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Resu
 /// The parameter in front of the vector.
 fn parameter(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Scalar, Error> {
     let missing = || Error::execution("the aggregation lacks its parameter");
-    match evaluate_node(cx, unwrap_parens(a.param.as_ref().ok_or_else(missing)?), frame)? {
+    match evaluate_node(cx, a.param.as_ref().ok_or_else(missing)?.unwrapped(), frame)? {
         Out::Scalar(scalar) => Ok(scalar),
         Out::Vector(_) | Out::String(_) => Err(Error::execution("the parameter of an aggregation must be a scalar")),
     }
@@ -176,7 +176,7 @@ fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error
 /// `quantile(q, v)`.
 fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
     let q = parameter(cx, a, frame)?;
-    let span = a.param.as_ref().map(|p| unwrap_parens(p).span).unwrap_or_default();
+    let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
     let input = operand(cx, a, frame)?;
     for &q in &q.values {
         cx.notes.check_quantile(q, span);

@@ -15,7 +15,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result
         (Out::Scalar(l), Out::Scalar(r)) => Ok(Out::Scalar(scalars(b, l, &r))),
         (Out::Vector(l), Out::Scalar(r)) => Ok(Out::Vector(with_scalar(b, l, &r, Side::Right))),
         (Out::Scalar(l), Out::Vector(r)) => Ok(Out::Vector(with_scalar(b, r, &l, Side::Left))),
-        (Out::Vector(l), Out::Vector(r)) if operator::is_set(b.op) => set::evaluate(cx, b, l, r).map(Out::Vector),
+        (Out::Vector(l), Out::Vector(r)) if b.op.is_set() => set::evaluate(cx, b, l, r).map(Out::Vector),
         (Out::Vector(l), Out::Vector(r)) => matching::evaluate(cx, b, &l, &r).map(Out::Vector),
         (Out::String(_), _) | (_, Out::String(_)) => {
             Err(Error::execution("a binary operation takes scalars and instant vectors"))
@@ -40,7 +40,7 @@ enum Side {
 
 fn with_scalar(b: &Binary, mut grid: Grid, scalar: &Scalar, side: Side) -> Grid {
     let steps = grid.steps;
-    let filters = operator::is_comparison(b.op) && !b.return_bool;
+    let filters = b.op.is_comparison() && !b.return_bool;
     for (cell, x) in grid.cells.iter_mut().enumerate() {
         let s = scalar.values[cell % steps];
         let (l, r) = if side == Side::Left { (s, *x) } else { (*x, s) };

@@ -1,6 +1,6 @@
 //! Function calls: the arguments and which implementation gets them.
 
-use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, evaluate as evaluate_node, unwrap_parens, window};
+use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, evaluate as evaluate_node, window};
 use crate::error::Error;
 use crate::functions::{self, Function, calendar};
 use crate::syntax::ast::{Call, Expr, ExprKind, Span};
@@ -26,7 +26,7 @@ impl<'a> CallSite<'a> {
     /// When there are fewer.
     pub(crate) fn arg(&self, i: usize) -> Result<&'a Expr, Error> {
         let missing = || Error::execution(format!("{}() lacks argument {}", self.call.function, i + 1));
-        self.call.args.get(i).map(unwrap_parens).ok_or_else(missing)
+        self.call.args.get(i).map(Expr::unwrapped).ok_or_else(missing)
     }
 
     /// The i-th argument's value, a vector.

@@ -2,7 +2,7 @@
 
 use super::aggregate::{operand, selection};
 use super::key::{Numbering, Selection};
-use super::{Context, Frame, Grid, Row, Trace, unwrap_parens};
+use super::{Context, Frame, Grid, Row, Trace};
 use crate::error::Error;
 use crate::functions::number::format_f;
 use crate::syntax::ast::{Aggregate, ExprKind};
@@ -13,7 +13,7 @@ use rapidhash::RapidHashMap;
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
-    let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &unwrap_parens(p).kind) else {
+    let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &p.unwrapped().kind) else {
         return Err(Error::execution("the parameter of count_values must be a string"));
     };
     if name.is_empty() {

@@ -4,9 +4,10 @@ use super::grid::SAME_LABELSET;
 use super::key::{METADATA, Numbering};
 use super::{Context, Grid, Row, operator, set};
 use crate::error::Error;
-use crate::syntax::ast::{Binary, BinaryOp, Group};
+use crate::syntax::ast::{Binary, Group};
 use leadline_model::Labels;
-use leadline_model::labels::NAME;
+use leadline_model::labels::{NAME, is_identifier};
+use leadline_model::quote::Quoted;
 use rapidhash::RapidHashMap;
 use smallvec::SmallVec;
 use std::fmt::Write;
@@ -78,7 +79,7 @@ impl Operation<'_> {
     /// Computes what two series of one match group give.
     fn pair(&self, out: &mut Results, many: usize, one: usize, group: usize) -> Result<(), Error> {
         let ((many_values, many_there), (one_values, one_there)) = (self.many.row(many), self.one.row(one));
-        let filters = operator::is_comparison(self.b.op) && !self.b.return_bool;
+        let filters = self.b.op.is_comparison() && !self.b.return_bool;
         let mut target = None;
         for step in 0..self.many.steps {
             if !(many_there[step] && one_there[step]) {
@@ -106,7 +107,7 @@ impl Operation<'_> {
         let (many, one) = (&self.many.rows[many], &self.one.rows[one]);
         let mut trace = many.trace.clone();
         trace.absorb(&one.trace);
-        let drops = !operator::is_comparison(self.b.op);
+        let drops = !self.b.op.is_comparison();
         let labels = self.labels(&many.labels, &one.labels, drops);
         let renamed = self.b.matching.include.iter().any(|n| n == NAME);
         // A comparison passes series on as they are: a name that is about to go still goes.
@@ -212,15 +213,18 @@ fn braced(labels: &Labels) -> String {
     let mut out = String::from("{");
     for (i, (name, value)) in labels.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
-        let quoted = !leadline_model::labels::is_identifier(name, false);
-        let written = if quoted { write!(out, "{comma}{name:?}={value:?}") } else { write!(out, "{comma}{name}={value:?}") };
+        let value = Quoted(value);
+        let written = if is_identifier(name, false) {
+            write!(out, "{comma}{name}={value}")
+        } else {
+            write!(out, "{comma}{}={value}", Quoted(name))
+        };
         // Writing to a String cannot fail.
         debug_assert!(written.is_ok());
     }
     out + "}"
 }
 
-/// Whether the operator's result is called like its operands (set operators never get here).
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +234,5 @@ mod tests {
         let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
         assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
         assert_eq!(braced(&Labels::empty()), "{}");
-        assert!(!operator::is_comparison(BinaryOp::Add));
     }
 }

@@ -21,10 +21,10 @@ mod window;
 
 pub(crate) use call::CallSite;
 pub(crate) use context::{Context, QueryRange};
-pub(crate) use grid::{Frame, Grid, Row};
+pub(crate) use grid::{Frame, Grid, Row, SAME_LABELSET};
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
-pub(crate) use window::top_level as range_vector;
+pub(crate) use window::{RangeRow, top_level as range_vector};
 
 use crate::error::Error;
 use crate::syntax::ast::{At, Expr, ExprKind, Shift};
@@ -50,14 +50,6 @@ impl Out {
             Self::String(_) => 0,
         }
     }
-}
-
-/// `expr` without parentheses around it.
-pub(crate) fn unwrap_parens(mut expr: &Expr) -> &Expr {
-    while let ExprKind::Paren(inner) = &expr.kind {
-        expr = inner;
-    }
-    expr
 }
 
 /// Evaluates a node at all times of `frame`.

@@ -3,6 +3,7 @@
 use crate::functions::number::format_g;
 use crate::syntax::ast::Span;
 use leadline_model::Timestamp;
+use leadline_model::quote::Quoted;
 
 /// How serious a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Notes {
 }
 
 fn render_repair(r: &Repair, text: &str) -> String {
-    let metric = if r.metric.is_empty() { String::new() } else { format!(" for metric name {:?}", r.metric) };
+    let metric = if r.metric.is_empty() { String::new() } else { format!(" for metric name {}", Quoted(&r.metric)) };
     format!(
         "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
          https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){metric}, from buckets {} \

@@ -2,16 +2,6 @@
 
 use crate::syntax::ast::BinaryOp;
 
-/// Whether the operator compares.
-pub(crate) fn is_comparison(op: BinaryOp) -> bool {
-    matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge)
-}
-
-/// Whether the operator works on sets of series rather than on values.
-pub(crate) fn is_set(op: BinaryOp) -> bool {
-    matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
-}
-
 /// The result of an arithmetic operator; 0 or 1 of a comparison.
 #[inline]
 pub(crate) fn apply(op: BinaryOp, l: f64, r: f64) -> f64 {

@@ -1,7 +1,7 @@
 //! Aggregations that keep some of their series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use super::aggregate::{Groups, selection};
-use super::{Context, Grid, Scalar, unwrap_parens};
+use super::{Context, Grid, Scalar};
 use crate::error::Error;
 use crate::functions::number::format_g;
 use crate::syntax::ast::{Aggregate, AggregateOp, Span};
@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parameter: &Scalar) -> Result<Grid, Error> {
-    let span = a.param.as_ref().map(|p| unwrap_parens(p).span).unwrap_or_default();
+    let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
     let nothing = Grid::with_capacity(input.steps, 0);
     let sensible = match a.op {
         AggregateOp::LimitRatio => check_ratio(cx, &parameter.values, span)?,

@@ -5,12 +5,13 @@ use super::grid::{Frame, Grid, Row};
 use super::notes::Notes;
 use super::selector::first_instant;
 use super::trace::Trace;
-use super::{Context, Moved, Scalar, subquery, unwrap_parens};
+use super::{Context, Moved, Scalar, subquery};
 use crate::error::Error;
 use crate::functions::vector::absence;
 use crate::functions::window::{Window, WindowFn, check_args};
 use crate::syntax::ast::{Expr, ExprKind, Span};
 use leadline_model::port::SeriesSet;
+use leadline_model::quote::Quoted;
 use leadline_model::sample::Samples;
 use leadline_model::{Labels, Timestamp, is_stale};
 
@@ -261,7 +262,7 @@ impl CounterCheck {
         self.last.extend_from_slice(name);
         if ![&b"_total"[..], b"_sum", b"_count", b"_bucket"].iter().any(|s| name.ends_with(s)) {
             let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-            notes.info(span, format!("{text}: {:?}", labels.name()));
+            notes.info(span, format!("{text}: {}", Quoted(labels.name())));
         }
     }
 }
@@ -274,7 +275,7 @@ pub(crate) type RangeRow = (Labels, bool, Vec<(Timestamp, f64)>);
 /// # Errors
 /// [`Error`].
 pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Vec<RangeRow>, Error> {
-    let expr = unwrap_parens(expr);
+    let expr = expr.unwrapped();
     let ranges = Ranges::open(cx, expr, frame)?;
     let end = ranges.moved.time(frame.start);
     let mut samples = Samples::default();

@@ -7,6 +7,7 @@ use crate::eval::notes::Repair;
 use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
+use leadline_model::quote::Quoted;
 
 /// The label that holds a bucket's upper bound.
 const LE: &str = "le";
@@ -43,8 +44,8 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
         let le = row.labels.get(LE).unwrap_or("");
         let Some(bound) = parse_bound(le) else {
             let name = row.labels.name();
-            let metric = if name.is_empty() { String::new() } else { format!(" for metric name {name:?}") };
-            cx.notes.warn(span, format!("bucket label \"le\" is missing or has a malformed value of {le:?}{metric}"));
+            let metric = if name.is_empty() { String::new() } else { format!(" for metric name {}", Quoted(name)) };
+            cx.notes.warn(span, format!("bucket label \"le\" is missing or has a malformed value of {}{metric}", Quoted(le)));
             continue;
         };
         let number = numbers.number(&row.labels);

@@ -11,7 +11,7 @@ mod rate;
 mod sort;
 mod time;
 mod trend;
-mod vector;
+pub(crate) mod vector;
 pub(crate) mod window;
 
 use crate::error::Error;
