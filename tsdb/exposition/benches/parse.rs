@@ -10,7 +10,13 @@ const LINES: u64 = 2_000;
 /// Lines of about 82 bytes, as application counters have them.
 fn body() -> Vec<u8> {
     (0..LINES)
-        .map(|i| format!("app_metric_{}_total{{path=\"/api/v1/items\",method=\"GET\",code=\"200\",shard=\"{i:04}\"}} {}\n", i % 20, i * 7919))
+        .map(|i| {
+            format!(
+                "app_metric_{}_total{{path=\"/api/v1/items\",method=\"GET\",code=\"200\",shard=\"{i:04}\"}} {}\n",
+                i % 20,
+                i * 7919
+            )
+        })
         .collect::<String>()
         .into_bytes()
 }
