@@ -1,5 +1,4 @@
 //! Nanoseconds per line of both lanes.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use leadline_exposition::{Event, Kind, Parser, parse_series};

@@ -187,7 +187,7 @@ fn client_identity(tls: &TlsSettings) -> Result<Option<Identity>, FetchError> {
     let Some((chain, chain_source)) = pem(tls.cert.as_deref(), tls.cert_file.as_ref(), fields)? else {
         return Ok(None);
     };
-    let key_text = tls.key.as_ref().map(|k| k.expose());
+    let key_text = tls.key.as_ref().map(crate::secret::Secret::expose);
     let fields = ("tls_config.key", "tls_config.key_file");
     let Some((key, key_source)) = pem(key_text, tls.key_file.as_ref(), fields)? else {
         return Err(setting(

@@ -1,4 +1,10 @@
 //! Whole scrapes over real sockets: an exporter on loopback, the manager, a head.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test helper that fails is a test that fails"
+)]
 
 use flate2::write::GzEncoder;
 use http::{HeaderMap, Request, Response, StatusCode};
