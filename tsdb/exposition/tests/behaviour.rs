@@ -105,7 +105,7 @@ fn errors_say_line_byte_and_what_was_expected() {
             "a{x=\"y} 1",
             "line 1, byte 5: expected the closing quote of a label value",
         ),
-        ("a{x=\"y\" 1", "line 1, byte 3: expected a number"),
+        ("a{x=\"y\" 1", "line 1, byte 8: expected a label name or }"),
         ("a{x=\"y\"}} 1", "line 1, byte 9: expected a blank and a value"),
         ("a{x=y} 1", "line 1, byte 5: expected a label value in double quotes"),
         ("a{x='y'} 1", "line 1, byte 5: expected a label value in double quotes"),
