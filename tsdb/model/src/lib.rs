@@ -13,6 +13,7 @@ pub mod port;
 pub mod provenance;
 pub mod quote;
 pub mod regex;
+pub mod relabel;
 pub mod sample;
 pub mod target;
 

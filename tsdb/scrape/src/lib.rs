@@ -1,1 +1,5 @@
 //! Target groups to committed samples.
+
+pub mod config;
+
+pub use config::{ByteSize, Job, JobError, Limits, Protocol, Scheme};
