@@ -17,8 +17,14 @@ impl Regex {
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
         let compiled = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
             .build()
-            .map_err(|e| RegexError { pattern: pattern.to_owned(), reason: e.to_string() })?;
-        Ok(Self { pattern: pattern.to_owned(), compiled })
+            .map_err(|e| RegexError {
+                pattern: pattern.to_owned(),
+                reason: e.to_string(),
+            })?;
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            compiled,
+        })
     }
 
     /// The pattern as it was written.
