@@ -34,7 +34,11 @@ impl Completeness {
     /// The share of feeders that is down, 0 to 1.
     #[must_use]
     pub fn missing(&self) -> f64 {
-        if self.feeders == 0 { 0.0 } else { self.down.len() as f64 / self.feeders as f64 }
+        if self.feeders == 0 {
+            0.0
+        } else {
+            self.down.len() as f64 / self.feeders as f64
+        }
     }
 }
 
@@ -99,7 +103,10 @@ impl Snapshot {
     #[must_use]
     pub fn find(&self, values: &[&str]) -> Vec<&Row> {
         let Ok(rows) = &self.rows else { return Vec::new() };
-        let places = self.index.get(values.join("\u{1f}").as_str()).map_or(&[][..], Vec::as_slice);
+        let places = self
+            .index
+            .get(values.join("\u{1f}").as_str())
+            .map_or(&[][..], Vec::as_slice);
         places.iter().filter_map(|&i| rows.get(i as usize)).collect()
     }
 }

@@ -1,0 +1,199 @@
+//! May this value be answered? The one place that decides about values that lack part of their input.
+//!
+//! A sum over two exporters of which one died is half, and an autoscaler that believes it removes pods from those that
+//! live. A value is *partial* while more than the tolerated share of the targets that feed it is down yet still
+//! discovered. A partial value may raise but never lower ([`OnPartial::Raise`]): it is answered where it is not below
+//! the last complete value. Nothing old is ever answered in its place, because a held number cuts the feedback of
+//! whoever scales on it.
+
+use crate::snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
+use leadline_model::Timestamp;
+use leadline_model::target::{Board, OwnerId, TargetState};
+
+/// How many down targets a message names before it only counts.
+const NAMED: usize = 3;
+
+/// Whether more than the tolerated share (`partial`, 0 to 1) of the feeders is down.
+#[must_use]
+pub fn is_partial(partial: f64, completeness: &Completeness) -> bool {
+    completeness.missing() > partial
+}
+
+/// What `policy` makes of a value of which the share `partial` (0 to 1) of the feeders may be missing. `board` gives
+/// the names of the targets for the message of a refusal.
+///
+/// A value that is partial and has no complete predecessor (after a start) is refused under [`OnPartial::Raise`],
+/// because nothing tells whether it would lower. So is a partial NaN.
+#[must_use]
+pub fn judge(policy: OnPartial, partial: f64, row: &Row, board: &Board) -> Verdict {
+    if policy == OnPartial::Serve || !is_partial(partial, &row.completeness) {
+        return Verdict::Serve(row.value);
+    }
+    let why = describe_missing(&row.completeness, board);
+    match (policy, row.last_complete) {
+        (OnPartial::Raise, Some(last)) if row.value >= last => Verdict::Serve(row.value),
+        (OnPartial::Raise, Some(last)) => Verdict::Refuse(format!(
+            "the value is partial and {} is below the last complete value {last}: {why}",
+            row.value
+        )),
+        (OnPartial::Raise, None) => Verdict::Refuse(format!(
+            "the value is partial and there is no earlier complete one: {why}"
+        )),
+        (OnPartial::Error | OnPartial::Serve, _) => Verdict::Refuse(format!("the value is partial: {why}")),
+    }
+}
+
+/// Whether an empty result (or one without the row that was asked for) may be believed: under every policy but
+/// [`OnPartial::Serve`] it may not while more than the share `partial` of all that feeds the expression is down,
+/// because what is missing may be exactly that.
+///
+/// # Errors
+/// Why it may not.
+pub fn judge_empty(policy: OnPartial, partial: f64, snapshot: &Snapshot, board: &Board) -> Result<(), String> {
+    if policy == OnPartial::Serve || !is_partial(partial, &snapshot.completeness) {
+        return Ok(());
+    }
+    Err(format!(
+        "the result is empty and partial: {}",
+        describe_missing(&snapshot.completeness, board)
+    ))
+}
+
+/// Whether observation covers what the expression reads; a cold value must not be answered, nor an empty result.
+///
+/// # Errors
+/// "warming up: …", with the time left where it can be told; `now` is in ms.
+pub fn check_warm(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
+    match &snapshot.warmth {
+        Warmth::Warm => Ok(()),
+        Warmth::Cold { reason, until: None } => Err(reason.clone()),
+        Warmth::Cold {
+            reason,
+            until: Some(until),
+        } => {
+            let seconds = until.saturating_sub(now).max(0).div_euclid(1000) + 1;
+            Err(format!("{reason}; ready in about {seconds} s"))
+        }
+    }
+}
+
+/// "2 of 5 targets are down: web/10.0.0.1:80, web/10.0.0.2:80", with "and N more" from the fourth on.
+#[must_use]
+pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
+    let down = &completeness.down;
+    let verb = if completeness.feeders == 1 {
+        "target that feeds it is"
+    } else {
+        "targets that feed it are"
+    };
+    let named: Vec<String> = down
+        .iter()
+        .take(NAMED)
+        .map(|&owner| name_of_owner(owner, board))
+        .collect();
+    let more = match down.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!(
+        "{} of {} {verb} down: {}{more}",
+        down.len(),
+        completeness.feeders,
+        named.join(", ")
+    )
+}
+
+/// "job/instance" of a target, as its series carry them.
+pub(crate) fn name_of(target: &TargetState) -> String {
+    let job = target.labels.get("job").unwrap_or(&target.job);
+    let instance = target.labels.get("instance").unwrap_or(&target.url);
+    format!("{job}/{instance}")
+}
+
+fn name_of_owner(owner: OwnerId, board: &Board) -> String {
+    board.get(owner).map_or_else(
+        || format!("target {} (no longer discovered)", owner.0),
+        |target| name_of(&target),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{put_target, row, snapshot_of};
+    use leadline_model::target::Health;
+
+    fn board() -> std::sync::Arc<Board> {
+        let board = Board::new();
+        for id in 1..=5 {
+            put_target(&board, id, "web", &format!("10.0.0.{id}:80"), Health::Down);
+        }
+        board
+    }
+
+    #[test]
+    fn a_partial_value_may_raise_but_never_lower() {
+        use OnPartial::{Error, Raise, Serve};
+        // policy, share, feeders, down, value, last complete value, served?
+        let cases = [
+            (Raise, 0.1, 2, 0, 5.0, Some(9.0), true),
+            (Raise, 0.1, 10, 1, 5.0, Some(9.0), true),
+            (Raise, 0.1, 9, 1, 5.0, Some(9.0), false),
+            (Raise, 0.1, 2, 1, 9.0, Some(9.0), true),
+            (Raise, 0.1, 2, 1, 12.0, Some(9.0), true),
+            (Raise, 0.1, 2, 1, 12.0, None, false),
+            (Raise, 0.5, 2, 1, 5.0, Some(9.0), true),
+            (Raise, 0.0, 100, 1, 5.0, Some(9.0), false),
+            (Raise, 0.1, 2, 1, f64::NAN, Some(9.0), false),
+            (Error, 0.1, 2, 1, 12.0, Some(9.0), false),
+            (Error, 0.1, 2, 0, 12.0, Some(9.0), true),
+            (Serve, 0.1, 2, 2, 1.0, Some(9.0), true),
+        ];
+        for case in cases {
+            let (policy, share, feeders, down, value, last, served) = case;
+            let row = row(value, feeders, down, last);
+            let verdict = judge(policy, share, &row, &board());
+            assert_eq!(
+                matches!(verdict, Verdict::Serve(_)),
+                served,
+                "{case:?} gave {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_three_targets_and_counts_the_others() {
+        let refused = judge(OnPartial::Error, 0.1, &row(1.0, 6, 5, None), &board());
+        let Verdict::Refuse(why) = refused else {
+            panic!("served")
+        };
+        assert_eq!(
+            why,
+            "the value is partial: 5 of 6 targets that feed it are down: \
+             web/10.0.0.1:80, web/10.0.0.2:80, web/10.0.0.3:80 and 2 more"
+        );
+    }
+
+    #[test]
+    fn an_empty_result_is_not_believed_while_feeders_are_down() {
+        let empty = snapshot_of(Vec::new(), 2, 1);
+        assert!(judge_empty(OnPartial::Raise, 0.1, &empty, &board()).is_err());
+        assert!(judge_empty(OnPartial::Error, 0.1, &empty, &board()).is_err());
+        assert!(judge_empty(OnPartial::Serve, 0.1, &empty, &board()).is_ok());
+        assert!(judge_empty(OnPartial::Raise, 0.5, &empty, &board()).is_ok());
+    }
+
+    #[test]
+    fn a_cold_snapshot_says_how_long_it_takes() {
+        let mut snapshot = snapshot_of(Vec::new(), 0, 0);
+        assert_eq!(check_warm(&snapshot, 0), Ok(()));
+        snapshot.warmth = Warmth::Cold {
+            reason: "warming up: x".into(),
+            until: Some(5_500),
+        };
+        assert_eq!(
+            check_warm(&snapshot, 1_000),
+            Err("warming up: x; ready in about 5 s".into())
+        );
+    }
+}
