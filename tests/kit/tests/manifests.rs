@@ -194,7 +194,7 @@ fn permissions_are_exactly_these() {
              [v1beta2.custom.metrics.k8s.io,v1beta1.custom.metrics.k8s.io] get,patch",
             "external-metrics * [apiregistration.k8s.io] apiservices [v1beta1.external.metrics.k8s.io] get,patch",
             "scaler keda [] secrets [] create",
-            "scaler keda [] secrets [leadline-scaler-client] get,patch",
+            "scaler keda [] secrets [leadline-scaler-client] get",
         ]
     );
     let bound: Vec<Value> = all()
@@ -247,8 +247,9 @@ fn the_scaler_is_reached_by_mutual_tls_alone() {
     assert_eq!(parameters, ["caCert", "tlsClientCert", "tlsClientKey"]);
     let flags = of_kind(&scaler, "ConfigMap").remove(0);
     assert_eq!(flags["data"]["LEADLINE_SCALER_LISTEN_ADDRESS"], "0.0.0.0:6000");
-    let secret = auth["spec"]["secretTargetRef"][0]["name"].as_str().unwrap();
-    assert_eq!(flags["data"]["LEADLINE_SCALER_CLIENT_SECRET"], format!("keda/{secret}"));
+    assert_eq!(auth["spec"]["secretTargetRef"][0]["name"], "leadline-scaler-client");
+    // KEDA looks for it in its own namespace.
+    assert_eq!(flags["data"]["LEADLINE_SCALER_CLIENT_NAMESPACE"], "keda");
     let service = of_kind(&scaler, "Service").remove(0);
     assert_eq!(service["spec"]["ports"][0]["port"], 6000);
 }
