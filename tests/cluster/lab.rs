@@ -14,7 +14,11 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts it, with KEDA where `kind` says so.
     pub(crate) async fn start(kind: Kind) -> Result<Self> {
-        let name = if kind == Kind::Keda { "cluster-keda" } else { "cluster-metrics" };
+        let name = if kind == Kind::Keda {
+            "cluster-keda"
+        } else {
+            "cluster-metrics"
+        };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let settings = Settings::new(&folder, Path::new(env!("CARGO_BIN_EXE_leadline")))?;
         let cluster = Cluster::start(&settings).await?;

@@ -23,8 +23,16 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let stage = Arc::new(Stage::new());
     let trials = vec![
-        stage.trial("stand_in_runs_pods_with_addresses_of_their_own", Kind::Metrics, stand_in::pods),
-        stage.trial("stand_in_restarts_what_is_killed_and_no_count_is_lost", Kind::Metrics, stand_in::kill),
+        stage.trial(
+            "stand_in_runs_pods_with_addresses_of_their_own",
+            Kind::Metrics,
+            stand_in::pods,
+        ),
+        stage.trial(
+            "stand_in_restarts_what_is_killed_and_no_count_is_lost",
+            Kind::Metrics,
+            stand_in::kill,
+        ),
         stage.trial("keda_serves_external_metrics", Kind::Keda, stand_in::keda),
     ];
     let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
@@ -35,7 +43,9 @@ fn main() -> ExitCode {
 /// The pods' image `exporter` is this very binary.
 fn run_exporter(args: &[String]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(exporter::run(args)));
+    let served = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(exporter::run(args)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -34,7 +34,9 @@ impl Audit {
     /// # Errors
     /// The log cannot be read.
     pub fn position(&self) -> Result<Position> {
-        Ok(Position(std::fs::metadata(&self.path).context(self.path.display())?.len()))
+        Ok(Position(
+            std::fs::metadata(&self.path).context(self.path.display())?.len(),
+        ))
     }
 
     /// The events after `from`. A last line that is still being written is left for the next call.
@@ -47,7 +49,10 @@ impl Audit {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| Ok(Event(serde_json::from_str(line)?))).collect()
+        whole
+            .lines()
+            .map(|line| Ok(Event(serde_json::from_str(line)?)))
+            .collect()
     }
 }
 
@@ -95,7 +100,10 @@ impl Event {
     /// The answer's HTTP status.
     #[must_use]
     pub fn status(&self) -> u64 {
-        self.0.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default()
+        self.0
+            .pointer("/responseStatus/code")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
     }
 
     /// Whether this changed, or tried to change, the replicas of something.
@@ -108,7 +116,13 @@ impl Event {
     #[must_use]
     pub fn line(&self) -> String {
         let time = self.at("/requestReceivedTimestamp");
-        format!("{time} {} {} {} -> {}", self.user(), self.verb(), self.uri(), self.status())
+        format!(
+            "{time} {} {} {} -> {}",
+            self.user(),
+            self.verb(),
+            self.uri(),
+            self.status()
+        )
     }
 
     /// The whole event.

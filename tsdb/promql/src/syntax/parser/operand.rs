@@ -93,7 +93,7 @@ impl Parser<'_> {
             start: open.span.start,
             end: close.span.end,
         };
-        self.node(ExprKind::Paren(Box::new(inner.expr)), span, inner.height)
+        self.node(ExprKind::Paren(inner.expr), span, inner.height)
     }
 
     fn call(&mut self) -> Parsed<Tree> {
@@ -106,7 +106,7 @@ impl Parser<'_> {
                 .filter(|name| check::is_supported(name));
             let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
             let message = format!("unknown function with name {function:?}");
-            return Err(self.error(name.span, message).suggesting(&function, known));
+            return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
         }
         if !check::is_supported(&function) {
             return Err(self.unsupported(name.span, &format!("{function}()")));
@@ -137,7 +137,7 @@ impl Parser<'_> {
         loop {
             let arg = self.deeper(|p| p.expression(0))?;
             below = below.max(arg.height);
-            args.push(arg.expr);
+            args.push(*arg.expr);
             let token = self.token();
             match token.kind {
                 TokenKind::RightParen => return Ok((args, below, self.bump().span.end)),
