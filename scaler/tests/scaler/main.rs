@@ -1,0 +1,5 @@
+//! The room through its own routes and the generated client.
+
+mod calls;
+mod streams;
+mod world;
