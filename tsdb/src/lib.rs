@@ -1,1 +1,4 @@
 //! An embeddable Prometheus: configuration, assembly and reload of the rooms.
+
+pub mod config;
+pub mod reload;

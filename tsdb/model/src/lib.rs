@@ -11,7 +11,9 @@ pub mod labels;
 pub mod matcher;
 pub mod port;
 pub mod provenance;
+pub mod quote;
 pub mod regex;
+pub mod relabel;
 pub mod sample;
 pub mod target;
 

@@ -1,0 +1,7 @@
+//! Settings of the room: data only.
+
+pub mod check;
+pub mod rule;
+
+pub use check::Problem;
+pub use rule::{Autoscaling, Labels, MetricRule, OnDuplicate, OnEmpty, OnNegative, OnStale, OnUnusable, Scope};

@@ -1,0 +1,172 @@
+//! `autoscaling.metrics`: which metrics the Kubernetes APIs serve.
+//!
+//! ```yaml
+//! autoscaling:
+//!   metrics:
+//!     - name: http_requests_per_second
+//!       describes: pods
+//!       query: sum by (namespace, pod) (rate(http_requests_total[1m]))
+//!     - name: queue_depth
+//!       describes: external
+//!       query: sum by (namespace, queue) (queue_depth)
+//! ```
+
+use leadline_model::duration::Duration;
+use leadline_standing::OnPartial;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+/// The section `autoscaling`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Autoscaling {
+    /// The metrics; a bad one disables itself alone.
+    pub metrics: Vec<MetricRule>,
+}
+
+/// One metric.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetricRule {
+    /// As an HPA names it.
+    pub name: Spanned<String>,
+    /// `pods`, `services`, `ingresses.networking.k8s.io`, `namespaces`, `nodes`, any other `resource.group`, or
+    /// `external`.
+    pub describes: Spanned<String>,
+    /// PromQL. Its result's labels name the object, see [`Labels`].
+    pub query: Spanned<String>,
+    /// Which result labels name the object.
+    #[serde(default)]
+    pub labels: Labels,
+    /// What is answered as `windowSeconds`; default: the longest range that the query reads, absent when there is none.
+    #[serde(default)]
+    pub window: Option<Duration>,
+    /// The age, by the stalest series that went into a value, beyond which the value is stale. Default: three scrape
+    /// intervals of the slowest target that feeds it, or the window where that is longer; five minutes for values that no
+    /// target feeds.
+    #[serde(default)]
+    pub max_age: Option<Duration>,
+    /// `namespace` (default): a result counts for a request only where its namespace label equals the URL's.
+    /// `cluster`: it counts for every namespace; for external metrics that have none.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The share of targets, 0 to 1, that may be down before a value counts as partial (default 0.1).
+    #[serde(default = "default_partial")]
+    pub partial: Spanned<f64>,
+    /// What to do with a partial value: `raise` (default: answer it where it is not below the last complete one),
+    /// `error` or `serve`. Of pods/*, single pods are left out instead.
+    #[serde(default)]
+    pub on_partial: OnPartial,
+    /// NaN: `omit` (default), `error` or `zero`.
+    #[serde(rename = "onNaN", default)]
+    pub on_nan: OnUnusable,
+    /// Infinities: `omit` (default), `error` or `zero`.
+    #[serde(default)]
+    pub on_inf: OnUnusable,
+    /// Below zero: `error` (default), `clamp` (to zero) or `serve`. The HPA takes a negative external value with an
+    /// average target for an overflow and scales to the maximum.
+    #[serde(default)]
+    pub on_negative: OnNegative,
+    /// Several results for one object: `error` (default for objects), `sum`, `max`, `min` or `avg`. An external metric
+    /// may have several values, which the HPA sums (default); with this set it has one.
+    #[serde(default)]
+    pub on_duplicate: Option<OnDuplicate>,
+    /// Values older than `maxAge`: `omit` (default for pods), `error` (default for all else) or `serve`.
+    #[serde(default)]
+    pub on_stale: Option<OnStale>,
+    /// No result at all: `error` (default: 404 with the reason) or `zero` (objects and externals only, and only while
+    /// the metric is warm and its targets are up: an HPA may turn a workload off on a zero).
+    #[serde(default)]
+    pub on_empty: OnEmpty,
+}
+
+fn default_partial() -> Spanned<f64> {
+    use serde_saphyr::Location;
+    Spanned::new(0.1, Location::UNKNOWN, Location::UNKNOWN)
+}
+
+/// Which result labels name the object.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Labels {
+    /// Default: the singular of the resource, as `pod`, `ingress`, `node`.
+    pub name: Option<Spanned<String>>,
+    /// Default: `namespace`.
+    pub namespace: Option<Spanned<String>>,
+}
+
+/// For whom a result counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// For requests of the namespace that the result's label names.
+    #[default]
+    Namespace,
+    /// For every request.
+    Cluster,
+}
+
+/// What to do with a value that is no number to scale on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnusable {
+    /// Leave it out.
+    #[default]
+    Omit,
+    /// Answer an error.
+    Error,
+    /// Answer zero.
+    Zero,
+}
+
+/// What to do with a negative value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNegative {
+    /// Answer an error.
+    #[default]
+    Error,
+    /// Answer zero.
+    Clamp,
+    /// Answer it.
+    Serve,
+}
+
+/// What to do with several results for one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDuplicate {
+    /// Answer an error.
+    Error,
+    /// Add them.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+    /// Their mean.
+    Avg,
+}
+
+/// What to do with a stale value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStale {
+    /// Leave it out.
+    Omit,
+    /// Answer an error.
+    Error,
+    /// Answer it.
+    Serve,
+}
+
+/// What to do when there is no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnEmpty {
+    /// Answer an error.
+    #[default]
+    Error,
+    /// Answer zero.
+    Zero,
+}

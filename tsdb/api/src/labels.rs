@@ -1,0 +1,88 @@
+//! `/api/v1/labels` and `/api/v1/label/<name>/values`.
+
+use crate::params::Params;
+use crate::respond::{ApiError, push_list, success};
+use crate::{Api, selectors};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use leadline_model::port::QueryError;
+use leadline_model::{Matcher, Timestamp};
+use std::collections::BTreeSet;
+
+/// The names of labels.
+pub(crate) async fn names(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    answer(&params, |matchers, mint, maxt| api.queryable.label_names(matchers, mint, maxt))
+}
+
+/// The values of one label.
+pub(crate) async fn values(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let name = unescape(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    answer(&params, |matchers, mint, maxt| api.queryable.label_values(&name, matchers, mint, maxt))
+}
+
+/// `U__my_2e_label` is how a name that is no identifier is written in a path (escaping scheme "values" of
+/// prometheus/common's `model.UnescapeName`).
+fn unescape(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let (mut out, mut rest) = (String::new(), escaped);
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let Some((code, after)) = rest.split_once('_') else { return name.to_owned() };
+        let Some(c) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else { return name.to_owned() };
+        out.push(c);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn answer(
+    params: &Params,
+    ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError>,
+) -> Result<Response, ApiError> {
+    let (mint, maxt) = selectors::times(params)?;
+    let limit = params.limit()?;
+    let found = match selectors::parse(params)?.as_slice() {
+        [] => ask(&[], mint, maxt)?,
+        [one] => ask(one, mint, maxt)?,
+        several => {
+            let mut union = BTreeSet::new();
+            for matchers in several {
+                union.extend(ask(matchers, mint, maxt)?);
+            }
+            union.into_iter().collect()
+        }
+    };
+    let shown = limit.unwrap_or(found.len()).min(found.len());
+    let warnings = if shown < found.len() { vec!["results truncated due to limit".to_owned()] } else { Vec::new() };
+    let mut data = String::new();
+    push_list(&mut data, found[..shown].iter().map(String::as_str));
+    Ok(success(&data, &warnings, &[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape;
+
+    #[test]
+    fn escaped_names_are_read_back() {
+        for (path, name) in
+            [("job", "job"), ("U__my_2e_label", "my.label"), ("U__a__b", "a_b"), ("U__bad_zz_", "U__bad_zz_")]
+        {
+            assert_eq!(unescape(path), name);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Parameters of a request: from the query string and, for POST, from a form body too.
+
+use crate::respond::ApiError;
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use leadline_model::Timestamp;
+use leadline_model::duration::Duration;
+
+/// The most bytes a form may have.
+const FORM_LIMIT: usize = 1 << 20;
+
+/// The most points a range query may answer per series (`web/api/v1/api.go`).
+const MOST_POINTS: i64 = 11_000;
+
+/// The name and value pairs in the order they came; the body's follow the query string's.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let mut pairs = decode(request.uri().query().unwrap_or("").as_bytes());
+        let form = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
+        if request.method() == Method::POST && form {
+            let body = to_bytes(request.into_body(), FORM_LIMIT)
+                .await
+                .map_err(|_| ApiError::bad_data(format!("the form cannot be read or has more than {FORM_LIMIT} bytes")))?;
+            pairs.extend(decode(&body));
+        }
+        Ok(Self(pairs))
+    }
+}
+
+/// `a=b&c=d` with `+` and percent escapes.
+fn decode(text: &[u8]) -> Vec<(String, String)> {
+    let part = |bytes: &[u8]| {
+        let spaced: Vec<u8> = bytes.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+        percent_encoding::percent_decode(&spaced).decode_utf8_lossy().into_owned()
+    };
+    text.split(|&b| b == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let split = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
+            (part(&pair[..split]), part(pair.get(split + 1..).unwrap_or(b"")))
+        })
+        .collect()
+}
+
+impl Params {
+    /// The first value of `name` that is not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// Every value of `name`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The value of `name`, which must be there.
+    pub(crate) fn need(&self, name: &str) -> Result<&str, ApiError> {
+        self.get(name).ok_or_else(|| ApiError::parameter(name, "it is missing"))
+    }
+
+    /// A time, if given.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        self.get(name).map(|text| parse_time(text).map_err(|reason| ApiError::parameter(name, reason))).transpose()
+    }
+
+    /// A length of time in ms, if given: seconds as a number, or a duration.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.get(name).map(|text| parse_duration(text).map_err(|reason| ApiError::parameter(name, reason))).transpose()
+    }
+
+    /// How many entries at most; `None` for no limit.
+    pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get("limit") else { return Ok(None) };
+        let limit: usize =
+            text.parse().map_err(|_| ApiError::parameter("limit", format!("cannot parse {text:?} to a whole number")))?;
+        Ok((limit > 0).then_some(limit))
+    }
+
+    /// `start`, `end`, `step` (ms) of a range query, checked.
+    pub(crate) fn range(&self) -> Result<(Timestamp, Timestamp, i64), ApiError> {
+        let missing = |name| ApiError::parameter(name, "it is missing");
+        let start = self.time("start")?.ok_or_else(|| missing("start"))?;
+        let end = self.time("end")?.ok_or_else(|| missing("end"))?;
+        let step = self.duration("step")?.ok_or_else(|| missing("step"))?;
+        if end < start {
+            return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        }
+        if step <= 0 {
+            return Err(ApiError::parameter(
+                "step",
+                "zero or negative query resolution step widths are not accepted. Try a positive integer",
+            ));
+        }
+        if end.saturating_sub(start) / step > MOST_POINTS {
+            return Err(ApiError::bad_data(
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+            ));
+        }
+        Ok((start, end, step))
+    }
+}
+
+/// Unix seconds with an optional fraction, or RFC 3339.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = (seconds * 1000.0).round();
+        return if ms.is_finite() && ms.abs() < 9.2e18 {
+            Ok(ms as Timestamp)
+        } else {
+            Err(format!("{text:?} is no time that can be held"))
+        };
+    }
+    rfc3339(text).ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: Unix seconds or RFC 3339 expected"))
+}
+
+/// `2015-07-01T20:10:51.781Z` to ms since the epoch; days are counted by Howard Hinnant's `days_from_civil`.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let (date, rest) = text.split_once(['T', 't'])?;
+    let mut parts = date.splitn(3, '-').map(|p| p.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let split = rest.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = rest.split_at(split);
+    let offset_minutes = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let (h, m) = zone.get(1..)?.split_once(':')?;
+            let minutes = h.parse::<i64>().ok()? * 60 + m.parse::<i64>().ok()?;
+            if zone.starts_with('-') { -minutes } else { minutes }
+        }
+    };
+    let mut parts = clock.splitn(3, ':');
+    let (hour, minute): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let second: f64 = parts.next()?.parse().ok()?;
+    let in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0.0..61.0).contains(&second)
+        && (0..=9999).contains(&year);
+    if !in_range {
+        return None;
+    }
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let of_era = y - era * 400;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let minutes = days * 1440 + hour * 60 + minute - offset_minutes;
+    Some(minutes * 60_000 + (second * 1000.0).round() as i64)
+}
+
+/// Seconds as a number, or `1m30s`.
+fn parse_duration(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = (seconds * 1000.0).trunc();
+        return if ms.is_finite() && ms.abs() < 9.2e18 {
+            Ok(ms as i64)
+        } else {
+            Err(format!("cannot parse {text:?} to a valid duration. It overflows int64"))
+        };
+    }
+    Duration::parse(text)
+        .map(Duration::as_millis)
+        .map_err(|_| format!("cannot parse {text:?} to a valid duration: seconds or 1m30s expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_unix_seconds_or_rfc3339() {
+        for (text, ms) in [
+            ("1435781430.781", 1_435_781_430_781),
+            ("2015-07-01T20:10:30.781Z", 1_435_781_430_781),
+            ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781),
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T12:00:00Z", 951_825_600_000),
+            ("-1", -1000),
+        ] {
+            assert_eq!(parse_time(text), Ok(ms), "{text}");
+        }
+        for text in ["", "now", "2015-13-01T00:00:00Z", "2015-07-01", "NaN", "1e300"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_seconds_or_units() {
+        assert_eq!((parse_duration("15"), parse_duration("0.5"), parse_duration("1m30s")), (Ok(15_000), Ok(500), Ok(90_000)));
+        assert!(parse_duration("1e300").unwrap_err().contains("overflows"));
+        assert!(parse_duration("fast").is_err());
+    }
+
+    #[test]
+    fn forms_are_decoded() {
+        let pairs = decode(b"match[]=up%7Ba%3D%22b+c%22%7D&match%5B%5D=down&empty=&flag");
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(pairs, [("match[]", r#"up{a="b c"}"#), ("match[]", "down"), ("empty", ""), ("flag", "")]);
+    }
+}

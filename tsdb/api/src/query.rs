@@ -1,0 +1,114 @@
+//! `/api/v1/query` and `/api/v1/query_range`.
+
+use crate::Api;
+use crate::number::{push_float, push_timestamp};
+use crate::params::Params;
+use crate::respond::{ApiError, push_labels, push_text, success};
+use axum::extract::State;
+use axum::response::Response;
+use leadline_model::Timestamp;
+use leadline_model::duration::Duration;
+use leadline_promql::engine::Options;
+use leadline_promql::query::Query;
+use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, Value};
+
+/// An expression at one time.
+pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
+    let limit = params.limit()?;
+    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let result = api.engine.instant(&query, at, options).await?;
+    Ok(answer(&result, at, limit))
+}
+
+/// An expression at every step of a range.
+pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let (start, end, step) = params.range()?;
+    let limit = params.limit()?;
+    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let result = api.engine.range(&query, (start, end, step), options).await?;
+    Ok(answer(&result, end, limit))
+}
+
+fn expression(api: &Api, params: &Params) -> Result<Query, ApiError> {
+    api.engine.parse(params.need("query")?).map_err(|e| ApiError::parameter("query", e))
+}
+
+/// `timeout` and `lookback_delta` of the request.
+fn options(params: &Params) -> Result<Options, ApiError> {
+    let lookback_ms = params.duration("lookback_delta")?;
+    if lookback_ms.is_some_and(|ms| ms <= 0) {
+        return Err(ApiError::parameter("lookback_delta", "more than 0 was expected"));
+    }
+    Ok(Options { lookback_ms, timeout: params.duration("timeout")?.map(Duration::from_millis) })
+}
+
+fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {
+    let mut warnings = result.warnings.clone();
+    let mut data = String::with_capacity(256);
+    let most = limit.unwrap_or(usize::MAX);
+    let mut cut = false;
+    match &result.value {
+        Value::Scalar(v) => {
+            data.push_str(r#"{"resultType":"scalar","result":"#);
+            push_point(&mut data, at, *v);
+        }
+        Value::String(text) => {
+            data.push_str(r#"{"resultType":"string","result":["#);
+            push_timestamp(&mut data, at);
+            data.push(',');
+            push_text(&mut data, text);
+            data.push(']');
+        }
+        Value::Vector(samples) => {
+            cut = samples.len() > most;
+            push_vector(&mut data, &samples[..samples.len().min(most)], at);
+        }
+        Value::Matrix(series) => {
+            cut = series.len() > most;
+            push_matrix(&mut data, &series[..series.len().min(most)]);
+        }
+    }
+    data.push('}');
+    if cut {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    success(&data, &warnings, &result.infos)
+}
+
+fn push_point(out: &mut String, t: Timestamp, v: f64) {
+    out.push('[');
+    push_timestamp(out, t);
+    out.push(',');
+    push_float(out, v);
+    out.push(']');
+}
+
+fn push_vector(out: &mut String, samples: &[InstantSample], at: Timestamp) {
+    out.push_str(r#"{"resultType":"vector","result":["#);
+    for (i, sample) in samples.iter().enumerate() {
+        out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
+        push_labels(out, &sample.labels);
+        out.push_str(r#","value":"#);
+        push_point(out, at, sample.value);
+        out.push('}');
+    }
+    out.push(']');
+}
+
+fn push_matrix(out: &mut String, series: &[RangeSeries]) {
+    out.push_str(r#"{"resultType":"matrix","result":["#);
+    for (i, one) in series.iter().enumerate() {
+        out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
+        push_labels(out, &one.labels);
+        out.push_str(r#","values":["#);
+        for (j, &(t, v)) in one.points.iter().enumerate() {
+            if j > 0 {
+                out.push(',');
+            }
+            push_point(out, t, v);
+        }
+        out.push_str("]}");
+    }
+    out.push(']');
+}

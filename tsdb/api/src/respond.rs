@@ -1,0 +1,167 @@
+//! The framing of answers.
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::http::{Method, Uri};
+use leadline_model::port::QueryError;
+use leadline_promql::error::Error;
+
+/// An error in the API's words.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    /// The request is wrong: 400.
+    pub(crate) fn bad_data(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", message: message.into() }
+    }
+
+    /// A parameter is wrong: 400, in the words Prometheus uses.
+    pub(crate) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::bad_data(format!("invalid parameter \"{name}\": {reason}"))
+    }
+
+    /// There is no such thing: 404.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, kind: "not_found", message: message.into() }
+    }
+
+    fn new(status: StatusCode, kind: &'static str, message: String) -> Self {
+        Self { status, kind, message }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Prepare(_) | Error::BadRequest(_) => Self::bad_data(message),
+            Error::Execution(_) | Error::TooManySamples(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
+            }
+            Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
+            Error::Canceled(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", message),
+            Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
+            Error::Storage(QueryError::Unavailable(_)) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
+            Error::Storage(QueryError::Corrupt(_)) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = String::from(r#"{"status":"error","errorType":"#);
+        push_text(&mut body, self.kind);
+        body.push_str(r#","error":"#);
+        push_text(&mut body, &self.message);
+        body.push('}');
+        json(self.status, body)
+    }
+}
+
+/// `{"status":"success","data":…}` around `data`, which is JSON already.
+pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Response {
+    let mut body = String::with_capacity(data.len() + 64);
+    body.push_str(r#"{"status":"success","data":"#);
+    body.push_str(data);
+    for (name, notes) in [("warnings", warnings), ("infos", infos)] {
+        if !notes.is_empty() {
+            body.push_str(",\"");
+            body.push_str(name);
+            body.push_str("\":");
+            push_list(&mut body, notes.iter().map(String::as_str));
+        }
+    }
+    body.push('}');
+    json(StatusCode::OK, body)
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Appends a JSON list of texts.
+pub(crate) fn push_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
+    out.push('[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_text(out, item);
+    }
+    out.push(']');
+}
+
+/// Appends a JSON text.
+pub(crate) fn push_text(out: &mut String, text: &str) {
+    use std::fmt::Write;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 || c == '\u{2028}' || c == '\u{2029}' => {
+                let written = write!(out, "\\u{:04x}", c as u32);
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Appends a label set as a JSON object.
+pub(crate) fn push_labels(out: &mut String, labels: &leadline_model::Labels) {
+    out.push('{');
+    for (i, (name, value)) in labels.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_text(out, name);
+        out.push(':');
+        push_text(out, value);
+    }
+    out.push('}');
+}
+
+/// Any other path below this router.
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("no such page: {}", uri.path()))
+}
+
+/// A known path, another method.
+pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_data", format!("method {method} is not allowed here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_text;
+
+    #[test]
+    fn text_is_escaped_so_that_json_reads_it_back() {
+        for text in ["", "a\"b\\c", "line\nbreak\ttab\u{1}", "\u{2028}é🦀", "</script>"] {
+            let mut out = String::new();
+            push_text(&mut out, text);
+            let back: String = serde_json::from_str(&out).unwrap();
+            assert_eq!(back, text);
+        }
+    }
+}
