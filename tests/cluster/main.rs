@@ -48,6 +48,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             Metrics,
             stand_in::kill,
         ),
+        stage.trial("stand_in_leads_services_to_ready_pods", Metrics, stand_in::services),
         stage.trial("discovery_lists_the_metrics", Metrics, hpa::discovery),
         stage.trial(
             "an_hpa_with_pods_object_and_external_metrics_scales_up_and_down",

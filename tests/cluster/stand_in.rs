@@ -4,6 +4,7 @@ use crate::lab::Lab;
 use crate::workload::{Workload, read, set};
 use leadline_testkit::wait::until;
 use leadline_testkit::{Result, fail};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -83,6 +84,36 @@ pub(crate) async fn kill(lab: &Lab) -> Result<()> {
             .then_some(()))
     })
     .await
+}
+
+/// A Service has an FQDN slice with its ready pods' addresses, and an address of its own that leads to them.
+pub(crate) async fn services(lab: &Lab) -> Result<()> {
+    WEB.apply(&lab.cluster).await?;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "ground"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 8080, "targetPort": "http"}]},
+    });
+    lab.cluster.kubectl.apply(&service.to_string()).await?;
+    let pods = lab.cluster.kubelet.pods("ground", "app", "web");
+    let wanted: BTreeSet<&str> = pods.iter().map(|pod| pod.address.as_str()).collect();
+    let path = "/apis/discovery.k8s.io/v1/namespaces/ground/endpointslices/web-stand-in";
+    lab.answers(path, |slice| {
+        let endpoints = slice["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ready = endpoints
+            .iter()
+            .filter(|endpoint| endpoint["conditions"]["ready"] == true);
+        ready
+            .filter_map(|endpoint| endpoint["addresses"][0].as_str())
+            .collect::<BTreeSet<_>>()
+            == wanted
+    })
+    .await?;
+    let address = lab.cluster.services.address("ground", "web");
+    let Some(address) = address else {
+        fail!("the Service has no address")
+    };
+    read(&address, SERIES).await?;
+    WEB.delete(&lab.cluster).await
 }
 
 /// KEDA is up and its API reachable through the aggregator.
