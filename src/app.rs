@@ -33,7 +33,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What the process is started with.
-pub struct Options {
+pub(crate) struct Options {
     /// `--config.file`
     pub config_file: PathBuf,
     /// `--storage.tsdb.retention.time`
@@ -56,6 +56,8 @@ pub struct Options {
     pub scaler_client_ca: Option<PathBuf>,
     /// `--scaler.service-name`
     pub scaler_service: String,
+    /// `--scaler.client-secret-namespace`
+    pub scaler_client_namespace: Option<String>,
     /// `--scaler.insecure`
     pub scaler_insecure: bool,
     /// Where pods and reviews come from.
@@ -63,7 +65,7 @@ pub struct Options {
 }
 
 /// Whether there is an API server.
-pub enum ClusterMode {
+pub(crate) enum ClusterMode {
     /// None: why. The metrics APIs are off, because nobody could be authenticated.
     Off(String),
     /// This one.
@@ -74,7 +76,7 @@ pub enum ClusterMode {
 
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The configuration is not valid.
     #[error("{0}")]
     Config(Errors),
@@ -93,7 +95,7 @@ pub enum StartError {
 }
 
 /// The rooms, for whoever reloads or shows them.
-pub struct Rooms {
+pub(crate) struct Rooms {
     /// Scraping, storage, PromQL.
     pub tsdb: Arc<Tsdb>,
     /// Standing queries.
@@ -111,7 +113,7 @@ pub struct Rooms {
 }
 
 /// A started process.
-pub struct App {
+pub(crate) struct App {
     rooms: Arc<Rooms>,
     parts: Shutdown,
     drain: CancellationToken,
@@ -121,7 +123,7 @@ pub struct App {
 
 /// Where the listeners are.
 #[derive(Debug, Clone, Copy)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     /// The web listener.
     pub web: SocketAddr,
     /// The adapter's, unless it is off.
@@ -135,7 +137,7 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub(crate) async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let config = Config::load(&options.config_file).map_err(StartError::Config)?;
         let drain = CancellationToken::new();
         let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
@@ -149,18 +151,13 @@ impl App {
         Ok(Self { rooms, parts, drain, drains, addresses })
     }
 
-    /// The rooms.
-    pub fn rooms(&self) -> &Arc<Rooms> {
-        &self.rooms
-    }
-
     /// Where the listeners are.
-    pub fn addresses(&self) -> Addresses {
+    pub(crate) fn addresses(&self) -> Addresses {
         self.addresses
     }
 
     /// Runs until SIGTERM or SIGINT, then stops in order.
-    pub async fn run(mut self) -> ExitCode {
+    pub(crate) async fn run(mut self) -> ExitCode {
         tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "ready");
         let code = tokio::select! {
             signal = told_to_stop() => {
@@ -177,7 +174,7 @@ impl App {
     }
 
     /// Stops: unready first, then connections, then what they read from.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
         self.drain.cancel();
         if self.drains {
@@ -226,18 +223,20 @@ impl Rooms {
             }
         };
         let tsdb = Tsdb::build(Parts {
-            storage: leadline_storage::Settings {
-                retention_ms: options.retention.as_millis(),
-                max_series: options.max_series,
-                ..leadline_storage::Settings::default()
+            settings: leadline_tsdb::Settings {
+                storage: leadline_storage::Settings {
+                    retention_ms: options.retention.as_millis(),
+                    max_series: options.max_series,
+                    ..leadline_storage::Settings::default()
+                },
+                engine: leadline_promql::settings::Settings::default(),
+                seed: seed(),
             },
-            engine: leadline_promql::settings::Settings::default(),
             pods: source,
             clock: Arc::clone(&clock),
-            seed: seed(),
         })
         .map_err(|e| build(&e))?;
-        tsdb.apply(&config.scrape).map_err(|e| build(&e))?;
+        tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
         let standing = Standing::new(
             leadline_standing::Settings::default(),
             tsdb.evaluate(),
@@ -274,7 +273,7 @@ impl Rooms {
 }
 
 /// Metric rules that were disabled, each in a line of the log.
-pub fn log_problems(file: &str, problems: &[leadline_adapter::config::Problem]) {
+pub(crate) fn log_problems(file: &str, problems: &[leadline_adapter::config::Problem]) {
     for problem in problems {
         tracing::error!(file, %problem, "a metric rule is disabled");
     }

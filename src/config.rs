@@ -50,7 +50,7 @@ impl File {
 
 /// A valid configuration, ready to be applied.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// The file it was read from.
     pub file: String,
     /// The jobs with their discoveries, defaults filled in.
@@ -65,7 +65,7 @@ pub struct Config {
 
 /// Everything that is wrong with a configuration, one error a line.
 #[derive(Debug)]
-pub struct Errors(pub Vec<ConfigError>);
+pub(crate) struct Errors(pub Vec<ConfigError>);
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,7 @@ impl Config {
     ///
     /// # Errors
     /// All that is wrong, each with file, line and column.
-    pub fn load(path: &Path) -> Result<Self, Errors> {
+    pub(crate) fn load(path: &Path) -> Result<Self, Errors> {
         let file = path.display().to_string();
         let fail = |message: String| Errors(vec![Place::default().error(&file, message)]);
         let size = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
@@ -94,7 +94,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn parse(text: &str, file: &str) -> Result<Self, Errors> {
+    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, Errors> {
         let parsed: File = parse_yaml(text, file).map_err(|e| Errors(vec![e]))?;
         let mut errors: Vec<ConfigError> = parsed
             .refused()
@@ -121,7 +121,7 @@ impl Config {
 
     /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
     /// status.
-    pub fn refused_rules(&self) -> Vec<ConfigError> {
+    pub(crate) fn refused_rules(&self) -> Vec<ConfigError> {
         let mapper = leadline_cluster::Mapper::new(None);
         let mut problems = self.autoscaling.check(&mapper);
         for rule in &self.autoscaling.metrics {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Reloads, one at a time, and what came of the last.
-pub struct Reloads {
+pub(crate) struct Reloads {
     rooms: Arc<Rooms>,
     file: PathBuf,
     state: Mutex<State>,
@@ -20,7 +20,7 @@ pub struct Reloads {
 
 /// What is in force, and how the last attempt went.
 #[derive(Debug, Clone)]
-pub struct State {
+pub(crate) struct State {
     /// The text of the configuration in force.
     pub text: String,
     /// When it was applied, ms.
@@ -31,13 +31,13 @@ pub struct State {
 
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
-    pub fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
+    pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
         let state = State { text: config.text, applied: rooms.clock.now(), error: None };
         Arc::new(Self { rooms, file, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
     }
 
     /// What is in force.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.state.lock().clone()
     }
 
@@ -45,7 +45,7 @@ impl Reloads {
     ///
     /// # Errors
     /// What is wrong with it; nothing has changed then.
-    pub async fn reload(&self, why: &'static str) -> Result<(), String> {
+    pub(crate) async fn reload(&self, why: &'static str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         let result = self.attempt();
         let mut state = self.state.lock();
@@ -67,13 +67,13 @@ impl Reloads {
     fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
-        self.rooms.tsdb.apply(&config.scrape).map_err(|e| e.to_string())?;
+        self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.text)
     }
 
     /// Reloads on SIGHUP and when the file changes, until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (changed, mut changes) = tokio::sync::watch::channel(0);
         let follow = leadline_tsdb::reload::follow(vec![self.file.clone()], changed, stop.clone());
         let work = async {

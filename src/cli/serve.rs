@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Runs leadline: scrapes targets and serves queries, the metrics APIs and the KEDA scaler.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// The configuration, in Prometheus' format with the section `autoscaling`; reloaded on SIGHUP, POST /-/reload and when
     /// it changes.
     #[arg(long = "config.file", default_value = "leadline.yaml", value_name = "FILE")]
@@ -24,7 +24,7 @@ pub struct Serve {
     retention: Duration,
     /// The most series that are held; further ones are refused and counted.
     #[arg(long = "storage.tsdb.max-series", default_value_t = 2_000_000, value_name = "N")]
-    max_series: usize,
+    max_series: u32,
     /// Where Prometheus' HTTP API, explain and /metrics are served, without authentication.
     #[arg(long = "web.listen-address", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
     web: SocketAddr,
@@ -56,6 +56,10 @@ pub struct Serve {
     /// The Service of the scaler, for the certificate of our own CA.
     #[arg(long = "scaler.service-name", default_value = "leadline-scaler", value_name = "NAME")]
     scaler_service: String,
+    /// Where the Secret with KEDA's client certificate is created, when the certificates are of our own CA: KEDA reads a
+    /// ClusterTriggerAuthentication's Secrets from its own namespace. Default: this pod's.
+    #[arg(long = "scaler.client-secret-namespace", value_name = "NAMESPACE", env = "LEADLINE_SCALER_CLIENT_NAMESPACE")]
+    scaler_client_namespace: Option<String>,
     /// Lets the scaler listen beyond loopback without TLS.
     #[arg(long = "scaler.insecure")]
     scaler_insecure: bool,
@@ -76,7 +80,7 @@ fn duration(text: &str) -> Result<Duration, DurationError> {
 
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         install(self.log_level, self.log_format);
         on_runtime(async move {
             let cluster = match self.cluster().await {
@@ -110,6 +114,7 @@ impl Serve {
             scaler_files: self.scaler_cert.zip(self.scaler_key),
             scaler_client_ca: self.scaler_client_ca,
             scaler_service: self.scaler_service,
+            scaler_client_namespace: self.scaler_client_namespace,
             scaler_insecure: self.scaler_insecure,
             cluster,
         }

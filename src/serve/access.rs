@@ -20,7 +20,7 @@ use leadline_tsdb::Tsdb;
 use std::sync::Arc;
 
 /// What `leadline demo` puts in the place of an API server.
-pub struct Demo {
+pub(crate) struct Demo {
     /// The workload's pods.
     pub pods: Arc<PodStore>,
     /// Their namespace.
@@ -34,7 +34,7 @@ pub struct Demo {
 }
 
 /// Who is believed, and what they may do.
-pub struct Access {
+pub(crate) struct Access {
     authenticator: Arc<Authenticator>,
     authorizer: Authorizer,
 }
@@ -58,7 +58,7 @@ impl Access {
     ///
     /// # Errors
     /// The operating system gives no randomness, or the demo's authority is not usable.
-    pub fn of(mode: &ClusterMode, clock: &Arc<dyn Clock>) -> Result<Self, TokenError> {
+    pub(crate) fn of(mode: &ClusterMode, clock: &Arc<dyn Clock>) -> Result<Self, TokenError> {
         let (tokens, reviewer): (_, Arc<dyn Reviewer>) = match mode {
             ClusterMode::Off(_) => (None, Arc::new(NoApiServer)),
             ClusterMode::Demo(demo) => (None, Arc::new(OneIdentity::for_demo(demo.user.clone()))),
@@ -79,7 +79,7 @@ impl Access {
     }
 
     /// The adapter with this access.
-    pub fn adapter(
+    pub(crate) fn adapter(
         self,
         registry: Arc<Registry>,
         objects: Objects,
@@ -117,13 +117,13 @@ impl ReadyCheck for Process {
 }
 
 /// Asks for client certificates and leaves judging them to each request.
-pub fn verifier() -> Arc<ClientCertVerifier> {
+pub(crate) fn verifier() -> Arc<ClientCertVerifier> {
     ClientCertVerifier::new(rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms)
 }
 
 /// Takes over the aggregation layer's authentication data whenever it changes; what cannot be used leaves the last good
 /// one in force.
-pub fn feed(adapter: Arc<Adapter>, cluster: &Cluster) -> impl Future<Output = ()> + use<> {
+pub(crate) fn feed(adapter: Arc<Adapter>, cluster: &Cluster) -> impl Future<Output = ()> + use<> {
     let mut data = cluster.extension_auth();
     async move {
         loop {

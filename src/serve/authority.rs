@@ -10,16 +10,16 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 
 /// How long an authority lives, days.
-pub const AUTHORITY_DAYS: i64 = 3650;
+pub(crate) const AUTHORITY_DAYS: i64 = 3650;
 /// How long what it issues lives, days.
-pub const LEAF_DAYS: i64 = 90;
+pub(crate) const LEAF_DAYS: i64 = 90;
 /// How far back validity begins, ms: clocks of a cluster differ.
 const BACKDATE_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// Why a certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]
-pub enum CertError {
+pub(crate) enum CertError {
     /// A file cannot be read.
     #[error("{file}: {source}")]
     File {
@@ -50,14 +50,14 @@ pub enum CertError {
 }
 
 /// A key that signs certificates.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     cert_pem: String,
     key_pem: String,
 }
 
 /// A certificate and its key, as PEM.
-pub struct Pair {
+pub(crate) struct Pair {
     /// The certificate, then those that signed it.
     pub cert_pem: String,
     /// The key (PKCS#8).
@@ -81,7 +81,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn create(now: Timestamp) -> Result<Self, CertError> {
+    pub(crate) fn create(now: Timestamp) -> Result<Self, CertError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         // The name carries the birth, so that an old and a new authority can be told apart in one bundle.
@@ -98,7 +98,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Content`] with `place`.
-    pub fn from_pem(place: &str, cert_pem: &str, key_pem: &str) -> Result<Self, CertError> {
+    pub(crate) fn from_pem(place: &str, cert_pem: &str, key_pem: &str) -> Result<Self, CertError> {
         let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
         let key = KeyPair::from_pem(key_pem).map_err(|e| fail(format!("a private key in PEM was expected: {e}")))?;
         let issuer = Issuer::from_ca_cert_pem(cert_pem, key)
@@ -107,12 +107,12 @@ impl Authority {
     }
 
     /// Its certificate, PEM: what a caBundle holds.
-    pub fn cert_pem(&self) -> &str {
+    pub(crate) fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
     /// Its key, PEM.
-    pub fn key_pem(&self) -> &str {
+    pub(crate) fn key_pem(&self) -> &str {
         &self.key_pem
     }
 
@@ -120,7 +120,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn server(&self, names: &[String], now: Timestamp) -> Result<Pair, CertError> {
+    pub(crate) fn server(&self, names: &[String], now: Timestamp) -> Result<Pair, CertError> {
         let mut params = CertificateParams::new(names.to_vec())?;
         params.distinguished_name = named(names.first().map_or("leadline", |n| n.get(..64).unwrap_or(n)));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -131,7 +131,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+    pub(crate) fn client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
         self.sign(Self::client_params(user)?, now, LEAF_DAYS)
     }
 
@@ -140,7 +140,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn long_lived_client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+    pub(crate) fn long_lived_client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
         self.sign(Self::client_params(user)?, now, AUTHORITY_DAYS)
     }
 
@@ -166,7 +166,7 @@ impl Pair {
     ///
     /// # Errors
     /// [`CertError::Content`] and [`CertError::Unusable`].
-    pub fn certified(&self, place: &str) -> Result<Arc<rustls::sign::CertifiedKey>, CertError> {
+    pub(crate) fn certified(&self, place: &str) -> Result<Arc<rustls::sign::CertifiedKey>, CertError> {
         let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
         let chain = certificates(place, &self.cert_pem)?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
@@ -181,7 +181,7 @@ impl Pair {
 ///
 /// # Errors
 /// [`CertError::Content`] with `place`.
-pub fn certificates(place: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
+pub(crate) fn certificates(place: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let found = found.map_err(|e| fail(format!("certificates in PEM were expected: {e}")))?;

@@ -9,15 +9,15 @@ use crate::serve::authority::{Authority, CertError};
 use crate::serve::certs::{self, Clients, Serving};
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
-use leadline_cluster::{Cluster, SecretData, SecretError, create_once, keep_ca_bundles};
+use leadline_cluster::{Cluster, SecretData, SecretError, ServiceName, create_once, keep_ca_bundles};
 use leadline_model::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The Secret of the authority, in our own namespace.
-pub const AUTHORITY_SECRET: &str = "leadline-ca";
+pub(crate) const AUTHORITY_SECRET: &str = "leadline-ca";
 /// The Secret with the certificate that KEDA shows the scaler.
-pub const CLIENT_SECRET: &str = "leadline-scaler-client";
+pub(crate) const CLIENT_SECRET: &str = "leadline-scaler-client";
 /// The APIServices whose `caBundle` is ours.
 const API_SERVICES: [&str; 3] =
     ["v1beta2.custom.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub(crate) enum IdentityError {
     /// It cannot be made or read.
     #[error(transparent)]
     Cert(#[from] CertError),
@@ -44,11 +44,13 @@ pub enum IdentityError {
 }
 
 /// The certificates of this process.
-pub struct Identity {
+pub(crate) struct Identity {
     adapter: Arc<Serving>,
     scaler: Option<(Arc<Serving>, Clients)>,
     /// What the APIServices must trust, where it is ours.
     bundle: Option<Vec<u8>>,
+    /// The Service that our APIServices name.
+    service: String,
 }
 
 impl Identity {
@@ -56,7 +58,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError`].
-    pub async fn establish(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, IdentityError> {
+    pub(crate) async fn establish(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, IdentityError> {
         let authority = Self::authority(options, &*clock).await?;
         let adapter = match &options.adapter_files {
             Some((cert, key)) => Serving::from_files(cert, key)?,
@@ -67,7 +69,7 @@ impl Identity {
         };
         let bundle = options.adapter_files.is_none().then(|| authority.cert_pem().as_bytes().to_vec());
         let scaler = Self::scaler(options, &authority, &clock).await?;
-        Ok(Self { adapter, scaler, bundle })
+        Ok(Self { adapter, scaler, bundle, service: options.adapter_service.clone() })
     }
 
     async fn authority(options: &Options, clock: &dyn Clock) -> Result<Arc<Authority>, IdentityError> {
@@ -96,7 +98,8 @@ impl Identity {
         }
         match &options.cluster {
             ClusterMode::Connected(cluster) if Cluster::in_pod() => {
-                share_client(cluster, authority, &**clock).await?;
+                let namespace = options.scaler_client_namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+                share_client(cluster, namespace, authority, &**clock).await?;
                 let names = names(&options.scaler_service, &options.cluster);
                 let serving = Serving::own(Arc::clone(authority), names, Arc::clone(clock))?;
                 let place = format!("secret {AUTHORITY_SECRET}");
@@ -107,7 +110,7 @@ impl Identity {
     }
 
     /// What the adapter serves.
-    pub fn adapter(&self) -> Arc<Serving> {
+    pub(crate) fn adapter(&self) -> Arc<Serving> {
         Arc::clone(&self.adapter)
     }
 
@@ -115,13 +118,13 @@ impl Identity {
     ///
     /// # Errors
     /// [`CertError`] when the client authorities cannot be used.
-    pub fn scaler_tls(&self) -> Result<Option<Tls>, CertError> {
+    pub(crate) fn scaler_tls(&self) -> Result<Option<Tls>, CertError> {
         let Some((serving, clients)) = &self.scaler else { return Ok(None) };
         certs::tls(Arc::clone(serving), clients.clone(), &["h2"]).map(Some)
     }
 
     /// Keeps certificates fresh and, in a cluster, the APIServices' trust in them.
-    pub fn start(self, cluster: Option<&Arc<Cluster>>, parts: &mut Shutdown) {
+    pub(crate) fn start(self, cluster: Option<&Arc<Cluster>>, parts: &mut Shutdown) {
         let adapter = self.adapter;
         parts.start("adapter certificate", |stop| adapter.run(stop));
         if let Some((serving, _)) = self.scaler {
@@ -129,10 +132,11 @@ impl Identity {
         }
         if let (Some(cluster), Some(bundle), true) = (cluster, self.bundle, Cluster::in_pod()) {
             let client = cluster.client();
+            let ours = ServiceName { namespace: cluster.namespace().to_owned(), name: self.service };
             parts.start("caBundle", |stop| async move {
                 // The authority does not change while the process lives; the sender is kept so that the watch goes on.
                 let (_keep, bundle) = tokio::sync::watch::channel(bundle);
-                keep_ca_bundles(client, &API_SERVICES, bundle, BUNDLE_PERIOD, stop).await;
+                keep_ca_bundles(client, &ours, &API_SERVICES, bundle, BUNDLE_PERIOD, stop).await;
             });
         }
     }
@@ -167,7 +171,12 @@ async fn shared_authority(cluster: &Cluster, clock: &dyn Clock) -> Result<Arc<Au
 }
 
 /// Puts a client certificate for KEDA where its TriggerAuthentication finds it.
-async fn share_client(cluster: &Cluster, authority: &Authority, clock: &dyn Clock) -> Result<(), IdentityError> {
+async fn share_client(
+    cluster: &Cluster,
+    namespace: &str,
+    authority: &Authority,
+    clock: &dyn Clock,
+) -> Result<(), IdentityError> {
     let make = || {
         let pair = authority.long_lived_client("keda-operator", clock.now()).map_err(|e| e.to_string())?;
         let part = |key: &str, pem: &str| (key.to_owned(), pem.as_bytes().to_vec());
@@ -178,7 +187,7 @@ async fn share_client(cluster: &Cluster, authority: &Authority, clock: &dyn Cloc
         ]
         .into())
     };
-    patiently(|| create_once(cluster.client(), cluster.namespace(), CLIENT_SECRET, make)).await?;
+    patiently(|| create_once(cluster.client(), namespace, CLIENT_SECRET, make)).await?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use tower::ServiceExt;
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
     /// Requests at a time on one HTTP/2 connection.
@@ -57,7 +57,7 @@ impl Default for Limits {
 }
 
 /// A bound socket with what is served on it.
-pub struct Listener {
+pub(crate) struct Listener {
     /// For the log: `web`, `adapter`, `scaler`.
     pub name: &'static str,
     socket: TcpListener,
@@ -68,7 +68,7 @@ pub struct Listener {
 
 /// TLS of a listener.
 #[derive(Debug, Clone)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// rustls' settings.
     pub config: Arc<rustls::ServerConfig>,
     /// Whether the handshake itself verifies client certificates; then requests carry [`VerifiedPeer`].
@@ -78,7 +78,7 @@ pub struct Tls {
 /// Why a socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} ({flag}): {source}")]
-pub struct BindError {
+pub(crate) struct BindError {
     address: SocketAddr,
     flag: &'static str,
     source: std::io::Error,
@@ -89,7 +89,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] with the address and the flag.
-    pub async fn bind(
+    pub(crate) async fn bind(
         name: &'static str,
         flag: &'static str,
         address: SocketAddr,
@@ -102,12 +102,12 @@ impl Listener {
     }
 
     /// The bound address (with the port the system chose, where 0 was asked for).
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()
     }
 
     /// Serves until `stop`; from `drain` on, connections are asked to end as soon as they have answered.
-    pub async fn run(self, drain: CancellationToken, stop: CancellationToken) {
+    pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {

@@ -1,9 +1,9 @@
 //! What is listened on and as whom.
 
-pub mod access;
-pub mod authority;
-pub mod certs;
-pub mod identity;
-pub mod listener;
-pub mod page;
-pub mod web;
+pub(crate) mod access;
+pub(crate) mod authority;
+pub(crate) mod certs;
+pub(crate) mod identity;
+pub(crate) mod listener;
+pub(crate) mod page;
+pub(crate) mod web;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use Kind::{Counter, Gauge};
 
 /// The page.
-pub fn render(rooms: &Rooms, reloads: &Reloads) -> String {
+pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     let mut page = Page::default();
     let version = env!("CARGO_PKG_VERSION");
     page.family(Gauge, "leadline_build_info", "the program", &["version"], [([version], 1.0)]);
@@ -57,7 +57,7 @@ fn scraping(page: &mut Page, rooms: &Rooms) {
 }
 
 fn storage(page: &mut Page, rooms: &Rooms) {
-    let stats = rooms.tsdb.storage_stats();
+    let stats = rooms.tsdb.head().stats();
     for (kind, name, help, value) in [
         (Gauge, "leadline_storage_series", "series that exist", stats.series),
         (Gauge, "leadline_storage_samples", "samples that are held", stats.samples),

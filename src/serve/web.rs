@@ -8,7 +8,7 @@ use crate::serve::page;
 use crate::telemetry::metrics::Page;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use leadline_adapter::explain::{Subject, explain};
@@ -25,7 +25,7 @@ struct Web {
 }
 
 /// All routes.
-pub fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
+pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
     let web = Web { rooms: Arc::clone(rooms), reloads: Arc::clone(reloads) };
     let api = leadline_api::router(Api {
         engine: rooms.tsdb.engine(),
@@ -69,7 +69,7 @@ async fn ready(State(web): State<Web>) -> Response {
     readiness(&web, "leadline is ready.\n".to_owned())
 }
 
-async fn readyz(State(web): State<Web>, uri: axum::http::Uri) -> Response {
+async fn readyz(State(web): State<Web>, uri: Uri) -> Response {
     let verbose = uri.query().unwrap_or("").split('&').any(|p| p == "verbose" || p.starts_with("verbose="));
     let text = if verbose { web.rooms.ready.to_string() } else { "ok".to_owned() };
     readiness(&web, text)
@@ -130,14 +130,14 @@ impl StatusSource for Web {
             "triggers" => Some(self.triggers()),
             "cluster" => Some(self.cluster()),
             "discovery" => Some(self.discovery()),
-            "tsdb" => serde_json::to_value(self.rooms.tsdb.storage_stats()).ok(),
+            "tsdb" => serde_json::to_value(self.rooms.tsdb.head().stats()).ok(),
             "ready" => Some(self.ready()),
             _ => None,
         }
     }
 
     fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)> {
-        let dropped = self.rooms.tsdb.dropped_targets();
+        let dropped = self.rooms.tsdb.status().dropped;
         dropped
             .into_iter()
             .flat_map(|d| {
@@ -166,7 +166,7 @@ impl Web {
     }
 
     fn discovery(&self) -> Value {
-        let reports = self.rooms.tsdb.discovery_status();
+        let reports = self.rooms.tsdb.status().discoveries;
         let row = |r: &leadline_discovery::DiscoveryReport| {
             json!({
                 "job": &*r.job, "discovery": r.discovery, "synced": r.synced, "groups": r.groups, "error": r.error,

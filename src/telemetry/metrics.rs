@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 /// A page of metrics being written (text format 0.0.4).
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub(crate) struct Page(String);
 
 /// What a family counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -17,15 +17,15 @@ pub enum Kind {
 
 impl Page {
     /// Content-Type of the page.
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+    pub(crate) const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// A family with one value.
-    pub fn one(&mut self, kind: Kind, name: &str, help: &str, value: f64) {
+    pub(crate) fn one(&mut self, kind: Kind, name: &str, help: &str, value: f64) {
         self.family(kind, name, help, &[], [([""; 0], value)]);
     }
 
     /// A family with one series per row; `labels` names what the rows' texts are.
-    pub fn family<const N: usize, S: AsRef<str>>(
+    pub(crate) fn family<const N: usize, S: AsRef<str>>(
         &mut self,
         kind: Kind,
         name: &str,
@@ -40,7 +40,7 @@ impl Page {
     }
 
     /// A family whose rows name their labels themselves.
-    pub fn labelled(
+    pub(crate) fn labelled(
         &mut self,
         kind: Kind,
         name: &str,
@@ -67,7 +67,7 @@ impl Page {
     }
 
     /// The finished page.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.0
     }
 }
@@ -77,7 +77,7 @@ fn escape(value: &str) -> String {
 }
 
 /// What the kernel tells about this process (`proc(5)`); empty where there is no such file.
-pub fn process(page: &mut Page) {
+pub(crate) fn process(page: &mut Page) {
     let ticks = 100.0; // USER_HZ, which Linux fixes for user space
     if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
         // Fields behind the command's name, which may hold blanks and stands in parentheses.
