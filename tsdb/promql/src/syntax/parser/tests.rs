@@ -198,7 +198,7 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ),
         (
             "sum some_metric by (test)",
-            "1:5: parse error: unexpected identifier \"some_metric\" in aggregation",
+            "1:5: parse error: unexpected identifier \"some_metric\"",
         ),
         (
             "sum without(==)(foo)",
