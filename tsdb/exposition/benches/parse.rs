@@ -1,5 +1,4 @@
 //! Nanoseconds per line of both lanes.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use leadline_exposition::{Event, Kind, Parser, parse_series};
@@ -10,7 +9,13 @@ const LINES: u64 = 2_000;
 /// Lines of about 82 bytes, as application counters have them.
 fn body() -> Vec<u8> {
     (0..LINES)
-        .map(|i| format!("app_metric_{}_total{{path=\"/api/v1/items\",method=\"GET\",code=\"200\",shard=\"{i:04}\"}} {}\n", i % 20, i * 7919))
+        .map(|i| {
+            format!(
+                "app_metric_{}_total{{path=\"/api/v1/items\",method=\"GET\",code=\"200\",shard=\"{i:04}\"}} {}\n",
+                i % 20,
+                i * 7919
+            )
+        })
         .collect::<String>()
         .into_bytes()
 }

@@ -28,7 +28,11 @@ pub(crate) fn split(line: &[u8]) -> Result<Line<'_>, Refusal> {
         && line[at - 1] == b'}'
         && let Some(value) = parse_float(&line[at + 1..])
     {
-        return Ok(Line { series: &line[..at], value, timestamp: None });
+        return Ok(Line {
+            series: &line[..at],
+            value,
+            timestamp: None,
+        });
     }
     split_slowly(line)
 }
@@ -49,19 +53,33 @@ fn split_slowly(line: &[u8]) -> Result<Line<'_>, Refusal> {
     })?;
     let after = value_at + value_text.len();
     let Some((text, at)) = token(line, after) else {
-        return Ok(Line { series: &line[..end], value, timestamp: None });
+        return Ok(Line {
+            series: &line[..end],
+            value,
+            timestamp: None,
+        });
     };
-    let timestamp = milliseconds(text).ok_or((at, "expected a timestamp (whole milliseconds, digits only) or the end of the line"))?;
+    let timestamp = milliseconds(text).ok_or((
+        at,
+        "expected a timestamp (whole milliseconds, digits only) or the end of the line",
+    ))?;
     match token(line, at + text.len()) {
         Some((_, at)) => Err((at, "expected the end of the line after the timestamp")),
-        None => Ok(Line { series: &line[..end], value, timestamp: Some(timestamp) }),
+        None => Ok(Line {
+            series: &line[..end],
+            value,
+            timestamp: Some(timestamp),
+        }),
     }
 }
 
 /// The next run of non-blanks from `from` on, and where it begins.
 fn token(line: &[u8], from: usize) -> Option<(&[u8], usize)> {
     let start = from + line[from..].iter().position(|b| !is_blank(*b))?;
-    let length = line[start..].iter().position(|b| is_blank(*b)).unwrap_or(line.len() - start);
+    let length = line[start..]
+        .iter()
+        .position(|b| is_blank(*b))
+        .unwrap_or(line.len() - start);
     Some((&line[start..start + length], start))
 }
 

@@ -50,9 +50,14 @@ fn general(text: &[u8]) -> Option<f64> {
 
 fn special(text: &[u8], unsigned: &[u8]) -> Option<f64> {
     if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
-        return Some(if text[0] == b'-' { f64::NEG_INFINITY } else { f64::INFINITY });
+        return Some(if text[0] == b'-' {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        });
     }
-    text.eq_ignore_ascii_case(b"nan").then_some(f64::from_bits(NORMAL_NAN_BITS))
+    text.eq_ignore_ascii_case(b"nan")
+        .then_some(f64::from_bits(NORMAL_NAN_BITS))
 }
 
 /// Writes a float as Prometheus 3 normalises `le` and `quantile` (`labels.FormatOpenMetricsFloat`): Go's shortest `%g`,
@@ -120,7 +125,11 @@ mod tests {
             assert_eq!(parse_float(text.as_bytes()), expected, "{text:?}");
         }
         for text in ["NaN", "nan", "NAN"] {
-            assert_eq!(parse_float(text.as_bytes()).map(f64::to_bits), Some(NORMAL_NAN_BITS), "{text}");
+            assert_eq!(
+                parse_float(text.as_bytes()).map(f64::to_bits),
+                Some(NORMAL_NAN_BITS),
+                "{text}"
+            );
         }
     }
 

@@ -92,7 +92,13 @@ impl<'a> Parser<'a> {
     /// A walk over `body`. The last line may lack its line feed.
     #[must_use]
     pub fn new(body: &'a [u8]) -> Self {
-        Self { body, next: 0, line: 0, indent: 0, kind: Kind::Untyped }
+        Self {
+            body,
+            next: 0,
+            line: 0,
+            indent: 0,
+            kind: Kind::Untyped,
+        }
     }
 
     /// What the last `# TYPE` line said, whatever metric it named (as Prometheus has it); it decides how `le` and
@@ -105,7 +111,11 @@ impl<'a> Parser<'a> {
     /// An error about the bytes `series` of the sample that was read last.
     #[must_use]
     pub fn error_in_series(&self, offset: usize, message: String) -> ParseError {
-        ParseError { line: self.line, column: self.indent + offset + 1, message }
+        ParseError {
+            line: self.line,
+            column: self.indent + offset + 1,
+            message,
+        }
     }
 
     /// The next event, or `None` at the end. Blank lines and comments are skipped. After an error the walk is over.
@@ -122,7 +132,10 @@ impl<'a> Parser<'a> {
             self.line += 1;
             self.indent = 0;
             if line.len() > MAX_LINE_BYTES {
-                return self.fail(MAX_LINE_BYTES, format!("the line is longer than {MAX_LINE_BYTES} bytes"));
+                return self.fail(
+                    MAX_LINE_BYTES,
+                    format!("the line is longer than {MAX_LINE_BYTES} bytes"),
+                );
             }
             while let Some((first, rest)) = line.split_first()
                 && is_blank(*first)
@@ -146,9 +159,11 @@ impl<'a> Parser<'a> {
     #[inline]
     fn sample(&mut self, line: &'a [u8]) -> Result<Event<'a>, ParseError> {
         match line::split(line) {
-            Ok(parts) => {
-                Ok(Event::Sample { series: parts.series, value: parts.value, timestamp: parts.timestamp })
-            }
+            Ok(parts) => Ok(Event::Sample {
+                series: parts.series,
+                value: parts.value,
+                timestamp: parts.timestamp,
+            }),
             Err((at, message)) => self.fail(at, format!("{message}, found {}", shown(&line[at..]))),
         }
     }
@@ -169,7 +184,11 @@ impl<'a> Parser<'a> {
         };
         // One byte stands between the name and the text, whatever it is; only blanks are no text.
         let rest = &line[after..];
-        let text = if rest.iter().all(|b| is_blank(*b)) { &[][..] } else { &rest[1..] };
+        let text = if rest.iter().all(|b| is_blank(*b)) {
+            &[][..]
+        } else {
+            &rest[1..]
+        };
         if word == b"HELP" {
             return match simdutf8::basic::from_utf8(text) {
                 Ok(text) => Ok(Some(Event::Help { metric, text })),
@@ -206,6 +225,10 @@ impl<'a> Parser<'a> {
 
     fn fail<T>(&mut self, at: usize, message: String) -> Result<T, ParseError> {
         self.next = self.body.len();
-        Err(ParseError { line: self.line, column: self.indent + at + 1, message })
+        Err(ParseError {
+            line: self.line,
+            column: self.indent + at + 1,
+            message,
+        })
     }
 }

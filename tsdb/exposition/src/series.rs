@@ -25,12 +25,16 @@ pub struct SeriesError {
 }
 
 fn refuse<T>(offset: usize, message: impl Into<String>) -> Result<T, SeriesError> {
-    Err(SeriesError { offset, message: message.into() })
+    Err(SeriesError {
+        offset,
+        message: message.into(),
+    })
 }
 
 /// The length of the leading `[a-zA-Z_][a-zA-Z0-9_]*`, with `:` where `colon` allows it.
 pub(crate) fn name_length(text: &[u8], colon: bool) -> usize {
-    let fits = |i: usize, b: u8| b.is_ascii_alphabetic() || b == b'_' || (colon && b == b':') || (i > 0 && b.is_ascii_digit());
+    let fits =
+        |i: usize, b: u8| b.is_ascii_alphabetic() || b == b'_' || (colon && b == b':') || (i > 0 && b.is_ascii_digit());
     text.iter().enumerate().take_while(|(i, b)| fits(*i, **b)).count()
 }
 
@@ -57,7 +61,13 @@ pub fn parse_series<'a>(series: &'a [u8], kind: Kind, into: &mut Vec<Pair<'a>>) 
         Ok(text) => text,
         Err(error) => return refuse(error.valid_up_to(), "expected UTF-8"),
     };
-    let mut reader = Reader { text, at: 0, named: false, kind, into };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        named: false,
+        kind,
+        into,
+    };
     let length = name_length(series, true);
     if length > 0 {
         reader.name(Cow::Borrowed(&text[..length]), 0)?;
@@ -70,11 +80,21 @@ pub fn parse_series<'a>(series: &'a [u8], kind: Kind, into: &mut Vec<Pair<'a>>) 
         reader.skip_blanks();
     }
     if reader.at < series.len() {
-        let expected = if reader.at == 0 { "a metric name or {" } else { "a blank and a value" };
-        return refuse(reader.at, format!("expected {expected}, found {}", shown(&series[reader.at..])));
+        let expected = if reader.at == 0 {
+            "a metric name or {"
+        } else {
+            "a blank and a value"
+        };
+        return refuse(
+            reader.at,
+            format!("expected {expected}, found {}", shown(&series[reader.at..])),
+        );
     }
     if !reader.named {
-        return refuse(reader.at, "the metric name is missing: expected name{...} or {\"name\",...}");
+        return refuse(
+            reader.at,
+            "the metric name is missing: expected name{...} or {\"name\",...}",
+        );
     }
     finish(into, series.len())
 }
@@ -121,7 +141,11 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn expected<T>(&self, what: &str) -> Result<T, SeriesError> {
-        let found = if self.rest().is_empty() { "the end".to_owned() } else { shown(self.rest()) };
+        let found = if self.rest().is_empty() {
+            "the end".to_owned()
+        } else {
+            shown(self.rest())
+        };
         refuse(self.at, format!("expected {what}, found {found}"))
     }
 
@@ -147,7 +171,11 @@ impl<'a> Reader<'a, '_> {
             }
             let at = self.at;
             let quoted = self.peek() == Some(b'"');
-            let name = if quoted { self.quoted("a label name")? } else { Cow::Borrowed(self.label_name()?) };
+            let name = if quoted {
+                self.quoted("a label name")?
+            } else {
+                Cow::Borrowed(self.label_name()?)
+            };
             self.skip_blanks();
             match self.peek() {
                 Some(b'=') => self.label(name, at)?,
@@ -203,7 +231,9 @@ impl<'a> Reader<'a, '_> {
 
 /// Resolves `\"`, `\\` and `\n`; a backslash before anything else stays, as in Prometheus.
 fn unescaped(text: &str) -> Cow<'_, str> {
-    let Some(first) = memchr::memchr(b'\\', text.as_bytes()) else { return Cow::Borrowed(text) };
+    let Some(first) = memchr::memchr(b'\\', text.as_bytes()) else {
+        return Cow::Borrowed(text);
+    };
     let mut out = String::with_capacity(text.len());
     out.push_str(&text[..first]);
     let mut rest = text[first..].chars();

@@ -30,7 +30,9 @@ static ALLOCATOR: Counting = Counting;
 fn known_lines_are_read_without_an_allocation() {
     let mut body = String::from("# HELP requests_total how many\n# TYPE requests_total counter\n");
     for i in 0..1_000 {
-        body += &format!("requests_total{{path=\"/a b/{i}\",code=\"200\"}} {i}.5\nplain_{i} {i}\nstamped{{i=\"{i}\"}} 1e3 170000\n");
+        body += &format!(
+            "requests_total{{path=\"/a b/{i}\",code=\"200\"}} {i}.5\nplain_{i} {i}\nstamped{{i=\"{i}\"}} 1e3 170000\n"
+        );
     }
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     let mut parser = Parser::new(body.as_bytes());

@@ -1,4 +1,5 @@
 //! Upstream's bench corpora are read whole.
+#![expect(clippy::print_stdout, reason = "a skipped corpus is said in one visible line")]
 
 use leadline_exposition::{Event, Parser, parse_labels};
 use std::path::PathBuf;
@@ -29,10 +30,16 @@ fn samples(text: &[u8]) -> Result<usize, String> {
 #[test]
 fn every_sample_line_of_the_corpora_is_read() {
     let Some(data) = data() else { return };
-    for file in ["textparse/alltypes.237mfs.prom.txt", "textparse/alltypes.237mfs.nometa.prom.txt"] {
+    for file in [
+        "textparse/alltypes.237mfs.prom.txt",
+        "textparse/alltypes.237mfs.nometa.prom.txt",
+    ] {
         let text = std::fs::read(data.join(file)).unwrap();
         let text = text.strip_prefix(b"r#").map(|_| text[1..].to_vec()).unwrap_or(text);
-        let lines = text.split(|b| *b == b'\n').filter(|l| !l.is_empty() && l[0] != b'#').count();
+        let lines = text
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty() && l[0] != b'#')
+            .count();
         assert_eq!(samples(&text), Ok(lines), "{file}");
         println!("{file}: {} bytes, {lines} sample lines", text.len());
     }
@@ -50,6 +57,9 @@ fn an_openmetrics_exemplar_is_refused_with_its_place() {
 fn the_text_sample_of_expfmt_is_read() {
     let Some(data) = data() else { return };
     let text = std::fs::read(data.join("expfmt/text")).unwrap();
-    let lines = text.split(|b| *b == b'\n').filter(|l| !l.is_empty() && l[0] != b'#').count();
+    let lines = text
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.is_empty() && l[0] != b'#')
+        .count();
     assert_eq!(samples(&text), Ok(lines));
 }

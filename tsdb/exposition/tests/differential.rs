@@ -10,7 +10,12 @@ fn two_lanes(text: &[u8]) -> Option<Vec<Sample>> {
     let mut parser = Parser::new(text);
     let mut out = Vec::new();
     while let Some(event) = parser.next_event().ok()? {
-        if let Event::Sample { series, value, timestamp } = event {
+        if let Event::Sample {
+            series,
+            value,
+            timestamp,
+        } = event
+        {
             out.push((parse_labels(series, Kind::Untyped).ok()?, value.to_bits(), timestamp));
         }
     }
@@ -116,16 +121,57 @@ fn plain(text: &str) -> Option<Vec<Sample>> {
     text.split('\n')
         .map(|line| line.trim_start_matches([' ', '\t']))
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| Plain { chars: line.chars().peekable() }.line())
+        .map(|line| {
+            Plain {
+                chars: line.chars().peekable(),
+            }
+            .line()
+        })
         .collect()
 }
 
 /// Pieces that lines are made of, the awkward ones included.
 fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "a", "b_c", "x:y", "9", "1", "0.5", "NaN", "+Inf", "1e3", "12345", " ", " ", "\t", "{", "}", "=", ",", "\"",
-        "\"v\"", "\"v w\"", "\"} 1\"", "\"é\"", "\\", "\\\"", "\\n", "#", "\n", "l=\"v\"", "l=\"w\"", "m=\"} 2\"", "{}", "} 1",
-        "a{l=\"v\"} 1\n", "\"q.n\"", "__name__", "\r", "\0", "'", "-1",
+        "a",
+        "b_c",
+        "x:y",
+        "9",
+        "1",
+        "0.5",
+        "NaN",
+        "+Inf",
+        "1e3",
+        "12345",
+        " ",
+        " ",
+        "\t",
+        "{",
+        "}",
+        "=",
+        ",",
+        "\"",
+        "\"v\"",
+        "\"v w\"",
+        "\"} 1\"",
+        "\"é\"",
+        "\\",
+        "\\\"",
+        "\\n",
+        "#",
+        "\n",
+        "l=\"v\"",
+        "l=\"w\"",
+        "m=\"} 2\"",
+        "{}",
+        "} 1",
+        "a{l=\"v\"} 1\n",
+        "\"q.n\"",
+        "__name__",
+        "\r",
+        "\0",
+        "'",
+        "-1",
     ])
 }
 
@@ -138,12 +184,17 @@ fn nearly() -> impl Strategy<Value = String> {
         "\"[ -~]{0,3}\"=\"[ -~]{0,3}\"",
     ];
     let labels = prop::collection::vec(label, 0..4).prop_map(|l| l.join(","));
-    ("[a-z:]{0,3} ?", prop::option::of(labels), "[ \t]{0,2}", "[0-9.eInNaf+-]{1,4}", "( [0-9]{1,3})?[ \t]?").prop_map(
-        |(name, labels, gap, value, tail)| match labels {
+    (
+        "[a-z:]{0,3} ?",
+        prop::option::of(labels),
+        "[ \t]{0,2}",
+        "[0-9.eInNaf+-]{1,4}",
+        "( [0-9]{1,3})?[ \t]?",
+    )
+        .prop_map(|(name, labels, gap, value, tail)| match labels {
             Some(labels) => format!("{name}{{{labels}}}{gap}{value}{tail}\n"),
             None => format!("{name}{gap}{value}{tail}\n"),
-        },
-    )
+        })
 }
 
 proptest! {

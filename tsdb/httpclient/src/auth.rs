@@ -16,7 +16,10 @@ pub(crate) fn header(settings: &Settings) -> Result<Option<HeaderValue>, FetchEr
     let text = if let Some(basic) = &settings.basic_auth {
         basic_text(basic)?
     } else if let Some(authorization) = &settings.authorization {
-        let (text, path) = (authorization.credentials.as_ref(), authorization.credentials_file.as_ref());
+        let (text, path) = (
+            authorization.credentials.as_ref(),
+            authorization.credentials_file.as_ref(),
+        );
         match either("authorization.credentials_file", text, path)? {
             Some(credentials) => format!("{} {}", authorization.scheme(), credentials.expose()),
             None => return Ok(None),
@@ -41,13 +44,23 @@ fn basic_text(basic: &BasicAuth) -> Result<String, FetchError> {
         (_, Some(path)) => read_trimmed("basic_auth.username_file", path)?,
         (name, None) => name.clone().unwrap_or_default(),
     };
-    let password = either("basic_auth.password_file", basic.password.as_ref(), basic.password_file.as_ref())?;
+    let password = either(
+        "basic_auth.password_file",
+        basic.password.as_ref(),
+        basic.password_file.as_ref(),
+    )?;
     let both = format!("{name}:{}", password.unwrap_or_default().expose());
-    Ok(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(both)))
+    Ok(format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(both)
+    ))
 }
 
 fn either(field: &'static str, text: Option<&Secret>, path: Option<&PathBuf>) -> Result<Option<Secret>, FetchError> {
-    match (text.filter(|t| !t.is_empty()), path.filter(|p| !p.as_os_str().is_empty())) {
+    match (
+        text.filter(|t| !t.is_empty()),
+        path.filter(|p| !p.as_os_str().is_empty()),
+    ) {
         (Some(text), _) => Ok(Some(text.clone())),
         (None, Some(path)) => read_trimmed(field, path).map(|text| Some(Secret::new(text))),
         (None, None) => Ok(None),
@@ -61,10 +74,17 @@ fn read_trimmed(field: &'static str, path: &Path) -> Result<String, FetchError> 
 
 /// Reads a small text file.
 pub(crate) fn read_file(field: &'static str, path: &Path) -> Result<String, FetchError> {
-    let fail = |reason: String| FetchError::File { field, path: path.to_owned(), reason };
+    let fail = |reason: String| FetchError::File {
+        field,
+        path: path.to_owned(),
+        reason,
+    };
     let file = std::fs::File::open(path).map_err(|e| fail(e.to_string()))?;
     let mut text = String::new();
-    let read = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| fail(e.to_string()))?;
+    let read = file
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| fail(e.to_string()))?;
     if read as u64 > MAX_FILE {
         return Err(fail(format!("expected at most {MAX_FILE} bytes")));
     }

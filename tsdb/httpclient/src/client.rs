@@ -48,7 +48,10 @@ impl Client {
     /// A client with checked `settings`; no file is read yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, tls: Tls::default() }
+        Self {
+            settings,
+            tls: Tls::default(),
+        }
     }
 
     /// Requests `get.uri` and replaces `body` by the answer's body; redirects are followed where the settings say so.
@@ -73,7 +76,9 @@ impl Client {
                 credentials = None;
             }
             let this = Get { uri: &uri, ..get };
-            let answer = self.exchange(connections, &origin, this, credentials.as_ref(), body).await?;
+            let answer = self
+                .exchange(connections, &origin, this, credentials.as_ref(), body)
+                .await?;
             if !self.settings.follow_redirects {
                 return Ok(answer);
             }
@@ -111,7 +116,10 @@ impl Client {
 }
 
 fn request(get: Get<'_>, credentials: Option<&HeaderValue>) -> Result<Request<Empty<Bytes>>, FetchError> {
-    let fail = |reason| FetchError::Url { url: get.uri.to_string(), reason };
+    let fail = |reason| FetchError::Url {
+        url: get.uri.to_string(),
+        reason,
+    };
     let authority = get.uri.authority().ok_or_else(|| fail("expected a host"))?.as_str();
     let host = authority.rsplit('@').next().unwrap_or(authority);
     let path = get.uri.path_and_query().map_or("/", |p| p.as_str());
@@ -131,7 +139,10 @@ async fn send(
     request: Request<Empty<Bytes>>,
     origin: &Origin,
 ) -> Result<Response<Incoming>, FetchError> {
-    let fail = |e: hyper::Error| FetchError::Exchange { address: origin.address(), reason: chain(&e) };
+    let fail = |e: hyper::Error| FetchError::Exchange {
+        address: origin.address(),
+        reason: chain(&e),
+    };
     open.sender.ready().await.map_err(fail)?;
     open.sender.send_request(request).await.map_err(fail)
 }
@@ -149,12 +160,18 @@ async fn read(
     }
     into.reserve(usize::try_from(body.size_hint().lower().min(MOST_RESERVED)).unwrap_or(0));
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| FetchError::Exchange { address: origin.address(), reason: chain(&e) })?;
+        let frame = frame.map_err(|e| FetchError::Exchange {
+            address: origin.address(),
+            reason: chain(&e),
+        })?;
         let Some(data) = frame.data_ref() else { continue };
         if into.len() as u64 + data.len() as u64 >= limit {
             return Err(FetchError::BodyTooLarge(limit));
         }
         into.extend_from_slice(data);
     }
-    Ok(Answer { status: head.status, headers: head.headers })
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+    })
 }

@@ -40,14 +40,24 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn of(uri: &Uri) -> Result<Self, FetchError> {
-        let fail = |reason| FetchError::Url { url: uri.to_string(), reason };
+        let fail = |reason| FetchError::Url {
+            url: uri.to_string(),
+            reason,
+        };
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
             _ => return Err(fail("expected the scheme http or https")),
         };
-        let host = uri.host().filter(|h| !h.is_empty()).ok_or_else(|| fail("expected a host"))?;
-        Ok(Self { secure, host: host.to_owned(), port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
+        let host = uri
+            .host()
+            .filter(|h| !h.is_empty())
+            .ok_or_else(|| fail("expected a host"))?;
+        Ok(Self {
+            secure,
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+        })
     }
 
     pub(crate) fn address(&self) -> String {
@@ -58,17 +68,27 @@ impl Origin {
 impl Connections {
     /// A connection to `origin`: a kept one that still fits the certificates, or a new one.
     pub(crate) async fn open(&mut self, settings: &Settings, tls: &Tls, origin: &Origin) -> Result<Open, FetchError> {
-        let secured = if origin.secure { Some(tls.config(settings)?) } else { None };
+        let secured = if origin.secure {
+            Some(tls.config(settings)?)
+        } else {
+            None
+        };
         let generation = secured.as_ref().map_or(0, |(_, generation)| *generation);
-        self.kept.retain(|o| !o.sender.is_closed() && (o.origin != *origin || o.generation == generation));
+        self.kept
+            .retain(|o| !o.sender.is_closed() && (o.origin != *origin || o.generation == generation));
         if let Some(at) = self.kept.iter().position(|o| o.origin == *origin) {
             let mut open = self.kept.swap_remove(at);
             open.reused = true;
             return Ok(open);
         }
-        let fail = |reason: String| FetchError::Connect { address: origin.address(), reason };
+        let fail = |reason: String| FetchError::Connect {
+            address: origin.address(),
+            reason,
+        };
         let host = origin.host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, origin.port)).await.map_err(|e| fail(e.to_string()))?;
+        let stream = TcpStream::connect((host, origin.port))
+            .await
+            .map_err(|e| fail(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
         let sender = match secured {
             None => speak(stream, origin).await?,
@@ -79,7 +99,12 @@ impl Connections {
                 speak(stream, origin).await?
             }
         };
-        Ok(Open { origin: origin.clone(), generation, sender, reused: false })
+        Ok(Open {
+            origin: origin.clone(),
+            generation,
+            sender,
+            reused: false,
+        })
     }
 
     /// Keeps a connection whose exchange is over.
@@ -103,7 +128,10 @@ where
 {
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
-        .map_err(|e| FetchError::Exchange { address: origin.address(), reason: chain(&e) })?;
+        .map_err(|e| FetchError::Exchange {
+            address: origin.address(),
+            reason: chain(&e),
+        })?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = %chain(&error), "connection ended");

@@ -9,8 +9,13 @@ pub(crate) fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Res
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = headers.get(header::LOCATION) else { return Ok(None) };
-    let fail = |url: String| FetchError::Url { url, reason: "expected a Location header that leads to http or https" };
+    let Some(location) = headers.get(header::LOCATION) else {
+        return Ok(None);
+    };
+    let fail = |url: String| FetchError::Url {
+        url,
+        reason: "expected a Location header that leads to http or https",
+    };
     let text = location.to_str().map_err(|_| fail(format!("{location:?}")))?;
     let text = text.split('#').next().unwrap_or(text);
     let absolute = resolve(from, text);

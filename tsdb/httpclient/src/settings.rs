@@ -120,7 +120,10 @@ pub struct SettingsError {
 }
 
 pub(crate) fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, SettingsError> {
-    Err(SettingsError { field, reason: reason.into() })
+    Err(SettingsError {
+        field,
+        reason: reason.into(),
+    })
 }
 
 fn some<T>(option: Option<&T>) -> bool {
@@ -168,14 +171,24 @@ impl Settings {
         let ways = [
             ("basic_auth", some(self.basic_auth.as_ref())),
             ("authorization", some(self.authorization.as_ref())),
-            ("bearer_token", self.bearer_token.as_ref().is_some_and(|t| !t.is_empty())),
-            ("bearer_token_file", self.bearer_token_file.as_ref().is_some_and(|p| !p.as_os_str().is_empty())),
+            (
+                "bearer_token",
+                self.bearer_token.as_ref().is_some_and(|t| !t.is_empty()),
+            ),
+            (
+                "bearer_token_file",
+                self.bearer_token_file
+                    .as_ref()
+                    .is_some_and(|p| !p.as_os_str().is_empty()),
+            ),
         ];
         let mut set = ways.into_iter().filter(|(_, set)| *set).map(|(field, _)| field);
         match (set.next(), set.next()) {
             (Some(first), Some(second)) => refuse(
                 second,
-                format!("{first} is set too, expected at most one of basic_auth, authorization, bearer_token and bearer_token_file"),
+                format!(
+                    "{first} is set too, expected at most one of basic_auth, authorization, bearer_token and bearer_token_file"
+                ),
             ),
             _ => Ok(()),
         }
@@ -208,11 +221,17 @@ impl BasicAuth {
     fn validate(&self) -> Result<(), SettingsError> {
         let name = self.username.as_deref().is_some_and(|t| !t.is_empty());
         if name && some(self.username_file.as_ref()) {
-            return refuse("basic_auth.username_file", "expected at most one of username and username_file");
+            return refuse(
+                "basic_auth.username_file",
+                "expected at most one of username and username_file",
+            );
         }
         let password = self.password.as_ref().is_some_and(|t| !t.is_empty());
         if password && some(self.password_file.as_ref()) {
-            return refuse("basic_auth.password_file", "expected at most one of password and password_file");
+            return refuse(
+                "basic_auth.password_file",
+                "expected at most one of password and password_file",
+            );
         }
         Ok(())
     }
@@ -230,11 +249,17 @@ impl Authorization {
 
     fn validate(&self) -> Result<(), SettingsError> {
         if self.scheme().eq_ignore_ascii_case("basic") {
-            return refuse("authorization.type", "\"basic\" is not taken here, expected basic_auth instead");
+            return refuse(
+                "authorization.type",
+                "\"basic\" is not taken here, expected basic_auth instead",
+            );
         }
         let text = self.credentials.as_ref().is_some_and(|t| !t.is_empty());
         if text && some(self.credentials_file.as_ref()) {
-            return refuse("authorization.credentials_file", "expected at most one of credentials and credentials_file");
+            return refuse(
+                "authorization.credentials_file",
+                "expected at most one of credentials and credentials_file",
+            );
         }
         if !self.scheme().bytes().all(|b| b.is_ascii_graphic()) {
             return refuse("authorization.type", "expected one word");

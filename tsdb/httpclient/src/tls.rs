@@ -33,14 +33,21 @@ impl Tls {
     /// The configuration and its number, which grows whenever a file changed.
     pub(crate) fn config(&self, settings: &Settings) -> Result<(Arc<ClientConfig>, u64), FetchError> {
         let tls = settings.tls_config.clone().unwrap_or_default();
-        let stamps: Vec<Stamp> = [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().map(stamp).collect();
+        let stamps: Vec<Stamp> = [&tls.ca_file, &tls.cert_file, &tls.key_file]
+            .into_iter()
+            .map(stamp)
+            .collect();
         let mut loaded = self.loaded.lock();
         if let Some(found) = loaded.as_ref().filter(|l| l.stamps == stamps) {
             return Ok((found.config.clone(), found.generation));
         }
         let generation = loaded.as_ref().map_or(0, |l| l.generation) + 1;
         let config = Arc::new(build(&tls)?);
-        *loaded = Some(Loaded { config: config.clone(), stamps, generation });
+        *loaded = Some(Loaded {
+            config: config.clone(),
+            stamps,
+            generation,
+        });
         Ok((config, generation))
     }
 }
@@ -57,12 +64,16 @@ fn build(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
         .map_err(|e| setting("tls_config", &e))?;
     let builder = if tls.insecure_skip_verify {
         let algorithms = provider.signature_verification_algorithms;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { algorithms }))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate { algorithms }))
     } else {
         builder.with_root_certificates(roots(tls)?)
     };
     let mut config = match client_identity(tls)? {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| setting("tls_config.cert", &e))?,
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| setting("tls_config.cert", &e))?,
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -70,14 +81,24 @@ fn build(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
 }
 
 fn setting(field: &'static str, reason: &dyn std::fmt::Display) -> FetchError {
-    FetchError::Setting { field, reason: reason.to_string() }
+    FetchError::Setting {
+        field,
+        reason: reason.to_string(),
+    }
 }
 
 fn versions(tls: &TlsSettings) -> Vec<&'static rustls::SupportedProtocolVersion> {
     let min = tls.min_version.unwrap_or(TlsVersion::Tls12);
     let max = tls.max_version.unwrap_or(TlsVersion::Tls13);
-    let known = [(TlsVersion::Tls13, &rustls::version::TLS13), (TlsVersion::Tls12, &rustls::version::TLS12)];
-    known.into_iter().filter(|(v, _)| min <= *v && *v <= max).map(|(_, version)| version).collect()
+    let known = [
+        (TlsVersion::Tls13, &rustls::version::TLS13),
+        (TlsVersion::Tls12, &rustls::version::TLS12),
+    ];
+    known
+        .into_iter()
+        .filter(|(v, _)| min <= *v && *v <= max)
+        .map(|(_, version)| version)
+        .collect()
 }
 
 /// The text of a setting or the content of its file, and how to name it in errors.
@@ -87,10 +108,22 @@ fn pem(
     fields: (&'static str, &'static str),
 ) -> Result<Option<(String, Source)>, FetchError> {
     if let Some(text) = text.filter(|t| !t.is_empty()) {
-        return Ok(Some((text.to_owned(), Source { field: fields.0, path: None })));
+        return Ok(Some((
+            text.to_owned(),
+            Source {
+                field: fields.0,
+                path: None,
+            },
+        )));
     }
     match path.filter(|p| !p.as_os_str().is_empty()) {
-        Some(path) => Ok(Some((read_file(fields.1, path)?, Source { field: fields.1, path: Some(path.clone()) }))),
+        Some(path) => Ok(Some((
+            read_file(fields.1, path)?,
+            Source {
+                field: fields.1,
+                path: Some(path.clone()),
+            },
+        ))),
         None => Ok(None),
     }
 }
@@ -105,8 +138,15 @@ impl Source {
     fn error(&self, reason: impl Into<String>) -> FetchError {
         let reason = reason.into();
         match &self.path {
-            Some(path) => FetchError::File { field: self.field, path: path.clone(), reason },
-            None => FetchError::Setting { field: self.field, reason },
+            Some(path) => FetchError::File {
+                field: self.field,
+                path: path.clone(),
+                reason,
+            },
+            None => FetchError::Setting {
+                field: self.field,
+                reason,
+            },
         }
     }
 }
@@ -127,7 +167,10 @@ fn roots(tls: &TlsSettings) -> Result<RootCertStore, FetchError> {
     let Some((text, source)) = pem(tls.ca.as_deref(), tls.ca_file.as_ref(), fields)? else {
         let (found, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if found == 0 {
-            return Err(setting(fields.0, &"the system has no certificate authorities, expected ca or ca_file"));
+            return Err(setting(
+                fields.0,
+                &"the system has no certificate authorities, expected ca or ca_file",
+            ));
         }
         return Ok(store);
     };
@@ -144,10 +187,13 @@ fn client_identity(tls: &TlsSettings) -> Result<Option<Identity>, FetchError> {
     let Some((chain, chain_source)) = pem(tls.cert.as_deref(), tls.cert_file.as_ref(), fields)? else {
         return Ok(None);
     };
-    let key_text = tls.key.as_ref().map(|k| k.expose());
+    let key_text = tls.key.as_ref().map(crate::secret::Secret::expose);
     let fields = ("tls_config.key", "tls_config.key_file");
     let Some((key, key_source)) = pem(key_text, tls.key_file.as_ref(), fields)? else {
-        return Err(setting("tls_config.key", &"a client certificate is set, expected key or key_file with it"));
+        return Err(setting(
+            "tls_config.key",
+            &"a client certificate is set, expected key or key_file with it",
+        ));
     };
     let chain = certificates(&chain, &chain_source)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
@@ -157,10 +203,18 @@ fn client_identity(tls: &TlsSettings) -> Result<Option<Identity>, FetchError> {
 
 /// The name a server's certificate must carry: `server_name`, or the host that is dialled.
 pub(crate) fn server_name(settings: &Settings, host: &str) -> Result<ServerName<'static>, FetchError> {
-    let wanted = settings.tls_config.as_ref().and_then(|t| t.server_name.as_deref()).filter(|n| !n.is_empty());
+    let wanted = settings
+        .tls_config
+        .as_ref()
+        .and_then(|t| t.server_name.as_deref())
+        .filter(|n| !n.is_empty());
     let name = wanted.unwrap_or(host).to_owned();
-    ServerName::try_from(name.clone())
-        .map_err(|_| setting("tls_config.server_name", &format!("{name:?} is no host name or IP address")))
+    ServerName::try_from(name.clone()).map_err(|_| {
+        setting(
+            "tls_config.server_name",
+            &format!("{name:?} is no host name or IP address"),
+        )
+    })
 }
 
 /// For `insecure_skip_verify`: any certificate will do, but whoever presents it must hold its key (as in Go).

@@ -12,19 +12,26 @@ pub const ACCEPT: &str = "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,te
 /// Whether the parser reads what `Content-Type` says, or what the job says where that is missing or unknown.
 pub(crate) fn check_content_type(headers: &HeaderMap, fallback: Option<Protocol>) -> Result<(), ScrapeError> {
     let fail = |text: String| Err(ScrapeError::ContentType(text));
-    let text = headers.get(header::CONTENT_TYPE).map_or("", |v| v.to_str().unwrap_or("?")).trim();
+    let text = headers
+        .get(header::CONTENT_TYPE)
+        .map_or("", |v| v.to_str().unwrap_or("?"))
+        .trim();
     let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match media_type.as_str() {
         "text/plain" => return Ok(()),
         "application/openmetrics-text" | "application/vnd.google.protobuf" => {
-            return fail(format!("Content-Type {text:?} is not supported yet, expected text/plain"));
+            return fail(format!(
+                "Content-Type {text:?} is not supported yet, expected text/plain"
+            ));
         }
         _ => {}
     }
     match fallback {
         Some(protocol) if protocol.is_text() => Ok(()),
         _ if text.is_empty() => fail("no Content-Type, expected text/plain or fallback_scrape_protocol".to_owned()),
-        _ => fail(format!("unknown Content-Type {text:?}, expected text/plain or fallback_scrape_protocol")),
+        _ => fail(format!(
+            "unknown Content-Type {text:?}, expected text/plain or fallback_scrape_protocol"
+        )),
     }
 }
 
@@ -36,11 +43,15 @@ pub(crate) enum Encoding {
 }
 
 pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, ScrapeError> {
-    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
     match value.as_bytes().to_ascii_lowercase().as_slice() {
         b"" | b"identity" => Ok(Encoding::Identity),
         b"gzip" => Ok(Encoding::Gzip),
-        _ => Err(ScrapeError::Encoding(format!("Content-Encoding {value:?}, expected gzip or identity"))),
+        _ => Err(ScrapeError::Encoding(format!(
+            "Content-Encoding {value:?}, expected gzip or identity"
+        ))),
     }
 }
 
@@ -51,7 +62,11 @@ pub(crate) fn gunzip(compressed: &[u8], limit: u64, into: &mut Vec<u8>) -> Resul
         .take(limit)
         .read_to_end(into)
         .map_err(|e| ScrapeError::Encoding(format!("the body is no whole gzip stream: {e}")))?;
-    if read as u64 >= limit { Err(ScrapeError::BodySize(limit)) } else { Ok(()) }
+    if read as u64 >= limit {
+        Err(ScrapeError::BodySize(limit))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +85,11 @@ mod tests {
             (None, text, Ok(())),
             (Some("text/html"), None, Err("unknown Content-Type \"text/html\"")),
             (Some("text/html"), text, Ok(())),
-            (Some("application/openmetrics-text; version=1.0.0"), text, Err("not supported yet")),
+            (
+                Some("application/openmetrics-text; version=1.0.0"),
+                text,
+                Err("not supported yet"),
+            ),
             (Some("application/vnd.google.protobuf"), None, Err("not supported yet")),
         ] {
             let mut headers = HeaderMap::new();
@@ -80,7 +99,10 @@ mod tests {
             let got = check_content_type(&headers, fallback).map_err(|e| e.to_string());
             match expected {
                 Ok(()) => assert_eq!(got, Ok(()), "{content_type:?}"),
-                Err(part) => assert!(got.as_ref().is_err_and(|e| e.contains(part)), "{content_type:?}: {got:?}"),
+                Err(part) => assert!(
+                    got.as_ref().is_err_and(|e| e.contains(part)),
+                    "{content_type:?}: {got:?}"
+                ),
             }
         }
     }
@@ -97,10 +119,16 @@ mod tests {
         let two = [gzip(b"a 1\n"), gzip(b"b 2\n")].concat();
         gunzip(&two, 100, &mut out).unwrap();
         assert_eq!(out, b"a 1\nb 2\n");
-        assert!(matches!(gunzip(&gzip(&[b'#'; 100_000]), 1_000, &mut out), Err(ScrapeError::BodySize(1_000))));
+        assert!(matches!(
+            gunzip(&gzip(&[b'#'; 100_000]), 1_000, &mut out),
+            Err(ScrapeError::BodySize(1_000))
+        ));
         assert!(out.len() <= 1_000);
         let whole = gzip(b"a 1\n");
-        assert!(matches!(gunzip(&whole[..whole.len() - 4], 100, &mut out), Err(ScrapeError::Encoding(_))));
+        assert!(matches!(
+            gunzip(&whole[..whole.len() - 4], 100, &mut out),
+            Err(ScrapeError::Encoding(_))
+        ));
         assert!(matches!(gunzip(b"a 1\n", 100, &mut out), Err(ScrapeError::Encoding(_))));
     }
 }

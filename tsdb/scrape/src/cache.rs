@@ -19,12 +19,18 @@ pub(crate) struct Hasher {
 
 impl Hasher {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { first: RapidSecrets::seed(seed), second: RapidSecrets::seed(!seed.rotate_left(17)) }
+        Self {
+            first: RapidSecrets::seed(seed),
+            second: RapidSecrets::seed(!seed.rotate_left(17)),
+        }
     }
 
     #[inline]
     fn hash(&self, bytes: &[u8]) -> SeriesHash {
-        [rapidhash_v3_seeded(bytes, &self.first), rapidhash_v3_seeded(bytes, &self.second)]
+        [
+            rapidhash_v3_seeded(bytes, &self.first),
+            rapidhash_v3_seeded(bytes, &self.second),
+        ]
     }
 }
 
@@ -138,7 +144,9 @@ impl Cache {
     }
 
     fn find(&self, hash: SeriesHash) -> Option<u32> {
-        self.table.find(hash[0], |at| self.entries[*at as usize].hash == hash).copied()
+        self.table
+            .find(hash[0], |at| self.entries[*at as usize].hash == hash)
+            .copied()
     }
 
     /// Remembers that `at` came after the entry before it.
@@ -157,7 +165,14 @@ impl Cache {
     pub(crate) fn insert(&mut self, hash: SeriesHash, state: State, number: u64) -> u32 {
         let at = u32::try_from(self.entries.len()).unwrap_or(u32::MAX - 1);
         let next = at + 1;
-        self.entries.push(Entry { hash, number, next, seen: self.iteration, state, tracked: 0 });
+        self.entries.push(Entry {
+            hash,
+            number,
+            next,
+            seen: self.iteration,
+            state,
+            tracked: 0,
+        });
         let entries = &self.entries;
         let place = self.table.entry(
             hash[0],
@@ -182,7 +197,10 @@ impl Cache {
     pub(crate) fn gone(&self) -> impl Iterator<Item = u64> {
         let all_seen = self.seen == self.entries.len();
         let candidates = if all_seen { &[][..] } else { &self.entries[..] };
-        candidates.iter().filter(|e| e.is_tracked() && e.seen != self.iteration).map(|e| e.number)
+        candidates
+            .iter()
+            .filter(|e| e.is_tracked() && e.seen != self.iteration)
+            .map(|e| e.number)
     }
 
     /// The references of the series that are alive.
@@ -210,7 +228,8 @@ impl Cache {
         for at in 0..self.entries.len() {
             self.entries[at].next = at as u32 + 1;
             let entries = &self.entries;
-            self.table.insert_unique(entries[at].hash[0], at as u32, |i| entries[*i as usize].hash[0]);
+            self.table
+                .insert_unique(entries[at].hash[0], at as u32, |i| entries[*i as usize].hash[0]);
         }
     }
 
@@ -279,8 +298,14 @@ mod tests {
         assert_eq!(scrape(&mut cache, &["a", "b", "c"]), [None, None, None]);
         assert_eq!(scrape(&mut cache, &["a", "b", "c"]), [Some(0), Some(1), Some(2)]);
         assert_eq!(scrape(&mut cache, &["c", "a", "b"]), [Some(2), Some(0), Some(1)]);
-        assert_eq!(scrape(&mut cache, &["c", "x", "a", "b"]), [Some(2), None, Some(0), Some(1)]);
-        assert_eq!(scrape(&mut cache, &["c", "x", "a", "b"]), [Some(2), Some(3), Some(0), Some(1)]);
+        assert_eq!(
+            scrape(&mut cache, &["c", "x", "a", "b"]),
+            [Some(2), None, Some(0), Some(1)]
+        );
+        assert_eq!(
+            scrape(&mut cache, &["c", "x", "a", "b"]),
+            [Some(2), Some(3), Some(0), Some(1)]
+        );
         cache.begin();
         for s in ["c", "x", "a", "b"] {
             cache.probe(s.as_bytes());
@@ -294,7 +319,9 @@ mod tests {
         let mut cache = Cache::new(Hasher::new(1));
         scrape(&mut cache, &["a", "b", "c"]);
         cache.begin();
-        let Probe::Hit(at, false) = cache.probe(b"b") else { panic!("b was expected") };
+        let Probe::Hit(at, false) = cache.probe(b"b") else {
+            panic!("b was expected")
+        };
         cache.entry(at).show(true);
         assert_eq!(cache.gone().count(), 2);
         cache.commit();

@@ -80,7 +80,11 @@ impl Job {
     /// [`JobError`] names the job and the key.
     pub fn validate(&self) -> Result<(), JobError> {
         let refuse = |field: &'static str, reason: String| {
-            Err(JobError { job: self.name.to_string(), field, reason })
+            Err(JobError {
+                job: self.name.to_string(),
+                field,
+                reason,
+            })
         };
         if self.name.is_empty() {
             return refuse("job_name", "it is empty".to_owned());
@@ -94,17 +98,25 @@ impl Job {
         if self.timeout_ms > self.interval_ms {
             return refuse(
                 "scrape_timeout",
-                format!("{} ms is more than scrape_interval ({} ms)", self.timeout_ms, self.interval_ms),
+                format!(
+                    "{} ms is more than scrape_interval ({} ms)",
+                    self.timeout_ms, self.interval_ms
+                ),
             );
         }
         if let Some(protocol) = self.fallback_scrape_protocol.filter(|p| !p.is_text()) {
-            return refuse("fallback_scrape_protocol", format!("not supported yet: {}", protocol.as_str()));
+            return refuse(
+                "fallback_scrape_protocol",
+                format!("not supported yet: {}", protocol.as_str()),
+            );
         }
-        self.http.validate().map_err(|SettingsError { field, reason }| JobError {
-            job: self.name.to_string(),
-            field,
-            reason,
-        })
+        self.http
+            .validate()
+            .map_err(|SettingsError { field, reason }| JobError {
+                job: self.name.to_string(),
+                field,
+                reason,
+            })
     }
 }
 
@@ -203,7 +215,15 @@ impl Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ByteSize(pub u64);
 
-const UNITS: [(&str, u32); 7] = [("B", 0), ("KB", 10), ("MB", 20), ("GB", 30), ("TB", 40), ("PB", 50), ("EB", 60)];
+const UNITS: [(&str, u32); 7] = [
+    ("B", 0),
+    ("KB", 10),
+    ("MB", 20),
+    ("GB", 30),
+    ("TB", 40),
+    ("PB", 50),
+    ("EB", 60),
+];
 
 impl ByteSize {
     /// Parses `10MB`; `KiB` and its like mean the same (`units.ParseBase2Bytes`).
@@ -211,7 +231,8 @@ impl ByteSize {
     /// # Errors
     /// Says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fail = || format!("invalid size {text:?}: expected a whole number and B, KB, MB, GB, TB, PB or EB, as in 10MB");
+        let fail =
+            || format!("invalid size {text:?}: expected a whole number and B, KB, MB, GB, TB, PB or EB, as in 10MB");
         if text.is_empty() || text == "0" {
             return Ok(Self(0));
         }
@@ -225,7 +246,10 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = UNITS.iter().rev().find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift);
+        let unit = UNITS
+            .iter()
+            .rev()
+            .find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift);
         match unit {
             Some((name, shift)) => write!(f, "{}{name}", self.0 >> shift),
             None => f.write_str("0"),

@@ -55,7 +55,15 @@ pub enum ScrapeError {
 
 /// The kinds of failure that are counted apart.
 pub const REASONS: [&str; 10] = [
-    "fetch", "timeout", "status", "content_type", "encoding", "body_size_limit", "parse", "label_limit", "sample_limit",
+    "fetch",
+    "timeout",
+    "status",
+    "content_type",
+    "encoding",
+    "body_size_limit",
+    "parse",
+    "label_limit",
+    "sample_limit",
     "target_limit",
 ];
 

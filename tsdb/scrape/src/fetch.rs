@@ -17,7 +17,10 @@ pub(crate) fn headers(job: &Job, target: &Target) -> HeaderMap {
     let encoding = if job.enable_compression { "gzip" } else { "identity" };
     headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("leadline/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("leadline/", env!("CARGO_PKG_VERSION"))),
+    );
     if let Ok(seconds) = HeaderValue::from_str(&(target.timeout_ms as f64 / 1000.0).to_string()) {
         headers.insert(TIMEOUT, seconds);
     }
@@ -38,7 +41,11 @@ pub(crate) async fn fetch(
         limit => limit,
     };
     let headers = headers(job, target);
-    let get = Get { uri: &target.uri, headers: &headers, body_limit: limit };
+    let get = Get {
+        uri: &target.uri,
+        headers: &headers,
+        body_limit: limit,
+    };
     let timeout = Duration::from_millis(target.timeout_ms.unsigned_abs());
     let answer = match tokio::time::timeout(timeout, client.get(connections, get, &mut scratch.body)).await {
         Err(_) => return Err(ScrapeError::Timeout(target.timeout_ms)),

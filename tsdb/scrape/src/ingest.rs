@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 /// The rules one target's scrapes follow.
 #[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) job: Arc<Job>,
-    pub(crate) labels: Labels,
+pub struct Rules {
+    /// Its job.
+    pub job: Arc<Job>,
+    /// The labels every series of it carries.
+    pub labels: Labels,
 }
 
 impl Rules {
@@ -33,13 +35,13 @@ impl Rules {
 
 /// What one scrape counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Sample lines.
-    pub(crate) scraped: usize,
+    pub scraped: usize,
     /// Samples left after `metric_relabel_configs`.
-    pub(crate) kept: usize,
+    pub kept: usize,
     /// Series the cache did not know.
-    pub(crate) added: usize,
+    pub added: usize,
 }
 
 /// What a created label set of a batch belongs to.
@@ -52,7 +54,7 @@ pub(crate) enum Created {
 }
 
 /// Turns scrapes of one target into commits. Knows what the target exposed last.
-pub(crate) struct Ingest {
+pub struct Ingest {
     owner: OwnerId,
     appender: Arc<dyn Appender>,
     stats: Arc<Stats>,
@@ -64,19 +66,23 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(
-        owner: OwnerId,
-        appender: Arc<dyn Appender>,
-        stats: Arc<Stats>,
-        hasher: Hasher,
-        rules: Rules,
-    ) -> Self {
+    /// For one target; `seed` is that of its series' hashes.
+    #[must_use]
+    pub fn new(owner: OwnerId, appender: Arc<dyn Appender>, stats: Arc<Stats>, seed: u64, rules: Rules) -> Self {
         let report = Report::new(&rules.labels);
-        Self { owner, appender, stats, rules, cache: Cache::new(hasher), report, orphans: Vec::new() }
+        Self {
+            owner,
+            appender,
+            stats,
+            rules,
+            cache: Cache::new(Hasher::new(seed)),
+            report,
+            orphans: Vec::new(),
+        }
     }
 
     /// Follows new rules from the next scrape on; series stay, and those that the new rules end get their markers.
-    pub(crate) fn set_rules(&mut self, rules: Rules) {
+    pub fn set_rules(&mut self, rules: Rules) {
         if !rules.keep_cache(&self.rules) {
             self.orphans.extend(self.cache.alive().map(SeriesRef));
             self.cache.clear();
@@ -92,7 +98,13 @@ impl Ingest {
     ///
     /// # Errors
     /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses.
-    pub(crate) fn good(&mut self, body: &[u8], at: Timestamp, duration_s: f64, scratch: &mut Scratch) -> Result<Counts, ScrapeError> {
+    pub fn good(
+        &mut self,
+        body: &[u8],
+        at: Timestamp,
+        duration_s: f64,
+        scratch: &mut Scratch,
+    ) -> Result<Counts, ScrapeError> {
         match self.try_good(body, at, duration_s, scratch) {
             Ok(counts) => Ok(counts),
             Err((error, counts)) => {
@@ -113,7 +125,11 @@ impl Ingest {
         if let Err(error) = self.fill(body, at, scratch, &mut counts) {
             return Err((error, counts));
         }
-        let measured = Measured { up: true, duration_s, counts };
+        let measured = Measured {
+            up: true,
+            duration_s,
+            counts,
+        };
         let outcome = self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
         if lost_series(&outcome, scratch) {
             // The store dropped series that the cache still knew: learn all of them anew from the same body. What the
@@ -131,7 +147,12 @@ impl Ingest {
     }
 
     /// Adds markers and report series to what [`Self::fill`] left in the batch, and commits.
-    fn commit_good(&mut self, at: Timestamp, measured: Measured, scratch: &mut Scratch) -> Result<Outcome, ScrapeError> {
+    fn commit_good(
+        &mut self,
+        at: Timestamp,
+        measured: Measured,
+        scratch: &mut Scratch,
+    ) -> Result<Outcome, ScrapeError> {
         self.mark_gone(at, scratch);
         self.report.append(at, measured, scratch);
         let outcome = self.commit(at, Attempt::Good, scratch)?;
@@ -145,7 +166,13 @@ impl Ingest {
     ///
     /// # Errors
     /// [`ScrapeError::Append`] when the store itself refuses.
-    pub(crate) fn failed(&mut self, error: &ScrapeError, at: Timestamp, duration_s: f64, scratch: &mut Scratch) -> Result<(), ScrapeError> {
+    pub fn failed(
+        &mut self,
+        error: &ScrapeError,
+        at: Timestamp,
+        duration_s: f64,
+        scratch: &mut Scratch,
+    ) -> Result<(), ScrapeError> {
         self.cache.begin();
         self.fail(error, Counts::default(), at, duration_s, scratch)
     }
@@ -164,7 +191,11 @@ impl Ingest {
         self.cache.fail();
         self.orphans.clear();
         let counts = Counts { added: 0, ..counts };
-        let measured = Measured { up: false, duration_s, counts };
+        let measured = Measured {
+            up: false,
+            duration_s,
+            counts,
+        };
         self.report.append(at, measured, scratch);
         let outcome = self.commit(at, Attempt::Failed, scratch)?;
         self.learn(&outcome, scratch);
@@ -182,7 +213,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`ScrapeError::Append`] when the store refuses.
-    pub(crate) fn gone(&mut self, at: Timestamp, scratch: &mut Scratch) -> Result<(), ScrapeError> {
+    pub fn gone(&mut self, at: Timestamp, scratch: &mut Scratch) -> Result<(), ScrapeError> {
         scratch.clear();
         self.mark_alive(at, scratch);
         self.report.append_stale(at, scratch);
@@ -192,15 +223,31 @@ impl Ingest {
     }
 
     /// Puts the samples of `body` into the batch.
-    fn fill(&mut self, body: &[u8], at: Timestamp, scratch: &mut Scratch, counts: &mut Counts) -> Result<(), ScrapeError> {
+    fn fill(
+        &mut self,
+        body: &[u8],
+        at: Timestamp,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<(), ScrapeError> {
         scratch.clear();
         self.cache.begin();
-        let (honor, track_stamped) = (self.rules.job.honor_timestamps, self.rules.job.track_timestamps_staleness);
+        let (honor, track_stamped) = (
+            self.rules.job.honor_timestamps,
+            self.rules.job.track_timestamps_staleness,
+        );
         let limit = self.rules.job.limits.sample_limit;
         let mut pairs: Vec<Pair<'_>> = Vec::new();
         let mut parser = Parser::new(body);
         while let Some(event) = parser.next_event()? {
-            let Event::Sample { series, value, timestamp } = event else { continue };
+            let Event::Sample {
+                series,
+                value,
+                timestamp,
+            } = event
+            else {
+                continue;
+            };
             let timestamp = timestamp.filter(|_| honor);
             let index = match self.cache.probe(series) {
                 Probe::Hit(index, again) => {
@@ -239,16 +286,28 @@ impl Ingest {
                 State::Known => Slot::Known(SeriesRef(entry.number)),
                 State::New | State::Dropped => Slot::New(entry.number as u32),
             };
-            scratch.batch_entries.push(Entry { series: slot, t: timestamp.unwrap_or(at), v: value });
+            scratch.batch_entries.push(Entry {
+                series: slot,
+                t: timestamp.unwrap_or(at),
+                v: value,
+            });
         }
         if limit > 0 && counts.kept > limit {
-            return Err(ScrapeError::SampleLimit { samples: counts.kept, limit });
+            return Err(ScrapeError::SampleLimit {
+                samples: counts.kept,
+                limit,
+            });
         }
         Ok(())
     }
 
     /// Enters a series that the cache does not know; `None` when the rules drop it.
-    fn create(&mut self, hash: SeriesHash, exposed: &[Pair<'_>], scratch: &mut Scratch) -> Result<Option<u32>, ScrapeError> {
+    fn create(
+        &mut self,
+        hash: SeriesHash,
+        exposed: &[Pair<'_>],
+        scratch: &mut Scratch,
+    ) -> Result<Option<u32>, ScrapeError> {
         let Some(labels) = final_labels(&self.rules.job, &self.rules.labels, exposed)? else {
             self.cache.insert(hash, State::Dropped, 0);
             return Ok(None);
@@ -263,16 +322,26 @@ impl Ingest {
     /// Markers for what was alive and is not exposed any more.
     fn mark_gone(&mut self, at: Timestamp, scratch: &mut Scratch) {
         let before = scratch.batch_entries.len();
-        scratch.batch_entries.extend(self.cache.gone().map(|number| marker(SeriesRef(number), at)));
+        scratch
+            .batch_entries
+            .extend(self.cache.gone().map(|number| marker(SeriesRef(number), at)));
         // An orphan that came back has its sample earlier in the batch; of equal series and time the first wins.
-        scratch.batch_entries.extend(self.orphans.iter().map(|series| marker(*series, at)));
+        scratch
+            .batch_entries
+            .extend(self.orphans.iter().map(|series| marker(*series, at)));
         add(&self.stats.stale_markers, scratch.batch_entries.len() - before);
     }
 
     /// Markers for everything that is alive.
     fn mark_alive(&mut self, at: Timestamp, scratch: &mut Scratch) {
         let orphans = self.orphans.iter().copied();
-        scratch.batch_entries.extend(self.cache.alive().map(SeriesRef).chain(orphans).map(|series| marker(series, at)));
+        scratch.batch_entries.extend(
+            self.cache
+                .alive()
+                .map(SeriesRef)
+                .chain(orphans)
+                .map(|series| marker(series, at)),
+        );
         add(&self.stats.stale_markers, scratch.batch_entries.len());
     }
 
@@ -287,9 +356,7 @@ impl Ingest {
         let outcome = self.appender.commit(&batch);
         (scratch.created, scratch.batch_entries) = (batch.created, batch.entries);
         let outcome = outcome?;
-        let marks = |index: u32| {
-            scratch.batch_entries.get(index as usize).is_some_and(|e| is_stale(e.v))
-        };
+        let marks = |index: u32| scratch.batch_entries.get(index as usize).is_some_and(|e| is_stale(e.v));
         // A marker that comes too late is expected: the series lives on through somebody else.
         for (_, refusal) in outcome.refused.iter().filter(|(index, _)| !marks(*index)) {
             self.stats.refused(*refusal);
@@ -323,12 +390,16 @@ fn lost_series(outcome: &Outcome, scratch: &Scratch) -> bool {
 }
 
 fn marker(series: SeriesRef, t: Timestamp) -> Entry {
-    Entry { series: Slot::Known(series), t, v: STALE_NAN }
+    Entry {
+        series: Slot::Known(series),
+        t,
+        v: STALE_NAN,
+    }
 }
 
 /// Memory that scrapes hand on to one another.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     pub(crate) body: Vec<u8>,
     pub(crate) compressed: Vec<u8>,
     pub(crate) created: Vec<Labels>,

@@ -10,7 +10,7 @@ mod cache;
 pub mod config;
 pub mod error;
 mod fetch;
-mod ingest;
+pub mod ingest;
 pub mod manager;
 mod relabel;
 mod report;

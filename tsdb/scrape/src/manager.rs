@@ -1,6 +1,5 @@
 //! Jobs and target groups to running targets.
 
-use crate::cache::Hasher;
 use crate::config::{DEFAULT_KEEP_DROPPED, Job, JobError};
 use crate::runner::{Assignment, Runner, Shared};
 use crate::stats::Stats;
@@ -83,11 +82,15 @@ impl Manager {
             clock: parts.clock,
             stats: Arc::default(),
             seed: parts.seed,
-            hasher: Hasher::new(parts.seed),
             scratch: Mutex::default(),
             shutdown: CancellationToken::new(),
         };
-        Self { shared: Arc::new(shared), runtime: parts.runtime, tasks: TaskTracker::new(), jobs: Mutex::default() }
+        Self {
+            shared: Arc::new(shared),
+            runtime: parts.runtime,
+            tasks: TaskTracker::new(),
+            jobs: Mutex::default(),
+        }
     }
 
     /// The counters.
@@ -108,7 +111,11 @@ impl Manager {
             let name = job.name.clone();
             if wanted.insert(name.clone(), job).is_some() {
                 let reason = "two jobs have this name".to_owned();
-                return Err(JobError { job: name.to_string(), field: "job_name", reason });
+                return Err(JobError {
+                    job: name.to_string(),
+                    field: "job_name",
+                    reason,
+                });
             }
         }
         let mut states = self.jobs.lock();
@@ -147,7 +154,11 @@ impl Manager {
     #[must_use]
     pub fn dropped(&self) -> Vec<Dropped> {
         let states = self.jobs.lock();
-        let of = |s: &JobState| Dropped { job: s.job.name.clone(), total: s.dropped_total, targets: s.dropped.clone() };
+        let of = |s: &JobState| Dropped {
+            job: s.job.name.clone(),
+            total: s.dropped_total,
+            targets: s.dropped.clone(),
+        };
         let mut all: Vec<Dropped> = states.values().map(of).collect();
         all.sort_by(|a, b| a.job.cmp(&b.job));
         all
@@ -164,8 +175,12 @@ impl Manager {
     fn reconcile(&self, state: &mut JobState) {
         let targets = state.wanted();
         let limit = state.job.limits.target_limit;
-        let forced = (limit > 0 && targets.len() > limit)
-            .then(|| Arc::from(format!("target_limit exceeded: {} targets, limit {limit}", targets.len())));
+        let forced = (limit > 0 && targets.len() > limit).then(|| {
+            Arc::from(format!(
+                "target_limit exceeded: {} targets, limit {limit}",
+                targets.len()
+            ))
+        });
         state.running.retain(|key, running| {
             let stays = targets.contains_key(key);
             if !stays {
@@ -175,7 +190,12 @@ impl Manager {
         });
         for (key, target) in targets {
             let (job, client) = (state.job.clone(), state.client.clone());
-            let assignment = Arc::new(Assignment { job, target, client, forced: forced.clone() });
+            let assignment = Arc::new(Assignment {
+                job,
+                target,
+                client,
+                forced: forced.clone(),
+            });
             match state.running.get(&key) {
                 Some(running) => self.reassign(running, &assignment),
                 None => {
@@ -243,7 +263,14 @@ impl JobState {
     fn new(job: Job) -> Self {
         let client = Arc::new(Client::new(job.http.clone()));
         let (groups, running, dropped) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { job: Arc::new(job), client, groups, running, dropped, dropped_total: 0 }
+        Self {
+            job: Arc::new(job),
+            client,
+            groups,
+            running,
+            dropped,
+            dropped_total: 0,
+        }
     }
 
     fn change(&mut self, job: Job) {
@@ -257,13 +284,15 @@ impl JobState {
     }
 
     fn set_groups(&mut self, groups: Vec<Arc<TargetGroup>>) {
-        let mut before: HashMap<String, Group> =
-            self.groups.drain(..).map(|g| (g.group.source.clone(), g)).collect();
+        let mut before: HashMap<String, Group> = self.groups.drain(..).map(|g| (g.group.source.clone(), g)).collect();
         self.groups = groups
             .into_iter()
             .map(|group| match before.remove(&group.source) {
                 Some(old) if Arc::ptr_eq(&old.group, &group) || old.group == group => old,
-                _ => Group { built: built(&self.job, &group), group },
+                _ => Group {
+                    built: built(&self.job, &group),
+                    group,
+                },
             })
             .collect();
     }
@@ -295,5 +324,9 @@ impl JobState {
 }
 
 fn built(job: &Job, group: &TargetGroup) -> Arc<[Result<Arc<Target>, DroppedTarget>]> {
-    group.targets.iter().map(|labels| build(job, labels, &group.labels).map(Arc::new)).collect()
+    group
+        .targets
+        .iter()
+        .map(|labels| build(job, labels, &group.labels).map(Arc::new))
+        .collect()
 }

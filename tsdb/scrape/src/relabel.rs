@@ -72,9 +72,18 @@ fn merged(honor: bool, target: &Labels, exposed: &[Pair<'_>]) -> LabelsBuilder {
 
 fn check_limits(limits: &Limits, labels: &Labels) -> Result<(), ScrapeError> {
     let over = |limit: usize, length: usize| limit > 0 && length > limit;
-    let fail = |text: String| Err(ScrapeError::LabelLimit(format!("{text} (metric {})", cut(labels.name()))));
+    let fail = |text: String| {
+        Err(ScrapeError::LabelLimit(format!(
+            "{text} (metric {})",
+            cut(labels.name())
+        )))
+    };
     if limits.label_limit > 0 && over(limits.label_limit, labels.len()) {
-        return fail(format!("label_limit exceeded: {} labels, limit {}", labels.len(), limits.label_limit));
+        return fail(format!(
+            "label_limit exceeded: {} labels, limit {}",
+            labels.len(),
+            limits.label_limit
+        ));
     }
     if limits.label_name_length_limit == 0 && limits.label_value_length_limit == 0 {
         return Ok(());
@@ -82,11 +91,17 @@ fn check_limits(limits: &Limits, labels: &Labels) -> Result<(), ScrapeError> {
     for (name, value) in labels {
         if over(limits.label_name_length_limit, name.len()) {
             let (length, limit) = (name.len(), limits.label_name_length_limit);
-            return fail(format!("label_name_length_limit exceeded: {} has {length} bytes, limit {limit}", cut(name)));
+            return fail(format!(
+                "label_name_length_limit exceeded: {} has {length} bytes, limit {limit}",
+                cut(name)
+            ));
         }
         if over(limits.label_value_length_limit, value.len()) {
             let (length, limit) = (value.len(), limits.label_value_length_limit);
-            return fail(format!("label_value_length_limit exceeded: {} has {length} bytes, limit {limit}", cut(name)));
+            return fail(format!(
+                "label_value_length_limit exceeded: {} has {length} bytes, limit {limit}",
+                cut(name)
+            ));
         }
     }
     Ok(())

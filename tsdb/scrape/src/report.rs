@@ -31,7 +31,10 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(target: &Labels) -> Self {
-        Self { labels: NAMES.map(|name| report_labels(name, target)), refs: [None; NAMES.len()] }
+        Self {
+            labels: NAMES.map(|name| report_labels(name, target)),
+            refs: [None; NAMES.len()],
+        }
     }
 
     /// Adds one sample of each series to the batch.
@@ -60,7 +63,11 @@ impl Report {
     /// Adds a marker for each series that was ever written.
     pub(crate) fn append_stale(&self, at: Timestamp, scratch: &mut Scratch) {
         let known = self.refs.iter().flatten();
-        scratch.batch_entries.extend(known.map(|series| Entry { series: Slot::Known(*series), t: at, v: STALE_NAN }));
+        scratch.batch_entries.extend(known.map(|series| Entry {
+            series: Slot::Known(*series),
+            t: at,
+            v: STALE_NAN,
+        }));
     }
 
     pub(crate) fn learn(&mut self, n: usize, series: Option<SeriesRef>) {

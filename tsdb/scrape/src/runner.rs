@@ -1,6 +1,5 @@
 //! The life of one target: wait for a slot, scrape, commit, say so on the board; at the end, mark its series stale.
 
-use crate::cache::Hasher;
 use crate::config::Job;
 use crate::error::ScrapeError;
 use crate::fetch::fetch;
@@ -34,9 +33,8 @@ pub(crate) struct Shared {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<Stats>,
-    /// Spreads the slots, so that replicas do not scrape at once.
+    /// Spreads the slots, so that replicas do not scrape at once, and seeds the hashes of series.
     pub(crate) seed: u64,
-    pub(crate) hasher: Hasher,
     pub(crate) scratch: Mutex<Vec<Scratch>>,
     /// Ends everything without stale markers.
     pub(crate) shutdown: CancellationToken,
@@ -67,7 +65,10 @@ pub(crate) struct Assignment {
 
 impl Assignment {
     fn rules(&self) -> Rules {
-        Rules { job: self.job.clone(), labels: self.target.labels.clone() }
+        Rules {
+            job: self.job.clone(),
+            labels: self.target.labels.clone(),
+        }
     }
 }
 
@@ -99,9 +100,16 @@ impl Runner {
         retired: CancellationToken,
     ) -> Self {
         let rules = orders.borrow().rules();
-        let ingest =
-            Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.hasher.clone(), rules);
-        Self { shared, owner, orders, retired, connections: Connections::default(), ingest: Some(ingest), last: None }
+        let ingest = Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.seed, rules);
+        Self {
+            shared,
+            owner,
+            orders,
+            retired,
+            connections: Connections::default(),
+            ingest: Some(ingest),
+            last: None,
+        }
     }
 
     /// Runs until the target is retired or the process shuts down.
@@ -166,7 +174,15 @@ impl Runner {
             Some(why) => Err(ScrapeError::TargetLimit(why.clone())),
             None => {
                 let (job, target, client) = (&assignment.job, &assignment.target, &assignment.client);
-                fetch(job, target, client, &mut self.connections, &self.shared.stats, &mut scratch).await
+                fetch(
+                    job,
+                    target,
+                    client,
+                    &mut self.connections,
+                    &self.shared.stats,
+                    &mut scratch,
+                )
+                .await
             }
         };
         let duration_s = started.elapsed().as_secs_f64();
@@ -186,7 +202,9 @@ impl Runner {
         duration_s: f64,
         scratch: &mut Scratch,
     ) -> Result<(), ScrapeError> {
-        let Some(mut ingest) = self.ingest.take() else { return Err(ScrapeError::BrokenOff) };
+        let Some(mut ingest) = self.ingest.take() else {
+            return Err(ScrapeError::BrokenOff);
+        };
         let mut own = std::mem::take(scratch);
         let large = fetched.is_ok() && own.body.len() > LARGE_BODY;
         let work = move || {
@@ -205,7 +223,9 @@ impl Runner {
             (ingest, own, result)
         };
         let done = if large {
-            tokio::task::spawn_blocking(work).await.map_err(|_| ScrapeError::BrokenOff)
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|_| ScrapeError::BrokenOff)
         } else {
             Ok(work())
         };

@@ -45,7 +45,11 @@ impl Grid {
     /// aligned to, while the scrape is at most 1 % of the interval (or 2 ms) late; otherwise the true time.
     #[must_use]
     pub fn stamp(&self, slot: Timestamp, now: Timestamp) -> Timestamp {
-        if now - slot <= TOLERANCE_MS.max(self.interval / 100) { slot } else { now }
+        if now - slot <= TOLERANCE_MS.max(self.interval / 100) {
+            slot
+        } else {
+            now
+        }
     }
 }
 
@@ -61,9 +65,12 @@ fn spread(mut x: u64) -> u64 {
 /// FNV-1a, 64 bits; the same in every process, so that a target keeps its slots.
 #[must_use]
 pub fn fnv64a(parts: &[&[u8]]) -> u64 {
-    parts.iter().flat_map(|p| p.iter()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    parts
+        .iter()
+        .flat_map(|p| p.iter())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }
 
 #[cfg(test)]
@@ -76,7 +83,10 @@ mod tests {
             let grid = Grid::new(key, 7, 5_000);
             let slot = grid.next(1_700_000_000_000);
             assert!((1_700_000_000_000..1_700_000_005_000).contains(&slot));
-            assert_eq!((grid.next(slot), grid.next(slot + 1), grid.after(slot)), (slot, slot + 5_000, slot + 5_000));
+            assert_eq!(
+                (grid.next(slot), grid.next(slot + 1), grid.after(slot)),
+                (slot, slot + 5_000, slot + 5_000)
+            );
             assert_eq!(Grid::new(key, 7, 5_000).next(slot - 3), slot);
         }
     }

@@ -43,18 +43,27 @@ impl Stats {
     #[must_use]
     pub fn failures(&self) -> Vec<(&'static str, u64)> {
         let words = REASONS.into_iter().chain([OTHER_REASON]);
-        words.zip(&self.failures).map(|(word, n)| (word, n.load(Ordering::Relaxed))).collect()
+        words
+            .zip(&self.failures)
+            .map(|(word, n)| (word, n.load(Ordering::Relaxed)))
+            .collect()
     }
 
     /// Samples that the store refused, by reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<(&'static str, u64)> {
         let words = REFUSALS.iter().map(|r| r.as_str());
-        words.zip(&self.refusals).map(|(word, n)| (word, n.load(Ordering::Relaxed))).collect()
+        words
+            .zip(&self.refusals)
+            .map(|(word, n)| (word, n.load(Ordering::Relaxed)))
+            .collect()
     }
 
     pub(crate) fn failed(&self, error: &ScrapeError) {
-        let at = REASONS.iter().position(|r| *r == error.reason()).unwrap_or(REASONS.len());
+        let at = REASONS
+            .iter()
+            .position(|r| *r == error.reason())
+            .unwrap_or(REASONS.len());
         add(&self.failures[at], 1);
     }
 

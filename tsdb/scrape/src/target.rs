@@ -57,7 +57,10 @@ const TIMEOUT: &str = "__scrape_timeout__";
 pub fn build(job: &Job, target: &Labels, group: &Labels) -> Result<Target, DroppedTarget> {
     let mut labels = discovered(job, target, group);
     let discovered = labels.build();
-    let dropped = |reason| DroppedTarget { discovered: discovered.clone(), reason };
+    let dropped = |reason| DroppedTarget {
+        discovered: discovered.clone(),
+        reason,
+    };
     if let Some(rule) = job.relabel.iter().position(|rule| !rule.apply(&mut labels)) {
         return Err(dropped(DropReason::Rule(rule)));
     }
@@ -90,14 +93,19 @@ fn discovered(job: &Job, target: &Labels, group: &Labels) -> LabelsBuilder {
 }
 
 fn finish(job: &Job, labels: &mut LabelsBuilder, discovered: &Labels) -> Result<Target, String> {
-    let address = labels.get(ADDRESS).ok_or("no __address__ is left, expected host:port")?.to_owned();
+    let address = labels
+        .get(ADDRESS)
+        .ok_or("no __address__ is left, expected host:port")?
+        .to_owned();
     if address.contains('/') {
         return Err(format!("__address__ {address:?} is no host:port"));
     }
     let interval_ms = time(labels, INTERVAL)?;
     let timeout_ms = time(labels, TIMEOUT)?;
     if timeout_ms > interval_ms {
-        return Err(format!("{TIMEOUT} ({timeout_ms} ms) is more than {INTERVAL} ({interval_ms} ms)"));
+        return Err(format!(
+            "{TIMEOUT} ({timeout_ms} ms) is more than {INTERVAL} ({interval_ms} ms)"
+        ));
     }
     let url = url(job, labels, &address)?;
     let uri: Uri = url.parse().map_err(|e| format!("url {url:?}: {e}"))?;
@@ -107,7 +115,14 @@ fn finish(job: &Job, labels: &mut LabelsBuilder, discovered: &Labels) -> Result<
     labels.retain(|name| !name.starts_with("__"));
     let labels = labels.build();
     let key = fnv64a(&[labels.as_bytes(), url.as_bytes()]);
-    Ok(Target { key, labels, discovered: discovered.clone(), uri, interval_ms, timeout_ms })
+    Ok(Target {
+        key,
+        labels,
+        discovered: discovered.clone(),
+        uri,
+        interval_ms,
+        timeout_ms,
+    })
 }
 
 fn time(labels: &LabelsBuilder, name: &str) -> Result<i64, String> {
@@ -120,8 +135,22 @@ fn time(labels: &LabelsBuilder, name: &str) -> Result<i64, String> {
 }
 
 /// What Go's `url.URL` leaves as it is in a path.
-const PATH_SET: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'[')
-    .add(b'\\').add(b']').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const PATH_SET: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// What Go's `url.QueryEscape` leaves as it is.
 const QUERY_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -134,8 +163,11 @@ fn url(job: &Job, labels: &LabelsBuilder, address: &str) -> Result<String, Strin
     let path = labels.get(PATH).unwrap_or("");
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = utf8_percent_encode(path, PATH_SET);
-    let mut params: BTreeMap<&str, Vec<&str>> =
-        job.params.iter().map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect())).collect();
+    let mut params: BTreeMap<&str, Vec<&str>> = job
+        .params
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.iter().map(String::as_str).collect()))
+        .collect();
     for (name, value) in labels.iter() {
         let Some(name) = name.strip_prefix(PARAM) else { continue };
         let values = params.entry(name).or_default();

@@ -20,19 +20,59 @@ fn a_target_takes_its_url_and_times_from_job_and_labels() {
     let https = job(|j| {
         j.scheme = Scheme::Https;
         j.metrics_path = "/a b?c".to_owned();
-        j.params = [("m".to_owned(), vec!["x y".to_owned(), "2".to_owned()]), ("a".to_owned(), vec!["&".to_owned()])].into();
+        j.params = [
+            ("m".to_owned(), vec!["x y".to_owned(), "2".to_owned()]),
+            ("a".to_owned(), vec!["&".to_owned()]),
+        ]
+        .into();
     });
     for (job, own, url, interval_ms) in [
         (&plain, vec![("__address__", "h:1")], "http://h:1/metrics", 60_000),
         (&plain, vec![("__address__", "h")], "http://h/metrics", 60_000),
-        (&plain, vec![("__address__", "[::1]:9")], "http://[::1]:9/metrics", 60_000),
-        (&plain, vec![("__address__", "h:1"), ("__scheme__", "https"), ("__metrics_path__", "x")], "https://h:1/x", 60_000),
-        (&plain, vec![("__address__", "h:1"), ("__param_t", "v"), ("__scrape_interval__", "20s")], "http://h:1/metrics?t=v", 20_000),
-        (&https, vec![("__address__", "h:1")], "https://h:1/a%20b%3Fc?a=%26&m=x+y&m=2", 60_000),
-        (&https, vec![("__address__", "h:1"), ("__param_m", "z")], "https://h:1/a%20b%3Fc?a=%26&m=z&m=2", 60_000),
+        (
+            &plain,
+            vec![("__address__", "[::1]:9")],
+            "http://[::1]:9/metrics",
+            60_000,
+        ),
+        (
+            &plain,
+            vec![
+                ("__address__", "h:1"),
+                ("__scheme__", "https"),
+                ("__metrics_path__", "x"),
+            ],
+            "https://h:1/x",
+            60_000,
+        ),
+        (
+            &plain,
+            vec![
+                ("__address__", "h:1"),
+                ("__param_t", "v"),
+                ("__scrape_interval__", "20s"),
+            ],
+            "http://h:1/metrics?t=v",
+            20_000,
+        ),
+        (
+            &https,
+            vec![("__address__", "h:1")],
+            "https://h:1/a%20b%3Fc?a=%26&m=x+y&m=2",
+            60_000,
+        ),
+        (
+            &https,
+            vec![("__address__", "h:1"), ("__param_m", "z")],
+            "https://h:1/a%20b%3Fc?a=%26&m=z&m=2",
+            60_000,
+        ),
     ] {
         let target = build(job, &labels(&own), &Labels::empty()).unwrap();
-        assert_eq!((target.uri.to_string().as_str(), target.interval_ms), (url, interval_ms));
+        assert_eq!(
+            (target.uri.to_string().as_str(), target.interval_ms),
+            (url, interval_ms)
+        );
     }
 }
 
@@ -46,32 +86,57 @@ fn the_targets_labels_are_what_relabelling_leaves_without_internal_ones() {
     });
     let group = labels(&[("zone", "z"), ("own", "group"), ("__meta_pod", "p1")]);
     let target = build(&job, &labels(&[("__address__", "h:1"), ("own", "target")]), &group).unwrap();
-    assert_eq!(target.labels.to_string(), r#"{instance="h:1", job="web", own="target", pod="p1", zone="z"}"#);
+    assert_eq!(
+        target.labels.to_string(),
+        r#"{instance="h:1", job="web", own="target", pod="p1", zone="z"}"#
+    );
     assert_eq!(target.discovered.get("__meta_pod"), Some("p1"));
     assert_eq!(target.discovered.get("__scrape_timeout__"), Some("10s"));
-    let named = build(&job, &labels(&[("__address__", "h:1"), ("instance", "i"), ("job", "k")]), &Labels::empty()).unwrap();
-    assert_eq!((named.labels.get("instance"), named.labels.get("job")), (Some("i"), Some("k")));
+    let named = build(
+        &job,
+        &labels(&[("__address__", "h:1"), ("instance", "i"), ("job", "k")]),
+        &Labels::empty(),
+    )
+    .unwrap();
+    assert_eq!(
+        (named.labels.get("instance"), named.labels.get("job")),
+        (Some("i"), Some("k"))
+    );
 }
 
 #[test]
 fn a_dropped_target_says_why() {
     let keep = job(|j| {
-        j.relabel = serde_saphyr::from_str(
-            "[{target_label: a, replacement: b}, {source_labels: [x], regex: y, action: keep}]",
-        )
-        .unwrap();
+        j.relabel =
+            serde_saphyr::from_str("[{target_label: a, replacement: b}, {source_labels: [x], regex: y, action: keep}]")
+                .unwrap();
     });
     let plain = job(|_| {});
     let dropped = build(&keep, &labels(&[("__address__", "h:1")]), &Labels::empty()).unwrap_err();
-    assert_eq!((dropped.reason, dropped.discovered.get("a")), (DropReason::Rule(1), None));
+    assert_eq!(
+        (dropped.reason, dropped.discovered.get("a")),
+        (DropReason::Rule(1), None)
+    );
     for (own, expected) in [
         (vec![("a", "b")], "no __address__ is left"),
         (vec![("__address__", "http://h:1")], "is no host:port"),
-        (vec![("__address__", "h:1"), ("__scheme__", "ftp")], "expected http or https"),
+        (
+            vec![("__address__", "h:1"), ("__scheme__", "ftp")],
+            "expected http or https",
+        ),
         (vec![("__address__", "h h:1")], "url"),
-        (vec![("__address__", "h:1"), ("__scrape_interval__", "5x")], "__scrape_interval__: invalid duration"),
-        (vec![("__address__", "h:1"), ("__scrape_interval__", "0")], "__scrape_interval__ is 0"),
-        (vec![("__address__", "h:1"), ("__scrape_timeout__", "2m")], "__scrape_timeout__ (120000 ms) is more than"),
+        (
+            vec![("__address__", "h:1"), ("__scrape_interval__", "5x")],
+            "__scrape_interval__: invalid duration",
+        ),
+        (
+            vec![("__address__", "h:1"), ("__scrape_interval__", "0")],
+            "__scrape_interval__ is 0",
+        ),
+        (
+            vec![("__address__", "h:1"), ("__scrape_timeout__", "2m")],
+            "__scrape_timeout__ (120000 ms) is more than",
+        ),
     ] {
         match build(&plain, &labels(&own), &Labels::empty()).unwrap_err().reason {
             DropReason::Invalid(reason) => assert!(reason.contains(expected), "{own:?}: {reason}"),

@@ -71,12 +71,21 @@ impl TlsSettings {
         if key_text && file(&self.key_file) {
             return refuse("tls_config.key_file", "expected at most one of key and key_file");
         }
-        let (cert, key) = (text(&self.cert) || file(&self.cert_file), key_text || file(&self.key_file));
+        let (cert, key) = (
+            text(&self.cert) || file(&self.cert_file),
+            key_text || file(&self.key_file),
+        );
         if cert && !key {
-            return refuse("tls_config.key_file", "a client certificate is set, expected key or key_file with it");
+            return refuse(
+                "tls_config.key_file",
+                "a client certificate is set, expected key or key_file with it",
+            );
         }
         if key && !cert {
-            return refuse("tls_config.cert_file", "a client key is set, expected cert or cert_file with it");
+            return refuse(
+                "tls_config.cert_file",
+                "a client key is set, expected cert or cert_file with it",
+            );
         }
         if self.max_version.is_some_and(|max| max < TlsVersion::Tls12) {
             return refuse("tls_config.max_version", "versions below TLS12 are not supported");
@@ -84,7 +93,10 @@ impl TlsSettings {
         if let (Some(min), Some(max)) = (self.min_version, self.max_version)
             && min > max
         {
-            return refuse("tls_config.max_version", "it is below min_version, expected at least that");
+            return refuse(
+                "tls_config.max_version",
+                "it is below min_version, expected at least that",
+            );
         }
         Ok(())
     }

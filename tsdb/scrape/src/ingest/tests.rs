@@ -19,7 +19,10 @@ struct Rig {
 }
 
 fn rules(job: Job, labels: &[(&str, &str)]) -> Rules {
-    Rules { job: Arc::new(job), labels: Labels::from_pairs(labels.iter().copied()) }
+    Rules {
+        job: Arc::new(job),
+        labels: Labels::from_pairs(labels.iter().copied()),
+    }
 }
 
 impl Rig {
@@ -33,8 +36,14 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(T0));
         let head = Head::new(settings, clock.clone()).unwrap();
         let stats = Arc::new(Stats::default());
-        let ingest = Ingest::new(head.new_owner(), head.clone(), stats.clone(), Hasher::new(3), rules);
-        Self { head, clock, stats, ingest, scratch: Scratch::default() }
+        let ingest = Ingest::new(head.new_owner(), head.clone(), stats.clone(), 3, rules);
+        Self {
+            head,
+            clock,
+            stats,
+            ingest,
+            scratch: Scratch::default(),
+        }
     }
 
     /// A scrape `s` seconds after the beginning.
@@ -45,22 +54,34 @@ impl Rig {
 
     fn timeout(&mut self, s: i64) {
         self.clock.set(T0 + s * 1000);
-        self.ingest.failed(&ScrapeError::Timeout(1), T0 + s * 1000, 0.5, &mut self.scratch).unwrap();
+        self.ingest
+            .failed(&ScrapeError::Timeout(1), T0 + s * 1000, 0.5, &mut self.scratch)
+            .unwrap();
     }
 
     /// Every series of this name: `labels: second=value ...`.
     fn of(&self, name: &str) -> Vec<String> {
-        let set = self.head.select(&[Matcher::equal("__name__", name)], 0, i64::MAX, true).unwrap();
+        let set = self
+            .head
+            .select(&[Matcher::equal("__name__", name)], 0, i64::MAX, true)
+            .unwrap();
         let mut samples = Samples::default();
         (0..set.len())
             .map(|i| {
                 set.read(i, 0, i64::MAX, &mut samples).unwrap();
                 let shown = |(t, v): (&i64, &f64)| {
-                    let v = if is_stale(*v) { "stale".to_owned() } else { v.to_string() };
+                    let v = if is_stale(*v) {
+                        "stale".to_owned()
+                    } else {
+                        v.to_string()
+                    };
                     format!(" {}={v}", (t - T0) as f64 / 1000.0)
                 };
                 let own = set.labels(i).without(|n| n == "job" || n == "__name__");
-                format!("{own}{}", samples.t.iter().zip(&samples.v).map(shown).collect::<String>())
+                format!(
+                    "{own}{}",
+                    samples.t.iter().zip(&samples.v).map(shown).collect::<String>()
+                )
             })
             .collect()
     }
@@ -76,7 +97,14 @@ impl Rig {
 fn a_good_scrape_stores_samples_and_its_report() {
     let mut rig = Rig::new(|_| {});
     let counts = rig.scrape(0, "a 1\nb{x=\"y\"} 2\n").unwrap();
-    assert_eq!(counts, Counts { scraped: 2, kept: 2, added: 2 });
+    assert_eq!(
+        counts,
+        Counts {
+            scraped: 2,
+            kept: 2,
+            added: 2
+        }
+    );
     rig.scrape(5, "a 3\nb{x=\"y\"} 4\nc 5\n").unwrap();
     assert_eq!(rig.one("a"), "0=1 5=3");
     assert_eq!(rig.of("b"), ["{x=\"y\"} 0=2 5=4"]);
@@ -129,9 +157,11 @@ fn an_error_in_line_500_leaves_nothing_but_up_0_and_markers() {
 
 #[test]
 fn exposed_timestamps_are_used_and_not_marked_stale_unless_tracked() {
-    for (honor, track, expected) in
-        [(true, false, "0.7=1"), (true, true, "0.7=1 2=stale"), (false, false, "1=1 2=stale")]
-    {
+    for (honor, track, expected) in [
+        (true, false, "0.7=1"),
+        (true, true, "0.7=1 2=stale"),
+        (false, false, "1=1 2=stale"),
+    ] {
         let mut rig = Rig::new(|job| {
             job.honor_timestamps = honor;
             job.track_timestamps_staleness = track;
@@ -147,7 +177,8 @@ fn a_series_exposed_twice_counts_once_unless_its_timestamps_differ() {
     let mut rig = Rig::new(|_| {});
     rig.scrape(0, "a 1\na 2\nb 1\n").unwrap();
     assert_eq!(rig.one("a"), "0=1");
-    rig.scrape(1, &format!("a 1 {}\na 2 {}\nb 1\n", T0 + 400, T0 + 500)).unwrap();
+    rig.scrape(1, &format!("a 1 {}\na 2 {}\nb 1\n", T0 + 400, T0 + 500))
+        .unwrap();
     assert_eq!(rig.one("a"), "0=1 0.4=1 0.5=2");
     assert_eq!(rig.stats.duplicates.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
@@ -156,7 +187,8 @@ fn a_series_exposed_twice_counts_once_unless_its_timestamps_differ() {
 fn samples_the_store_refuses_do_not_fail_the_scrape() {
     let mut rig = Rig::new(|_| {});
     rig.scrape(10, &format!("a 1 {}\n", T0 + 10_000)).unwrap();
-    rig.scrape(11, &format!("a 2 {}\nb 1 {}\n", T0 + 9_000, T0 + 3_600_000)).unwrap();
+    rig.scrape(11, &format!("a 2 {}\nb 1 {}\n", T0 + 9_000, T0 + 3_600_000))
+        .unwrap();
     let refused: Vec<_> = rig.stats.refusals().into_iter().filter(|r| r.1 > 0).collect();
     assert_eq!(refused, [("out_of_order", 1), ("too_far_ahead", 1)]);
     assert_eq!(rig.one("up"), "10=1 11=1");
@@ -168,23 +200,41 @@ fn labels_of_target_and_series_meet_as_prometheus_has_it() {
         (false, "m 1", vec![("n", "t")], r#"m{n="t"}"#),
         (false, r#"m{n="e"} 1"#, vec![("n", "t")], r#"m{exported_n="e", n="t"}"#),
         (false, r#"m{n=""} 1"#, vec![("n", "t")], r#"m{n="t"}"#),
-        (false, r#"m{n="e",exported_n="x"} 1"#, vec![("n", "t")], r#"m{exported_exported_n="e", exported_n="x", n="t"}"#),
+        (
+            false,
+            r#"m{n="e",exported_n="x"} 1"#,
+            vec![("n", "t")],
+            r#"m{exported_exported_n="e", exported_n="x", n="t"}"#,
+        ),
         (
             false,
             r#"m{n="e",exported_n="x"} 1"#,
             vec![("n", "t"), ("exported_n", "u")],
             r#"m{exported_exported_exported_n="x", exported_exported_n="e", exported_n="u", n="t"}"#,
         ),
-        (true, r#"m{n="e"} 1"#, vec![("n", "t"), ("o", "t")], r#"m{n="e", o="t"}"#),
+        (
+            true,
+            r#"m{n="e"} 1"#,
+            vec![("n", "t"), ("o", "t")],
+            r#"m{n="e", o="t"}"#,
+        ),
         (true, r#"m{n=""} 1"#, vec![("n", "t")], r#"m{n="t"}"#),
-        (false, r#"{"m.x","a b"="e"} 1"#, vec![("n", "t")], r#"{"m.x", "a b"="e", n="t"}"#),
+        (
+            false,
+            r#"{"m.x","a b"="e"} 1"#,
+            vec![("n", "t")],
+            r#"{"m.x", "a b"="e", n="t"}"#,
+        ),
     ] {
         let mut job = Job::new("j");
         job.honor_labels = honor;
         let mut rig = Rig::with(rules(job, &target), Settings::default());
         rig.scrape(0, exposed).unwrap();
         let set = rig.head.select(&[], 0, i64::MAX, true).unwrap();
-        let found: Vec<String> = (0..set.len()).map(|i| set.labels(i).to_string()).filter(|l| l.contains('m') && !l.starts_with("scrape_")).collect();
+        let found: Vec<String> = (0..set.len())
+            .map(|i| set.labels(i).to_string())
+            .filter(|l| l.contains('m') && !l.starts_with("scrape_"))
+            .collect();
         assert_eq!(found, [expected], "{exposed} honor {honor}");
     }
 }
@@ -217,11 +267,20 @@ fn whoever_exceeds_a_limit_fails_whole() {
     for (limits, expected) in [
         (limits(|l| l.sample_limit = 2), "sample_limit exceeded: 3 samples"),
         (limits(|l| l.label_limit = 2), "label_limit exceeded: 3 labels, limit 2"),
-        (limits(|l| l.label_name_length_limit = 9), "label_name_length_limit exceeded: \"long_label\" has 10 bytes"),
-        (limits(|l| l.label_value_length_limit = 3), "label_value_length_limit exceeded"),
+        (
+            limits(|l| l.label_name_length_limit = 9),
+            "label_name_length_limit exceeded: \"long_label\" has 10 bytes",
+        ),
+        (
+            limits(|l| l.label_value_length_limit = 3),
+            "label_value_length_limit exceeded",
+        ),
     ] {
         let mut rig = Rig::new(|job| job.limits = limits);
-        let error = rig.scrape(0, "a 1\nb{long_label=\"long\"} 1\nc 1\n").unwrap_err().to_string();
+        let error = rig
+            .scrape(0, "a 1\nb{long_label=\"long\"} 1\nc 1\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}");
         assert_eq!((rig.one("up"), rig.of("a").len()), ("0=0".to_owned(), 0));
     }
@@ -251,20 +310,29 @@ fn new_rules_keep_what_stays_and_end_what_they_drop() {
     rig.ingest.set_rules(rules(job, &[("job", "j")]));
     rig.scrape(1, "a 2\nb 2\n").unwrap();
     rig.scrape(2, "a 3\nb 3\n").unwrap();
-    assert_eq!((rig.one("a"), rig.one("b")), ("0=1 1=2 2=3".to_owned(), "0=1 1=stale".to_owned()));
+    assert_eq!(
+        (rig.one("a"), rig.one("b")),
+        ("0=1 1=2 2=3".to_owned(), "0=1 1=stale".to_owned())
+    );
     assert_eq!(rig.one("up"), "0=1 1=1 2=1");
 }
 
 #[test]
 fn series_that_the_store_has_dropped_are_learned_anew() {
-    let settings = Settings { retention_ms: 60_000, ..Settings::default() };
+    let settings = Settings {
+        retention_ms: 60_000,
+        ..Settings::default()
+    };
     let mut rig = Rig::with(rules(Job::new("j"), &[("job", "j")]), settings);
     rig.scrape(0, "a 1\nb 1\n").unwrap();
     rig.clock.set(T0 + 600_000);
     assert!(rig.head.maintain().series_removed > 0);
     rig.scrape(600, "a 2\nb 2\n").unwrap();
     rig.scrape(601, "a 3\nb 3\n").unwrap();
-    assert_eq!((rig.one("a"), rig.one("b")), ("600=2 601=3".to_owned(), "600=2 601=3".to_owned()));
+    assert_eq!(
+        (rig.one("a"), rig.one("b")),
+        ("600=2 601=3".to_owned(), "600=2 601=3".to_owned())
+    );
     assert_eq!(rig.one("up"), "600=1 601=1");
     assert_eq!(rig.stats.cache_resets.load(std::sync::atomic::Ordering::Relaxed), 1);
     // The same when the first scrape after the gap fails.
@@ -276,7 +344,10 @@ fn series_that_the_store_has_dropped_are_learned_anew() {
 
 #[test]
 fn series_beyond_the_stores_cap_are_tried_again() {
-    let settings = Settings { max_series: 6, ..Settings::default() };
+    let settings = Settings {
+        max_series: 6,
+        ..Settings::default()
+    };
     let mut rig = Rig::with(rules(Job::new("j"), &[]), settings);
     rig.scrape(0, "a 1\nb 1\n").unwrap();
     rig.scrape(1, "a 2\nb 2\n").unwrap();
