@@ -62,6 +62,9 @@ impl Query for FakeQuery {
     }
 
     async fn snapshot(&self) -> Arc<Snapshot> {
+        if self.plan.text == "hangs" {
+            std::future::pending::<()>().await;
+        }
         let empty = Content {
             warmth: Warmth::Warm,
             rows: Ok(Vec::new()),
