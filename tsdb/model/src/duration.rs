@@ -48,7 +48,10 @@ impl Duration {
     /// # Errors
     /// [`DurationError`] says what was expected.
     pub fn parse(text: &str) -> Result<Self, DurationError> {
-        let fail = |reason: &'static str| DurationError { text: text.to_owned(), reason };
+        let fail = |reason: &'static str| DurationError {
+            text: text.to_owned(),
+            reason,
+        };
         if text == "0" {
             return Ok(Self(0));
         }
@@ -58,15 +61,24 @@ impl Duration {
         let (mut rest, mut total, mut next_unit) = (text, 0i64, 0usize);
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let number: i64 = rest[..digits].parse().map_err(|_| fail("a whole number was expected"))?;
+            let number: i64 = rest[..digits]
+                .parse()
+                .map_err(|_| fail("a whole number was expected"))?;
             rest = &rest[digits..];
             let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-            let unit = UNITS[next_unit..].iter().position(|(name, _)| *name == &rest[..letters]);
+            let unit = UNITS[next_unit..]
+                .iter()
+                .position(|(name, _)| *name == &rest[..letters]);
             let Some(skip) = unit else {
-                return Err(fail("a unit (y, w, d, h, m, s or ms; each once, from long to short) was expected"));
+                return Err(fail(
+                    "a unit (y, w, d, h, m, s or ms; each once, from long to short) was expected",
+                ));
             };
             let length = UNITS[next_unit + skip].1;
-            total = number.checked_mul(length).and_then(|ms| total.checked_add(ms)).ok_or_else(|| fail("it is too long"))?;
+            total = number
+                .checked_mul(length)
+                .and_then(|ms| total.checked_add(ms))
+                .ok_or_else(|| fail("it is too long"))?;
             next_unit += skip + 1;
             rest = &rest[letters..];
         }
@@ -147,7 +159,10 @@ mod tests {
             ("99999999999y", "too long"),
         ] {
             let error = Duration::parse(text).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("15s or 1h30m"), "{text}: {error}");
+            assert!(
+                error.contains(part) && error.contains("15s or 1h30m"),
+                "{text}: {error}"
+            );
         }
     }
 }

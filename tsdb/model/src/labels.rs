@@ -2,6 +2,7 @@
 //!
 //! A [`Labels`] is one shared allocation: pairs sorted by name, each string behind its length. Cloning is a counter.
 
+use crate::quote::Quoted;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -109,7 +110,9 @@ impl Labels {
     /// A builder that starts from this set.
     #[must_use]
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+        LabelsBuilder {
+            pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        }
     }
 
     /// This set without the labels for which `drop` says so; the same allocation when nothing is dropped.
@@ -224,11 +227,11 @@ impl fmt::Display for Labels {
             }
             first = false;
             if n == NAME {
-                write!(f, "{v:?}")?;
+                write!(f, "{}", Quoted(v))?;
             } else if is_identifier(n, false) {
-                write!(f, "{n}={v:?}")?;
+                write!(f, "{n}={}", Quoted(v))?;
             } else {
-                write!(f, "{n:?}={v:?}")?;
+                write!(f, "{}={}", Quoted(n), Quoted(v))?;
             }
         }
         f.write_str("}")
@@ -291,7 +294,10 @@ impl LabelsBuilder {
     /// The value of `name`, if it is set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok().map(|i| self.pairs[i].1.as_str())
+        self.pairs
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()
+            .map(|i| self.pairs[i].1.as_str())
     }
 
     /// The pairs in order of their names.

@@ -11,6 +11,7 @@ pub mod labels;
 pub mod matcher;
 pub mod port;
 pub mod provenance;
+pub mod quote;
 pub mod regex;
 pub mod relabel;
 pub mod sample;

@@ -1,6 +1,7 @@
 //! Label matchers: the atoms of a selector.
 
 use crate::labels::Labels;
+use crate::quote::Quoted;
 use crate::regex::{Regex, RegexError};
 use std::fmt;
 
@@ -50,17 +51,32 @@ impl Matcher {
             MatchOp::Regex | MatchOp::NotRegex => Some(Regex::new(&value)?),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        Ok(Self {
+            name: name.into(),
+            op,
+            value,
+            regex,
+        })
     }
 
     /// `name = value`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Self {
+            name: name.into(),
+            op: MatchOp::Equal,
+            value: value.into(),
+            regex: None,
+        }
     }
 
     /// `name != value`.
     pub fn not_equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::NotEqual, value: value.into(), regex: None }
+        Self {
+            name: name.into(),
+            op: MatchOp::NotEqual,
+            value: value.into(),
+            regex: None,
+        }
     }
 
     /// The label's name.
@@ -123,9 +139,9 @@ impl Eq for Matcher {}
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if crate::labels::is_identifier(&self.name, false) {
-            write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+            write!(f, "{}{}{}", self.name, self.op.as_str(), Quoted(&self.value))
         } else {
-            write!(f, "{:?}{}{:?}", self.name, self.op.as_str(), self.value)
+            write!(f, "{}{}{}", Quoted(&self.name), self.op.as_str(), Quoted(&self.value))
         }
     }
 }

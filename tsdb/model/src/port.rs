@@ -294,7 +294,10 @@ pub struct Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plan").field("text", &self.text).field("shape", &self.shape).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("text", &self.text)
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
     }
 }
 

@@ -20,13 +20,23 @@ impl Provenance {
     /// Of a value that read no series (a literal, `time()`).
     #[must_use]
     pub fn none() -> Self {
-        Self { oldest: Timestamp::MAX, stalest: Timestamp::MAX, series: 0, owners: Vec::new() }
+        Self {
+            oldest: Timestamp::MAX,
+            stalest: Timestamp::MAX,
+            series: 0,
+            owners: Vec::new(),
+        }
     }
 
     /// Of one series that was read from `oldest` to `newest` (ms).
     #[must_use]
     pub fn of_series(oldest: Timestamp, newest: Timestamp, owner: Option<OwnerId>) -> Self {
-        Self { oldest, stalest: newest, series: 1, owners: owner.into_iter().collect() }
+        Self {
+            oldest,
+            stalest: newest,
+            series: 1,
+            owners: owner.into_iter().collect(),
+        }
     }
 
     /// Adds what went into another value. Owners are appended; call [`Self::settle`] once all are in.
@@ -61,6 +71,14 @@ mod tests {
         p.absorb(&Provenance::of_series(20, 40, Some(OwnerId(1))));
         p.absorb(&Provenance::of_series(30, 60, Some(OwnerId(2))));
         p.settle();
-        assert_eq!(p, Provenance { oldest: 10, stalest: 40, series: 3, owners: vec![OwnerId(1), OwnerId(2)] });
+        assert_eq!(
+            p,
+            Provenance {
+                oldest: 10,
+                stalest: 40,
+                series: 3,
+                owners: vec![OwnerId(1), OwnerId(2)]
+            }
+        );
     }
 }

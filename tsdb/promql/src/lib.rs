@@ -1,3 +1,18 @@
 //! PromQL from text to values with provenance.
+//!
+//! [`engine::Engine`] evaluates [`query::Query`]s on a store behind `model`'s `Queryable` port and is itself an
+//! `Evaluate` port.
 
+pub mod check;
+pub mod diagnostic;
+pub mod engine;
+pub mod error;
+mod eval;
+mod functions;
+mod job;
+mod port;
+pub mod query;
+pub mod settings;
+pub mod stats;
 pub mod syntax;
+pub mod value;

@@ -16,7 +16,7 @@ pub struct Job {
     pub interval_ms: i64,
     /// `scrape_timeout`, ms; at most the interval.
     pub timeout_ms: i64,
-    /// `metrics_path`, from the leading slash on; it may carry a query.
+    /// `metrics_path`, from the leading slash on, unescaped; a query belongs into `params`.
     pub metrics_path: String,
     /// `scheme`.
     pub scheme: Scheme,

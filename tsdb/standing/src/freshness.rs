@@ -8,7 +8,7 @@
 
 use crate::snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
 use leadline_model::Timestamp;
-use leadline_model::target::{Board, OwnerId};
+use leadline_model::target::{Board, OwnerId, TargetState};
 
 /// How many down targets a message names before it only counts.
 const NAMED: usize = 3;
@@ -86,7 +86,11 @@ pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
     } else {
         "targets that feed it are"
     };
-    let named: Vec<String> = down.iter().take(NAMED).map(|&owner| name_of(owner, board)).collect();
+    let named: Vec<String> = down
+        .iter()
+        .take(NAMED)
+        .map(|&owner| name_of_owner(owner, board))
+        .collect();
     let more = match down.len().saturating_sub(NAMED) {
         0 => String::new(),
         n => format!(" and {n} more"),
@@ -99,15 +103,17 @@ pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
     )
 }
 
-/// job/instance of a target, as its series carry them.
-fn name_of(owner: OwnerId, board: &Board) -> String {
+/// "job/instance" of a target, as its series carry them.
+pub(crate) fn name_of(target: &TargetState) -> String {
+    let job = target.labels.get("job").unwrap_or(&target.job);
+    let instance = target.labels.get("instance").unwrap_or(&target.url);
+    format!("{job}/{instance}")
+}
+
+fn name_of_owner(owner: OwnerId, board: &Board) -> String {
     board.get(owner).map_or_else(
         || format!("target {} (no longer discovered)", owner.0),
-        |state| {
-            let job = state.labels.get("job").unwrap_or(&state.job);
-            let instance = state.labels.get("instance").unwrap_or(&state.url);
-            format!("{job}/{instance}")
-        },
+        |target| name_of(&target),
     )
 }
 

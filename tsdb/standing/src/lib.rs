@@ -1,21 +1,37 @@
 //! Registered expressions, evaluated when a commit touches them.
 //!
-//! An adapter rule or a KEDA trigger registers an expression ([`Standing::register`]) and asks its [`Query`] for a
+//! An adapter rule or a KEDA trigger registers an expression ([`Register::register`]) and asks its [`Query`] for a
 //! [`Snapshot`]: the rows of the newest evaluation, indexed by the labels that name an object, each with provenance
-//! and [`Completeness`]. Equal expressions share one evaluation.
+//! and [`Completeness`]. Equal expressions share one evaluation. What may be answered of a snapshot is decided in
+//! [`freshness`]; when it is evaluated, in `schedule`.
 
+mod entry;
+mod error;
+mod feed;
 #[cfg(test)]
 mod fixture;
 pub mod freshness;
 mod index;
+mod registry;
+mod roster;
+mod schedule;
+mod settings;
 pub mod snapshot;
+mod stats;
+mod subscribe;
+mod warmth;
 
+pub use error::RegisterError;
+pub use settings::Settings;
 pub use snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
+pub use stats::{Counts, ExpressionStats, Stats};
 
 use async_trait::async_trait;
-use leadline_model::Matcher;
-use leadline_model::port::{Plan, PrepareError};
+use leadline_model::port::{Commits, Evaluate, Plan, Queryable};
+use leadline_model::target::Board;
+use leadline_model::{Clock, Matcher};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What is registered.
 #[derive(Debug, Clone)]
@@ -32,20 +48,6 @@ pub struct Request {
     pub partial: f64,
 }
 
-/// Why an expression was not registered.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RegisterError {
-    /// The expression is not valid.
-    #[error(transparent)]
-    Invalid(#[from] PrepareError),
-    /// It evaluates to something that cannot be scaled on.
-    #[error("the expression is a {0}; a scalar or an instant vector is needed")]
-    Shape(&'static str),
-    /// The cap is reached.
-    #[error("{0} standing queries are registered already, the most that are allowed")]
-    Full(usize),
-}
-
 /// A standing query in the hand of whoever registered it. Dropping it deregisters.
 #[async_trait]
 pub trait Query: Send + Sync {
@@ -53,7 +55,8 @@ pub trait Query: Send + Sync {
     fn plan(&self) -> &Arc<Plan>;
 
     /// The newest snapshot; evaluates first when none is newer than the last commit that touched the expression (and,
-    /// for an expression that moves with time, than the last aligned tick). Waits no longer than the evaluation's
+    /// for an expression that moves with time, than the last aligned tick), unless the last evaluation began less
+    /// than 250 ms or ten times its own cost ago: then that one answers. Waits no longer than the evaluation's
     /// own limit.
     async fn snapshot(&self) -> Arc<Snapshot>;
 
@@ -68,4 +71,45 @@ pub trait Register: Send + Sync {
     /// # Errors
     /// [`RegisterError`].
     fn register(&self, request: Request) -> Result<Arc<dyn Query>, RegisterError>;
+}
+
+/// All standing queries of a process.
+pub struct Standing {
+    inner: Arc<registry::Inner>,
+}
+
+impl Standing {
+    /// A room without queries. Its start is now: what is discovered from here on has to be observed before values
+    /// that read it are warm. `store` is asked for its generation alone.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        evaluate: Arc<dyn Evaluate>,
+        store: Arc<dyn Queryable>,
+        commits: Arc<dyn Commits>,
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::new(registry::Inner::new(settings, evaluate, store, commits, board, clock)),
+        })
+    }
+
+    /// Evaluates as commits and ticks ask for it, until `stop`; returns when what was under way has ended. To be
+    /// called once.
+    pub async fn run(&self, stop: CancellationToken) {
+        Arc::clone(&self.inner).run(stop).await;
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+impl Register for Standing {
+    fn register(&self, request: Request) -> Result<Arc<dyn Query>, RegisterError> {
+        self.inner.register(&request)
+    }
 }

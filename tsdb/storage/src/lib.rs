@@ -1,1 +1,27 @@
-//! The head: series, postings, chunks and commits.
+//! The head: series, postings, chunks and commits, in memory.
+//!
+//! [`Head`] stands behind three of the model's ports: it takes commits in ([`leadline_model::port::Appender`]), gives
+//! series out ([`leadline_model::port::Queryable`]) and tells which registered selectors a commit touched
+//! ([`leadline_model::port::Commits`]).
+//!
+//! # How it is laid out
+//! * [`chunk`]: samples as bytes, bit for bit Prometheus' XOR encoding.
+//! * A *stripe* holds the series that its owners created: one array of 64-byte hot rows (everything an append touches)
+//!   and one of cold rows (closed chunks). An owner's commit locks its stripe once.
+//! * The *index* holds what names a series: interned label pairs, each with its postings list, and one row per series.
+//!
+//! # Locks
+//! Always in this order: stripes by ascending number, then the index, then the registered selectors. A commit holds
+//! every stripe it writes to until all of its samples are in, and a reader holds every stripe it reads from until all
+//! of them are copied: that is the isolation. A generation is published after the stripes are released.
+
+pub mod chunk;
+mod error;
+mod head;
+mod settings;
+mod stats;
+
+pub use error::{ChunkError, SettingsError};
+pub use head::{Head, Maintenance};
+pub use settings::Settings;
+pub use stats::{Refusals, Stats};

@@ -1,0 +1,82 @@
+//! One kept-alive connection, plain or TLS, and timed GETs on it: the same client for every system.
+
+use crate::error::BenchError;
+use crate::latency::Latency;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpStream;
+
+/// A connection.
+pub struct Client {
+    sender: SendRequest<Empty<Bytes>>,
+    host: String,
+}
+
+fn unexpected(error: impl std::fmt::Display) -> BenchError {
+    BenchError::Unexpected(error.to_string())
+}
+
+impl Client {
+    /// Connects; over TLS when `tls` is given, which the server must name `name`.
+    pub async fn connect(
+        address: SocketAddr,
+        tls: Option<(Arc<rustls::ClientConfig>, &'static str)>,
+    ) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let sender = match tls {
+            None => Self::speak(TokioIo::new(stream)).await?,
+            Some((config, name)) => {
+                let name = rustls_pki_types::ServerName::try_from(name).map_err(unexpected)?;
+                let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
+                Self::speak(TokioIo::new(stream)).await?
+            }
+        };
+        Ok(Self { sender, host: address.to_string() })
+    }
+
+    async fn speak<I>(io: I) -> Result<SendRequest<Empty<Bytes>>, BenchError>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(unexpected)?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// One GET; status and body.
+    pub async fn get(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
+        let request = Request::get(path)
+            .header("host", &self.host)
+            .header("accept", "application/json")
+            .body(Empty::new())
+            .map_err(unexpected)?;
+        let answer = self.sender.send_request(request).await.map_err(unexpected)?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
+        Ok((status, body))
+    }
+
+    /// `n` GETs of one path, one after the other; each must be answered 200. The first tenth warms up and is not
+    /// counted.
+    pub async fn time(&mut self, path: &str, n: usize) -> Result<Latency, BenchError> {
+        let mut taken = Vec::with_capacity(n);
+        for i in 0..n + n / 10 {
+            let began = Instant::now();
+            let (status, body) = self.get(path).await?;
+            if status != 200 {
+                return Err(BenchError::Unexpected(format!("{path}: {status}: {}", String::from_utf8_lossy(&body))));
+            }
+            if i >= n / 10 {
+                taken.push(began.elapsed());
+            }
+        }
+        Ok(Latency::of(taken))
+    }
+}

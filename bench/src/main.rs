@@ -1,0 +1,81 @@
+//! Leadline and its peers, side by side in one run.
+//!
+//! ```text
+//! tests/programs/build prometheus kubernetes etcd      # once
+//! cargo build --release
+//! cargo run --release -p leadline-bench                # everything; or one of: scrape, adapter
+//! ```
+//!
+//! The systems run one after the other under the same load, on the same machine. What is printed goes into
+//! `docs/performance.md` with the command that made it.
+
+mod adapter;
+mod client;
+mod error;
+mod latency;
+mod load;
+mod peer;
+mod process;
+mod scrape;
+
+use clap::{Parser, ValueEnum};
+use error::BenchError;
+use std::process::ExitCode;
+
+/// Compares leadline with the systems it replaces.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// What to measure; everything by default.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Seconds of steady state over which CPU is counted.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Targets that are scraped.
+    #[arg(long, default_value_t = 50)]
+    targets: usize,
+    /// Series per target; a multiple of 100.
+    #[arg(long, default_value_t = 2000)]
+    series: usize,
+    /// The leadline binary.
+    #[arg(long, default_value = "target/release/leadline")]
+    leadline: std::path::PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// CPU and memory of scraping, and the HPA's query over HTTP, beside Prometheus.
+    Scrape,
+    /// Latency of the custom metrics API for 10, 100 and 1,000 pods.
+    Adapter,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Fails only when it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print(&format!("bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), BenchError> {
+    let wanted = |part| cli.parts.is_empty() || cli.parts.contains(&part);
+    if wanted(Part::Scrape) {
+        scrape::compare(&cli).await?;
+    }
+    if wanted(Part::Adapter) {
+        adapter::measure(&cli).await?;
+    }
+    Ok(())
+}
+
+/// Prints a line of the report.
+#[expect(clippy::print_stdout, reason = "the report is this program's result")]
+fn print(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,47 @@
+//! `leadline check …`: is a file right, before it is used?
+
+use crate::cli::{fail, print};
+use crate::config::Config;
+use clap::Subcommand;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Checks files.
+#[derive(Debug, Subcommand)]
+pub enum Check {
+    /// Checks a configuration file: its form, its values, its metric rules and their PromQL.
+    Config {
+        /// The file.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+impl Check {
+    /// Prints what is right or wrong; fails when anything is wrong.
+    pub fn run(self) -> ExitCode {
+        let Self::Config { files } = self;
+        let mut code = ExitCode::SUCCESS;
+        for file in files {
+            print(&format_args!("Checking {}", file.display()));
+            match Config::load(&file) {
+                Ok(config) => {
+                    let refused = config.refused_rules();
+                    for error in &refused {
+                        code = fail(error);
+                    }
+                    if refused.is_empty() {
+                        print(&format_args!(
+                            "  SUCCESS: {} is valid: {} scrape configurations, {} metric rules",
+                            file.display(),
+                            config.scrape.len(),
+                            config.autoscaling.metrics.len()
+                        ));
+                    }
+                }
+                Err(errors) => code = fail(&errors),
+            }
+        }
+        code
+    }
+}

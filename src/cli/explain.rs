@@ -1,0 +1,74 @@
+//! `leadline explain`: why is this value what it is?
+
+use crate::cli::{fail, on_runtime, print};
+use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::process::ExitCode;
+
+/// Tells why a metric of an object is what it is, asked of a running leadline.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The namespace of the object (and of the HPA that reads the metric).
+    namespace: String,
+    /// The resource: `pods`, `services`, `ingresses.networking.k8s.io`, …, or `external`.
+    resource: String,
+    /// The object's name, or `*` for all of a kind (and for `external`).
+    name: String,
+    /// The metric.
+    metric: String,
+    /// Where leadline's web listener is.
+    #[arg(long, default_value = "http://127.0.0.1:9090", env = "LEADLINE_URL")]
+    url: String,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The most bytes of an answer that are read.
+const MOST: usize = 64 << 20;
+
+impl Explain {
+    /// Asks and prints.
+    pub fn run(self) -> ExitCode {
+        on_runtime(async move {
+            match self.ask().await {
+                Ok(text) => {
+                    print(&text.trim_end());
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(&error),
+            }
+        })
+    }
+
+    async fn ask(&self) -> Result<String, String> {
+        let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let url = format!(
+            "{}/explain/v1/namespaces/{}/{}/{}/{}",
+            self.url.trim_end_matches('/'),
+            part(&self.namespace),
+            // A resource's dots are what separates it from its group; they stay readable.
+            part(&self.resource).replace("%2E", "."),
+            part(&self.name),
+            part(&self.metric)
+        );
+        let accept = if self.json { "application/json" } else { "text/plain" };
+        let mut answer = reqwest::Client::new()
+            .get(&url)
+            .header("accept", accept)
+            .timeout(std::time::Duration::from_secs(10))
+            .send()
+            .await
+            .map_err(|e| format!("{url}: {e}; is leadline running, and is --url its web listener?"))?;
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| format!("{url}: {e}"))? {
+            if body.len() + chunk.len() > MOST {
+                return Err(format!("{url}: the answer has more than {MOST} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if status.is_success() { Ok(text) } else { Err(format!("{url}: {status}: {}", text.trim())) }
+    }
+}

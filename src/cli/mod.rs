@@ -1,0 +1,63 @@
+//! The command line: one file per command.
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Scrapes, stores and queries metrics, and serves them to the Kubernetes HPA and KEDA.
+#[derive(Debug, Parser)]
+#[command(name = "leadline", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs leadline: scrapes targets and serves queries, the metrics APIs and the KEDA scaler.
+    Serve(Box<serve::Serve>),
+    /// Shows the whole main job on this machine, with a sample workload and nothing to install.
+    Demo(demo::Demo),
+    /// Checks files.
+    #[command(subcommand)]
+    Check(check::Check),
+    /// Tells why a metric of an object is what it is, asked of a running leadline.
+    Explain(explain::Explain),
+}
+
+impl Cli {
+    /// Runs the command; the exit code says whether it succeeded.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve(command) => command.run(),
+            Command::Demo(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Explain(command) => command.run(),
+        }
+    }
+}
+
+/// Runs async work of a command on a runtime of its own.
+pub(crate) fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => fail(&format_args!("the runtime cannot start: {error}")),
+    }
+}
+
+/// Says on standard error why a command failed.
+#[expect(clippy::print_stderr, reason = "this is how a command line tells its user")]
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("leadline: {error}");
+    ExitCode::FAILURE
+}
+
+/// Prints the result of a command.
+#[expect(clippy::print_stdout, reason = "standard output is where a command's result goes")]
+pub(crate) fn print(text: &dyn std::fmt::Display) {
+    println!("{text}");
+}

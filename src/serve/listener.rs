@@ -1,0 +1,240 @@
+//! Sockets: accepts connections, with or without TLS, and serves a router on them until told to stop.
+//!
+//! A listener stops in two steps: at `drain` open connections are asked to end (GOAWAY) while new ones are still
+//! accepted, because whoever routes here has not heard of it yet; at `stop` nothing is accepted any more.
+//!
+//! One connection's life: TCP accept → TLS handshake (with a time limit) → HTTP/1.1 or HTTP/2 as ALPN says → requests →
+//! a graceful end, because the process stops or because the connection reached its greatest age. The age matters for the
+//! adapter: an API server keeps one connection to an aggregated server, so without it all traffic would stay on one
+//! replica for ever.
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use leadline_adapter::PeerCertificates;
+use leadline_adapter::api::CloseConnection;
+use leadline_scaler::VerifiedPeer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// The limits of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// Requests at a time on one HTTP/2 connection.
+    pub streams: u32,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long the head of a request may take on HTTP/1.1.
+    pub head: Duration,
+    /// After this long a connection is asked to end (GOAWAY), give or take a tenth; `None` for never.
+    pub age: Option<Duration>,
+    /// A ping after so much silence on HTTP/2, and the wait for its answer.
+    pub keepalive: (Duration, Duration),
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams: 250,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            age: None,
+            keepalive: (Duration::from_secs(20), Duration::from_secs(10)),
+        }
+    }
+}
+
+/// A bound socket with what is served on it.
+pub struct Listener {
+    /// For the log: `web`, `adapter`, `scaler`.
+    pub name: &'static str,
+    socket: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    limits: Limits,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// rustls' settings.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Whether the handshake itself verifies client certificates; then requests carry [`VerifiedPeer`].
+    pub verifies: bool,
+}
+
+/// Why a socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({flag}): {source}")]
+pub struct BindError {
+    address: SocketAddr,
+    flag: &'static str,
+    source: std::io::Error,
+}
+
+impl Listener {
+    /// Binds `address`, which the flag `flag` named.
+    ///
+    /// # Errors
+    /// [`BindError`] with the address and the flag.
+    pub async fn bind(
+        name: &'static str,
+        flag: &'static str,
+        address: SocketAddr,
+        tls: Option<Tls>,
+        router: Router,
+        limits: Limits,
+    ) -> Result<Self, BindError> {
+        let socket = TcpListener::bind(address).await.map_err(|source| BindError { address, flag, source })?;
+        Ok(Self { name, socket, tls, router, limits })
+    }
+
+    /// The bound address (with the port the system chose, where 0 was asked for).
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    /// Serves until `stop`; from `drain` on, connections are asked to end as soon as they have answered.
+    pub async fn run(self, drain: CancellationToken, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        name: self.name,
+                        tls: self.tls.clone(),
+                        router: self.router.clone(),
+                        limits: self.limits,
+                        drain: drain.clone(),
+                        stop: stop.clone(),
+                    };
+                    connections.spawn(async move {
+                        connection.serve(stream, peer).await;
+                        drop(slot);
+                    });
+                }
+                // Out of file descriptors, say: trying again at once would spin.
+                Err(error) => {
+                    tracing::warn!(listener = self.name, %error, "accepting a connection failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// What one connection needs.
+struct Connection {
+    name: &'static str,
+    tls: Option<Tls>,
+    router: Router,
+    limits: Limits,
+    drain: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        // Answers are small and waited for; Nagle's algorithm would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
+        }
+        let Some(tls) = &self.tls else {
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
+            return;
+        };
+        let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+        match tokio::time::timeout(self.limits.handshake, handshake).await {
+            Ok(Ok(stream)) => {
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let chain = PeerCertificates(chain.iter().map(|c| c.clone().into_owned()).collect());
+                self.requests(TokioIo::new(stream), chain, peer).await;
+            }
+            Ok(Err(error)) => tracing::debug!(listener = self.name, %peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(listener = self.name, %peer, "TLS handshake took too long"),
+        }
+    }
+
+    /// Serves the requests of one connection; each carries the certificates that the client showed.
+    async fn requests<I>(&self, io: I, certificates: PeerCertificates, peer: SocketAddr)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.streams)
+            .keep_alive_interval(self.limits.keepalive.0)
+            .keep_alive_timeout(self.limits.keepalive.1);
+        let verified = self.tls.as_ref().is_some_and(|tls| tls.verifies) && !certificates.0.is_empty();
+        let close = CancellationToken::new();
+        let refused = close.clone();
+        let service = self
+            .router
+            .clone()
+            .map_request(move |mut request: http::Request<Incoming>| {
+                request.extensions_mut().insert(certificates.clone());
+                if verified {
+                    request.extensions_mut().insert(VerifiedPeer);
+                }
+                request
+            })
+            .map_response(move |response: axum::response::Response| {
+                if response.extensions().get::<CloseConnection>().is_some() {
+                    refused.cancel();
+                }
+                response
+            });
+        let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.end_of_life(peer, close) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(listener = self.name, %peer, %error, "connection ended");
+        }
+    }
+
+    /// Resolves when the connection should be asked to end.
+    async fn end_of_life(&self, peer: SocketAddr, close: CancellationToken) {
+        let age = async {
+            match self.limits.age {
+                // The port spreads connections that began together, so that they do not all move at once.
+                Some(age) => tokio::time::sleep(age.mul_f64(0.9 + f64::from(peer.port() % 200) / 1000.0)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = self.stop.cancelled() => {}
+            () = close.cancelled() => {}
+            () = age => {}
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Runs the discoveries of all jobs and publishes what they found.
+
+use crate::config::{Discoveries, FileConfig, KubernetesConfig, StaticConfig};
+use crate::file::Files;
+use crate::fixed;
+use crate::kubernetes::Pods;
+use leadline_cluster::{Cluster, PodStore};
+use leadline_model::target::TargetGroup;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use tokio_util::sync::CancellationToken;
+
+/// What was discovered for every job.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By job name. A job that did not change since the last snapshot is the same allocation.
+    pub jobs: BTreeMap<Arc<str>, Arc<JobTargets>>,
+}
+
+impl Snapshot {
+    /// Whether every discovery of every job has told its first full list.
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.jobs.values().all(|job| job.synced)
+    }
+}
+
+/// What was discovered for one job.
+#[derive(Debug, Clone, Default)]
+pub struct JobTargets {
+    /// The groups; each source once. A group that did not change is the same allocation.
+    pub groups: Vec<Arc<TargetGroup>>,
+    /// Whether every discovery of the job has told its first full list.
+    pub synced: bool,
+}
+
+/// How one discovery goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveryReport {
+    /// The job.
+    pub job: Arc<str>,
+    /// `static`, `file` or `kubernetes`, and its place in the list: `file/0`.
+    pub discovery: String,
+    /// Whether the first full list was told.
+    pub synced: bool,
+    /// How many groups there are.
+    pub groups: usize,
+    /// What went wrong last, while it is wrong.
+    pub error: Option<String>,
+}
+
+/// Where pods come from.
+#[derive(Debug, Clone)]
+pub enum PodSource {
+    /// There is no API server; `kubernetes_sd_configs` find nothing and say so.
+    None,
+    /// A cluster; its pods are watched from the first `kubernetes_sd_configs` on.
+    Cluster(Arc<Cluster>),
+    /// A store that somebody else fills.
+    Store {
+        /// The pods.
+        pods: Arc<PodStore>,
+        /// The namespace this process counts itself to.
+        namespace: String,
+    },
+}
+
+/// The configuration of one discovery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Provider {
+    Fixed(Vec<StaticConfig>),
+    File(FileConfig),
+    Kubernetes(KubernetesConfig),
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    groups: Vec<Arc<TargetGroup>>,
+    synced: bool,
+    error: Option<String>,
+}
+
+/// A running discovery.
+struct Slot {
+    name: String,
+    provider: Provider,
+    found: Arc<Mutex<Found>>,
+    stop: CancellationToken,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Runs the discoveries of all jobs.
+pub struct Manager {
+    pods: PodSource,
+    jobs: Mutex<BTreeMap<Arc<str>, Vec<Slot>>>,
+    out: tokio::sync::watch::Sender<Arc<Snapshot>>,
+    root: CancellationToken,
+}
+
+/// Through which a discovery tells what it found.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    manager: Weak<Manager>,
+    job: Arc<str>,
+    name: String,
+    found: Arc<Mutex<Found>>,
+}
+
+impl Publisher {
+    /// All groups there are now.
+    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>) {
+        {
+            let mut found = self.found.lock();
+            let same = found.synced && same_groups(&found.groups, &groups);
+            (found.groups, found.synced, found.error) = (groups, true, found.error.take());
+            if same {
+                return;
+            }
+        }
+        if let Some(manager) = self.manager.upgrade() {
+            manager.publish(&self.job);
+        }
+    }
+
+    /// What is wrong now, or that nothing is.
+    pub(crate) fn error(&self, error: Option<String>) {
+        let mut found = self.found.lock();
+        if found.error != error {
+            if let Some(error) = &error {
+                tracing::warn!(
+                    job = &*self.job,
+                    discovery = self.name,
+                    error,
+                    "discovery failed, the last targets stay"
+                );
+            }
+            found.error = error;
+        }
+    }
+}
+
+fn same_groups(a: &[Arc<TargetGroup>], b: &[Arc<TargetGroup>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+}
+
+impl Manager {
+    /// A manager without jobs.
+    #[must_use]
+    pub fn new(pods: PodSource) -> Arc<Self> {
+        Arc::new(Self {
+            pods,
+            jobs: Mutex::default(),
+            out: tokio::sync::watch::Sender::new(Arc::default()),
+            root: CancellationToken::new(),
+        })
+    }
+
+    /// What was discovered, now and from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<Arc<Snapshot>> {
+        self.out.subscribe()
+    }
+
+    /// How every discovery goes.
+    #[must_use]
+    pub fn status(&self) -> Vec<DiscoveryReport> {
+        let report = |job: &Arc<str>, slot: &Slot| {
+            let found = slot.found.lock();
+            DiscoveryReport {
+                job: Arc::clone(job),
+                discovery: slot.name.clone(),
+                synced: found.synced,
+                groups: found.groups.len(),
+                error: found.error.clone(),
+            }
+        };
+        self.jobs
+            .lock()
+            .iter()
+            .flat_map(|(job, slots)| slots.iter().map(|s| report(job, s)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Puts `jobs` in the place of what ran before. Discoveries that did not change go on; one that changed keeps its
+    /// last targets until the new one has told its first, so that a reload drops nothing for a moment.
+    ///
+    /// Has to be called within a tokio runtime.
+    pub fn apply(self: &Arc<Self>, jobs: Vec<(Arc<str>, Discoveries)>) {
+        let mut running = self.jobs.lock();
+        let mut before = std::mem::take(&mut *running);
+        for (job, discoveries) in jobs {
+            let mut old = before.remove(&job).unwrap_or_default();
+            let slots = providers(discoveries).into_iter().map(|(name, provider)| {
+                let same = old
+                    .iter()
+                    .position(|slot| slot.name == name)
+                    .map(|at| old.swap_remove(at));
+                match same {
+                    Some(slot) if slot.provider == provider => slot,
+                    other => self.start(&job, name, provider, other.as_ref()),
+                }
+            });
+            let slots = slots.collect();
+            running.insert(job, slots);
+        }
+        drop(before);
+        let jobs = running
+            .iter()
+            .map(|(job, slots)| (Arc::clone(job), Arc::new(collect(slots))))
+            .collect();
+        self.out.send_replace(Arc::new(Snapshot { jobs }));
+    }
+
+    /// Keeps the discoveries going until `cancel`, then ends them.
+    pub async fn run(&self, cancel: CancellationToken) {
+        cancel.cancelled().await;
+        self.root.cancel();
+    }
+
+    fn start(self: &Arc<Self>, job: &Arc<str>, name: String, provider: Provider, before: Option<&Slot>) -> Slot {
+        let groups = before.map(|slot| slot.found.lock().groups.clone()).unwrap_or_default();
+        let found = Arc::new(Mutex::new(Found {
+            groups,
+            ..Found::default()
+        }));
+        let stop = self.root.child_token();
+        let publisher = Publisher {
+            manager: Arc::downgrade(self),
+            job: Arc::clone(job),
+            name: name.clone(),
+            found: Arc::clone(&found),
+        };
+        let prefix = format!("{name}/");
+        match &provider {
+            Provider::Fixed(configs) => {
+                let group = |(i, config)| Arc::new(fixed::group(format!("{prefix}{i}"), config, &[]));
+                let groups = configs.iter().enumerate().map(group).collect();
+                *found.lock() = Found {
+                    groups,
+                    synced: true,
+                    error: None,
+                };
+            }
+            Provider::File(config) => {
+                tokio::spawn(Files::new(config.clone(), prefix).run(publisher, stop.clone()));
+            }
+            Provider::Kubernetes(config) => self.start_pods(config, prefix, publisher, &stop),
+        }
+        Slot {
+            name,
+            provider,
+            found,
+            stop,
+        }
+    }
+
+    fn start_pods(&self, config: &KubernetesConfig, prefix: String, publisher: Publisher, stop: &CancellationToken) {
+        let (store, namespace) = match &self.pods {
+            // What there can never be is known in full: no pods. Other jobs must not wait for it.
+            PodSource::None => {
+                publisher.error(Some(
+                    "there is no API server: neither a kubeconfig nor a pod's service account".to_owned(),
+                ));
+                let mut found = publisher.found.lock();
+                (found.groups, found.synced) = (Vec::new(), true);
+                return;
+            }
+            PodSource::Cluster(cluster) => (cluster.pods(), cluster.namespace().to_owned()),
+            PodSource::Store { pods, namespace } => (Arc::clone(pods), namespace.clone()),
+        };
+        let pods = Pods::new(config.clone(), store, &namespace, prefix);
+        tokio::spawn(pods.run(publisher, stop.clone()));
+    }
+
+    fn publish(&self, job: &Arc<str>) {
+        let running = self.jobs.lock();
+        let Some(slots) = running.get(job) else { return };
+        let targets = Arc::new(collect(slots));
+        // Under the lock, so that an older collection never replaces a newer one.
+        self.out.send_modify(|snapshot| {
+            Arc::make_mut(snapshot).jobs.insert(Arc::clone(job), targets);
+        });
+    }
+}
+
+fn providers(discoveries: Discoveries) -> Vec<(String, Provider)> {
+    let Discoveries {
+        fixed,
+        file,
+        kubernetes,
+    } = discoveries;
+    let mut providers = Vec::new();
+    if !fixed.is_empty() {
+        providers.push(("static".to_owned(), Provider::Fixed(fixed)));
+    }
+    providers.extend(
+        file.into_iter()
+            .enumerate()
+            .map(|(i, c)| (format!("file/{i}"), Provider::File(c))),
+    );
+    let kubernetes = kubernetes.into_iter().enumerate();
+    providers.extend(kubernetes.map(|(i, c)| (format!("kubernetes/{i}"), Provider::Kubernetes(c))));
+    providers
+}
+
+fn collect(slots: &[Slot]) -> JobTargets {
+    let mut targets = JobTargets {
+        groups: Vec::new(),
+        synced: true,
+    };
+    for slot in slots {
+        let found = slot.found.lock();
+        targets.groups.extend(found.groups.iter().cloned());
+        targets.synced &= found.synced;
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadline_cluster::{Container, Pod};
+
+    fn fixed(target: &str) -> Discoveries {
+        let config = StaticConfig {
+            targets: vec![target.to_owned()],
+            labels: BTreeMap::new(),
+        };
+        Discoveries {
+            fixed: vec![config],
+            ..Discoveries::default()
+        }
+    }
+
+    fn kubernetes(label: &str) -> Discoveries {
+        let config = KubernetesConfig {
+            namespaces: crate::config::Namespaces::default(),
+            labels: leadline_cluster::Selector::parse(label).unwrap(),
+            fields: crate::config::FieldSelector::default(),
+        };
+        Discoveries {
+            kubernetes: vec![config],
+            ..Discoveries::default()
+        }
+    }
+
+    fn pod(name: &str) -> Pod {
+        Pod {
+            namespace: "a".into(),
+            name: name.into(),
+            uid: name.into(),
+            ip: Some(name.into()),
+            containers: [Container::default()].into(),
+            ..Pod::default()
+        }
+    }
+
+    fn addresses(snapshot: &Snapshot, job: &str) -> Vec<String> {
+        let groups = snapshot.jobs.get(job).map(|j| j.groups.clone()).unwrap_or_default();
+        groups
+            .iter()
+            .flat_map(|g| g.targets.iter().map(|t| t.get(fixed::ADDRESS).unwrap_or("").to_owned()))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_that_come_and_go_are_published_once_the_store_is_synced() {
+        let store = PodStore::new();
+        let manager = Manager::new(PodSource::Store {
+            pods: Arc::clone(&store),
+            namespace: "a".into(),
+        });
+        manager.apply(vec![("k".into(), kubernetes("")), ("s".into(), fixed("x:1"))]);
+        let mut out = manager.subscribe();
+        assert!(!out.borrow().synced());
+        assert_eq!(addresses(&out.borrow(), "s"), ["x:1"]);
+        store.replace([pod("p1")]);
+        let seen = out.wait_for(|s| s.synced()).await.unwrap().clone();
+        assert_eq!(addresses(&seen, "k"), ["p1"]);
+        store.apply(pod("p2"));
+        out.wait_for(|s| addresses(s, "k") == ["p1", "p2"]).await.unwrap();
+        store.remove("a", "p1");
+        let after = out.wait_for(|s| addresses(s, "k") == ["p2"]).await.unwrap().clone();
+        assert!(
+            Arc::ptr_eq(&after.jobs["s"], &seen.jobs["s"]),
+            "the other job was left alone"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_leaves_what_is_equal_and_keeps_targets_until_the_new_discovery_has_told() {
+        let store = PodStore::of([pod("p1")]);
+        let manager = Manager::new(PodSource::Store {
+            pods: store,
+            namespace: "a".into(),
+        });
+        manager.apply(vec![
+            ("k".into(), kubernetes("")),
+            ("s".into(), fixed("x:1")),
+            ("gone".into(), fixed("y:1")),
+        ]);
+        let mut out = manager.subscribe();
+        let before = out.wait_for(|s| s.synced()).await.unwrap().clone();
+        manager.apply(vec![("k".into(), kubernetes("!none")), ("s".into(), fixed("x:1"))]);
+        let during = out.borrow_and_update().clone();
+        assert!(!during.jobs.contains_key("gone") && !during.jobs["k"].synced);
+        assert_eq!(addresses(&during, "k"), ["p1"]);
+        assert!(Arc::ptr_eq(&during.jobs["s"].groups[0], &before.jobs["s"].groups[0]));
+        out.wait_for(|s| s.synced() && addresses(s, "k") == ["p1"])
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_an_api_server_kubernetes_finds_nothing_and_says_so() {
+        let manager = Manager::new(PodSource::None);
+        manager.apply(vec![("k".into(), kubernetes(""))]);
+        assert!(manager.subscribe().borrow().synced());
+        let status = manager.status();
+        assert!(
+            status[0].error.as_ref().unwrap().contains("there is no API server"),
+            "{status:?}"
+        );
+    }
+}

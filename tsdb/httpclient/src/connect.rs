@@ -1,0 +1,113 @@
+//! Kept-alive connections.
+
+use crate::error::{FetchError, chain};
+use crate::settings::Settings;
+use crate::tls::{Tls, server_name};
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Empty;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// How many connections one caller keeps: to its target and to where that redirects.
+const MOST_KEPT: usize = 2;
+
+/// The connections that one caller keeps between requests. Dropping it closes them.
+#[derive(Debug, Default)]
+pub struct Connections {
+    kept: Vec<Open>,
+}
+
+/// One connection that is not in use.
+#[derive(Debug)]
+pub(crate) struct Open {
+    origin: Origin,
+    /// Number of the TLS configuration it was made with; 0 without TLS.
+    generation: u64,
+    pub(crate) sender: SendRequest<Empty<Bytes>>,
+    pub(crate) reused: bool,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) secure: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Origin {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, FetchError> {
+        let fail = |reason| FetchError::Url { url: uri.to_string(), reason };
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(fail("expected the scheme http or https")),
+        };
+        let host = uri.host().filter(|h| !h.is_empty()).ok_or_else(|| fail("expected a host"))?;
+        Ok(Self { secure, host: host.to_owned(), port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl Connections {
+    /// A connection to `origin`: a kept one that still fits the certificates, or a new one.
+    pub(crate) async fn open(&mut self, settings: &Settings, tls: &Tls, origin: &Origin) -> Result<Open, FetchError> {
+        let secured = if origin.secure { Some(tls.config(settings)?) } else { None };
+        let generation = secured.as_ref().map_or(0, |(_, generation)| *generation);
+        self.kept.retain(|o| !o.sender.is_closed() && (o.origin != *origin || o.generation == generation));
+        if let Some(at) = self.kept.iter().position(|o| o.origin == *origin) {
+            let mut open = self.kept.swap_remove(at);
+            open.reused = true;
+            return Ok(open);
+        }
+        let fail = |reason: String| FetchError::Connect { address: origin.address(), reason };
+        let host = origin.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, origin.port)).await.map_err(|e| fail(e.to_string()))?;
+        stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
+        let sender = match secured {
+            None => speak(stream, origin).await?,
+            Some((config, _)) => {
+                let name = server_name(settings, host)?;
+                let connector = tokio_rustls::TlsConnector::from(config);
+                let stream = connector.connect(name, stream).await.map_err(|e| fail(chain(&e)))?;
+                speak(stream, origin).await?
+            }
+        };
+        Ok(Open { origin: origin.clone(), generation, sender, reused: false })
+    }
+
+    /// Keeps a connection whose exchange is over.
+    pub(crate) fn keep(&mut self, open: Open) {
+        if self.kept.len() >= MOST_KEPT {
+            self.kept.remove(0);
+        }
+        self.kept.push(open);
+    }
+
+    /// Closes all of them.
+    pub fn close(&mut self) {
+        self.kept.clear();
+    }
+}
+
+/// Starts HTTP/1.1 on a stream; a task of its own drives it until the sender is dropped or the server closes.
+async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Empty<Bytes>>, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| FetchError::Exchange { address: origin.address(), reason: chain(&e) })?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %chain(&error), "connection ended");
+        }
+    });
+    Ok(sender)
+}

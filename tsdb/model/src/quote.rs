@@ -1,0 +1,61 @@
+//! Text in double quotes as Go's `strconv.Quote` writes it, which is what PromQL reads back.
+
+use std::fmt::{self, Write as _};
+
+/// Displays a string in double quotes with Go's escapes: what Rust's `{:?}` writes (`\u{7f}`) no PromQL parser reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\u{7}' => f.write_str("\\a")?,
+                '\u{8}' => f.write_str("\\b")?,
+                '\u{c}' => f.write_str("\\f")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                '\u{b}' => f.write_str("\\v")?,
+                ' ' => f.write_char(' ')?,
+                c if is_printable(c) => f.write_char(c)?,
+                c if c.is_ascii() => write!(f, "\\x{:02x}", c as u32)?,
+                c if (c as u32) < 0x1_0000 => write!(f, "\\u{:04x}", c as u32)?,
+                c => write!(f, "\\U{:08x}", c as u32)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// Whether a terminal shows the character: neither control nor any space but the ASCII one, and assigned.
+fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_graphic();
+    }
+    // Rust escapes what it does not print; a combining mark is escaped there only because it would join the quote.
+    !c.is_whitespace() && (c.is_alphanumeric() || !c.escape_debug().to_string().starts_with('\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quoted;
+
+    #[test]
+    fn text_is_quoted_as_go_does() {
+        for (text, quoted) in [
+            ("", r#""""#),
+            ("plain", r#""plain""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\u{7}\u{8}\u{c}\n\r\t\u{b}", r#""\a\b\f\n\r\t\v""#),
+            ("\u{1}\u{7f}", r#""\x01\x7f""#),
+            ("é☺", r#""é☺""#),
+            ("\u{a0}\u{200b}", r#""\u00a0\u200b""#),
+            ("\u{10ffff}", r#""\U0010ffff""#),
+        ] {
+            assert_eq!(Quoted(text).to_string(), quoted);
+        }
+    }
+}

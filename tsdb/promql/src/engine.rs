@@ -1,0 +1,211 @@
+//! The engine: takes queries, makes them wait for their turn, runs them within their limits.
+//!
+//! **Where a query runs.** Evaluation is synchronous. An instant query that took less than [`INLINE_BELOW_US`] when it
+//! was last run runs right where its future is polled: a standing query costs microseconds, a hop to another thread
+//! and back costs as much again. Everything else (the first run, range queries, dear ones) runs on the blocking pool,
+//! so that the executor's threads stay free. Dropping the future of such a query stops it at its next look at the
+//! clock.
+
+use crate::error::Error;
+use crate::eval::QueryRange;
+use crate::job::Job;
+use crate::query::Query;
+use crate::settings::Settings;
+use crate::value::QueryResult;
+use leadline_model::Timestamp;
+use leadline_model::duration::Duration;
+use leadline_model::port::{PrepareError, Queryable, Shape};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Instant queries that took less than this (microseconds) run on the caller's thread.
+pub const INLINE_BELOW_US: u64 = 500;
+
+/// Runs PromQL on a store.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Queryable>,
+    settings: Arc<Settings>,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// What one request may change of the engine's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// How far back (ms) instant selectors look, instead of the engine's setting.
+    pub lookback_ms: Option<i64>,
+    /// Time limit; longer than the engine's has no effect.
+    pub timeout: Option<Duration>,
+}
+
+impl Engine {
+    /// An engine on `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Queryable>, settings: Settings) -> Arc<Self> {
+        let turns = Arc::new(Semaphore::new(
+            settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        Arc::new(Self {
+            store,
+            settings: Arc::new(settings),
+            turns,
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// The limits and defaults.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Parses and checks an expression for [`Self::instant`] and [`Self::range`].
+    ///
+    /// # Errors
+    /// [`Error::Prepare`] points at the mistake.
+    pub fn parse(&self, text: &str) -> Result<Query, Error> {
+        Query::parse(text).map_err(|e| Error::Prepare(PrepareError::from(e)))
+    }
+
+    /// Evaluates a query at one time (ms).
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn instant(&self, query: &Query, at: Timestamp, options: Options) -> Result<QueryResult, Error> {
+        self.run(
+            query,
+            QueryRange {
+                start: at,
+                end: at,
+                step: 1,
+            },
+            false,
+            options,
+        )
+        .await
+    }
+
+    /// Evaluates a query at `start`, `start + step`, ... up to `end` (ms).
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] when the times make no range or the query's type has no value at a time; [`Error`].
+    pub async fn range(
+        &self,
+        query: &Query,
+        (start, end, step): (Timestamp, Timestamp, i64),
+        options: Options,
+    ) -> Result<QueryResult, Error> {
+        if step <= 0 {
+            return Err(Error::BadRequest(
+                "the step of a range query must be greater than 0".to_owned(),
+            ));
+        }
+        if end < start {
+            return Err(Error::BadRequest(
+                "end timestamp must not be before start time".to_owned(),
+            ));
+        }
+        if !matches!(query.shape(), Shape::Scalar | Shape::Vector) {
+            let text = format!(
+                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+                crate::check::describe(query.shape())
+            );
+            return Err(Error::BadRequest(text));
+        }
+        self.run(query, QueryRange { start, end, step }, true, options).await
+    }
+
+    async fn run(
+        &self,
+        query: &Query,
+        times: QueryRange,
+        over_time: bool,
+        options: Options,
+    ) -> Result<QueryResult, Error> {
+        let asked = Instant::now();
+        let timeout = options
+            .timeout
+            .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
+        let turn = self.turn(timeout).await?;
+        let queued_us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let job = Job {
+            store: Arc::clone(&self.store),
+            settings: Arc::clone(&self.settings),
+            query: query.clone(),
+            times,
+            over_time,
+            lookback_ms: options
+                .lookback_ms
+                .filter(|ms| *ms > 0)
+                .unwrap_or(self.settings.lookback_ms),
+            deadline: asked + timeout.to_std(),
+            cancelled: Arc::new(AtomicBool::new(false)),
+        };
+        let cheap = !over_time && query.last_us().is_some_and(|us| us < INLINE_BELOW_US);
+        let mut result = if cheap {
+            job.run()
+        } else {
+            on_blocking_pool(job, turn).await
+        }?;
+        result.stats.queued_us = queued_us;
+        Ok(result)
+    }
+
+    /// Waits for a free place among the running queries.
+    async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
+        let closed = |_| Error::Canceled("query queue");
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return Ok(turn);
+        }
+        let _waiting = Waiting::enter(&self.waiting, self.settings.max_waiting)?;
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        match tokio::time::timeout(timeout.to_std(), turn).await {
+            Ok(turn) => turn.map_err(closed),
+            Err(_) => Err(Error::Timeout("query queue")),
+        }
+    }
+}
+
+/// Runs a job on the blocking pool; it keeps its turn until it has really ended.
+async fn on_blocking_pool(job: Job, turn: OwnedSemaphorePermit) -> Result<QueryResult, Error> {
+    let _guard = CancelOnDrop(Arc::clone(&job.cancelled));
+    let running = tokio::task::spawn_blocking(move || {
+        let result = job.run();
+        drop(turn);
+        result
+    });
+    running
+        .await
+        .unwrap_or_else(|_| Err(Error::execution("the evaluation ended unexpectedly")))
+}
+
+/// Tells a running job that nobody waits for it.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A place in the queue.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, most: usize) -> Result<Self, Error> {
+        let place = Self(count);
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            Err(Error::Overloaded)
+        } else {
+            Ok(place)
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

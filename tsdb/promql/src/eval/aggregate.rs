@@ -1,0 +1,219 @@
+//! Aggregations: many series to one for each group.
+
+use super::key::{Numbering, Selection};
+use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, count_values, evaluate as evaluate_node, rank};
+use crate::error::Error;
+use crate::functions::number::{Kahan, Mean, quantile};
+use crate::syntax::ast::{Aggregate, AggregateOp};
+
+/// Evaluates an aggregation at all times of `frame`.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
+    match a.op {
+        AggregateOp::CountValues => count_values::evaluate(cx, a, frame),
+        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+            let parameter = parameter(cx, a, frame)?;
+            let input = operand(cx, a, frame)?;
+            rank::evaluate(cx, a, &input, &parameter)
+        }
+        AggregateOp::Quantile => quantiles(cx, a, frame),
+        _ => {
+            let input = operand(cx, a, frame)?;
+            fold(cx, a, &input)
+        }
+    }
+}
+
+/// The vector that is aggregated.
+pub(crate) fn operand(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
+    match evaluate_node(cx, &a.expr, frame)? {
+        Out::Vector(grid) => Ok(grid),
+        Out::Scalar(_) | Out::String(_) => Err(Error::execution("an aggregation takes an instant vector")),
+    }
+}
+
+/// The parameter in front of the vector.
+fn parameter(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Scalar, Error> {
+    let missing = || Error::execution("the aggregation lacks its parameter");
+    match evaluate_node(cx, a.param.as_ref().ok_or_else(missing)?.unwrapped(), frame)? {
+        Out::Scalar(scalar) => Ok(scalar),
+        Out::Vector(_) | Out::String(_) => Err(Error::execution("the parameter of an aggregation must be a scalar")),
+    }
+}
+
+/// The labels that make the groups.
+pub(crate) fn selection(a: &Aggregate) -> Selection {
+    if a.without {
+        Selection::without(&a.labels)
+    } else {
+        Selection::by(&a.labels)
+    }
+}
+
+/// Which group each row is in.
+pub(crate) struct Groups {
+    /// For each row its group.
+    pub(crate) of_row: Vec<usize>,
+    /// For each group what its result is about.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Groups {
+    /// Sorts the rows of a vector into groups.
+    pub(crate) fn of(selection: Selection, input: &Grid) -> Self {
+        let mut numbers = Numbering::new(selection);
+        let mut of_row = Vec::with_capacity(input.len());
+        let mut rows: Vec<Row> = Vec::new();
+        for row in &input.rows {
+            let group = numbers.number(&row.labels);
+            if group == rows.len() {
+                let labels = numbers.selection().pick(&row.labels);
+                rows.push(Row {
+                    labels,
+                    drop_name: false,
+                    trace: Trace::default(),
+                });
+            }
+            // One member whose name is about to go takes the group's name with it.
+            rows[group].drop_name |= row.drop_name;
+            rows[group].trace.absorb(&row.trace);
+            of_row.push(group);
+        }
+        Self { of_row, rows }
+    }
+
+    /// The rows of each group.
+    pub(crate) fn members(&self) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.rows.len()];
+        for (row, group) in self.of_row.iter().enumerate() {
+            members[*group].push(row);
+        }
+        members
+    }
+}
+
+/// What has been seen of one group at one step.
+#[derive(Clone, Copy)]
+enum Tally {
+    Nothing,
+    Sum(Kahan),
+    Mean(Mean),
+    /// Count, or 1 of `group`; the smallest; the largest.
+    Number(f64),
+    /// Welford's: count, mean, sum of squares.
+    Spread(f64, f64, f64),
+}
+
+impl Tally {
+    fn first(op: AggregateOp, x: f64) -> Self {
+        match op {
+            AggregateOp::Sum => Self::Sum(Kahan::at(x)),
+            AggregateOp::Avg => Self::Mean(Mean::of(x)),
+            AggregateOp::Count | AggregateOp::Group => Self::Number(1.0),
+            // An infinite or NaN value has no distance to any mean.
+            AggregateOp::Stddev | AggregateOp::Stdvar => {
+                Self::Spread(1.0, x, if x.is_finite() { 0.0 } else { f64::NAN })
+            }
+            _ => Self::Number(x),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, op: AggregateOp, x: f64) {
+        match self {
+            Self::Nothing => *self = Self::first(op, x),
+            Self::Sum(sum) => sum.add(x),
+            Self::Mean(mean) => mean.add(x),
+            Self::Number(n) => match op {
+                AggregateOp::Count => *n += 1.0,
+                AggregateOp::Min if *n > x || n.is_nan() => *n = x,
+                AggregateOp::Max if *n < x || n.is_nan() => *n = x,
+                _ => {}
+            },
+            Self::Spread(count, mean, squares) => {
+                *count += 1.0;
+                let delta = x - *mean;
+                *mean += delta / *count;
+                *squares += delta * (x - *mean);
+            }
+        }
+    }
+
+    fn result(self, op: AggregateOp) -> Option<f64> {
+        match self {
+            Self::Nothing => None,
+            Self::Sum(sum) => Some(sum.total()),
+            Self::Mean(mean) => Some(mean.total()),
+            Self::Number(n) => Some(n),
+            Self::Spread(count, _, squares) => {
+                let variance = squares / count;
+                Some(if op == AggregateOp::Stddev {
+                    variance.sqrt()
+                } else {
+                    variance
+                })
+            }
+        }
+    }
+}
+
+/// Aggregations that need to see each value once.
+fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error> {
+    let groups = Groups::of(selection(a), input);
+    let steps = input.steps;
+    cx.hold(groups.rows.len().saturating_mul(steps))?;
+    let mut tallies = vec![Tally::Nothing; groups.rows.len() * steps];
+    for (i, group) in groups.of_row.iter().enumerate() {
+        cx.tick()?;
+        let (values, present) = input.row(i);
+        let tallies = &mut tallies[group * steps..(group + 1) * steps];
+        for (tally, (x, there)) in tallies.iter_mut().zip(values.iter().zip(present)) {
+            if *there {
+                tally.add(a.op, *x);
+            }
+        }
+    }
+    let mut out = Grid {
+        steps,
+        rows: groups.rows,
+        cells: Vec::new(),
+        present: Vec::new(),
+    };
+    for tally in tallies {
+        let value = tally.result(a.op);
+        out.cells.push(value.unwrap_or(0.0));
+        out.present.push(value.is_some());
+    }
+    out.prune();
+    Ok(out)
+}
+
+/// `quantile(q, v)`.
+fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
+    let q = parameter(cx, a, frame)?;
+    let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
+    let input = operand(cx, a, frame)?;
+    for &q in &q.values {
+        cx.notes.check_quantile(q, span);
+    }
+    let groups = Groups::of(selection(a), &input);
+    let members = groups.members();
+    let mut out = Grid::with_capacity(input.steps, groups.rows.len());
+    let mut values = Vec::new();
+    for (row, members) in groups.rows.into_iter().zip(&members) {
+        cx.hold(input.steps)?;
+        let (cells, present) = out.open();
+        for step in 0..input.steps {
+            cx.tick()?;
+            values.clear();
+            values.extend(members.iter().filter_map(|&m| input.get(m, step)));
+            present[step] = !values.is_empty();
+            cells[step] = quantile(q.values[step], &mut values);
+        }
+        out.keep(row);
+    }
+    out.prune();
+    Ok(out)
+}

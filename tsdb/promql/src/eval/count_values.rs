@@ -1,0 +1,77 @@
+//! `count_values`: how often each value occurs, the value as a label.
+
+use super::aggregate::{operand, selection};
+use super::key::{Numbering, Selection};
+use super::{Context, Frame, Grid, Row, Trace};
+use crate::error::Error;
+use crate::functions::number::format_f;
+use crate::syntax::ast::{Aggregate, ExprKind};
+use rapidhash::RapidHashMap;
+
+/// Evaluates `count_values("label", v)`.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
+    let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &p.unwrapped().kind) else {
+        return Err(Error::execution("the parameter of count_values must be a string"));
+    };
+    if name.is_empty() {
+        return Err(Error::execution(format!("invalid label name {name:?}")));
+    }
+    let input = operand(cx, a, frame)?;
+    let mut numbers = Numbering::new(with_label(a, name));
+    let mut out = Grid::with_capacity(input.steps, input.len());
+    for (i, row) in input.rows.iter().enumerate() {
+        cx.tick()?;
+        // A series repeats few values over its steps as a rule: each is made a label once.
+        let mut rows_of: RapidHashMap<u64, usize> = RapidHashMap::default();
+        for step in 0..input.steps {
+            let Some(x) = input.get(i, step) else { continue };
+            let to = match rows_of.get(&x.to_bits()) {
+                Some(&to) => to,
+                None => {
+                    let to = row_for(cx, &mut numbers, &mut out, (row, name, x))?;
+                    out.rows[to].trace.absorb(&row.trace);
+                    *rows_of.entry(x.to_bits()).or_insert(to)
+                }
+            };
+            let cell = to * out.steps + step;
+            out.present[cell] = true;
+            out.cells[cell] += 1.0;
+        }
+    }
+    Ok(out)
+}
+
+/// The grouping, where the value's label always counts unless `without` names it.
+fn with_label(a: &Aggregate, name: &str) -> Selection {
+    if a.without {
+        return selection(a);
+    }
+    let mut labels = a.labels.clone();
+    labels.push(name.to_owned());
+    Selection::by(&labels)
+}
+
+/// The result row of the group that a series with value `x` is in.
+fn row_for(
+    cx: &mut Context<'_>,
+    numbers: &mut Numbering,
+    out: &mut Grid,
+    (row, name, x): (&Row, &str, f64),
+) -> Result<usize, Error> {
+    let labels = row.labels.to_builder().set(name, &format_f(x)).build();
+    let number = numbers.number(&labels);
+    if number == out.len() {
+        cx.hold(out.steps)?;
+        out.open();
+        let labels = numbers.selection().pick(&labels);
+        out.keep(Row {
+            labels,
+            drop_name: false,
+            trace: Trace::default(),
+        });
+    }
+    Ok(number)
+}

@@ -1,0 +1,219 @@
+//! Keys over chosen labels, straight from the packed bytes of a label set: no string is built or checked per series.
+
+use leadline_model::Labels;
+use rapidhash::RapidHashMap;
+
+/// The labels that describe a metric rather than a series; operations that change what a value means drop them
+/// (Prometheus 3.16, `schema.IsMetadataLabel`).
+pub(crate) const METADATA: [&str; 3] = ["__name__", "__type__", "__unit__"];
+
+/// Whether `name` is one of [`METADATA`].
+pub(crate) fn is_metadata(name: &str) -> bool {
+    METADATA.contains(&name)
+}
+
+/// Iterates over the (name, value) bytes of a label set.
+struct Pairs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    fn of(labels: &'a Labels) -> Self {
+        Self {
+            rest: labels.as_bytes(),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<&'a [u8]> {
+        let (mut len, mut shift) = (0usize, 0u32);
+        loop {
+            let (&byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            len |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+            shift += 7;
+        }
+        let (text, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.take()?, self.take()?))
+    }
+}
+
+/// The bytes of the value of label `name`.
+pub(crate) fn value_of<'a>(labels: &'a Labels, name: &str) -> Option<&'a [u8]> {
+    Pairs::of(labels).find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v)
+}
+
+/// Which labels make two series belong together: `by`/`on`, or `without`/`ignoring`.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Sorted, unique.
+    names: Vec<String>,
+    /// Whether `names` are left out rather than chosen.
+    without: bool,
+}
+
+impl Selection {
+    /// Chooses `names`.
+    pub(crate) fn by(names: &[String]) -> Self {
+        Self::new(names.to_vec(), false)
+    }
+
+    /// Leaves out `names` and the labels that describe a metric.
+    pub(crate) fn without(names: &[String]) -> Self {
+        let mut names = names.to_vec();
+        names.extend(METADATA.map(str::to_owned));
+        Self::new(names, true)
+    }
+
+    /// Leaves out exactly `name`.
+    pub(crate) fn all_but(name: &str) -> Self {
+        Self::new(vec![name.to_owned()], true)
+    }
+
+    fn new(mut names: Vec<String>, without: bool) -> Self {
+        names.sort_unstable();
+        names.dedup();
+        Self { names, without }
+    }
+
+    /// Appends a key to `out` that is equal for series that belong together and different for others.
+    fn write(&self, labels: &Labels, out: &mut Vec<u8>) {
+        let mut next = 0;
+        for (name, value) in Pairs::of(labels) {
+            while next < self.names.len() && self.names[next].as_bytes() < name {
+                next += 1;
+            }
+            let named = next < self.names.len() && self.names[next].as_bytes() == name;
+            if self.without {
+                if !named {
+                    put(out, name);
+                    put(out, value);
+                }
+            } else if named {
+                out.extend_from_slice(&(next as u32).to_le_bytes());
+                put(out, value);
+            } else if next == self.names.len() {
+                break;
+            }
+        }
+    }
+
+    /// The chosen labels of a series.
+    pub(crate) fn pick(&self, labels: &Labels) -> Labels {
+        if self.without {
+            labels.without(|n| self.contains(n))
+        } else {
+            Labels::from_sorted(labels.iter().filter(|(n, _)| self.contains(n)))
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok()
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+/// Numbers the different keys of label sets in the order in which they come.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    selection: Selection,
+    numbers: RapidHashMap<Box<[u8]>, u32>,
+    buffer: Vec<u8>,
+}
+
+impl Numbering {
+    /// No key seen yet.
+    pub(crate) fn new(selection: Selection) -> Self {
+        Self {
+            selection,
+            numbers: RapidHashMap::default(),
+            buffer: Vec::with_capacity(128),
+        }
+    }
+
+    /// The number of the series' key.
+    pub(crate) fn number(&mut self, labels: &Labels) -> usize {
+        self.buffer.clear();
+        self.selection.write(labels, &mut self.buffer);
+        if let Some(&number) = self.numbers.get(self.buffer.as_slice()) {
+            return number as usize;
+        }
+        let number = self.numbers.len();
+        self.numbers.insert(self.buffer.as_slice().into(), number as u32);
+        number
+    }
+
+    /// How many different keys there were.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The selection.
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(text: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(text.iter().copied())
+    }
+
+    #[test]
+    fn series_belong_together_when_their_chosen_labels_are_equal() {
+        let a = labels(&[("__name__", "m"), ("job", "x"), ("pod", "1")]);
+        let b = labels(&[("__name__", "n"), ("job", "x"), ("pod", "2")]);
+        let c = labels(&[("job", "1"), ("zone", "x")]);
+        for (selection, expected) in [
+            (Selection::by(&["job".into()]), [0, 0, 1]),
+            (Selection::by(&["pod".into(), "job".into()]), [0, 1, 2]),
+            (Selection::by(&[]), [0, 0, 0]),
+            (Selection::without(&["pod".into()]), [0, 0, 1]),
+            (Selection::without(&[]), [0, 1, 2]),
+            (Selection::all_but("pod"), [0, 1, 2]),
+        ] {
+            let mut n = Numbering::new(selection.clone());
+            assert_eq!([n.number(&a), n.number(&b), n.number(&c)], expected, "{selection:?}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_two_labels_are_not_confused() {
+        let mut n = Numbering::new(Selection::by(&["a".into(), "b".into()]));
+        assert_eq!(
+            (n.number(&labels(&[("a", "x")])), n.number(&labels(&[("b", "x")]))),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn picked_labels_are_those_of_the_group() {
+        let a = labels(&[("__name__", "m"), ("__type__", "counter"), ("job", "x"), ("pod", "1")]);
+        assert_eq!(
+            Selection::by(&["job".into(), "none".into()]).pick(&a).to_string(),
+            r#"{job="x"}"#
+        );
+        assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
+        assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
+    }
+}

@@ -1,0 +1,244 @@
+//! Binary operations between two vectors: which series meet, and what their results are called.
+
+use super::grid::SAME_LABELSET;
+use super::key::{METADATA, Numbering};
+use super::{Context, Grid, Row, operator, set};
+use crate::error::Error;
+use crate::syntax::ast::{Binary, Group};
+use leadline_model::Labels;
+use leadline_model::labels::{NAME, is_identifier};
+use leadline_model::quote::Quoted;
+use rapidhash::RapidHashMap;
+use smallvec::SmallVec;
+use std::fmt::Write;
+
+/// Evaluates arithmetic or a comparison of two vectors.
+///
+/// # Errors
+/// [`Error::Execution`] where series do not match as the expression says.
+pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: &Grid, right: &Grid) -> Result<Grid, Error> {
+    let swapped = b.matching.group == Group::Right;
+    let (many, one) = if swapped { (right, left) } else { (left, right) };
+    let mut numbers = Numbering::new(set::selection(&b.matching));
+    let of_one: Vec<usize> = one.rows.iter().map(|r| numbers.number(&r.labels)).collect();
+    let of_many: Vec<usize> = many.rows.iter().map(|r| numbers.number(&r.labels)).collect();
+    let mut partners: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); numbers.len()];
+    for (row, group) in of_one.iter().enumerate() {
+        partners[*group].push(row);
+    }
+    let operation = Operation { b, many, one, swapped };
+    for rows in partners.iter().filter(|rows| rows.len() > 1) {
+        operation.refuse_duplicates(&numbers, rows)?;
+    }
+    let mut out = Results::new(many.steps, many.len(), numbers.len());
+    for (row, group) in of_many.iter().enumerate() {
+        cx.tick()?;
+        for partner in &partners[*group] {
+            operation.pair(&mut out, row, *partner, *group)?;
+        }
+        let new = out.grid.cells.len();
+        cx.hold(new.saturating_sub(out.counted))?;
+        out.counted = new;
+    }
+    out.grid.prune();
+    Ok(out.grid)
+}
+
+/// The operation with its sides: a series of `one` meets any number of `many`.
+struct Operation<'a> {
+    b: &'a Binary,
+    many: &'a Grid,
+    one: &'a Grid,
+    /// Whether `many` is the right operand.
+    swapped: bool,
+}
+
+impl Operation<'_> {
+    /// Refuses two series of the "one" side that are in one match group at the same step.
+    fn refuse_duplicates(&self, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
+        for step in 0..self.one.steps {
+            let mut there = rows.iter().filter(|&&r| self.one.row(r).1[step]);
+            let (Some(&a), Some(&b)) = (there.next(), there.next()) else {
+                continue;
+            };
+            // Nothing matches where the other side is empty.
+            if !(0..self.many.len()).any(|r| self.many.row(r).1[step]) {
+                continue;
+            }
+            let side = if self.swapped { "left" } else { "right" };
+            let group = braced(&numbers.selection().pick(&self.one.rows[a].labels));
+            let mut names = [a, b].map(|r| braced(&self.one.rows[r].labels));
+            names.sort();
+            return Err(Error::execution(format!(
+                "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, \
+                 {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                names[0], names[1]
+            )));
+        }
+        Ok(())
+    }
+
+    /// Computes what two series of one match group give.
+    fn pair(&self, out: &mut Results, many: usize, one: usize, group: usize) -> Result<(), Error> {
+        let ((many_values, many_there), (one_values, one_there)) = (self.many.row(many), self.one.row(one));
+        let filters = self.b.op.is_comparison() && !self.b.return_bool;
+        let mut target = None;
+        for step in 0..self.many.steps {
+            if !(many_there[step] && one_there[step]) {
+                continue;
+            }
+            let to = match target {
+                Some(to) => to,
+                None => *target.insert(out.row_of(self.row(many, one), group)),
+            };
+            out.claim(to, step, group, self.b.matching.group == Group::None)?;
+            let (m, o) = (many_values[step], one_values[step]);
+            let (l, r) = if self.swapped { (o, m) } else { (m, o) };
+            if filters {
+                // The left operand's value is the answer, also under group_right.
+                out.set(to, step, operator::compare(self.b.op, l, r).then_some(l));
+            } else {
+                out.set(to, step, Some(operator::apply(self.b.op, l, r)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the results of two series are called.
+    fn row(&self, many: usize, one: usize) -> Row {
+        let (many, one) = (&self.many.rows[many], &self.one.rows[one]);
+        let mut trace = many.trace.clone();
+        trace.absorb(&one.trace);
+        let drops = !self.b.op.is_comparison();
+        let labels = self.labels(&many.labels, &one.labels, drops);
+        let renamed = self.b.matching.include.iter().any(|n| n == NAME);
+        // A comparison passes series on as they are: a name that is about to go still goes.
+        let drop_name = self.b.return_bool || (!drops && !renamed && many.drop_name);
+        Row {
+            labels,
+            drop_name,
+            trace,
+        }
+    }
+
+    fn labels(&self, many: &Labels, one: &Labels, drops_metadata: bool) -> Labels {
+        let m = &self.b.matching;
+        let to_one = m.group == Group::None;
+        if to_one && !m.on && m.labels.is_empty() && !drops_metadata {
+            return many.clone();
+        }
+        let dropped = |name: &str| {
+            (drops_metadata && METADATA.contains(&name)) || (to_one && m.labels.iter().any(|n| n == name) != m.on)
+        };
+        let kept = many.without(dropped);
+        if m.include.is_empty() {
+            return kept;
+        }
+        let mut builder = kept.to_builder();
+        for name in &m.include {
+            builder.set(name, one.get(name).unwrap_or(""));
+        }
+        builder.build()
+    }
+}
+
+/// The results, one row for each label set.
+struct Results {
+    grid: Grid,
+    index: RapidHashMap<Labels, usize>,
+    /// For each row of the grid the match group it came from.
+    groups: Vec<usize>,
+    /// For each cell whether a match was found, also where a comparison then failed.
+    matched: Vec<bool>,
+    /// One to one: for each match group the steps at which it has its match.
+    taken: Vec<Option<usize>>,
+    /// Cells that are counted as held.
+    counted: usize,
+}
+
+impl Results {
+    fn new(steps: usize, rows: usize, groups: usize) -> Self {
+        Self {
+            grid: Grid::with_capacity(steps, rows),
+            index: RapidHashMap::with_capacity_and_hasher(rows, Default::default()),
+            groups: Vec::with_capacity(rows),
+            matched: Vec::new(),
+            taken: vec![None; groups],
+            counted: 0,
+        }
+    }
+
+    /// The row with these labels.
+    fn row_of(&mut self, row: Row, group: usize) -> usize {
+        if let Some(&i) = self.index.get(&row.labels) {
+            self.grid.rows[i].trace.absorb(&row.trace);
+            return i;
+        }
+        let i = self.grid.len();
+        self.index.insert(row.labels.clone(), i);
+        self.grid.open();
+        self.grid.keep(row);
+        self.groups.push(group);
+        self.matched.resize(self.grid.cells.len(), false);
+        i
+    }
+
+    /// Takes a cell for a match.
+    fn claim(&mut self, row: usize, step: usize, group: usize, to_one: bool) -> Result<(), Error> {
+        let cell = row * self.grid.steps + step;
+        if to_one {
+            // Rows of one group differ in nothing but the metric's name, so that few of them have to be looked at.
+            let first = *self.taken[group].get_or_insert(row);
+            let clash = |r: usize| self.groups[r] == group && self.matched[r * self.grid.steps + step];
+            if clash(first) || (first != row && (first..self.grid.len()).any(clash)) {
+                return Err(Error::execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+        }
+        if self.matched[cell] {
+            let same_group = self.groups[row] == group;
+            let text = "multiple matches for labels: grouping labels must ensure unique matches";
+            return Err(Error::execution(if same_group { text } else { SAME_LABELSET }));
+        }
+        self.matched[cell] = true;
+        Ok(())
+    }
+
+    fn set(&mut self, row: usize, step: usize, value: Option<f64>) {
+        let cell = row * self.grid.steps + step;
+        if let Some(value) = value {
+            self.grid.cells[cell] = value;
+            self.grid.present[cell] = true;
+        }
+    }
+}
+
+/// Labels as error messages of Prometheus show them: all in braces, the metric's name too.
+fn braced(labels: &Labels) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        let value = Quoted(value);
+        let written = if is_identifier(name, false) {
+            write!(out, "{comma}{name}={value}")
+        } else {
+            write!(out, "{comma}{}={value}", Quoted(name))
+        };
+        // Writing to a String cannot fail.
+        debug_assert!(written.is_ok());
+    }
+    out + "}"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_shown_in_braces() {
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
+        assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
+        assert_eq!(braced(&Labels::empty()), "{}");
+    }
+}

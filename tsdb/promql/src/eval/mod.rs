@@ -1,0 +1,128 @@
+//! From tree to values. Evaluation is series-major: each node makes the values of all steps of one series after the
+//! other, so that a series is decoded once and its samples stay in the cache.
+
+mod aggregate;
+mod binary;
+mod call;
+mod context;
+mod count_values;
+mod grid;
+pub(crate) mod key;
+mod matching;
+pub(crate) mod notes;
+mod operator;
+mod rank;
+mod scalar;
+pub(crate) mod selector;
+mod set;
+mod subquery;
+mod trace;
+mod window;
+
+pub(crate) use call::CallSite;
+pub(crate) use context::{Context, QueryRange};
+pub(crate) use grid::{Frame, Grid, Row, SAME_LABELSET};
+pub(crate) use scalar::Scalar;
+pub(crate) use trace::Trace;
+pub(crate) use window::{RangeRow, top_level as range_vector};
+
+use crate::error::Error;
+use crate::syntax::ast::{At, Expr, ExprKind, Shift};
+use leadline_model::Timestamp;
+
+/// The value of a node over all steps.
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// One number a step.
+    Scalar(Scalar),
+    /// Labelled numbers.
+    Vector(Grid),
+    /// A text.
+    String(String),
+}
+
+impl Out {
+    /// How many samples it holds.
+    fn samples(&self) -> usize {
+        match self {
+            Self::Scalar(s) => s.values.len(),
+            Self::Vector(g) => g.cells.len(),
+            Self::String(_) => 0,
+        }
+    }
+}
+
+/// Evaluates a node at all times of `frame`.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
+    cx.tick()?;
+    let held = cx.held();
+    let out = node(cx, expr, frame)?;
+    // What the children held is gone; what the node made is here.
+    cx.settle(held);
+    cx.hold(out.samples())?;
+    Ok(out)
+}
+
+fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
+    match &expr.kind {
+        ExprKind::Number(x) => {
+            cx.hold(frame.steps)?;
+            Ok(Out::Scalar(Scalar::constant(*x, frame)))
+        }
+        ExprKind::String(s) => Ok(Out::String(s.clone())),
+        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Value).map(Out::Vector),
+        ExprKind::Paren(inner) => node(cx, inner, frame),
+        ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
+        ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
+        ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, frame).map(Out::Vector),
+        ExprKind::Call(c) => call::evaluate(cx, c, expr.span, frame),
+        ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Err(Error::execution(
+            "a range vector was found where an instant vector was expected",
+        )),
+    }
+}
+
+fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Result<Out, Error> {
+    let mut out = evaluate(cx, expr, frame)?;
+    if negate {
+        match &mut out {
+            Out::Scalar(s) => s.values.iter_mut().for_each(|x| *x = -*x),
+            Out::Vector(g) => g.map(|x| -x),
+            Out::String(_) => return Err(Error::execution("a string cannot be negated")),
+        }
+    }
+    Ok(out)
+}
+
+/// Where `offset` and `@` move evaluation times to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved {
+    /// With `@`: the one time (ms) that all steps read at.
+    pub(crate) fixed: Option<Timestamp>,
+    /// Otherwise: how far (ms) before each step it reads.
+    offset_ms: i64,
+}
+
+impl Moved {
+    /// Resolves a shift within the query that `cx` evaluates.
+    pub(crate) fn of(cx: &Context<'_>, shift: Shift) -> Self {
+        let at = shift.at.map(|at| match at {
+            At::Time(t) => t,
+            At::Start => cx.query.start,
+            At::End => cx.query.end,
+        });
+        Self {
+            fixed: at.map(|t| t.saturating_sub(shift.offset_ms)),
+            offset_ms: shift.offset_ms,
+        }
+    }
+
+    /// The time (ms) that is read at for evaluation time `t`.
+    #[inline]
+    pub(crate) fn time(&self, t: Timestamp) -> Timestamp {
+        self.fixed.unwrap_or_else(|| t.saturating_sub(self.offset_ms))
+    }
+}

@@ -1,0 +1,181 @@
+//! Aggregations that keep some of their series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
+
+use super::aggregate::{Groups, selection};
+use super::{Context, Grid, Scalar};
+use crate::error::Error;
+use crate::functions::number::format_g;
+use crate::syntax::ast::{Aggregate, AggregateOp, Span};
+use std::cmp::Ordering;
+
+/// Evaluates a ranking aggregation of `input`.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parameter: &Scalar) -> Result<Grid, Error> {
+    let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
+    let nothing = Grid::with_capacity(input.steps, 0);
+    let sensible = match a.op {
+        AggregateOp::LimitRatio => check_ratio(cx, &parameter.values, span)?,
+        _ => check_k(&parameter.values)?,
+    };
+    if !sensible {
+        return Ok(nothing);
+    }
+    let groups = Groups::of(selection(a), input);
+    let mut out = Grid {
+        steps: input.steps,
+        rows: input.rows.clone(),
+        ..Grid::default()
+    };
+    out.cells = input.cells.clone();
+    out.present = vec![false; input.present.len()];
+    cx.hold(out.cells.len())?;
+    // Of an instant query, the rows in the order of their rank.
+    let mut order = Vec::new();
+    let mut chosen = Vec::new();
+    for members in &groups.members() {
+        for step in 0..input.steps {
+            cx.tick()?;
+            chosen.clear();
+            chosen.extend(members.iter().copied().filter(|&m| input.row(m).1[step]));
+            choose(a.op, input, step, parameter.values[step], &mut chosen);
+            for row in &chosen {
+                out.present[row * input.steps + step] = true;
+            }
+            if input.steps == 1 {
+                order.extend_from_slice(&chosen);
+            }
+        }
+    }
+    if input.steps == 1 {
+        return Ok(out.reorder(order.into_iter()));
+    }
+    out.prune();
+    Ok(out)
+}
+
+/// Whether any k asks for something.
+fn check_k(values: &[f64]) -> Result<bool, Error> {
+    if values.iter().all(|k| *k < 1.0) {
+        return Ok(false);
+    }
+    for &k in values {
+        // The smallest and largest number that fits 64 bits with a sign.
+        let word = match k {
+            k if k.is_nan() => return Err(Error::execution("Parameter value is NaN")),
+            k if k <= -9_223_372_036_854_775_808.0 => "underflows",
+            k if k >= 9_223_372_036_854_775_807.0 => "overflows",
+            _ => continue,
+        };
+        return Err(Error::execution(format!("Scalar value {} {word} int64", format_g(k))));
+    }
+    Ok(true)
+}
+
+/// Whether any ratio asks for something.
+fn check_ratio(cx: &mut Context<'_>, values: &[f64], span: Span) -> Result<bool, Error> {
+    if values.iter().all(|r| *r == 0.0) {
+        return Ok(false);
+    }
+    if values.iter().any(|r| r.is_nan()) {
+        return Err(Error::execution("Ratio value is NaN"));
+    }
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    for (out_of_range, value, to) in [(max > 1.0, max, "1"), (min < -1.0, min, "-1")] {
+        if out_of_range {
+            let got = format_g(value);
+            let text = format!("ratio value should be between -1 and 1, got {got}, capping to {to}");
+            cx.notes.warn(span, text);
+        }
+    }
+    Ok(true)
+}
+
+/// Reduces `rows`, the members of one group that are there, to those that are kept.
+fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut Vec<usize>) {
+    let value = |row: usize| input.cells[row * input.steps + step];
+    let k = if parameter < 1.0 {
+        0
+    } else {
+        (parameter as usize).min(rows.len())
+    };
+    match op {
+        AggregateOp::Topk => best(rows, k, |&a, &b| top(value(a), value(b))),
+        AggregateOp::Bottomk => best(rows, k, |&a, &b| ranked(value(a), value(b))),
+        AggregateOp::Limitk => rows.truncate(k),
+        _ => {
+            let ratio = parameter.clamp(-1.0, 1.0);
+            rows.retain(|&row| sampled(input.rows[row].labels.fingerprint(), ratio));
+        }
+    }
+}
+
+/// Sorts the `k` best to the front and drops the others; of equals the earlier is better.
+fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ordering) {
+    let exact = |a: &usize, b: &usize| compare(a, b).then_with(|| a.cmp(b));
+    if k > 0 && k < rows.len() {
+        rows.select_nth_unstable_by(k - 1, exact);
+    }
+    rows.truncate(k);
+    rows.sort_unstable_by(exact);
+}
+
+/// The order of `topk`: the largest first, NaN last.
+fn top(a: f64, b: f64) -> Ordering {
+    if a.is_nan() || b.is_nan() {
+        ranked(a, b)
+    } else {
+        ranked(b, a)
+    }
+}
+
+/// The order of `bottomk`: the smallest first, NaN last.
+fn ranked(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| match (a.is_nan(), b.is_nan()) {
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        _ => Ordering::Equal,
+    })
+}
+
+/// Whether a series is in the sample: its hash as a share of all hashes is below `ratio`, or for a negative ratio
+/// in the complement, so that `limit_ratio(r, v)` and `limit_ratio(r - 1, v)` make `v`.
+fn sampled(hash: u64, ratio: f64) -> bool {
+    let share = hash as f64 / u64::MAX as f64;
+    (ratio >= 0.0 && share < ratio) || (ratio < 0.0 && share >= 1.0 + ratio)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_ranks_last_in_both_directions() {
+        let v = [3.0, f64::NAN, 1.0, 2.0];
+        let mut rows = vec![0, 1, 2, 3];
+        best(&mut rows, 4, |&a, &b| top(v[a], v[b]));
+        assert_eq!(rows, [0, 3, 2, 1]);
+        let mut rows = vec![0, 1, 2, 3];
+        best(&mut rows, 2, |&a, &b| ranked(v[a], v[b]));
+        assert_eq!(rows, [2, 3]);
+    }
+
+    #[test]
+    fn a_ratio_and_its_complement_share_the_series() {
+        for hash in [0, 1, u64::MAX / 3, u64::MAX / 2, u64::MAX - 1] {
+            assert!(sampled(hash, 0.4) != sampled(hash, -0.6), "{hash}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_make_no_sense_are_refused() {
+        assert!(!check_k(&[0.5, -3.0]).unwrap());
+        for (k, text) in [
+            (f64::NAN, "Parameter value is NaN"),
+            (1e19, "Scalar value 1e+19 overflows int64"),
+        ] {
+            assert_eq!(check_k(&[k]).unwrap_err().to_string(), text);
+        }
+    }
+}

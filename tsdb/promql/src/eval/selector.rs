@@ -1,0 +1,91 @@
+//! Instant selectors: the newest sample within the lookback, at every step.
+
+use super::grid::{Frame, Grid, Row};
+use super::trace::Trace;
+use super::{Context, Moved};
+use crate::error::Error;
+use crate::syntax::ast::Selector;
+use leadline_model::sample::Samples;
+use leadline_model::{Timestamp, is_stale};
+
+/// What is read of the newest sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Its value.
+    Value,
+    /// Its time in seconds (`timestamp()`).
+    Time,
+}
+
+/// Evaluates a selector at all times of `frame`: the newest sample in `(t - lookback, t]`, unless it is a stale
+/// marker.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: Read) -> Result<Grid, Error> {
+    if frame.steps == 0 {
+        return Ok(Grid::with_capacity(0, 0));
+    }
+    let moved = Moved::of(cx, s.shift);
+    let (mint, maxt) = (
+        first_instant(moved.time(frame.start), cx.lookback_ms),
+        moved.time(frame.last()),
+    );
+    let set = cx.store.select(&s.matchers, mint, maxt, false)?;
+    let mut grid = Grid::with_capacity(frame.steps, set.len());
+    let mut samples = Samples::default();
+    for i in 0..set.len() {
+        set.read(i, mint, maxt, &mut samples)?;
+        cx.decoded(&samples)?;
+        if samples.is_empty() {
+            continue;
+        }
+        let (cells, present) = grid.open();
+        let used = fill(&samples, frame, moved, cx.lookback_ms, read, cells, present);
+        match used {
+            Some((oldest, newest)) => {
+                let trace = Trace::of_series(oldest, newest, set.owner(i));
+                grid.keep(Row {
+                    labels: set.labels(i),
+                    drop_name: false,
+                    trace,
+                });
+                cx.hold(frame.steps)?;
+            }
+            None => grid.discard(),
+        }
+    }
+    Ok(grid)
+}
+
+/// The first millisecond of the left-open window of `length` ms before `t`.
+pub(crate) fn first_instant(t: Timestamp, length: i64) -> Timestamp {
+    t.saturating_sub(length).saturating_add(1)
+}
+
+/// Writes a value for each step that sees one and returns the times of the oldest and newest sample that were seen.
+fn fill(
+    samples: &Samples,
+    frame: Frame,
+    moved: Moved,
+    lookback_ms: i64,
+    read: Read,
+    cells: &mut [f64],
+    present: &mut [bool],
+) -> Option<(Timestamp, Timestamp)> {
+    let mut used: Option<(Timestamp, Timestamp)> = None;
+    let mut behind = 0;
+    for step in 0..frame.steps {
+        let at = moved.time(frame.at(step));
+        behind += samples.t[behind..].iter().take_while(|t| **t <= at).count();
+        let Some(newest) = behind.checked_sub(1) else { continue };
+        let (t, v) = (samples.t[newest], samples.v[newest]);
+        if t <= at.saturating_sub(lookback_ms) || is_stale(v) {
+            continue;
+        }
+        cells[step] = if read == Read::Time { t as f64 / 1000.0 } else { v };
+        present[step] = true;
+        used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
+    }
+    used
+}

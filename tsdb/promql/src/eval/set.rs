@@ -1,0 +1,82 @@
+//! `and`, `or` and `unless`.
+
+use super::key::{Numbering, Selection};
+use super::{Context, Grid, Trace};
+use crate::error::Error;
+use crate::syntax::ast::{Binary, BinaryOp, Matching};
+
+/// The labels by which two vectors are matched.
+pub(crate) fn selection(m: &Matching) -> Selection {
+    if m.on {
+        Selection::by(&m.labels)
+    } else {
+        Selection::without(&m.labels)
+    }
+}
+
+/// Which match groups have a value at which step, on one side.
+struct Presence {
+    steps: usize,
+    cells: Vec<bool>,
+}
+
+impl Presence {
+    fn of(grid: &Grid, groups: &[usize], count: usize) -> Self {
+        let steps = grid.steps;
+        let mut cells = vec![false; steps * count];
+        for (i, group) in groups.iter().enumerate() {
+            let (_, present) = grid.row(i);
+            for (cell, p) in cells[group * steps..(group + 1) * steps].iter_mut().zip(present) {
+                *cell |= *p;
+            }
+        }
+        Self { steps, cells }
+    }
+
+    /// Removes from `grid` the values whose group is (`wanted`) or is not there.
+    fn keep_where(&self, grid: &mut Grid, groups: &[usize], wanted: bool) {
+        for (i, group) in groups.iter().enumerate() {
+            let there = &self.cells[group * self.steps..(group + 1) * self.steps];
+            for (p, there) in grid.present[i * self.steps..].iter_mut().zip(there) {
+                *p &= *there == wanted;
+            }
+        }
+        grid.prune();
+    }
+}
+
+/// Evaluates a set operator.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, mut left: Grid, mut right: Grid) -> Result<Grid, Error> {
+    cx.check()?;
+    let mut numbers = Numbering::new(selection(&b.matching));
+    let mut number_all = |grid: &Grid| grid.rows.iter().map(|r| numbers.number(&r.labels)).collect::<Vec<_>>();
+    let (of_left, of_right) = (number_all(&left), number_all(&right));
+    let groups = numbers.len();
+    match b.op {
+        BinaryOp::And => {
+            let mut traces = vec![Trace::default(); groups];
+            for (row, group) in right.rows.iter().zip(&of_right) {
+                traces[*group].absorb(&row.trace);
+            }
+            for (row, group) in left.rows.iter_mut().zip(&of_left) {
+                row.trace.absorb(&traces[*group]);
+            }
+            Presence::of(&right, &of_right, groups).keep_where(&mut left, &of_left, true);
+            Ok(left)
+        }
+        BinaryOp::Unless => {
+            Presence::of(&right, &of_right, groups).keep_where(&mut left, &of_left, false);
+            Ok(left)
+        }
+        _ => {
+            Presence::of(&left, &of_left, groups).keep_where(&mut right, &of_right, false);
+            for i in 0..right.len() {
+                left.copy_row(&right, i);
+            }
+            left.merge_equal()
+        }
+    }
+}

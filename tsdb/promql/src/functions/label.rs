@@ -1,0 +1,67 @@
+//! Functions that write labels: `label_replace`, `label_join`.
+
+use crate::error::Error;
+use crate::eval::{CallSite, Context, Frame, Grid, Out};
+use leadline_model::labels::NAME;
+use leadline_model::regex::Regex;
+
+fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
+    // Prometheus 3: any non-empty UTF-8 text names a label.
+    if name.is_empty() {
+        return Err(Error::execution(format!(
+            "invalid {what} label name in {function}(): {name}"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes a label; a metric name that is written is meant to stay.
+fn set(grid: &mut Grid, row: usize, name: &str, value: &str) {
+    let row = &mut grid.rows[row];
+    if row.labels.get(name).unwrap_or("") != value {
+        row.labels = row.labels.to_builder().set(name, value).build();
+    }
+    if name == NAME {
+        row.drop_name = false;
+    }
+}
+
+/// `label_replace(v, dst, replacement, src, regex)`.
+pub(crate) fn replace(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let [to, replacement, from, pattern] = [1, 2, 3, 4].map(|i| site.text(i));
+    let (to, replacement, from, pattern) = (to?, replacement?, from?, pattern?);
+    let regex = Regex::new(pattern)
+        .map_err(|_| Error::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
+    check_name(to, "destination", "label_replace")?;
+    let mut grid = site.vector(cx, 0, frame)?;
+    for i in 0..grid.len() {
+        cx.tick()?;
+        let expanded = regex.expand(grid.rows[i].labels.get(from).unwrap_or(""), replacement);
+        if let Some(value) = expanded {
+            set(&mut grid, i, to, &value);
+        }
+    }
+    grid.merge_equal().map(Out::Vector)
+}
+
+/// `label_join(v, dst, separator, src...)`.
+pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let (to, separator) = (site.text(1)?, site.text(2)?);
+    let sources = (3..site.count()).map(|i| site.text(i)).collect::<Result<Vec<_>, _>>()?;
+    for source in &sources {
+        check_name(source, "source", "label_join")?;
+    }
+    check_name(to, "destination", "label_join")?;
+    let mut grid = site.vector(cx, 0, frame)?;
+    for i in 0..grid.len() {
+        cx.tick()?;
+        let labels = &grid.rows[i].labels;
+        let value = sources
+            .iter()
+            .map(|s| labels.get(s).unwrap_or(""))
+            .collect::<Vec<_>>()
+            .join(separator);
+        set(&mut grid, i, to, &value);
+    }
+    grid.merge_equal().map(Out::Vector)
+}

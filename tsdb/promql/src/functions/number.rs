@@ -1,0 +1,245 @@
+//! Arithmetic and number formats that have to agree with Go's to the last bit or letter.
+
+/// A sum that carries what rounding lost (Kahan's summation with Neumaier's improvement, `util/kahansum`).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kahan {
+    /// The rounded sum.
+    pub(crate) sum: f64,
+    /// What rounding lost so far.
+    pub(crate) lost: f64,
+}
+
+impl Kahan {
+    /// Starts at `sum`.
+    pub(crate) fn at(sum: f64) -> Self {
+        Self { sum, lost: 0.0 }
+    }
+
+    /// Adds `x`.
+    #[inline]
+    pub(crate) fn add(&mut self, x: f64) {
+        let total = self.sum + x;
+        if total.is_infinite() {
+            self.lost = 0.0;
+        } else if self.sum.abs() >= x.abs() {
+            self.lost += (self.sum - total) + x;
+        } else {
+            self.lost += (x - total) + self.sum;
+        }
+        self.sum = total;
+    }
+
+    /// The corrected sum.
+    #[inline]
+    pub(crate) fn total(self) -> f64 {
+        self.sum + self.lost
+    }
+}
+
+/// A mean that divides the sum while the sum is finite and goes on incrementally from where it would overflow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mean {
+    sum: Kahan,
+    count: f64,
+    incremental: bool,
+}
+
+impl Mean {
+    /// Of one value.
+    pub(crate) fn of(x: f64) -> Self {
+        Self {
+            sum: Kahan::at(x),
+            count: 1.0,
+            incremental: false,
+        }
+    }
+
+    /// Adds a value.
+    #[inline]
+    pub(crate) fn add(&mut self, x: f64) {
+        self.count += 1.0;
+        if !self.incremental {
+            let mut next = self.sum;
+            next.add(x);
+            if !next.sum.is_infinite() {
+                self.sum = next;
+                return;
+            }
+            self.incremental = true;
+            self.sum.sum /= self.count - 1.0;
+            self.sum.lost /= self.count - 1.0;
+        }
+        let share = (self.count - 1.0) / self.count;
+        let mut next = Kahan {
+            sum: share * self.sum.sum,
+            lost: share * self.sum.lost,
+        };
+        next.add(x / self.count);
+        self.sum = next;
+    }
+
+    /// The mean.
+    pub(crate) fn total(self) -> f64 {
+        if self.incremental {
+            self.sum.total()
+        } else {
+            self.sum.sum / self.count + self.sum.lost / self.count
+        }
+    }
+}
+
+/// The q-quantile of `values`, which get sorted (NaN first), as `quantile` of `promql/quantile.go`.
+pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.total_cmp(b),
+        (a_nan, b_nan) => b_nan.cmp(&a_nan),
+    });
+    let last = values.len() - 1;
+    let rank = q * last as f64;
+    let lower = (rank.floor().max(0.0) as usize).min(last);
+    let upper = (lower + 1).min(last);
+    let weight = rank - rank.floor();
+    if weight == 0.0 {
+        return values[lower];
+    }
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// Whether `a` and `b` differ by less than `epsilon` of their sum (`util/almost`).
+pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
+    if (a.is_nan() && b.is_nan()) || a == b {
+        return true;
+    }
+    let sum = a.abs() + b.abs();
+    let difference = (a - b).abs();
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < epsilon * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < epsilon
+}
+
+/// Go's `%g`: the fewest digits that name the number, an exponent from 1e+06 on and below 1e-04.
+pub(crate) fn format_g(x: f64) -> String {
+    general(x, &format!("{x:e}"), 6)
+}
+
+/// Go's `%.2g`: two significant digits.
+pub(crate) fn format_g2(x: f64) -> String {
+    general(x, &format!("{x:.1e}"), 2)
+}
+
+/// Go's `'f'` format with the fewest digits: never an exponent.
+pub(crate) fn format_f(x: f64) -> String {
+    special(x).map_or_else(|| format!("{x}"), str::to_owned)
+}
+
+/// The number as a label value of OpenMetrics: `0.5`, `1.0`, `+Inf` (`labels.FormatOpenMetricsFloat`).
+pub(crate) fn format_openmetrics(x: f64) -> String {
+    let text = format_g(x);
+    if x.is_finite() && !text.contains(['.', 'e']) {
+        text + ".0"
+    } else {
+        text
+    }
+}
+
+fn special(x: f64) -> Option<&'static str> {
+    if x.is_nan() {
+        Some("NaN")
+    } else if x == f64::INFINITY {
+        Some("+Inf")
+    } else if x == f64::NEG_INFINITY {
+        Some("-Inf")
+    } else {
+        None
+    }
+}
+
+/// `scientific` (`-1.25e3`) in the shorter of the two notations, `%e` from 10^`limit` on.
+fn general(x: f64, scientific: &str, limit: i32) -> String {
+    if let Some(text) = special(x) {
+        return text.to_owned();
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let mantissa = if mantissa.contains('.') {
+        mantissa.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        mantissa
+    };
+    if exponent < -4 || exponent >= limit {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
+    }
+    // The digits are short already, so that reading them back and writing them plainly changes nothing.
+    format!("{mantissa}e{exponent}")
+        .parse::<f64>()
+        .map_or_else(|_| mantissa.to_owned(), |v| format!("{v}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_go_writes_them() {
+        for (x, g, g2) in [
+            (1.1, "1.1", "1.1"),
+            (-1.0, "-1", "-1"),
+            (0.0, "0", "0"),
+            (123_456.0, "123456", "1.2e+05"),
+            (1e6, "1e+06", "1e+06"),
+            (1.5e-5, "1.5e-05", "1.5e-05"),
+            (0.0001, "0.0001", "0.0001"),
+            (12.345, "12.345", "12"),
+            (f64::NAN, "NaN", "NaN"),
+            (f64::INFINITY, "+Inf", "+Inf"),
+        ] {
+            assert_eq!((format_g(x).as_str(), format_g2(x).as_str()), (g, g2));
+        }
+        assert_eq!(format_f(1e21), "1000000000000000000000");
+        assert_eq!(
+            (format_openmetrics(1.0).as_str(), format_openmetrics(0.5).as_str()),
+            ("1.0", "0.5")
+        );
+    }
+
+    #[test]
+    fn a_sum_keeps_what_rounding_would_lose() {
+        let mut sum = Kahan::default();
+        for x in [1.0, 1e100, 1.0, -1e100] {
+            sum.add(x);
+        }
+        assert_eq!(sum.total(), 2.0);
+    }
+
+    #[test]
+    fn a_mean_survives_a_sum_that_overflows() {
+        let mut mean = Mean::of(f64::MAX);
+        for _ in 0..3 {
+            mean.add(f64::MAX);
+        }
+        assert!((mean.total() / f64::MAX - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_quantile_interpolates_and_keeps_exact_ranks() {
+        assert_eq!(quantile(0.5, &mut [3.0, 1.0]), 2.0);
+        assert_eq!(quantile(0.5, &mut [f64::INFINITY, 1.0, 0.0]), 1.0);
+        assert_eq!(quantile(1.0, &mut [f64::INFINITY, 1.0]), f64::INFINITY);
+        assert_eq!(
+            (quantile(-0.1, &mut [1.0]), quantile(1.1, &mut [1.0])),
+            (f64::NEG_INFINITY, f64::INFINITY)
+        );
+        assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+    }
+}

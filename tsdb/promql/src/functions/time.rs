@@ -1,0 +1,64 @@
+//! Functions over the time of the evaluation and of samples.
+
+use crate::error::Error;
+use crate::eval::{CallSite, Context, Frame, Out, Scalar, selector};
+use crate::syntax::ast::ExprKind;
+
+fn constant(value: f64, frame: Frame) -> Out {
+    Out::Scalar(Scalar::constant(value, frame))
+}
+
+/// `time()`: the evaluation time in seconds.
+pub(crate) fn time(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    cx.hold(frame.steps)?;
+    Ok(Out::Scalar(Scalar::from_values(
+        frame.times().map(|t| t as f64 / 1000.0).collect(),
+    )))
+}
+
+/// `pi()`.
+pub(crate) fn pi(_: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    Ok(constant(std::f64::consts::PI, frame))
+}
+
+/// `start()`: the start of the whole query, seconds.
+pub(crate) fn start(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    Ok(constant(cx.query.start as f64 / 1000.0, frame))
+}
+
+/// `end()`: the end of the whole query, seconds.
+pub(crate) fn end(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    Ok(constant(cx.query.end as f64 / 1000.0, frame))
+}
+
+/// `range()`: the length of the whole query, seconds; 0 of an instant query.
+pub(crate) fn range(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    Ok(constant((cx.query.end - cx.query.start) as f64 / 1000.0, frame))
+}
+
+/// `step()`: the step of the whole query, seconds; 0 of an instant query.
+pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let step = if cx.query.start == cx.query.end {
+        0.0
+    } else {
+        cx.query.step as f64 / 1000.0
+    };
+    Ok(constant(step, frame))
+}
+
+/// `timestamp(v)`: of a selector the times of its samples, of anything else the evaluation time; seconds.
+pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let argument = site.arg(0)?;
+    let mut grid = match &argument.kind {
+        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Time)?,
+        _ => {
+            let mut grid = site.vector(cx, 0, frame)?;
+            for (i, cell) in grid.cells.iter_mut().enumerate() {
+                *cell = frame.at(i % frame.steps) as f64 / 1000.0;
+            }
+            grid
+        }
+    };
+    grid.drop_names();
+    Ok(Out::Vector(grid))
+}

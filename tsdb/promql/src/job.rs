@@ -1,0 +1,159 @@
+//! One run of a query: the synchronous core between the engine's queue and its answer.
+
+use crate::error::Error;
+use crate::eval::{self, Context, Frame, Grid, Out, QueryRange, Row};
+use crate::eval::{SAME_LABELSET, key};
+use crate::query::Query;
+use crate::settings::Settings;
+use crate::value::{InstantSample, QueryResult, RangeSeries, Value};
+use leadline_model::port::{Queryable, Shape};
+use leadline_model::provenance::Provenance;
+use leadline_model::{Labels, Timestamp};
+use rapidhash::RapidHashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// What a run needs; owned, so that it can move to another thread.
+pub(crate) struct Job {
+    pub(crate) store: Arc<dyn Queryable>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) query: Query,
+    pub(crate) times: QueryRange,
+    /// Whether a matrix is asked for, as range queries do.
+    pub(crate) over_time: bool,
+    pub(crate) lookback_ms: i64,
+    pub(crate) deadline: Instant,
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Evaluates the query.
+    pub(crate) fn run(&self) -> Result<QueryResult, Error> {
+        let began = Instant::now();
+        let mut cx = Context::new(
+            &*self.store,
+            &self.settings,
+            self.lookback_ms,
+            self.times,
+            self.deadline,
+            &self.cancelled,
+        );
+        cx.check()?;
+        let frame = self.times.frame();
+        let (value, provenance) = self.value(&mut cx, frame)?;
+        let (warnings, infos) = cx.notes.render(self.query.text());
+        let mut stats = cx.stats;
+        stats.eval_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if !self.over_time {
+            self.query.took(stats.eval_us);
+        }
+        Ok(QueryResult {
+            value,
+            provenance,
+            warnings,
+            infos,
+            stats,
+        })
+    }
+
+    fn value(&self, cx: &mut Context<'_>, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
+        let expr = self.query.expr();
+        if self.query.shape() == Shape::Matrix {
+            return Ok((Value::Matrix(ranges(eval::range_vector(cx, expr, frame)?)?), None));
+        }
+        let value = match eval::evaluate(cx, expr, frame)? {
+            Out::Scalar(s) if self.over_time => {
+                let points = frame.times().zip(s.values).collect();
+                Value::Matrix(vec![RangeSeries {
+                    labels: Labels::empty(),
+                    points,
+                }])
+            }
+            Out::Scalar(s) => {
+                let value = s.values.first().copied().unwrap_or(f64::NAN);
+                return Ok((Value::Scalar(value), Some(s.trace.finish())));
+            }
+            Out::Vector(grid) if self.over_time => Value::Matrix(matrix(grid, frame)?),
+            Out::Vector(grid) => Value::Vector(vector(grid)?),
+            Out::String(text) => Value::String(text),
+        };
+        Ok((value, None))
+    }
+}
+
+/// Takes away the metric names that were marked on the way.
+fn settle_name(row: &mut Row) {
+    if row.drop_name {
+        row.labels = row.labels.without(key::is_metadata);
+        row.drop_name = false;
+    }
+}
+
+fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
+    let mut seen: RapidHashSet<Labels> = RapidHashSet::with_capacity_and_hasher(grid.len(), Default::default());
+    let mut out = Vec::with_capacity(grid.len());
+    for (mut row, value) in grid.rows.into_iter().zip(grid.cells) {
+        settle_name(&mut row);
+        if !seen.insert(row.labels.clone()) {
+            return Err(Error::execution(SAME_LABELSET));
+        }
+        out.push(InstantSample {
+            labels: row.labels,
+            value,
+            provenance: row.trace.finish(),
+        });
+    }
+    Ok(out)
+}
+
+fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
+    grid.rows.iter_mut().for_each(settle_name);
+    let grid = grid.merge_equal()?;
+    let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
+    for (i, row) in grid.rows.iter().enumerate() {
+        let points = (0..grid.steps)
+            .filter_map(|s| grid.get(i, s).map(|v| (frame.at(s), v)))
+            .collect();
+        out.push(RangeSeries {
+            labels: row.labels.clone(),
+            points,
+        });
+    }
+    out.retain(|s| !s.points.is_empty());
+    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(out)
+}
+
+/// Joins series that became equal when their names went, where their samples allow it.
+fn ranges(rows: Vec<eval::RangeRow>) -> Result<Vec<RangeSeries>, Error> {
+    let settle = |(labels, drop_name, points): eval::RangeRow| RangeSeries {
+        labels: if drop_name {
+            labels.without(key::is_metadata)
+        } else {
+            labels
+        },
+        points,
+    };
+    let mut all: Vec<RangeSeries> = rows.into_iter().map(settle).collect();
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut out: Vec<RangeSeries> = Vec::with_capacity(all.len());
+    for next in all {
+        match out.last_mut() {
+            Some(last) if last.labels == next.labels => join(&mut last.points, next.points)?,
+            _ => out.push(next),
+        }
+    }
+    Ok(out)
+}
+
+fn join(into: &mut Vec<(Timestamp, f64)>, more: Vec<(Timestamp, f64)>) -> Result<(), Error> {
+    into.extend(more);
+    into.sort_by_key(|p| p.0);
+    let twice = into.windows(2).any(|w| w[0].0 == w[1].0);
+    if twice {
+        Err(Error::execution(SAME_LABELSET))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! The engine behind the port through which everybody else evaluates.
+
+use crate::check::{Motion, describe, motion, plan_selectors};
+use crate::engine::{Engine, Options};
+use crate::query::Query;
+use crate::syntax::{inject, parse};
+use crate::value::{InstantSample, Value};
+use leadline_model::port::{self, EvaluateError, Evaluation, Plan, PrepareError, Shape};
+use leadline_model::provenance::Provenance;
+use leadline_model::{Labels, Matcher, Timestamp};
+use std::sync::Arc;
+
+/// Builds the plan of an expression; `matchers` are added to every selector of its tree.
+fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
+    let mut expr = parse(text)?;
+    inject(&mut expr, matchers);
+    let query = Query::from_expr(expr, text)?;
+    Ok(Plan {
+        text: query.expr().to_string(),
+        shape: query.shape(),
+        selectors: plan_selectors(query.expr()),
+        moves_with_time: motion(query.expr()) != Motion::Still,
+        engine: Arc::new(query),
+    })
+}
+
+#[async_trait::async_trait]
+impl port::Evaluate for Engine {
+    fn prepare(&self, text: &str, inject: &[Matcher]) -> Result<Arc<Plan>, PrepareError> {
+        plan(text, inject).map(Arc::new)
+    }
+
+    async fn evaluate(&self, plan: &Arc<Plan>, at: Timestamp) -> Result<Evaluation, EvaluateError> {
+        let Some(query) = plan.engine.downcast_ref::<Query>() else {
+            return Err(EvaluateError::Execution(
+                "the plan was made by another engine".to_owned(),
+            ));
+        };
+        if matches!(plan.shape, Shape::Matrix | Shape::String) {
+            let text = format!("an expression of type {} has no value", describe(plan.shape));
+            return Err(EvaluateError::Execution(text));
+        }
+        // Before anything is selected: what is seen is at least this.
+        let generation = self.store.generation();
+        let result = self.instant(query, at, Options::default()).await?;
+        let values = match result.value {
+            Value::Vector(samples) => samples,
+            Value::Scalar(value) => {
+                let provenance = result.provenance.unwrap_or_else(Provenance::none);
+                vec![InstantSample {
+                    labels: Labels::empty(),
+                    value,
+                    provenance,
+                }]
+            }
+            Value::Matrix(_) | Value::String(_) => Vec::new(),
+        };
+        let mut warnings = result.warnings;
+        warnings.extend(result.infos);
+        let to_value = |InstantSample {
+                            labels,
+                            value,
+                            provenance,
+                        }| port::Value {
+            labels,
+            value,
+            provenance,
+        };
+        Ok(Evaluation {
+            generation,
+            at,
+            values: values.into_iter().map(to_value).collect(),
+            warnings,
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! A parsed and checked query, as an engine runs it.
+
+use crate::check;
+use crate::diagnostic::ParseError;
+use crate::syntax::ast::Expr;
+use leadline_model::port::Shape;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A parsed and checked expression; cheap to clone, and meant to be kept where it is run again: it remembers what it
+/// cost.
+#[derive(Debug, Clone)]
+pub struct Query(Arc<Prepared>);
+
+/// Says that a query has not run yet.
+const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    expr: Expr,
+    /// The text that the spans of `expr` point into.
+    text: String,
+    shape: Shape,
+    /// How long the last instant evaluation took, microseconds.
+    last_us: AtomicU64,
+}
+
+impl Query {
+    /// Parses and checks `text`.
+    ///
+    /// # Errors
+    /// The first mistake and its place.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let (expr, shape) = check::parse_checked(text)?;
+        Ok(Self::assemble(expr, text, shape))
+    }
+
+    /// From a tree that was parsed from `text` and may have been changed since (matchers injected, say).
+    ///
+    /// # Errors
+    /// The first mistake of types and its place.
+    pub fn from_expr(expr: Expr, text: &str) -> Result<Self, ParseError> {
+        let shape = check::check(text, &expr)?;
+        Ok(Self::assemble(expr, text, shape))
+    }
+
+    fn assemble(expr: Expr, text: &str, shape: Shape) -> Self {
+        let text = text.to_owned();
+        Self(Arc::new(Prepared {
+            expr,
+            text,
+            shape,
+            last_us: AtomicU64::new(NEVER),
+        }))
+    }
+
+    /// The tree.
+    #[must_use]
+    pub fn expr(&self) -> &Expr {
+        &self.0.expr
+    }
+
+    /// The text as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The type of the value.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.0.shape
+    }
+
+    /// How long (us) the last instant evaluation took, if there was one.
+    pub(crate) fn last_us(&self) -> Option<u64> {
+        Some(self.0.last_us.load(Ordering::Relaxed)).filter(|&us| us != NEVER)
+    }
+
+    /// Notes how long (us) an instant evaluation took.
+    pub(crate) fn took(&self, us: u64) {
+        self.0.last_us.store(us.min(NEVER - 1), Ordering::Relaxed);
+    }
+}

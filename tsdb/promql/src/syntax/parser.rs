@@ -1,0 +1,243 @@
+//! Words to tree: precedence climbing (Pratt), one function per production.
+//!
+//! The grammar is Prometheus 3.16's as far as the tree covers it; what Prometheus knows beyond that is recognised and
+//! refused at its place with `not supported yet: …`.
+
+mod aggregate;
+mod matching;
+mod operand;
+mod postfix;
+mod selector;
+
+use super::ast::{Binary, BinaryOp, Expr, ExprKind, Span};
+use super::lexer::lex;
+use super::token::{Token, TokenKind, describe};
+use crate::diagnostic::ParseError;
+
+/// Longest text (bytes) that is parsed; dashboards and rules stay far below.
+pub const MAX_TEXT_BYTES: usize = 256 * 1024;
+
+/// Greatest height of a tree, so that no walk over one can exhaust a stack. A chain of n equal operators has height n.
+pub const MAX_DEPTH: u32 = 250;
+
+/// Parses an expression. Types are not checked here: see [`crate::check`].
+///
+/// # Errors
+/// The first mistake, with its place and, where it helps, what was expected.
+pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    if text.len() > MAX_TEXT_BYTES {
+        let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
+        return Err(ParseError::new("", Span::default(), message));
+    }
+    let lexed = lex(text);
+    let mut parser = Parser {
+        text,
+        tokens: lexed.tokens,
+        failure: lexed.failure,
+        at: 0,
+        nesting: 0,
+        aggregations: 0,
+        arguments: 0,
+    };
+    if parser.peek() == TokenKind::End {
+        return Err(ParseError::new(text, Span::default(), "no expression found in input"));
+    }
+    let tree = parser.expression(0).map_err(|error| *error)?;
+    match parser.peek() {
+        TokenKind::End => Ok(*tree.expr),
+        _ => Err(*parser.unexpected("", "")),
+    }
+}
+
+/// A subtree and its height. Boxed, as is the error beside it, because the parser's stack grows with the nesting.
+struct Tree {
+    expr: Box<Expr>,
+    height: u32,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Token>,
+    /// The lexer's own error, which stands at the last token.
+    failure: Option<String>,
+    at: usize,
+    /// How many productions are open around this place.
+    nesting: u32,
+    /// How many aggregations are open: errors name the context.
+    aggregations: u32,
+    /// How many argument lists are open.
+    arguments: u32,
+}
+
+type Parsed<T> = Result<T, Box<ParseError>>;
+
+impl Parser<'_> {
+    fn token(&self) -> Token {
+        // The last token is End or Broken and never passed.
+        let last = Token {
+            kind: TokenKind::End,
+            span: Span::default(),
+        };
+        self.tokens.get(self.at).or(self.tokens.last()).copied().unwrap_or(last)
+    }
+
+    fn peek(&self) -> TokenKind {
+        self.token().kind
+    }
+
+    fn peek_behind(&self) -> TokenKind {
+        self.tokens.get(self.at + 1).map_or(TokenKind::End, |token| token.kind)
+    }
+
+    fn bump(&mut self) -> Token {
+        let token = self.token();
+        if self.at + 1 < self.tokens.len() {
+            self.at += 1;
+        }
+        token
+    }
+
+    fn text_of(&self, span: Span) -> &str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    #[cold]
+    fn error(&self, span: Span, message: impl Into<String>) -> Box<ParseError> {
+        Box::new(ParseError::new(self.text, span, message))
+    }
+
+    /// The next token must not stand here. A lexer's error speaks for itself.
+    #[cold]
+    fn unexpected(&self, context: &str, expected: &str) -> Box<ParseError> {
+        let token = self.token();
+        if let (TokenKind::Broken, Some(failure)) = (token.kind, &self.failure) {
+            return self.error(token.span, failure.clone());
+        }
+        let mut message = format!("unexpected {}", describe(token.kind, self.text_of(token.span)));
+        let context = if context.is_empty() && self.aggregations > 0 {
+            "aggregation"
+        } else {
+            context
+        };
+        if !context.is_empty() {
+            message.push_str(" in ");
+            message.push_str(context);
+        }
+        if !expected.is_empty() {
+            message.push_str(", expected ");
+            message.push_str(expected);
+        }
+        Box::new(self.error(token.span, message).expecting(expected))
+    }
+
+    fn unsupported(&self, span: Span, what: &str) -> Box<ParseError> {
+        self.error(span, format!("not supported yet: {what}"))
+    }
+
+    fn expect(&mut self, kind: TokenKind, context: &str, expected: &str) -> Parsed<Token> {
+        if self.peek() == kind {
+            Ok(self.bump())
+        } else {
+            Err(self.unexpected(context, expected))
+        }
+    }
+
+    /// A node above subtrees of at most `below` in height.
+    fn node(&self, kind: ExprKind, span: Span, below: u32) -> Parsed<Tree> {
+        let height = below + 1;
+        if height > MAX_DEPTH {
+            return Err(self.too_deep(span));
+        }
+        Ok(Tree {
+            expr: Box::new(Expr { kind, span }),
+            height,
+        })
+    }
+
+    fn too_deep(&self, span: Span) -> Box<ParseError> {
+        self.error(span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
+    }
+
+    /// Runs a production one level deeper, so that the parser's own recursion is bounded too.
+    fn deeper<T>(&mut self, production: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.nesting >= MAX_DEPTH {
+            return Err(self.too_deep(self.token().span));
+        }
+        self.nesting += 1;
+        let result = production(self);
+        self.nesting -= 1;
+        result
+    }
+
+    /// Operands and operators that bind at least as tightly as `min`.
+    fn expression(&mut self, min: u8) -> Parsed<Tree> {
+        let mut left = self.unary()?;
+        loop {
+            let token = self.token();
+            let op = match token.kind {
+                TokenKind::Operator(op) if op.precedence() >= min => op,
+                TokenKind::TrimUpper | TokenKind::TrimLower if BinaryOp::Lt.precedence() >= min => {
+                    return Err(self.unsupported(token.span, "trimming histograms with </ and >/"));
+                }
+                _ => return Ok(left),
+            };
+            self.bump();
+            left = self.binary(left, op, token.span)?;
+        }
+    }
+
+    fn binary(&mut self, left: Tree, op: BinaryOp, op_span: Span) -> Parsed<Tree> {
+        let (return_bool, matching) = self.modifiers()?;
+        let tighter = if op == BinaryOp::Pow {
+            op.precedence()
+        } else {
+            op.precedence() + 1
+        };
+        let right = self.deeper(|p| p.expression(tighter))?;
+        let span = Span {
+            start: left.expr.span.start,
+            end: right.expr.span.end,
+        };
+        let below = left.height.max(right.height);
+        let binary = Binary {
+            op,
+            op_span,
+            left: *left.expr,
+            right: *right.expr,
+            return_bool,
+            matching,
+        };
+        self.node(ExprKind::Binary(Box::new(binary)), span, below)
+    }
+
+    /// A sign binds like `*`: looser than `^`, tighter than everything else.
+    fn unary(&mut self) -> Parsed<Tree> {
+        let token = self.token();
+        let negate = match token.kind {
+            TokenKind::Operator(BinaryOp::Add) => false,
+            TokenKind::Operator(BinaryOp::Sub) => true,
+            _ => return self.postfix(),
+        };
+        self.bump();
+        let mut operand = self.deeper(|p| p.expression(BinaryOp::TIGHTEST))?;
+        let span = Span {
+            start: token.span.start,
+            end: operand.expr.span.end,
+        };
+        if let ExprKind::Number(value) = &mut operand.expr.kind {
+            if negate {
+                *value = -*value;
+            }
+            operand.expr.span = span;
+            return Ok(operand);
+        }
+        let kind = ExprKind::Unary {
+            negate,
+            expr: operand.expr,
+        };
+        self.node(kind, span, operand.height)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What stands between operators: literals, parentheses, calls.
+
+use super::super::ast::{AggregateOp, BinaryOp, Call, Expr, ExprKind, Span};
+use super::super::literal;
+use super::super::token::TokenKind;
+use super::{Parsed, Parser, Tree};
+use crate::check;
+
+impl Parser<'_> {
+    pub(super) fn operand(&mut self) -> Parsed<Tree> {
+        let token = self.token();
+        match token.kind {
+            TokenKind::Number | TokenKind::Duration => {
+                let (value, span) = self.literal_number()?;
+                self.node(ExprKind::Number(value), span, 0)
+            }
+            TokenKind::String => {
+                self.bump();
+                let value = if self.arguments > 0 {
+                    self.unquoted_utf8(token.span)?
+                } else {
+                    // On its own a text is only shown, and JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
+                    String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned()
+                };
+                self.node(ExprKind::String(value), token.span, 0)
+            }
+            TokenKind::LeftParen => self.paren(),
+            TokenKind::LeftBrace => self.selector(None),
+            TokenKind::Aggregator(op) if self.opens_aggregation() => self.aggregation(op),
+            TokenKind::Aggregator(_) if !self.may_end_operand(self.peek_behind()) => {
+                self.bump();
+                Err(self.unexpected("aggregation", ""))
+            }
+            TokenKind::Identifier if self.peek_behind() == TokenKind::LeftParen => self.call(),
+            TokenKind::Keyword(word) if word.names_a_function() && self.peek_behind() == TokenKind::LeftParen => {
+                self.call()
+            }
+            TokenKind::Keyword(word) if !word.names_a_metric() => Err(self.unexpected("", "")),
+            TokenKind::Identifier
+            | TokenKind::MetricIdentifier
+            | TokenKind::Aggregator(_)
+            | TokenKind::Keyword(_)
+            | TokenKind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) => {
+                self.bump();
+                self.selector(Some(token.span))
+            }
+            _ => Err(self.unexpected("", "")),
+        }
+    }
+
+    /// Whether an operand may end in front of such a token: then an aggregation's word was a metric's name.
+    fn may_end_operand(&self, kind: TokenKind) -> bool {
+        use super::super::token::Keyword;
+        matches!(
+            kind,
+            TokenKind::End
+                | TokenKind::Operator(_)
+                | TokenKind::TrimUpper
+                | TokenKind::TrimLower
+                | TokenKind::RightParen
+                | TokenKind::Comma
+                | TokenKind::LeftBracket
+                | TokenKind::LeftBrace
+                | TokenKind::At
+                | TokenKind::Keyword(Keyword::Offset | Keyword::Anchored | Keyword::Smoothed)
+        )
+    }
+
+    /// A number or a duration; a duration counts seconds.
+    pub(super) fn literal_number(&mut self) -> Parsed<(f64, Span)> {
+        let token = self.bump();
+        let text = self.text_of(token.span);
+        let value = match token.kind {
+            TokenKind::Duration => literal::duration_seconds(text),
+            _ => literal::number(text),
+        };
+        Ok((value.map_err(|message| self.error(token.span, message))?, token.span))
+    }
+
+    /// The value of the quoted text at `span`.
+    pub(super) fn unquoted(&self, span: Span) -> Parsed<Vec<u8>> {
+        literal::quoted(self.text_of(span))
+            .map(|(_, value)| value)
+            .map_err(|message| self.error(span, message))
+    }
+
+    /// The value of the quoted text at `span` where a label's name or value is meant: UTF-8.
+    pub(super) fn unquoted_utf8(&self, span: Span) -> Parsed<String> {
+        String::from_utf8(self.unquoted(span)?)
+            .map_err(|_| self.error(span, "invalid UTF-8 in a label's name or value"))
+    }
+
+    fn paren(&mut self) -> Parsed<Tree> {
+        let open = self.bump();
+        let inner = self.deeper(|p| p.expression(0))?;
+        let close = self.expect(TokenKind::RightParen, "", "")?;
+        let span = Span {
+            start: open.span.start,
+            end: close.span.end,
+        };
+        self.node(ExprKind::Paren(inner.expr), span, inner.height)
+    }
+
+    fn call(&mut self) -> Parsed<Tree> {
+        let name = self.bump();
+        let function = self.text_of(name.span).to_owned();
+        if check::signature(&function).is_none() {
+            let known = check::signatures()
+                .iter()
+                .map(|s| s.name)
+                .filter(|name| check::is_supported(name));
+            let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
+            let message = format!("unknown function with name {function:?}");
+            return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
+        }
+        if !check::is_supported(&function) {
+            return Err(self.unsupported(name.span, &format!("{function}()")));
+        }
+        let (args, below, end) = self.arguments()?;
+        let span = Span {
+            start: name.span.start,
+            end,
+        };
+        self.node(
+            ExprKind::Call(Call {
+                function,
+                name_span: name.span,
+                args,
+            }),
+            span,
+            below,
+        )
+    }
+
+    /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes.
+    pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
+        self.expect(TokenKind::LeftParen, "", "")?;
+        if self.peek() == TokenKind::RightParen {
+            return Ok((Vec::new(), 0, self.bump().span.end));
+        }
+        self.arguments += 1;
+        let parsed = self.argument_list();
+        self.arguments -= 1;
+        parsed
+    }
+
+    fn argument_list(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
+        let (mut args, mut below) = (Vec::new(), 0);
+        loop {
+            let arg = self.deeper(|p| p.expression(0))?;
+            below = below.max(arg.height);
+            args.push(*arg.expr);
+            let token = self.token();
+            match token.kind {
+                TokenKind::RightParen => return Ok((args, below, self.bump().span.end)),
+                TokenKind::Comma if self.peek_behind() == TokenKind::RightParen => {
+                    return Err(self.error(token.span, "trailing commas not allowed in function call args"));
+                }
+                TokenKind::Comma => {
+                    self.bump();
+                }
+                _ => return Err(self.unexpected("", "")),
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `name{a="b", c=~"d"}`.
+
+use super::super::ast::{ExprKind, Selector, Shift, Span};
+use super::super::token::TokenKind;
+use super::{Parsed, Parser, Tree};
+use crate::syntax::ast::BinaryOp;
+use leadline_model::labels::NAME;
+use leadline_model::quote::Quoted;
+use leadline_model::{MatchOp, Matcher};
+
+const CONTEXT: &str = "label matching";
+
+impl Parser<'_> {
+    /// A selector whose metric name, if any, stands at `name`, in front of this place.
+    pub(super) fn selector(&mut self, name: Option<Span>) -> Parsed<Tree> {
+        let mut span = name.unwrap_or(self.token().span);
+        let name = name.map(|span| self.text_of(span).to_owned());
+        let mut matchers: Vec<Matcher> = name.iter().map(|name| Matcher::equal(NAME, name.as_str())).collect();
+        if self.peek() == TokenKind::LeftBrace {
+            self.bump();
+            span.end = self.matchers(&mut matchers)?;
+        }
+        match &name {
+            Some(name) => {
+                if let Some(second) = matchers.iter().skip(1).find(|m| m.name() == NAME) {
+                    let (name, second) = (Quoted(name), Quoted(second.value()));
+                    return Err(self.error(span, format!("metric name must not be set twice: {name} or {second}")));
+                }
+            }
+            None if matchers.iter().all(Matcher::matches_empty) => {
+                return Err(self.error(span, "vector selector must contain at least one non-empty matcher"));
+            }
+            None => {}
+        }
+        self.node(
+            ExprKind::Selector(Selector {
+                matchers,
+                name,
+                shift: Shift::default(),
+            }),
+            span,
+            0,
+        )
+    }
+
+    /// The matchers up to the closing brace; returns where it ends.
+    fn matchers(&mut self, matchers: &mut Vec<Matcher>) -> Parsed<u32> {
+        if self.peek() == TokenKind::RightBrace {
+            return Ok(self.bump().span.end);
+        }
+        loop {
+            matchers.push(self.matcher()?);
+            match self.peek() {
+                TokenKind::RightBrace => return Ok(self.bump().span.end),
+                TokenKind::Comma => {
+                    self.bump();
+                    if self.peek() == TokenKind::RightBrace {
+                        return Ok(self.bump().span.end);
+                    }
+                }
+                _ => return Err(self.unexpected(CONTEXT, "\",\" or \"}\"")),
+            }
+        }
+    }
+
+    /// `name="value"`, `"any name"="value"`, or `"metric"` alone.
+    fn matcher(&mut self) -> Parsed<Matcher> {
+        let label = self.token();
+        let name = match label.kind {
+            TokenKind::Identifier => self.text_of(label.span).to_owned(),
+            TokenKind::String => self.unquoted_utf8(label.span)?,
+            _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
+        };
+        self.bump();
+        let op = match self.peek() {
+            TokenKind::Assign => MatchOp::Equal,
+            TokenKind::Operator(BinaryOp::Ne) => MatchOp::NotEqual,
+            TokenKind::RegexEqual => MatchOp::Regex,
+            TokenKind::RegexNotEqual => MatchOp::NotRegex,
+            _ if label.kind == TokenKind::String => return Ok(Matcher::equal(NAME, name)),
+            _ => return Err(self.unexpected(CONTEXT, "label matching operator")),
+        };
+        self.bump();
+        let value = self.expect(TokenKind::String, CONTEXT, "string")?;
+        let span = Span {
+            start: label.span.start,
+            end: value.span.end,
+        };
+        let value = self.unquoted_utf8(value.span)?;
+        Matcher::new(name, op, value).map_err(|error| self.error(span, error.to_string()))
+    }
+}

@@ -1,0 +1,305 @@
+//! The grammar case by case; the whole of it is held against Prometheus' own table in `tests/grammar.rs`.
+
+use super::*;
+use crate::syntax::ast::{At, Group, Shift};
+
+fn printed(text: &str) -> String {
+    parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).to_string()
+}
+
+#[test]
+fn precedence_and_association_follow_prometheus() {
+    /// Every operation in parentheses of its own.
+    fn grouped(expr: &Expr) -> String {
+        match &expr.kind {
+            ExprKind::Binary(b) => format!("({} {} {})", grouped(&b.left), b.op, grouped(&b.right)),
+            ExprKind::Unary { negate, expr } => format!("({}{})", if *negate { "-" } else { "+" }, grouped(expr)),
+            _ => expr.to_string(),
+        }
+    }
+    for (text, expected) in [
+        ("1 + 2 * 3", "(1 + (2 * 3))"),
+        ("1 - 2 - 3", "((1 - 2) - 3)"),
+        ("2 ^ 3 ^ 2", "(2 ^ (3 ^ 2))"),
+        ("-2 ^ 2", "(-(2 ^ 2))"),
+        ("2 ^ -1 * 3", "((2 ^ -1) * 3)"),
+        ("-1 * 2", "(-1 * 2)"),
+        ("-a * b", "((-a) * b)"),
+        ("--1", "1"),
+        ("a or b and c", "(a or (b and c))"),
+        ("a and b unless c or d", "(((a and b) unless c) or d)"),
+        ("a + b == c * d", "((a + b) == (c * d))"),
+        ("a atan2 b % c", "((a atan2 b) % c)"),
+        ("foo offset 5s-8", "(foo offset 5s - 8)"),
+        ("foo offset -1^1", "(foo offset -1s ^ 1)"),
+        ("-foo offset 5m", "(-foo offset 5m)"),
+    ] {
+        assert_eq!(grouped(&parse(text).unwrap()), expected, "{text}");
+    }
+}
+
+#[test]
+fn expressions_are_printed_in_canonical_form() {
+    for (text, expected) in [
+        ("SUM(foo)BY(a,\"b c\",)", "sum by (a, \"b c\") (foo)"),
+        ("sum by () (foo)", "sum(foo)"),
+        ("sum without () (foo)", "sum without () (foo)"),
+        ("topk(5,foo)", "topk(5, foo)"),
+        ("foo{b='x',a=~`\\d+`,}", "foo{a=~\"\\\\d+\",b=\"x\"}"),
+        ("{\"my.metric\",\"l.x\"='v'}", "{\"l.x\"=\"v\",__name__=\"my.metric\"}"),
+        ("foo @ 1603774568.5 offset -1m30s", "foo @ 1603774568.500 offset -1m30s"),
+        ("foo[300] @ end()", "foo[5m] @ end()"),
+        ("foo[1h:] offset 7d", "foo[1h:] offset 1w"),
+        ("foo[4.18]", "foo[4s180ms]"),
+        ("a==bool on()group_right b", "a == bool on () group_right () b"),
+        ("a / ignoring(x) group_left(y) b", "a / ignoring (x) group_left (y) b"),
+        ("a + ignoring() b", "a + b"),
+        ("5m", "300"),
+        ("-Inf", "-Inf"),
+        ("1e3 + nan", "1000 + NaN"),
+        ("start() + min_of(1,2)", "start() + min_of(1, 2)"),
+        ("offset{step=\"1s\"}[5m]", "offset{step=\"1s\"}[5m]"),
+        ("\"a\\x01\"", "\"a\\x01\""),
+    ] {
+        assert_eq!(printed(text), expected, "{text}");
+        assert_eq!(printed(expected), expected, "{text}");
+    }
+}
+
+#[test]
+fn nodes_know_where_they_stand() {
+    let text = "sum by (a) (rate(foo{x=\"y\"}[5m] offset 1m)) / on (a) bar";
+    let expr = parse(text).unwrap();
+    let mut spans = Vec::new();
+    expr.visit(&mut |e| spans.push(&text[e.span.start as usize..e.span.end as usize]));
+    let expected = [
+        text,
+        "sum by (a) (rate(foo{x=\"y\"}[5m] offset 1m))",
+        "rate(foo{x=\"y\"}[5m] offset 1m)",
+        "foo{x=\"y\"}[5m] offset 1m",
+        "bar",
+    ];
+    assert_eq!(spans, expected);
+    let ExprKind::Binary(binary) = &expr.kind else {
+        panic!("{expr:?}")
+    };
+    assert_eq!(&text[binary.op_span.start as usize..binary.op_span.end as usize], "/");
+    assert!(binary.matching.on && binary.matching.group == Group::None);
+}
+
+#[test]
+fn modifiers_are_kept_with_their_selector() {
+    for (text, shift) in [
+        (
+            "foo @ 1.5 offset 2s",
+            Shift {
+                offset_ms: 2000,
+                at: Some(At::Time(1500)),
+            },
+        ),
+        (
+            "foo offset 2s @ -1",
+            Shift {
+                offset_ms: 2000,
+                at: Some(At::Time(-1000)),
+            },
+        ),
+        (
+            "foo offset -3 @ start()",
+            Shift {
+                offset_ms: -3000,
+                at: Some(At::Start),
+            },
+        ),
+        (
+            "foo @ 1m",
+            Shift {
+                offset_ms: 0,
+                at: Some(At::Time(60_000)),
+            },
+        ),
+    ] {
+        let ExprKind::Selector(selector) = parse(text).unwrap().kind else {
+            panic!("{text}")
+        };
+        assert_eq!(selector.shift, shift, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_in_prometheus_words_at_their_place() {
+    let mut wrong = Vec::new();
+    for (text, expected) in [
+        ("", "1:1: parse error: no expression found in input"),
+        ("1+", "1:3: parse error: unexpected end of input"),
+        ("*1", "1:1: parse error: unexpected <op:*>"),
+        ("(1))", "1:4: parse error: unexpected right parenthesis ')'"),
+        ("((1)", "1:5: parse error: unclosed left parenthesis"),
+        ("1 =~ 1", "1:3: parse error: unexpected character after '=': '~'"),
+        (
+            "some_metric{a=b}",
+            "1:15: parse error: unexpected identifier \"b\" in label matching, expected string",
+        ),
+        (
+            "foo{gibberish}",
+            "1:14: parse error: unexpected \"}\" in label matching, expected label matching operator",
+        ),
+        ("foo{1}", "1:5: parse error: unexpected character inside braces: '1'"),
+        ("{", "1:2: parse error: unexpected end of input inside braces"),
+        (
+            "label_join(a, \"\\xff\", \"\")",
+            "1:15: parse error: invalid UTF-8 in a label's name or value",
+        ),
+        (
+            "{}",
+            "1:1: parse error: vector selector must contain at least one non-empty matcher",
+        ),
+        (
+            "foo{__name__=\"bar\"}",
+            "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\"",
+        ),
+        ("foo[5mm]", "1:5: parse error: bad number or duration syntax: \"5mm\""),
+        ("foo[5m1h]", "1:5: parse error: not a valid duration string: \"5m1h\""),
+        ("foo[0m]", "1:5: parse error: duration must be greater than 0"),
+        ("foo[9.5e10]", "1:5: parse error: duration out of range"),
+        (
+            "foo[]",
+            "1:5: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
+        ),
+        (
+            "foo[\"5m\"]",
+            "1:5: parse error: unexpected character in duration expression: '\"'",
+        ),
+        (
+            "foo[5s x 5s]",
+            "1:8: parse error: unexpected character: 'x', expected ':'",
+        ),
+        (
+            "(foo + bar)[5m]",
+            "1:12: parse error: ranges only allowed for vector selectors",
+        ),
+        (
+            "foo OFFSET 1m[5m]",
+            "1:14: parse error: no offset modifiers allowed before range",
+        ),
+        ("foo @ 1 [5m]", "1:9: parse error: no @ modifiers allowed before range"),
+        (
+            "foo offset 1s offset 2s",
+            "1:1: parse error: offset may not be set multiple times",
+        ),
+        (
+            "foo @ +Inf",
+            "1:1: parse error: timestamp out of bounds for @ modifier: +Inf",
+        ),
+        (
+            "foo @ bar",
+            "1:7: parse error: unexpected identifier \"bar\" in @, expected timestamp",
+        ),
+        (
+            "sum some_metric by (test)",
+            "1:5: parse error: unexpected identifier \"some_metric\" in aggregation",
+        ),
+        (
+            "sum without(==)(foo)",
+            "1:13: parse error: unexpected <op:==> in grouping opts, expected label",
+        ),
+        (
+            "topk(some_metric)",
+            "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
+        ),
+        (
+            "rate(foo[5m],)",
+            "1:13: parse error: trailing commas not allowed in function call args",
+        ),
+        (
+            "rats(foo[5m])",
+            "1:1: parse error: unknown function with name \"rats\", did you mean \"rate\"?",
+        ),
+        ("a - on(b) ignoring(c) d", "1:11: parse error: unexpected <ignoring>"),
+        (
+            "foo\n  + bar{",
+            "2:9: parse error: unexpected end of input inside braces",
+        ),
+        (
+            "foo{a=\"\\xff\"}",
+            "1:7: parse error: invalid UTF-8 in a label's name or value",
+        ),
+    ] {
+        let found = parse(text).map_or_else(|error| error.to_string(), |expr| format!("accepted as {expr}"));
+        if found != expected {
+            wrong.push(format!("{text}\n  found:    {found}\n  expected: {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let error = parse("foo{a=b}").unwrap_err();
+    assert_eq!(
+        (error.expected.as_str(), error.span.start, error.span.end),
+        ("string", 6, 7)
+    );
+}
+
+#[test]
+fn grammar_beyond_the_tree_is_refused_by_name_at_its_place() {
+    for (text, column, what) in [
+        ("foo[5m+1m]", 7, "duration expressions"),
+        ("foo[(5m)]", 5, "duration expressions"),
+        ("foo[step()]", 5, "duration expressions"),
+        ("foo offset -(5)", 13, "duration expressions"),
+        ("foo[5m:1m*2]", 10, "duration expressions"),
+        ("foo + fill(0) bar", 7, "filling in"),
+        ("foo[5m] anchored", 9, "anchored"),
+        ("foo smoothed", 5, "smoothed"),
+        ("foo </ 3", 5, "trimming"),
+        ("1 + info(foo)", 5, "info()"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.message.starts_with("not supported yet: ") && error.message.contains(what),
+            "{error}"
+        );
+        assert_eq!((error.line, error.column), (1, column), "{text}: {error}");
+    }
+}
+
+#[test]
+fn reserved_words_may_name_metrics_and_labels() {
+    for text in [
+        "sum",
+        "by",
+        "offset",
+        "fill + fill",
+        "start{end=\"x\"}",
+        "and and and",
+        "a + on (on) group_left (bool) sum",
+        "STEP",
+    ] {
+        printed(text);
+    }
+    for text in ["on", "bool", "atan2", "ignoring", "group_left"] {
+        assert!(parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn depth_and_length_are_limited() {
+    let deep = |n: usize| {
+        [
+            format!("{}1{}", "(".repeat(n), ")".repeat(n)),
+            format!("{}foo", "-".repeat(n)),
+            vec!["foo"; n + 1].join(" or "),
+            vec!["2"; n + 1].join("^"),
+            format!("foo{}", "[5m:]".repeat(n)),
+            format!("{}foo{}", "abs(".repeat(n), ")".repeat(n)),
+            format!("{}foo{}", "sum(".repeat(n), ")".repeat(n)),
+        ]
+    };
+    for text in deep(200) {
+        assert!(parse(&text).is_ok(), "{text}");
+    }
+    for text in deep(260).into_iter().chain(deep(20_000)) {
+        let error = parse(&text).unwrap_err();
+        assert!(error.message.contains("nested deeper than 250 levels"), "{error}");
+    }
+    let error = parse(&format!("foo{{a=\"{}\"}}", "x".repeat(MAX_TEXT_BYTES))).unwrap_err();
+    assert!(error.message.contains("longer than"), "{error}");
+}

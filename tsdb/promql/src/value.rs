@@ -1,0 +1,67 @@
+//! What a query answers.
+
+use crate::stats::QueryStats;
+use leadline_model::provenance::Provenance;
+use leadline_model::{Labels, Timestamp};
+
+/// The answer to a query.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// What went into a scalar; the values of a vector carry theirs themselves.
+    pub provenance: Option<Provenance>,
+    /// `PromQL warning: ... (line:column)`: the answer may be wrong.
+    pub warnings: Vec<String>,
+    /// `PromQL info: ... (line:column)`: the answer may not mean what was intended.
+    pub infos: Vec<String>,
+    /// What the query cost.
+    pub stats: QueryStats,
+}
+
+/// A value of one of PromQL's four types.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// One number without labels; of instant queries only.
+    Scalar(f64),
+    /// A text; of instant queries only.
+    String(String),
+    /// One number per label set at the evaluation time; of instant queries only.
+    Vector(Vec<InstantSample>),
+    /// Numbers over time per label set, sorted by labels: what a range query answers, and an instant query whose
+    /// expression is a range selector.
+    Matrix(Vec<RangeSeries>),
+}
+
+impl Value {
+    /// The type's name in Prometheus' API: `scalar`, `string`, `vector` or `matrix`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            Self::String(_) => "string",
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+        }
+    }
+}
+
+/// One number of an instant vector.
+#[derive(Debug, Clone)]
+pub struct InstantSample {
+    /// The label set; unique within the vector.
+    pub labels: Labels,
+    /// The number.
+    pub value: f64,
+    /// What went into it.
+    pub provenance: Provenance,
+}
+
+/// One series of a range vector.
+#[derive(Debug, Clone)]
+pub struct RangeSeries {
+    /// The label set; unique within the matrix.
+    pub labels: Labels,
+    /// Times (ms, increasing) and values; never empty.
+    pub points: Vec<(Timestamp, f64)>,
+}

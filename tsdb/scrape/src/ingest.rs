@@ -1,0 +1,356 @@
+//! One scrape to one commit: samples, stale markers and report series land together or not at all.
+
+use crate::cache::{Cache, Hasher, Probe, SeriesHash, State};
+use crate::config::Job;
+use crate::error::ScrapeError;
+use crate::relabel::final_labels;
+use crate::report::{Measured, Report};
+use crate::stats::{Stats, add};
+use leadline_exposition::{Event, Pair, Parser, parse_series};
+use leadline_model::labels::Labels;
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Outcome, Refusal, SeriesRef, Slot};
+use leadline_model::target::OwnerId;
+use leadline_model::{STALE_NAN, Timestamp, is_stale};
+use std::sync::Arc;
+
+/// The rules one target's scrapes follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) job: Arc<Job>,
+    pub(crate) labels: Labels,
+}
+
+impl Rules {
+    /// Whether the cache, which holds final labels' references, may be kept when these rules replace `before`.
+    fn keep_cache(&self, before: &Self) -> bool {
+        let (new, old) = (&self.job, &before.job);
+        self.labels == before.labels
+            && new.honor_labels == old.honor_labels
+            && new.metric_relabel == old.metric_relabel
+            && new.limits == old.limits
+    }
+}
+
+/// What one scrape counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Sample lines.
+    pub(crate) scraped: usize,
+    /// Samples left after `metric_relabel_configs`.
+    pub(crate) kept: usize,
+    /// Series the cache did not know.
+    pub(crate) added: usize,
+}
+
+/// What a created label set of a batch belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Created {
+    /// The cache's entry.
+    Series(u32),
+    /// The n-th report series.
+    Report(usize),
+}
+
+/// Turns scrapes of one target into commits. Knows what the target exposed last.
+pub(crate) struct Ingest {
+    owner: OwnerId,
+    appender: Arc<dyn Appender>,
+    stats: Arc<Stats>,
+    rules: Rules,
+    cache: Cache,
+    report: Report,
+    /// Series alive under former rules; the first good scrape marks those that did not come back.
+    orphans: Vec<SeriesRef>,
+}
+
+impl Ingest {
+    pub(crate) fn new(
+        owner: OwnerId,
+        appender: Arc<dyn Appender>,
+        stats: Arc<Stats>,
+        hasher: Hasher,
+        rules: Rules,
+    ) -> Self {
+        let report = Report::new(&rules.labels);
+        Self { owner, appender, stats, rules, cache: Cache::new(hasher), report, orphans: Vec::new() }
+    }
+
+    /// Follows new rules from the next scrape on; series stay, and those that the new rules end get their markers.
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        if !rules.keep_cache(&self.rules) {
+            self.orphans.extend(self.cache.alive().map(SeriesRef));
+            self.cache.clear();
+        }
+        if rules.labels != self.rules.labels {
+            self.report = Report::new(&rules.labels);
+        }
+        self.rules = rules;
+    }
+
+    /// Commits a scrape that brought `body`, stamped `at`; `duration_s` is how long it took. When the body cannot be
+    /// taken, a failed scrape is committed instead and the reason returned.
+    ///
+    /// # Errors
+    /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses.
+    pub(crate) fn good(&mut self, body: &[u8], at: Timestamp, duration_s: f64, scratch: &mut Scratch) -> Result<Counts, ScrapeError> {
+        match self.try_good(body, at, duration_s, scratch) {
+            Ok(counts) => Ok(counts),
+            Err((error, counts)) => {
+                self.fail(&error, counts, at, duration_s, scratch)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn try_good(
+        &mut self,
+        body: &[u8],
+        at: Timestamp,
+        duration_s: f64,
+        scratch: &mut Scratch,
+    ) -> Result<Counts, (ScrapeError, Counts)> {
+        let mut counts = Counts::default();
+        if let Err(error) = self.fill(body, at, scratch, &mut counts) {
+            return Err((error, counts));
+        }
+        let measured = Measured { up: true, duration_s, counts };
+        let outcome = self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
+        if lost_series(&outcome, scratch) {
+            // The store dropped series that the cache still knew: learn all of them anew from the same body. What the
+            // first commit stored is repeated bit for bit, which is no refusal.
+            add(&self.stats.cache_resets, 1);
+            self.cache.clear();
+            self.report.forget();
+            let mut again = Counts::default();
+            self.fill(body, at, scratch, &mut again).map_err(|e| (e, counts))?;
+            self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
+        }
+        add(&self.stats.samples, counts.kept);
+        add(&self.stats.cache_misses, counts.added);
+        Ok(counts)
+    }
+
+    /// Adds markers and report series to what [`Self::fill`] left in the batch, and commits.
+    fn commit_good(&mut self, at: Timestamp, measured: Measured, scratch: &mut Scratch) -> Result<Outcome, ScrapeError> {
+        self.mark_gone(at, scratch);
+        self.report.append(at, measured, scratch);
+        let outcome = self.commit(at, Attempt::Good, scratch)?;
+        self.learn(&outcome, scratch);
+        self.cache.commit();
+        self.orphans.clear();
+        Ok(outcome)
+    }
+
+    /// Commits a scrape that failed before there was a body.
+    ///
+    /// # Errors
+    /// [`ScrapeError::Append`] when the store itself refuses.
+    pub(crate) fn failed(&mut self, error: &ScrapeError, at: Timestamp, duration_s: f64, scratch: &mut Scratch) -> Result<(), ScrapeError> {
+        self.cache.begin();
+        self.fail(error, Counts::default(), at, duration_s, scratch)
+    }
+
+    fn fail(
+        &mut self,
+        error: &ScrapeError,
+        counts: Counts,
+        at: Timestamp,
+        duration_s: f64,
+        scratch: &mut Scratch,
+    ) -> Result<(), ScrapeError> {
+        self.stats.failed(error);
+        scratch.clear();
+        self.mark_alive(at, scratch);
+        self.cache.fail();
+        self.orphans.clear();
+        let counts = Counts { added: 0, ..counts };
+        let measured = Measured { up: false, duration_s, counts };
+        self.report.append(at, measured, scratch);
+        let outcome = self.commit(at, Attempt::Failed, scratch)?;
+        self.learn(&outcome, scratch);
+        if lost_series(&outcome, scratch) {
+            self.report.forget();
+            scratch.clear();
+            self.report.append(at, measured, scratch);
+            let outcome = self.commit(at, Attempt::Failed, scratch)?;
+            self.learn(&outcome, scratch);
+        }
+        Ok(())
+    }
+
+    /// Commits the end of the target: markers for whatever is alive, the report series too.
+    ///
+    /// # Errors
+    /// [`ScrapeError::Append`] when the store refuses.
+    pub(crate) fn gone(&mut self, at: Timestamp, scratch: &mut Scratch) -> Result<(), ScrapeError> {
+        scratch.clear();
+        self.mark_alive(at, scratch);
+        self.report.append_stale(at, scratch);
+        self.cache.clear();
+        self.commit(at, Attempt::Gone, scratch)?;
+        Ok(())
+    }
+
+    /// Puts the samples of `body` into the batch.
+    fn fill(&mut self, body: &[u8], at: Timestamp, scratch: &mut Scratch, counts: &mut Counts) -> Result<(), ScrapeError> {
+        scratch.clear();
+        self.cache.begin();
+        let (honor, track_stamped) = (self.rules.job.honor_timestamps, self.rules.job.track_timestamps_staleness);
+        let limit = self.rules.job.limits.sample_limit;
+        let mut pairs: Vec<Pair<'_>> = Vec::new();
+        let mut parser = Parser::new(body);
+        while let Some(event) = parser.next_event()? {
+            let Event::Sample { series, value, timestamp } = event else { continue };
+            let timestamp = timestamp.filter(|_| honor);
+            let index = match self.cache.probe(series) {
+                Probe::Hit(index, again) => {
+                    counts.scraped += 1;
+                    if self.cache.entry(index).state == State::Dropped {
+                        continue;
+                    }
+                    if again && timestamp.is_none() {
+                        add(&self.stats.duplicates, 1);
+                        counts.kept += 1;
+                        continue;
+                    }
+                    index
+                }
+                Probe::Miss(hash) => {
+                    parse_series(series, parser.kind(), &mut pairs)
+                        .map_err(|e| parser.error_in_series(e.offset, e.message))?;
+                    counts.scraped += 1;
+                    match self.create(hash, &pairs, scratch)? {
+                        Some(index) => {
+                            counts.added += 1;
+                            index
+                        }
+                        None => continue,
+                    }
+                }
+            };
+            counts.kept += 1;
+            if limit > 0 && counts.kept > limit {
+                // Counting goes on, so that the report says how many there are.
+                continue;
+            }
+            let entry = self.cache.entry(index);
+            entry.show(timestamp.is_none() || track_stamped);
+            let slot = match entry.state {
+                State::Known => Slot::Known(SeriesRef(entry.number)),
+                State::New | State::Dropped => Slot::New(entry.number as u32),
+            };
+            scratch.batch_entries.push(Entry { series: slot, t: timestamp.unwrap_or(at), v: value });
+        }
+        if limit > 0 && counts.kept > limit {
+            return Err(ScrapeError::SampleLimit { samples: counts.kept, limit });
+        }
+        Ok(())
+    }
+
+    /// Enters a series that the cache does not know; `None` when the rules drop it.
+    fn create(&mut self, hash: SeriesHash, exposed: &[Pair<'_>], scratch: &mut Scratch) -> Result<Option<u32>, ScrapeError> {
+        let Some(labels) = final_labels(&self.rules.job, &self.rules.labels, exposed)? else {
+            self.cache.insert(hash, State::Dropped, 0);
+            return Ok(None);
+        };
+        let number = scratch.created.len() as u64;
+        let index = self.cache.insert(hash, State::New, number);
+        scratch.created.push(labels);
+        scratch.created_for.push(Created::Series(index));
+        Ok(Some(index))
+    }
+
+    /// Markers for what was alive and is not exposed any more.
+    fn mark_gone(&mut self, at: Timestamp, scratch: &mut Scratch) {
+        let before = scratch.batch_entries.len();
+        scratch.batch_entries.extend(self.cache.gone().map(|number| marker(SeriesRef(number), at)));
+        // An orphan that came back has its sample earlier in the batch; of equal series and time the first wins.
+        scratch.batch_entries.extend(self.orphans.iter().map(|series| marker(*series, at)));
+        add(&self.stats.stale_markers, scratch.batch_entries.len() - before);
+    }
+
+    /// Markers for everything that is alive.
+    fn mark_alive(&mut self, at: Timestamp, scratch: &mut Scratch) {
+        let orphans = self.orphans.iter().copied();
+        scratch.batch_entries.extend(self.cache.alive().map(SeriesRef).chain(orphans).map(|series| marker(series, at)));
+        add(&self.stats.stale_markers, scratch.batch_entries.len());
+    }
+
+    fn commit(&mut self, slot: Timestamp, attempt: Attempt, scratch: &mut Scratch) -> Result<Outcome, ScrapeError> {
+        let batch = Batch {
+            owner: self.owner,
+            slot,
+            attempt,
+            created: std::mem::take(&mut scratch.created),
+            entries: std::mem::take(&mut scratch.batch_entries),
+        };
+        let outcome = self.appender.commit(&batch);
+        (scratch.created, scratch.batch_entries) = (batch.created, batch.entries);
+        let outcome = outcome?;
+        let marks = |index: u32| {
+            scratch.batch_entries.get(index as usize).is_some_and(|e| is_stale(e.v))
+        };
+        // A marker that comes too late is expected: the series lives on through somebody else.
+        for (_, refusal) in outcome.refused.iter().filter(|(index, _)| !marks(*index)) {
+            self.stats.refused(*refusal);
+        }
+        Ok(outcome)
+    }
+
+    /// Takes over the references of what a commit created.
+    fn learn(&mut self, outcome: &Outcome, scratch: &Scratch) {
+        for (created, series) in scratch.created_for.iter().zip(&outcome.refs) {
+            match (*created, *series) {
+                (Created::Series(index), Some(SeriesRef(number))) => {
+                    let entry = self.cache.entry(index);
+                    entry.state = State::Known;
+                    entry.number = number;
+                }
+                // It stays New, which the cache forgets: the next scrape tries again.
+                (Created::Series(_), None) => {}
+                (Created::Report(n), series) => self.report.learn(n, series),
+            }
+        }
+    }
+}
+
+/// Whether the store did not know a series any more that a sample was meant for.
+fn lost_series(outcome: &Outcome, scratch: &Scratch) -> bool {
+    outcome.refused.iter().any(|(index, refusal)| {
+        let entry = scratch.batch_entries.get(*index as usize);
+        *refusal == Refusal::UnknownSeries && entry.is_some_and(|e| !is_stale(e.v))
+    })
+}
+
+fn marker(series: SeriesRef, t: Timestamp) -> Entry {
+    Entry { series: Slot::Known(series), t, v: STALE_NAN }
+}
+
+/// Memory that scrapes hand on to one another.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) body: Vec<u8>,
+    pub(crate) compressed: Vec<u8>,
+    pub(crate) created: Vec<Labels>,
+    pub(crate) created_for: Vec<Created>,
+    pub(crate) batch_entries: Vec<Entry>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.created.clear();
+        self.created_for.clear();
+        self.batch_entries.clear();
+    }
+
+    /// Bytes it holds, roughly.
+    pub(crate) fn capacity(&self) -> usize {
+        self.body.capacity()
+            + self.compressed.capacity()
+            + self.batch_entries.capacity() * size_of::<Entry>()
+            + self.created.capacity() * size_of::<Labels>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The life of one target: wait for a slot, scrape, commit, say so on the board; at the end, mark its series stale.
+
+use crate::cache::Hasher;
+use crate::config::Job;
+use crate::error::ScrapeError;
+use crate::fetch::fetch;
+use crate::ingest::{Ingest, Rules, Scratch};
+use crate::schedule::Grid;
+use crate::stats::{Stats, add};
+use crate::target::Target;
+use leadline_httpclient::{Client, Connections};
+use leadline_model::Timestamp;
+use leadline_model::clock::Clock;
+use leadline_model::port::Appender;
+use leadline_model::target::{Board, Health, OwnerId};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Bodies above so many bytes are read on a thread of their own, so that they hold up nobody else.
+const LARGE_BODY: usize = 1 << 20;
+
+/// Scratch memory above so many bytes is given back instead of kept for the next scrape.
+const LARGE_SCRATCH: usize = 8 << 20;
+
+/// How many scratch memories are kept.
+const KEPT_SCRATCH: usize = 32;
+
+/// What all targets share.
+pub(crate) struct Shared {
+    pub(crate) appender: Arc<dyn Appender>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stats: Arc<Stats>,
+    /// Spreads the slots, so that replicas do not scrape at once.
+    pub(crate) seed: u64,
+    pub(crate) hasher: Hasher,
+    pub(crate) scratch: Mutex<Vec<Scratch>>,
+    /// Ends everything without stale markers.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Shared {
+    fn lend(&self) -> Scratch {
+        self.scratch.lock().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, scratch: Scratch) {
+        let mut kept = self.scratch.lock();
+        if kept.len() < KEPT_SCRATCH && scratch.capacity() <= LARGE_SCRATCH {
+            kept.push(scratch);
+        }
+    }
+}
+
+/// What one target has to do; a reload replaces it.
+#[derive(Debug, Clone)]
+pub(crate) struct Assignment {
+    pub(crate) job: Arc<Job>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) client: Arc<Client>,
+    /// Why every scrape fails without a request.
+    pub(crate) forced: Option<Arc<str>>,
+}
+
+impl Assignment {
+    fn rules(&self) -> Rules {
+        Rules { job: self.job.clone(), labels: self.target.labels.clone() }
+    }
+}
+
+/// One target's task.
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    owner: OwnerId,
+    orders: watch::Receiver<Arc<Assignment>>,
+    retired: CancellationToken,
+    connections: Connections,
+    /// `None` only while a thread of its own reads a large body.
+    ingest: Option<Ingest>,
+    last: Option<Timestamp>,
+}
+
+/// What a wait ended with.
+enum Woken {
+    Slot(Timestamp),
+    Reassigned,
+    Retired,
+    Shutdown,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        owner: OwnerId,
+        orders: watch::Receiver<Arc<Assignment>>,
+        retired: CancellationToken,
+    ) -> Self {
+        let rules = orders.borrow().rules();
+        let ingest =
+            Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.hasher.clone(), rules);
+        Self { shared, owner, orders, retired, connections: Connections::default(), ingest: Some(ingest), last: None }
+    }
+
+    /// Runs until the target is retired or the process shuts down.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let assignment = self.orders.borrow_and_update().clone();
+            let grid = Grid::new(assignment.target.key, self.shared.seed, assignment.target.interval_ms);
+            match self.wait(&grid).await {
+                Woken::Slot(slot) => {
+                    let shutdown = self.shared.shutdown.clone();
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = self.scrape(&assignment, &grid, slot) => {}
+                    }
+                }
+                Woken::Reassigned => {
+                    let rules = self.orders.borrow().rules();
+                    if let Some(ingest) = &mut self.ingest {
+                        ingest.set_rules(rules);
+                    }
+                }
+                Woken::Retired => return self.end(&grid).await,
+                Woken::Shutdown => return,
+            }
+        }
+    }
+
+    /// Waits for the next slot, which is later than the last one.
+    async fn wait(&mut self, grid: &Grid) -> Woken {
+        loop {
+            let now = self.shared.clock.now();
+            let mut slot = grid.next(now);
+            if let Some(last) = self.last.filter(|last| slot <= *last) {
+                slot = grid.next(last + 1);
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.shutdown.cancelled() => return Woken::Shutdown,
+                () = self.retired.cancelled() => return Woken::Retired,
+                changed = self.orders.changed() => {
+                    return if changed.is_ok() { Woken::Reassigned } else { Woken::Retired };
+                }
+                () = tokio::time::sleep(span(slot - now)) => {}
+            }
+            // The wall clock may have been set back meanwhile: then the slot is still to come.
+            if self.shared.clock.now() >= slot {
+                if let Some(last) = self.last {
+                    add(&self.shared.stats.missed_slots, grid.missed(last, slot));
+                }
+                self.last = Some(slot);
+                return Woken::Slot(slot);
+            }
+        }
+    }
+
+    async fn scrape(&mut self, assignment: &Assignment, grid: &Grid, slot: Timestamp) {
+        let at = grid.stamp(slot, self.shared.clock.now());
+        let started = tokio::time::Instant::now();
+        let mut scratch = self.shared.lend();
+        add(&self.shared.stats.scrapes, 1);
+        let fetched = match &assignment.forced {
+            Some(why) => Err(ScrapeError::TargetLimit(why.clone())),
+            None => {
+                let (job, target, client) = (&assignment.job, &assignment.target, &assignment.client);
+                fetch(job, target, client, &mut self.connections, &self.shared.stats, &mut scratch).await
+            }
+        };
+        let duration_s = started.elapsed().as_secs_f64();
+        let result = self.record(fetched, at, duration_s, &mut scratch).await;
+        self.shared.give_back(scratch);
+        self.show(&result, at, duration_s);
+        if let Err(error) = result {
+            tracing::debug!(job = %assignment.job.name, target = %assignment.target.uri, error = %error, "scrape failed");
+        }
+    }
+
+    /// Commits what was fetched.
+    async fn record(
+        &mut self,
+        fetched: Result<(), ScrapeError>,
+        at: Timestamp,
+        duration_s: f64,
+        scratch: &mut Scratch,
+    ) -> Result<(), ScrapeError> {
+        let Some(mut ingest) = self.ingest.take() else { return Err(ScrapeError::BrokenOff) };
+        let mut own = std::mem::take(scratch);
+        let large = fetched.is_ok() && own.body.len() > LARGE_BODY;
+        let work = move || {
+            let result = match fetched {
+                Ok(()) => {
+                    let body = std::mem::take(&mut own.body);
+                    let result = ingest.good(&body, at, duration_s, &mut own).map(|_| ());
+                    own.body = body;
+                    result
+                }
+                Err(error) => match ingest.failed(&error, at, duration_s, &mut own) {
+                    Ok(()) => Err(error),
+                    Err(refused) => Err(refused),
+                },
+            };
+            (ingest, own, result)
+        };
+        let done = if large {
+            tokio::task::spawn_blocking(work).await.map_err(|_| ScrapeError::BrokenOff)
+        } else {
+            Ok(work())
+        };
+        let (ingest, own, result) = done?;
+        self.ingest = Some(ingest);
+        *scratch = own;
+        result
+    }
+
+    fn show(&self, result: &Result<(), ScrapeError>, at: Timestamp, duration_s: f64) {
+        self.shared.board.update(self.owner, |state| {
+            state.last_scrape = Some(at);
+            state.last_duration_s = duration_s;
+            state.last_error = result.as_ref().err().map(ToString::to_string);
+            state.health = if result.is_ok() { Health::Up } else { Health::Down };
+            if result.is_ok() && state.first_good.is_none() {
+                state.first_good = Some(at);
+            }
+        });
+    }
+
+    /// The target is gone. It may come back at once (a reload, a flap of discovery), so its series are marked only after
+    /// two slots and a tenth, with the time of the first slot that was missed; a shutdown leaves them unmarked, because
+    /// the next process goes on where this one stopped.
+    async fn end(mut self, grid: &Grid) {
+        self.connections.close();
+        let now = self.shared.clock.now();
+        let mut missed = now;
+        if let Some(last) = self.last {
+            missed = grid.next((last + 1).max(now));
+            let interval = grid.after(0);
+            let wait = span(missed - now + interval + interval / 10);
+            tokio::select! {
+                () = self.shared.shutdown.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let mut scratch = self.shared.lend();
+        if let Some(ingest) = &mut self.ingest
+            && let Err(error) = ingest.gone(missed, &mut scratch)
+        {
+            tracing::warn!(error = %error, "the end of a target could not be stored");
+        }
+        self.shared.give_back(scratch);
+    }
+}
+
+fn span(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}

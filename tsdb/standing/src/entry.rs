@@ -1,0 +1,429 @@
+//! One expression: its newest evaluation, what touched it since, and when it may be evaluated again.
+
+use crate::feed::{Condition, Memory};
+use crate::registry::Inner;
+use crate::snapshot::{Snapshot, Warmth};
+use crate::stats::{Counters, ExpressionStats, count};
+use crate::subscribe::{Judged, View};
+use crate::warmth::{Admission, Moment, admissions, assess};
+use futures::FutureExt;
+use leadline_model::Timestamp;
+use leadline_model::port::{EvaluateError, Evaluation, Generation, Plan, SelectorId, Value};
+use leadline_model::target::{OwnerId, TargetState};
+use parking_lot::{Mutex, RwLock};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why an expression has to be evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It never was, or everything of it was forgotten.
+    First,
+    /// A commit touched it since.
+    Commit,
+    /// Time moved on, and its value may have moved with it.
+    Tick,
+    /// The last evaluation failed; a question or a subscriber is worth another attempt.
+    Retry,
+}
+
+/// A registered expression, shared by all who registered it.
+pub(crate) struct Entry {
+    pub(crate) plan: Arc<Plan>,
+    admissions: Vec<Admission>,
+    pub(crate) counters: Counters,
+    state: Mutex<State>,
+    views: RwLock<Vec<Arc<View>>>,
+    /// Held while an evaluation runs: there is one at a time.
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Empty while nobody asks (the expression expired) and for an expression that reads nothing.
+    selectors: Vec<SelectorId>,
+    attached: bool,
+    /// How often it was forgotten; what was begun before does not count after.
+    epoch: u64,
+    touched: Generation,
+    /// The newest slot time of the inputs, ms.
+    slot: Timestamp,
+    newest: Option<Arc<Evaluated>>,
+    started: Option<Instant>,
+    cost: Duration,
+    /// When somebody asked last, ms.
+    asked: Timestamp,
+    /// A task waits to evaluate it or does so.
+    scheduled: bool,
+    warm: bool,
+    /// Whether the last publication was cold or partial, the board's version it saw, and its second.
+    doubt: Option<(u64, Timestamp)>,
+    memory: Memory,
+}
+
+/// A finished evaluation.
+#[derive(Debug)]
+struct Evaluated {
+    generation: Generation,
+    at: Timestamp,
+    outcome: Result<Vec<Value>, EvaluateError>,
+}
+
+/// What a question finds.
+pub(crate) enum Answer {
+    /// Something that is new enough.
+    Index,
+    /// An evaluation is needed first.
+    Evaluate,
+}
+
+/// The whole second that `now` (ms) lies in.
+pub(crate) fn aligned(now: Timestamp) -> Timestamp {
+    now - now.rem_euclid(1000)
+}
+
+impl Entry {
+    pub(crate) fn new(plan: Arc<Plan>, now: Timestamp) -> Self {
+        Self {
+            admissions: admissions(&plan),
+            plan,
+            counters: Counters::default(),
+            state: Mutex::new(State {
+                asked: now,
+                ..State::default()
+            }),
+            views: RwLock::default(),
+            flight: tokio::sync::Mutex::default(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- registration
+
+    /// Begins to listen to the commits of these selectors.
+    pub(crate) fn attach(&self, selectors: Vec<SelectorId>, now: Timestamp) {
+        let mut state = self.state.lock();
+        state.selectors = selectors;
+        state.attached = true;
+        state.asked = now;
+    }
+
+    /// Forgets everything and gives the selectors back.
+    pub(crate) fn detach(&self) -> Vec<SelectorId> {
+        let mut state = self.state.lock();
+        let asked = state.asked;
+        let old = std::mem::replace(
+            &mut *state,
+            State {
+                asked,
+                ..State::default()
+            },
+        );
+        state.scheduled = old.scheduled;
+        state.started = old.started;
+        state.epoch = old.epoch + 1;
+        state.cost = old.cost;
+        self.views.read().iter().for_each(|view| view.clear());
+        old.selectors
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.state.lock().attached
+    }
+
+    /// The view that indexes by these labels with this tolerance.
+    pub(crate) fn view(&self, by: &[String], partial: f64) -> Arc<View> {
+        let mut views = self.views.write();
+        if let Some(view) = views.iter().find(|view| view.is(by, partial)) {
+            return Arc::clone(view);
+        }
+        let view = Arc::new(View::new(by.to_vec(), partial));
+        views.push(Arc::clone(&view));
+        view
+    }
+
+    /// Drops a view that only the list and its last holder know.
+    pub(crate) fn drop_view(&self, view: &Arc<View>) {
+        let mut views = self.views.write();
+        views.retain(|other| !Arc::ptr_eq(other, view) || Arc::strong_count(other) > 2);
+    }
+
+    // ---------------------------------------------------------------------------------------------- attention
+
+    pub(crate) fn subscribers(&self) -> usize {
+        self.views.read().iter().map(|view| view.subscribers()).sum()
+    }
+
+    /// Whether somebody asked since `since` (ms) or is subscribed.
+    pub(crate) fn is_wanted(&self, since: Timestamp) -> bool {
+        self.state.lock().asked >= since || self.subscribers() > 0
+    }
+
+    // --------------------------------------------------------------------------------------------- scheduling
+
+    /// Takes note of a commit. True when a task has to be started that evaluates.
+    pub(crate) fn touch(&self, generation: Generation, slot: Timestamp) -> bool {
+        let mut state = self.state.lock();
+        if state.touched == generation && state.slot >= slot {
+            return false;
+        }
+        count(&self.counters.commits);
+        state.touched = state.touched.max(generation);
+        state.slot = state.slot.max(slot);
+        !std::mem::replace(&mut state.scheduled, true)
+    }
+
+    /// Asks for a task that evaluates. True when it has to be started.
+    pub(crate) fn schedule(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().scheduled, true)
+    }
+
+    /// Ends the task, unless a commit came meanwhile that somebody may want to know of. True when it ended.
+    pub(crate) fn rest(&self, wanted: bool) -> bool {
+        let mut state = self.state.lock();
+        let stale = state.attached && wanted && state.is_behind();
+        state.scheduled = stale;
+        !stale
+    }
+
+    /// When the next evaluation may begin, if commits are why.
+    pub(crate) fn due(&self, inner: &Inner) -> Instant {
+        self.state.lock().due(Why::Commit, inner).unwrap_or_else(Instant::now)
+    }
+
+    pub(crate) fn need(&self, now: Timestamp) -> Option<Why> {
+        self.state.lock().need(&self.plan, now)
+    }
+
+    /// Takes note of a question, and says what it needs.
+    pub(crate) fn ask(&self, now: Timestamp, inner: &Inner) -> Answer {
+        count(&self.counters.questions);
+        let mut state = self.state.lock();
+        state.asked = now;
+        match state.need(&self.plan, now) {
+            Some(why) if state.due(why, inner).is_none_or(|due| due <= Instant::now()) => Answer::Evaluate,
+            Some(_) | None => Answer::Index,
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------- evaluation
+
+    /// Evaluates, unless somebody else just did or it is not due; publishes the result.
+    pub(crate) async fn refresh(&self, inner: &Arc<Inner>) {
+        let _flight = self.flight.lock().await;
+        let newest_input = if self.need(inner.clock.now()) == Some(Why::First) {
+            inner.newest_slot(self)
+        } else {
+            None
+        };
+        let Some((at, why, epoch)) = self.begin(inner, newest_input) else {
+            return;
+        };
+        let before = inner.store.generation();
+        let begun = Instant::now();
+        let outcome = AssertUnwindSafe(inner.evaluate.evaluate(&self.plan, at))
+            .catch_unwind()
+            .await;
+        let evaluated = conclude(outcome.unwrap_or_else(|_| Err(panicked(&self.plan))), before, at);
+        count(&self.counters.evaluations);
+        if why == Why::Tick {
+            count(&self.counters.ticks);
+        }
+        if let Err(error) = &evaluated.outcome {
+            count(&self.counters.failures);
+            tracing::debug!(expression = self.plan.text, at, %error, "a standing query failed");
+        }
+        let mut state = self.state.lock();
+        state.cost = begun.elapsed();
+        if state.epoch == epoch {
+            state.newest = Some(Arc::new(evaluated));
+        }
+        drop(state);
+        self.publish(inner);
+    }
+
+    /// The time to evaluate at and why, if it is needed and due.
+    fn begin(&self, inner: &Inner, newest_input: Option<Timestamp>) -> Option<(Timestamp, Why, u64)> {
+        let now = inner.clock.now();
+        let mut state = self.state.lock();
+        let why = state.need(&self.plan, now)?;
+        if state.due(why, inner).is_some_and(|due| due > Instant::now()) {
+            return None;
+        }
+        state.slot = state.slot.max(newest_input.unwrap_or(Timestamp::MIN));
+        let inputs = Some(state.slot).filter(|&slot| slot > 0);
+        let at = if self.plan.moves_with_time {
+            inputs.max(Some(aligned(now)))
+        } else {
+            inputs
+        };
+        let earlier = state.newest.as_ref().map(|newest| newest.at);
+        state.started = Some(Instant::now());
+        let at = at
+            .unwrap_or_else(|| aligned(now))
+            .max(earlier.unwrap_or(Timestamp::MIN));
+        Some((at, why, state.epoch))
+    }
+
+    // -------------------------------------------------------------------------------------------- publication
+
+    /// Publishes again when the last publication was cold or partial and that may have changed without a commit.
+    pub(crate) fn reconsider(&self, inner: &Arc<Inner>) {
+        let second = aligned(inner.clock.now());
+        let doubt = self.state.lock().doubt;
+        if doubt.is_some_and(|doubt| doubt != (inner.board.version(), second)) {
+            self.publish(inner);
+        }
+    }
+
+    /// Publishes the newest evaluation to every view, with the state that targets are in now.
+    pub(crate) fn publish(&self, inner: &Arc<Inner>) {
+        let now = inner.clock.now();
+        let version = inner.board.version();
+        // In this order: a commit that made one of these targets good is known before the evaluation is judged.
+        let targets = if self.state.lock().warm {
+            Vec::new()
+        } else {
+            inner.board.all()
+        };
+        inner.take_in();
+        let mut state = self.state.lock();
+        let Some(newest) = state.newest.clone() else { return };
+        let warmth = self.warmth(&mut state, &targets, newest.at, inner);
+        let failed = inner.failed.read();
+        let mut condition = Condition::new(&inner.board, &failed);
+        let values = newest.outcome.as_ref().map_or(&[][..], Vec::as_slice);
+        let forget = now - inner.settings.remember_ms;
+        let whole = condition.completeness(inner.feeders(&state.selectors));
+        state.memory.learn(values, &mut condition, now, forget);
+        let rows = state.memory.judge(values, &whole.down, &mut condition);
+        let doubtful = warmth != Warmth::Warm || !whole.down.is_empty() || rows.iter().any(|row| !row.down.is_empty());
+        state.doubt = doubtful.then(|| (version, aligned(now)));
+        let outcome = newest.outcome.as_ref().map(Vec::as_slice);
+        let judged = Judged {
+            generation: newest.generation,
+            at: newest.at,
+            outcome,
+            warmth: &warmth,
+            rows: &rows,
+            whole: &whole,
+        };
+        for view in self.views.read().iter() {
+            view.publish(&judged, now, forget);
+            if view.subscribers() > 0 {
+                count(&self.counters.pushed);
+            }
+        }
+    }
+
+    fn warmth(&self, state: &mut State, targets: &[Arc<TargetState>], at: Timestamp, inner: &Inner) -> Warmth {
+        if state.warm {
+            return Warmth::Warm;
+        }
+        let now = inner.clock.now();
+        inner.roster.observe(&inner.board, now);
+        let moment = Moment {
+            at,
+            now,
+            give_up_ms: inner.settings.warm_give_up_ms,
+            behind: state.is_behind(),
+            synced: inner.board.synced(),
+        };
+        let warmth = assess(&self.admissions, &inner.roster, targets, moment);
+        state.warm = warmth == Warmth::Warm;
+        warmth
+    }
+
+    /// The owners that feed any selector, sorted.
+    pub(crate) fn feeders(&self, inner: &Inner) -> Vec<OwnerId> {
+        let selectors = self.state.lock().selectors.clone();
+        inner.feeders(&selectors)
+    }
+
+    pub(crate) fn stats(&self) -> ExpressionStats {
+        let (cost, at) = {
+            let state = self.state.lock();
+            (state.cost, state.newest.as_ref().map(|newest| newest.at))
+        };
+        let views = self.views.read();
+        ExpressionStats {
+            text: self.plan.text.clone(),
+            counts: self.counters.read(),
+            cost_seconds: cost.as_secs_f64(),
+            registrations: views.iter().map(|view| Arc::strong_count(view) - 1).sum(),
+            subscribers: views.iter().map(|view| view.subscribers()).sum(),
+            evaluated_at: at,
+        }
+    }
+
+    /// What is answered when there is no evaluation, which only an aborted runtime or a full registry causes.
+    pub(crate) fn nothing(inner: &Inner, why: String) -> Arc<Snapshot> {
+        let rows = Err(EvaluateError::Execution(why));
+        let now = inner.clock.now();
+        let generation = inner.store.generation();
+        Arc::new(Snapshot::new(
+            generation,
+            now,
+            Warmth::Warm,
+            rows,
+            crate::Completeness::default(),
+            &[],
+        ))
+    }
+
+    pub(crate) fn note_index(&self) {
+        self.counters.from_index.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// Whether and why the newest evaluation is not good enough at `now` (ms).
+    fn need(&self, plan: &Plan, now: Timestamp) -> Option<Why> {
+        match &self.newest {
+            None => Some(Why::First),
+            Some(_) if self.is_behind() => Some(Why::Commit),
+            Some(newest) if plan.moves_with_time && aligned(now) > newest.at => Some(Why::Tick),
+            Some(newest) => newest.outcome.is_err().then_some(Why::Retry),
+        }
+    }
+
+    /// Whether a commit came that the newest evaluation did not see.
+    fn is_behind(&self) -> bool {
+        self.newest
+            .as_ref()
+            .is_some_and(|newest| self.touched > newest.generation || self.slot > newest.at)
+    }
+
+    /// When an evaluation for this reason may begin; `None`: at once.
+    fn due(&self, why: Why, inner: &Inner) -> Option<Instant> {
+        let cost = self.cost.saturating_mul(inner.settings.cost_factor);
+        let gap = match why {
+            Why::First => return None,
+            Why::Commit | Why::Retry => cost.max(Duration::from_millis(inner.settings.min_gap_ms)),
+            Why::Tick => cost,
+        };
+        self.started.map(|started| started + gap)
+    }
+}
+
+fn conclude(outcome: Result<Evaluation, EvaluateError>, before: Generation, at: Timestamp) -> Evaluated {
+    match outcome {
+        Ok(evaluation) => Evaluated {
+            generation: evaluation.generation.max(before),
+            at: evaluation.at.max(at),
+            outcome: Ok(evaluation.values),
+        },
+        Err(error) => Evaluated {
+            generation: before,
+            at,
+            outcome: Err(error),
+        },
+    }
+}
+
+fn panicked(plan: &Plan) -> EvaluateError {
+    tracing::error!(expression = plan.text, "the engine panicked on a standing query");
+    EvaluateError::Execution("the engine failed on this expression; the log says more".to_owned())
+}

@@ -1,0 +1,317 @@
+//! Whether observation covers what an expression reads.
+//!
+//! After a start an instant selector is warm once every target that its `job` and `instance` matchers admit was
+//! scraped well, a selector that reads back in time once those targets were observed for all of its window (and twice
+//! at least: two samples in a minute's window give an eighth of the rate). A target that never answers is waited for
+//! ten minutes. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
+//! an expression that was warm stays warm.
+
+use crate::freshness::name_of;
+use crate::roster::Roster;
+use crate::snapshot::Warmth;
+use leadline_model::duration::Duration;
+use leadline_model::port::Plan;
+use leadline_model::target::TargetState;
+use leadline_model::{Matcher, Timestamp};
+use std::sync::Arc;
+
+/// What one selector says about the targets it reads.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// Its matchers on `job` and `instance`.
+    matchers: Vec<Matcher>,
+    /// How far back it reads, ms.
+    window_ms: i64,
+}
+
+impl Admission {
+    fn admits(&self, target: &TargetState) -> bool {
+        self.matchers
+            .iter()
+            .all(|m| m.matches(target.labels.get(m.name()).unwrap_or("")))
+    }
+
+    /// For how long (ms) a target must have been observed.
+    fn need_ms(&self, target: &TargetState) -> i64 {
+        if self.window_ms == 0 {
+            0
+        } else {
+            self.window_ms.max(target.interval_ms)
+        }
+    }
+}
+
+/// The admissions of a plan's selectors.
+pub(crate) fn admissions(plan: &Plan) -> Vec<Admission> {
+    let relevant = |m: &&Matcher| matches!(m.name(), "job" | "instance");
+    plan.selectors
+        .iter()
+        .map(|s| Admission {
+            matchers: s.matchers.iter().filter(relevant).cloned().collect(),
+            window_ms: s.window_ms.max(0),
+        })
+        .collect()
+}
+
+/// The moment an expression is judged at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The evaluation time, ms.
+    pub(crate) at: Timestamp,
+    /// The clock, ms.
+    pub(crate) now: Timestamp,
+    /// How long to wait for targets that never answer, ms.
+    pub(crate) give_up_ms: i64,
+    /// Whether a commit touched the expression that its newest evaluation did not see.
+    pub(crate) behind: bool,
+    /// Whether every discovery has delivered its first full list.
+    pub(crate) synced: bool,
+}
+
+/// What keeps a selector cold.
+#[derive(Default)]
+struct Missing {
+    never: usize,
+    short: usize,
+    of: usize,
+    example: Option<Arc<TargetState>>,
+    until: Timestamp,
+    window_ms: i64,
+}
+
+/// Judges an expression that was not warm before.
+pub(crate) fn assess(
+    admissions: &[Admission],
+    roster: &Roster,
+    targets: &[Arc<TargetState>],
+    moment: Moment,
+) -> Warmth {
+    if admissions.is_empty() {
+        return Warmth::Warm;
+    }
+    if !moment.synced && moment.now < roster.started() + moment.give_up_ms {
+        let reason = "warming up: discovery has not delivered its first full list of targets".to_owned();
+        return Warmth::Cold { reason, until: None };
+    }
+    let worst = admissions
+        .iter()
+        .map(|admission| missing(admission, targets, roster, moment))
+        .filter(|m| m.never + m.short > 0)
+        .max_by_key(|m| m.until);
+    worst.map_or(Warmth::Warm, |m| Warmth::Cold {
+        reason: describe(&m),
+        until: Some(m.until),
+    })
+}
+
+fn missing(admission: &Admission, targets: &[Arc<TargetState>], roster: &Roster, moment: Moment) -> Missing {
+    let admitted: Vec<&Arc<TargetState>> = targets.iter().filter(|t| admission.admits(t)).collect();
+    let mut missing = Missing {
+        window_ms: admission.window_ms,
+        ..Missing::default()
+    };
+    let Some(cohort) = roster.cohort(admitted.iter().map(|t| t.owner)) else {
+        return missing;
+    };
+    for target in admitted {
+        if roster.seen(target.owner).is_none_or(|seen| seen > cohort.until) {
+            continue;
+        }
+        missing.of += 1;
+        let need = admission.need_ms(target);
+        let until = match target.first_good {
+            Some(first) if first + need <= moment.at => continue,
+            // Its first commit touched nothing that the expression reads, or was seen.
+            Some(_) if need == 0 && !moment.behind => continue,
+            Some(first) => {
+                missing.short += 1;
+                first + need
+            }
+            None if moment.now >= cohort.since + moment.give_up_ms => continue,
+            None => {
+                missing.never += 1;
+                missing.example.get_or_insert_with(|| Arc::clone(target));
+                moment.now + target.interval_ms + need
+            }
+        };
+        missing.until = missing.until.max(until);
+    }
+    missing
+}
+
+fn describe(missing: &Missing) -> String {
+    if let Some(example) = &missing.example {
+        return format!(
+            "warming up: {} of {} targets were not scraped successfully yet ({}{})",
+            missing.never,
+            missing.of,
+            name_of(example),
+            if missing.never > 1 { ", …" } else { "" },
+        );
+    }
+    let window = Duration::from_millis(missing.window_ms);
+    format!(
+        "warming up: {} of {} targets were not observed for the whole window of {window} yet",
+        missing.short, missing.of
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::put_target;
+    use leadline_model::target::{Board, Health, OwnerId};
+
+    const GIVE_UP: i64 = 600_000;
+
+    fn admission(window_ms: i64, matchers: &[(&str, &str)]) -> Vec<Admission> {
+        vec![Admission {
+            matchers: matchers.iter().map(|&(n, v)| Matcher::equal(n, v)).collect(),
+            window_ms,
+        }]
+    }
+
+    fn world() -> (Arc<Board>, Roster) {
+        let board = Board::new();
+        put_target(&board, 1, "web", "a:80", Health::Unknown);
+        put_target(&board, 2, "web", "b:80", Health::Unknown);
+        put_target(&board, 3, "db", "c:80", Health::Down);
+        (board, Roster::new(0))
+    }
+
+    fn good(board: &Board, owner: u32, at: Timestamp) {
+        board.update(OwnerId(owner), |t| {
+            t.first_good.get_or_insert(at);
+            t.health = Health::Up;
+        });
+    }
+
+    fn warm(admissions: &[Admission], roster: &Roster, board: &Board, at: Timestamp) -> bool {
+        roster.observe(board, at);
+        assess(admissions, roster, &board.all(), moment(at, board)) == Warmth::Warm
+    }
+
+    fn moment(at: Timestamp, board: &Board) -> Moment {
+        Moment {
+            at,
+            now: at,
+            give_up_ms: GIVE_UP,
+            behind: false,
+            synced: board.synced(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_warm_before_discovery_has_synced_except_what_reads_nothing() {
+        let (board, roster) = world();
+        good(&board, 1, 10);
+        good(&board, 2, 10);
+        let web = admission(0, &[("job", "web")]);
+        assert!(!warm(&web, &roster, &board, 1_000));
+        assert!(warm(&[], &roster, &board, 1_000));
+        board.set_synced(true);
+        assert!(warm(&web, &roster, &board, 2_000));
+    }
+
+    #[test]
+    fn an_instant_selector_waits_for_every_admitted_target_and_no_other() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        let web = admission(0, &[("job", "web")]);
+        let one = admission(0, &[("job", "web"), ("instance", "a:80")]);
+        good(&board, 1, 1_000);
+        assert!(!warm(&web, &roster, &board, 2_000));
+        assert!(warm(&one, &roster, &board, 2_000));
+        good(&board, 2, 3_000);
+        assert!(warm(&web, &roster, &board, 3_000));
+        assert!(!warm(&admission(0, &[]), &roster, &board, 3_000));
+    }
+
+    #[test]
+    fn a_window_must_be_covered_and_two_samples_seen() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        good(&board, 1, 1_000);
+        good(&board, 2, 4_000);
+        let minute = admission(60_000, &[("job", "web")]);
+        assert!(!warm(&minute, &roster, &board, 63_999));
+        assert!(warm(&minute, &roster, &board, 64_000));
+        let short = admission(1_000, &[("job", "web")]);
+        assert!(!warm(&short, &roster, &board, 18_999));
+        assert!(warm(&short, &roster, &board, 19_000));
+    }
+
+    #[test]
+    fn a_target_that_never_answers_is_waited_for_ten_minutes() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        let db = admission(0, &[("job", "db")]);
+        assert!(!warm(&db, &roster, &board, GIVE_UP - 1));
+        assert!(warm(&db, &roster, &board, GIVE_UP));
+    }
+
+    #[test]
+    fn targets_that_come_after_the_start_are_not_waited_for() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        good(&board, 1, 1_000);
+        good(&board, 2, 1_000);
+        let web = admission(60_000, &[("job", "web")]);
+        roster.observe(&board, 1_000);
+        put_target(&board, 4, "web", "d:80", Health::Unknown);
+        assert!(warm(&web, &roster, &board, 61_000));
+    }
+
+    #[test]
+    fn a_job_that_comes_after_the_start_is_waited_for_from_its_first_targets_on() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        roster.observe(&board, 1_000);
+        put_target(&board, 5, "late", "e:80", Health::Unknown);
+        let late = admission(60_000, &[("job", "late")]);
+        assert!(!warm(&late, &roster, &board, 100_000));
+        good(&board, 5, 101_000);
+        assert!(!warm(&late, &roster, &board, 160_999));
+        assert!(warm(&late, &roster, &board, 161_000));
+    }
+
+    #[test]
+    fn an_evaluation_that_missed_the_first_good_scrape_of_a_target_is_cold() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        good(&board, 1, 1_000);
+        good(&board, 2, 3_000);
+        roster.observe(&board, 3_000);
+        let web = admission(0, &[("job", "web")]);
+        for (at, behind, warm) in [(2_000, true, false), (2_000, false, true), (3_000, true, true)] {
+            let moment = Moment {
+                at,
+                behind,
+                ..moment(3_000, &board)
+            };
+            let warmth = assess(&web, &roster, &board.all(), moment);
+            assert_eq!(warmth == Warmth::Warm, warm, "at {at}, behind {behind}: {warmth:?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_a_target_and_the_time() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        roster.observe(&board, 5_000);
+        let db = assess(
+            &admission(60_000, &[("job", "db")]),
+            &roster,
+            &board.all(),
+            moment(5_000, &board),
+        );
+        let reason = "warming up: 1 of 1 targets were not scraped successfully yet (db/c:80)".to_owned();
+        assert_eq!(
+            db,
+            Warmth::Cold {
+                reason,
+                until: Some(80_000)
+            }
+        );
+    }
+}

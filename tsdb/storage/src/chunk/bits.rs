@@ -1,0 +1,132 @@
+//! Bits, most significant first, through 64-bit words.
+
+/// Takes bits in and gives whole words out. At most 63 bits wait in it.
+///
+/// Packed to nine bytes, because each open series holds one.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(packed)]
+pub(crate) struct Pending {
+    /// The waiting bits, from the top.
+    acc: u64,
+    /// How many wait.
+    len: u8,
+}
+
+impl Pending {
+    /// Adds the low `n` bits of `value` (1 to 64; higher bits must be 0) and returns a word when one is full.
+    #[inline]
+    pub(crate) fn push(&mut self, value: u64, n: u32) -> Option<u64> {
+        let total = u32::from(self.len) + n;
+        if total < 64 {
+            self.acc |= value << (64 - total);
+            self.len = total as u8;
+            return None;
+        }
+        let spill = total - 64;
+        let word = self.acc | (value >> spill);
+        self.acc = if spill == 0 { 0 } else { value << (64 - spill) };
+        self.len = spill as u8;
+        Some(word)
+    }
+
+    /// The waiting bits as bytes, padded with zero bits, and how many bytes they take.
+    #[inline]
+    pub(crate) fn bytes(self) -> ([u8; 8], usize) {
+        (self.acc.to_be_bytes(), usize::from(self.len).div_ceil(8))
+    }
+}
+
+/// Looks at bits at any position. Beyond the end everything reads as 0; [`Self::overrun`] tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BitReader<'a> {
+    data: &'a [u8],
+    /// Position in bits.
+    pos: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
+        Self { data, pos: 0 }
+    }
+
+    /// The next bits, from the top; at least 57 of them are meant.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let at = self.pos >> 3;
+        let word = match self.data.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
+            Some(bytes) => u64::from_be_bytes(bytes),
+            None => self.tail(at),
+        };
+        word << (self.pos & 7)
+    }
+
+    /// The word at byte `at` where fewer than eight bytes are left.
+    #[cold]
+    fn tail(&self, at: usize) -> u64 {
+        let mut bytes = [0u8; 8];
+        if let Some(rest) = self.data.get(at..) {
+            bytes[..rest.len()].copy_from_slice(rest);
+        }
+        u64::from_be_bytes(bytes)
+    }
+
+    /// Goes on by `n` bits.
+    #[inline]
+    pub(crate) fn skip(&mut self, n: u32) {
+        self.pos += n as usize;
+    }
+
+    /// Reads `n` bits (1 to 64).
+    #[inline]
+    pub(crate) fn read(&mut self, n: u32) -> u64 {
+        if n <= 57 {
+            let value = self.peek() >> (64 - n);
+            self.skip(n);
+            return value;
+        }
+        let high = self.peek() >> 32;
+        self.skip(32);
+        let low = self.peek() >> (96 - n);
+        self.skip(n - 32);
+        high << (n - 32) | low
+    }
+
+    /// Whether more bits were taken than there are.
+    #[inline]
+    pub(crate) fn overrun(&self) -> bool {
+        self.pos > self.data.len() * 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_is_read_at_every_width_and_offset() {
+        for offset in 1..64u32 {
+            for width in 1..=64u32 {
+                let value = 0xa5a5_f00d_1234_8765u64 >> (64 - width);
+                let mut out = Vec::new();
+                let mut pending = Pending::default();
+                for (v, n) in [(1, offset), (value, width), (1, 3)] {
+                    if let Some(word) = pending.push(v, n) {
+                        out.extend_from_slice(&word.to_be_bytes());
+                    }
+                }
+                let (tail, n) = pending.bytes();
+                out.extend_from_slice(&tail[..n]);
+                let mut r = BitReader::new(&out);
+                assert_eq!(
+                    (r.read(offset), r.read(width), r.read(3)),
+                    (1, value, 1),
+                    "{offset} {width}"
+                );
+                assert!(!r.overrun());
+                r.skip(8);
+                assert!(r.overrun());
+                assert_eq!(r.peek(), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Prometheus' XOR chunk (`tsdb/chunkenc/xor.go`), after Facebook's Gorilla.
+//!
+//! ```text
+//! n u16 | t0 varint | v0 64 bits | t1-t0 uvarint | xor(v1) | dod(t2) xor(v2) | dod(t3) xor(v3) | ...
+//! dod   0               '0'
+//!       -8191..8192     '10'   + 14 bits
+//!       -65535..65536   '110'  + 17 bits
+//!       -524287..524288 '1110' + 20 bits
+//!       other           '1111' + 64 bits
+//! xor   0               '0'
+//!       fits the window '10' + the window's bits
+//!       other           '11' + 5 bits leading zeros (at most 31) + 6 bits significant (0: 64) + these bits
+//! ```
+//! All bits run from the most significant down, and the last byte is padded with zero bits. The ranges of dod reach one
+//! further up than down, so a k-bit number above 2^(k-1) means itself minus 2^k.
+
+use super::bits::{BitReader, Pending};
+use crate::error::ChunkError;
+use leadline_model::sample::{Samples, Timestamp};
+use std::sync::Arc;
+
+/// Bytes of the header.
+const HEADER: usize = 2;
+/// Marks that no window of significant bits was set yet.
+const NO_WINDOW: u8 = 0xff;
+/// The most bytes one sample can add (145 bits).
+const MAX_SAMPLE: usize = 19;
+/// A chunk is closed when another sample might bring it over this many bytes
+/// (`tsdb/chunkenc/chunk.go`, `MaxBytesPerXORChunk`).
+const MAX_BYTES: usize = 1024;
+
+/// Encodes one chunk while it is open. 56 bytes, so that a series' hot row fits a cache line.
+///
+/// Completed words go to a buffer that grows with the chunk; the bits after them wait in a register, so that most
+/// appends do not touch the buffer at all.
+#[derive(Debug, Clone)]
+pub struct XorAppender {
+    last_t: Timestamp,
+    last_v: u64,
+    delta: u64,
+    pending: Pending,
+    buf: Box<[u8]>,
+    len: u16,
+    n: u16,
+    leading: u8,
+    trailing: u8,
+}
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self {
+            last_t: Timestamp::MIN,
+            last_v: 0,
+            delta: 0,
+            pending: Pending::default(),
+            buf: Box::default(),
+            len: 0,
+            n: 0,
+            leading: NO_WINDOW,
+            trailing: 0,
+        }
+    }
+}
+
+impl XorAppender {
+    /// Number of samples.
+    #[inline]
+    #[must_use]
+    pub fn samples(&self) -> u16 {
+        self.n
+    }
+
+    /// Time (ms) of the newest sample; it outlives [`Self::seal`]. `i64::MIN` before the first.
+    #[inline]
+    #[must_use]
+    pub fn last_t(&self) -> Timestamp {
+        self.last_t
+    }
+
+    /// Bit pattern of the newest sample's value; it outlives [`Self::seal`].
+    #[inline]
+    #[must_use]
+    pub fn last_bits(&self) -> u64 {
+        self.last_v
+    }
+
+    /// Bytes of memory that the buffer takes.
+    #[inline]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// Whether the chunk should be closed before the next sample.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self, max_samples: u16) -> bool {
+        self.n >= max_samples || usize::from(self.len) + 8 > MAX_BYTES - MAX_SAMPLE
+    }
+
+    /// Adds a sample; `t` must be later than [`Self::last_t`], and the chunk must not be full.
+    #[inline]
+    pub fn append(&mut self, t: Timestamp, v: f64) {
+        let bits = v.to_bits();
+        if self.n < 2 {
+            self.append_early(t, bits);
+        } else {
+            let delta = t.wrapping_sub(self.last_t) as u64;
+            self.put_dod(delta.wrapping_sub(self.delta) as i64);
+            self.put_xor(bits);
+            self.delta = delta;
+        }
+        self.last_t = t;
+        self.last_v = bits;
+        self.n += 1;
+    }
+
+    /// The first two samples, which are written in other ways.
+    fn append_early(&mut self, t: Timestamp, bits: u64) {
+        if self.n == 0 {
+            self.leading = NO_WINDOW;
+            self.put(0, 16);
+            self.put_uvarint(((t << 1) ^ (t >> 63)) as u64);
+            self.put(bits, 64);
+        } else {
+            self.delta = t.wrapping_sub(self.last_t) as u64;
+            self.put_uvarint(self.delta);
+            self.put_xor(bits);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, value: u64, n: u32) {
+        if let Some(word) = self.pending.push(value, n) {
+            let at = usize::from(self.len);
+            if at + 8 > self.buf.len() {
+                self.grow();
+            }
+            if let Some(place) = self.buf.get_mut(at..at + 8) {
+                place.copy_from_slice(&word.to_be_bytes());
+            }
+            self.len += 8;
+        }
+    }
+
+    fn put_uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.put(value, 8);
+    }
+
+    #[inline]
+    fn put_dod(&mut self, dod: i64) {
+        let low = |bits: u32| dod as u64 & ((1 << bits) - 1);
+        match dod {
+            0 => self.put(0, 1),
+            -8_191..=8_192 => self.put(0b10 << 14 | low(14), 16),
+            -65_535..=65_536 => self.put(0b110 << 17 | low(17), 20),
+            -524_287..=524_288 => self.put(0b1110 << 20 | low(20), 24),
+            _ => {
+                self.put(0b1111, 4);
+                self.put(dod as u64, 64);
+            }
+        }
+    }
+
+    #[inline]
+    fn put_xor(&mut self, bits: u64) {
+        let x = bits ^ self.last_v;
+        if x == 0 {
+            return self.put(0, 1);
+        }
+        let leading = (x.leading_zeros() as u8).min(31);
+        let trailing = x.trailing_zeros() as u8;
+        if self.leading != NO_WINDOW && leading >= self.leading && trailing >= self.trailing {
+            let width = 64 - u32::from(self.leading) - u32::from(self.trailing);
+            return self.put_two(0b10, 2, x >> self.trailing, width);
+        }
+        self.leading = leading;
+        self.trailing = trailing;
+        let width = 64 - u32::from(leading) - u32::from(trailing);
+        let head = 0b11 << 11 | u64::from(leading) << 6 | u64::from(width & 63);
+        self.put_two(head, 13, x >> trailing, width);
+    }
+
+    /// Two fields in one go where they fit into one word.
+    #[inline]
+    fn put_two(&mut self, a: u64, a_bits: u32, b: u64, b_bits: u32) {
+        if a_bits + b_bits <= 64 {
+            self.put(a << b_bits | b, a_bits + b_bits);
+        } else {
+            self.put(a, a_bits);
+            self.put(b, b_bits);
+        }
+    }
+
+    /// A bigger buffer: small steps while small, then by a quarter, along the allocator's size classes.
+    #[cold]
+    fn grow(&mut self) {
+        let size = match self.buf.len() {
+            0 => 32,
+            old @ ..=32 => old * 2,
+            old @ ..=511 => old + 64,
+            old => old + 128,
+        };
+        let mut bigger = vec![0u8; size].into_boxed_slice();
+        bigger[..self.buf.len()].copy_from_slice(&self.buf);
+        self.buf = bigger;
+    }
+
+    /// Appends the chunk as it is now (header, bits, padding) to `out` and returns its length in bytes.
+    pub fn copy_to(&self, out: &mut Vec<u8>) -> usize {
+        if self.n == 0 {
+            return 0;
+        }
+        let start = out.len();
+        out.extend_from_slice(&self.buf[..usize::from(self.len)]);
+        let (tail, n) = self.pending.bytes();
+        out.extend_from_slice(&tail[..n]);
+        if let Some(header) = out.get_mut(start..start + HEADER) {
+            header.copy_from_slice(&self.n.to_be_bytes());
+        }
+        out.len() - start
+    }
+
+    /// Closes the chunk: its bytes, exactly as Prometheus stores them. The appender is empty then, its buffer given
+    /// back, and only remembers the newest sample. `scratch` is overwritten.
+    pub fn seal(&mut self, scratch: &mut Vec<u8>) -> Arc<[u8]> {
+        scratch.clear();
+        self.copy_to(scratch);
+        *self = Self {
+            last_t: self.last_t,
+            last_v: self.last_v,
+            ..Self::default()
+        };
+        Arc::from(scratch.as_slice())
+    }
+}
+
+/// The number of samples that a chunk's header promises; 0 where there is no header.
+#[must_use]
+pub fn sample_count(chunk: &[u8]) -> u16 {
+    match chunk {
+        [a, b, ..] => u16::from_be_bytes([*a, *b]),
+        _ => 0,
+    }
+}
+
+/// What the decoder knows after a sample.
+struct State {
+    t: Timestamp,
+    v: u64,
+    delta: u64,
+    leading: u8,
+    /// Significant bits of the window; 0 while there is none.
+    width: u8,
+}
+
+/// Appends the samples of `chunk` with `mint <= t <= maxt` (ms) to `into`. Decoding ends behind `maxt`.
+///
+/// # Errors
+/// [`ChunkError`]; samples before the damage may be in `into` then.
+pub fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
+    if chunk.len() < HEADER {
+        return Err(ChunkError::NoHeader { len: chunk.len() });
+    }
+    let samples = sample_count(chunk);
+    let mut reader = BitReader::new(&chunk[HEADER..]);
+    let mut s = State {
+        t: 0,
+        v: 0,
+        delta: 0,
+        leading: 0,
+        width: 0,
+    };
+    for i in 0..samples {
+        match i {
+            0 => {
+                let raw = uvarint(&mut reader, i)?;
+                s.t = (raw >> 1) as i64 ^ -((raw & 1) as i64);
+                s.v = reader.read(64);
+            }
+            1 => {
+                s.delta = uvarint(&mut reader, i)?;
+                s.t = s.t.wrapping_add(s.delta as i64);
+                next_value(&mut reader, &mut s, i)?;
+            }
+            _ => {
+                s.delta = s.delta.wrapping_add(next_dod(&mut reader) as u64);
+                s.t = s.t.wrapping_add(s.delta as i64);
+                next_value(&mut reader, &mut s, i)?;
+            }
+        }
+        if reader.overrun() {
+            return Err(ChunkError::Truncated {
+                len: chunk.len(),
+                sample: i,
+                samples,
+            });
+        }
+        if s.t > maxt {
+            break;
+        }
+        if s.t >= mint {
+            into.push(s.t, f64::from_bits(s.v));
+        }
+    }
+    Ok(())
+}
+
+fn uvarint(reader: &mut BitReader<'_>, sample: u16) -> Result<u64, ChunkError> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = reader.read(8);
+        if shift == 63 && byte > 1 {
+            break;
+        }
+        value |= (byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(ChunkError::Overflow { sample })
+}
+
+#[inline]
+fn next_dod(reader: &mut BitReader<'_>) -> i64 {
+    let window = reader.peek();
+    let (prefix, bits) = match (!window).leading_zeros() {
+        0 => {
+            reader.skip(1);
+            return 0;
+        }
+        1 => (2, 14),
+        2 => (3, 17),
+        3 => (4, 20),
+        _ => {
+            reader.skip(4);
+            return reader.read(64) as i64;
+        }
+    };
+    reader.skip(prefix + bits);
+    let raw = (window << prefix >> (64 - bits)) as i64;
+    if raw > 1 << (bits - 1) { raw - (1 << bits) } else { raw }
+}
+
+#[inline]
+fn next_value(reader: &mut BitReader<'_>, s: &mut State, sample: u16) -> Result<(), ChunkError> {
+    let window = reader.peek();
+    if window >> 63 == 0 {
+        reader.skip(1);
+        return Ok(());
+    }
+    if window >> 62 == 0b10 {
+        reader.skip(2);
+    } else {
+        reader.skip(13);
+        s.leading = (window >> 57 & 31) as u8;
+        s.width = (window >> 51 & 63) as u8;
+        if s.width == 0 {
+            s.width = 64;
+        }
+    }
+    if s.width == 0 || s.leading + s.width > 64 {
+        return Err(ChunkError::Window {
+            sample,
+            leading: s.leading,
+            significant: s.width,
+        });
+    }
+    s.v ^= reader.read(u32::from(s.width)) << (64 - s.leading - s.width);
+    Ok(())
+}

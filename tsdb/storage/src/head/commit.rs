@@ -1,0 +1,273 @@
+//! Taking a commit in.
+//!
+//! Every stripe that the batch writes to is locked, in ascending order, before the first sample goes in and until the
+//! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
+//! and a reader, which locks what it reads in the same order, sees all of it or nothing.
+
+use super::Head;
+use super::stripe::{STRIPES, Stripe, make_ref, number_of, stripe_of};
+use crate::stats::Counters;
+use leadline_model::port::{
+    AppendError, Appender, Attempt, Batch, Entry, Outcome, Refusal, SelectorId, SeriesRef, Slot,
+};
+use leadline_model::sample::Timestamp;
+use leadline_model::target::OwnerId;
+use parking_lot::RwLockWriteGuard;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The stripe in which an owner's series are created.
+fn home(owner: OwnerId) -> usize {
+    owner.0 as usize % STRIPES
+}
+
+/// Stripes that are held for writing.
+struct Held<'a> {
+    guards: SmallVec<[RwLockWriteGuard<'a, Stripe>; 2]>,
+    /// Where in `guards` a stripe is, plus one; 0 where it is not held.
+    place: [u8; STRIPES],
+}
+
+impl<'a> Held<'a> {
+    /// Locks the stripes whose bits are set, in ascending order.
+    fn lock(head: &'a Head, mut set: u64) -> Self {
+        let mut held = Self {
+            guards: SmallVec::new(),
+            place: [0; STRIPES],
+        };
+        while set != 0 {
+            let stripe = set.trailing_zeros() as usize;
+            set &= set - 1;
+            held.guards.push(head.stripes[stripe].write());
+            held.place[stripe] = held.guards.len() as u8;
+        }
+        held
+    }
+
+    #[inline]
+    fn get(&mut self, stripe: usize) -> Option<&mut Stripe> {
+        let place = usize::from(self.place[stripe]).checked_sub(1)?;
+        self.guards.get_mut(place).map(|guard| &mut **guard)
+    }
+}
+
+/// The times that are accepted now, ms.
+struct Bounds {
+    oldest: Timestamp,
+    newest: Timestamp,
+}
+
+impl Bounds {
+    #[inline]
+    fn check(&self, t: Timestamp) -> Result<(), Refusal> {
+        match t {
+            t if t < self.oldest => Err(Refusal::TooOld),
+            t if t > self.newest => Err(Refusal::TooFarAhead),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The sets of selectors that a commit meets: mostly the same few, again and again.
+#[derive(Default)]
+struct Met {
+    last: u32,
+    sets: SmallVec<[u32; 8]>,
+}
+
+impl Met {
+    #[inline]
+    fn note(&mut self, set: u32) {
+        if set != self.last && set != 0 {
+            self.note_other(set);
+        }
+    }
+
+    #[cold]
+    fn note_other(&mut self, set: u32) {
+        self.last = set;
+        if let Err(at) = self.sets.binary_search(&set) {
+            self.sets.insert(at, set);
+        }
+    }
+}
+
+impl Appender for Head {
+    fn new_owner(&self) -> OwnerId {
+        let owner = OwnerId(self.next_owner.fetch_add(1, Ordering::Relaxed));
+        self.selectors.write().enter(owner);
+        owner
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Outcome, AppendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(AppendError::Closed);
+        }
+        let mut outcome = Outcome::default();
+        let touched = self.land(batch, &mut outcome);
+        if batch.attempt == Attempt::Gone {
+            self.selectors.write().gone(batch.owner);
+        } else if !self.selectors.read().knows(batch.owner) {
+            self.selectors.write().enter(batch.owner);
+        }
+        Counters::add(&self.counters.commits, 1);
+        Counters::add(&self.counters.appended, outcome.appended);
+        Counters::add(&self.counters.created, outcome.new_series);
+        self.counters.refuse(&outcome.refused);
+        outcome.generation = self.publish(batch.slot, batch.owner, batch.attempt, touched);
+        Ok(outcome)
+    }
+}
+
+impl Head {
+    /// Writes the batch and says which selectors it touched.
+    fn land(&self, batch: &Batch, outcome: &mut Outcome) -> Arc<[SelectorId]> {
+        let mut held = self.hold(batch, &mut outcome.refs);
+        self.create_missing(batch, &mut held, outcome);
+        let now = self.clock.now();
+        let bounds = Bounds {
+            oldest: now.saturating_sub(self.settings.retention_ms),
+            newest: now.saturating_add(self.settings.max_ahead_ms),
+        };
+        let mut met = Met::default();
+        match order(&batch.entries) {
+            None => {
+                let entries = batch.entries.iter().enumerate();
+                self.apply(batch.owner, entries, &mut held, &bounds, &mut met, outcome);
+            }
+            Some(order) => {
+                let entries = order.iter().map(|&i| (i, &batch.entries[i]));
+                self.apply(batch.owner, entries, &mut held, &bounds, &mut met, outcome);
+            }
+        }
+        if met.sets.is_empty() {
+            Arc::from([])
+        } else {
+            self.selectors.read().join(&met.sets)
+        }
+    }
+
+    /// Looks up the label sets of the batch and locks every stripe that it writes to, the owner's own included when
+    /// a series has to be created.
+    fn hold(&self, batch: &Batch, refs: &mut Vec<Option<SeriesRef>>) -> Held<'_> {
+        let mut known = 0u64;
+        for entry in &batch.entries {
+            if let Slot::Known(series) = entry.series {
+                known |= 1 << stripe_of(series);
+            }
+        }
+        if batch.created.is_empty() {
+            return Held::lock(self, known);
+        }
+        loop {
+            *refs = {
+                let index = self.index.read();
+                batch.created.iter().map(|labels| index.find(labels)).collect()
+            };
+            let found = refs
+                .iter()
+                .fold(known, |set, r| set | 1 << r.map_or(home(batch.owner), stripe_of));
+            let held = Held::lock(self, found);
+            // Whatever was created or dropped before the locks were taken is looked up again.
+            let index = self.index.read();
+            let same = batch.created.iter().zip(refs.iter()).all(|(labels, r)| match r {
+                Some(_) => index.find(labels) == *r,
+                None => index.find(labels).is_none_or(|r| held.place[stripe_of(r)] != 0),
+            });
+            if same {
+                return held;
+            }
+        }
+    }
+
+    /// Creates the series that do not exist yet.
+    fn create_missing(&self, batch: &Batch, held: &mut Held<'_>, outcome: &mut Outcome) {
+        if outcome.refs.iter().all(Option::is_some) {
+            return;
+        }
+        let mut index = self.index.write();
+        let mut selectors = self.selectors.write();
+        let stripe_number = home(batch.owner);
+        for (labels, slot) in batch.created.iter().zip(outcome.refs.iter_mut()) {
+            if slot.is_none() {
+                *slot = index.find(labels);
+            }
+            if slot.is_some() || index.len() >= self.settings.max_series as usize {
+                continue;
+            }
+            let Some(stripe) = held.get(stripe_number) else {
+                continue;
+            };
+            let Some(number) = stripe.next_number() else { continue };
+            let series = make_ref(stripe_number, number);
+            if index.create(labels, series).is_some() {
+                let set = if selectors.any() {
+                    selectors.set_of(labels, batch.owner)
+                } else {
+                    0
+                };
+                stripe.create(batch.owner.0, set);
+                outcome.new_series += 1;
+                *slot = Some(series);
+            }
+        }
+    }
+
+    /// Writes samples, each on its own merits.
+    fn apply<'b>(
+        &self,
+        owner: OwnerId,
+        entries: impl Iterator<Item = (usize, &'b Entry)>,
+        held: &mut Held<'_>,
+        bounds: &Bounds,
+        met: &mut Met,
+        outcome: &mut Outcome,
+    ) {
+        let mut guess = 0;
+        let mut handed_over: SmallVec<[u32; 4]> = SmallVec::new();
+        for (i, entry) in entries {
+            let written = bounds.check(entry.t).and_then(|()| {
+                let series = match entry.series {
+                    Slot::Known(series) => series,
+                    Slot::New(n) => match outcome.refs.get(n as usize) {
+                        Some(Some(series)) => *series,
+                        Some(None) => return Err(Refusal::SeriesLimit),
+                        None => return Err(Refusal::UnknownSeries),
+                    },
+                };
+                let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
+                let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
+                let row = stripe.row(number, guess).ok_or(Refusal::UnknownSeries)?;
+                guess = row + 1;
+                let written = stripe.append(row, entry.t, entry.v, self.settings.chunk_samples)?;
+                let hot = &mut stripe.hot[row];
+                met.note(hot.set);
+                if hot.owner != owner.0 {
+                    hot.owner = owner.0;
+                    handed_over.push(hot.set);
+                }
+                Ok(written)
+            });
+            match written {
+                Ok(stored) => outcome.appended += usize::from(stored),
+                Err(why) => outcome.refused.push((i as u32, why)),
+            }
+        }
+        if handed_over.iter().any(|&set| set != 0) {
+            let mut selectors = self.selectors.write();
+            handed_over.into_iter().for_each(|set| selectors.fed(set, owner));
+        }
+    }
+}
+
+/// The order in which entries are written: `None` as they are, which is right as long as no time is below the one
+/// before it; otherwise by time, entries of equal time as they are.
+fn order(entries: &[Entry]) -> Option<Vec<usize>> {
+    if entries.is_sorted_by_key(|e| e.t) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|&i| entries[i].t);
+    Some(order)
+}

@@ -1,0 +1,103 @@
+//! Sorted lists of series numbers, and what can be done with them.
+
+use smallvec::SmallVec;
+
+/// A series' number in the index.
+pub(super) type Id = u32;
+
+/// The series that carry one label pair; ascending. Numbers only grow, so entering one is appending it, and pairs that
+/// one series alone carries need no allocation.
+pub(super) type Postings = SmallVec<[Id; 2]>;
+
+/// Enters `id`, which is above all that are in the list. Grows by a quarter once the list is long.
+pub(super) fn push(list: &mut Postings, id: Id) {
+    if list.len() == list.capacity() && list.len() >= 64 {
+        list.reserve_exact(list.len() / 4);
+    }
+    list.push(id);
+}
+
+/// Keeps of `a` what is in `b` too. Gallops through `b`, so it costs `a.len() * log(b.len() / a.len())`.
+pub(super) fn intersect(a: &mut Vec<Id>, b: &[Id]) {
+    let mut rest = b;
+    a.retain(|&id| {
+        rest = &rest[gallop(rest, id)..];
+        rest.first() == Some(&id)
+    });
+}
+
+/// Drops from `a` what is in `b`.
+pub(super) fn subtract(a: &mut Vec<Id>, b: &[Id]) {
+    let mut rest = b;
+    a.retain(|&id| {
+        rest = &rest[gallop(rest, id)..];
+        rest.first() != Some(&id)
+    });
+}
+
+/// The position of the first element that is not below `id`: doubling steps, then a binary search in the last.
+pub(super) fn gallop(list: &[Id], id: Id) -> usize {
+    let mut step = 1;
+    while step <= list.len() && list[step - 1] < id {
+        step *= 2;
+    }
+    let from = step / 2;
+    let to = step.min(list.len());
+    from + list[from..to].partition_point(|&x| x < id)
+}
+
+/// The union of lists, ascending. `universe` is above every number.
+pub(super) fn union(lists: &[&[Id]], universe: usize) -> Vec<Id> {
+    let total = lists.iter().map(|l| l.len()).sum::<usize>();
+    if let [one] = lists {
+        return one.to_vec();
+    }
+    // Above this size it is cheaper to mark numbers in a bitmap and read it off than to sort.
+    if total < universe / 64 {
+        let mut out = Vec::with_capacity(total);
+        for list in lists {
+            out.extend_from_slice(list);
+        }
+        out.sort_unstable();
+        out.dedup();
+        return out;
+    }
+    let mut bits = vec![0u64; universe.div_ceil(64)];
+    for &id in lists.iter().copied().flatten() {
+        bits[id as usize / 64] |= 1 << (id % 64);
+    }
+    let mut out = Vec::with_capacity(total);
+    for (word, mut set) in bits.into_iter().enumerate() {
+        while set != 0 {
+            out.push(word as Id * 64 + set.trailing_zeros());
+            set &= set - 1;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::btree_set;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lists_behave_as_sets(a in btree_set(0u32..400, 0..80), b in btree_set(0u32..400, 0..300)) {
+            let (list, other): (Vec<_>, Vec<_>) = (a.iter().copied().collect(), b.iter().copied().collect());
+            let mut both = list.clone();
+            intersect(&mut both, &other);
+            prop_assert_eq!(both, a.intersection(&b).copied().collect::<Vec<_>>());
+            let mut rest = list.clone();
+            subtract(&mut rest, &other);
+            prop_assert_eq!(rest, a.difference(&b).copied().collect::<Vec<_>>());
+            for universe in [400, 1 << 20] {
+                prop_assert_eq!(union(&[&list, &other], universe), a.union(&b).copied().collect::<Vec<_>>());
+            }
+            for id in 0..401 {
+                prop_assert_eq!(gallop(&other, id), other.partition_point(|&x| x < id));
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Giving series out.
+
+use super::Head;
+use super::index::Index;
+use super::postings::Id;
+use super::resolve::resolve;
+use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
+use crate::chunk::decode;
+use crate::stats::Counters;
+use leadline_model::labels::Labels;
+use leadline_model::matcher::Matcher;
+use leadline_model::port::{Generation, QueryError, Queryable, SeriesRef, SeriesSet};
+use leadline_model::sample::{Samples, Timestamp};
+use leadline_model::target::OwnerId;
+use parking_lot::RwLockReadGuard;
+use rapidhash::RapidHashMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+/// How often a selection begins again because series came or went meanwhile, before it keeps the index locked.
+const RETRIES: usize = 3;
+
+/// Series as they were at one moment.
+#[derive(Debug, Default)]
+struct Frozen {
+    series: Vec<FrozenSeries>,
+    /// Closed chunks of all series, shared with the head.
+    closed: Vec<super::series::Closed>,
+    /// Open chunks of all series, copied.
+    tails: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct FrozenSeries {
+    series: SeriesRef,
+    id: Id,
+    owner: OwnerId,
+    labels: Labels,
+    closed: Range<usize>,
+    tail: Range<usize>,
+}
+
+impl SeriesSet for Frozen {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.series.get(i).map(|s| s.labels.clone()).unwrap_or_default()
+    }
+
+    fn owner(&self, i: usize) -> Option<OwnerId> {
+        self.series.get(i).map(|s| s.owner)
+    }
+
+    fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
+        into.clear();
+        let Some(series) = self.series.get(i) else {
+            return Ok(());
+        };
+        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        for chunk in &self.closed[series.closed.clone()] {
+            if chunk.maxt >= mint && chunk.mint <= maxt {
+                decode(&chunk.data, mint, maxt, into).map_err(damaged)?;
+            }
+        }
+        if !series.tail.is_empty() {
+            decode(&self.tails[series.tail.clone()], mint, maxt, into).map_err(damaged)?;
+        }
+        Ok(())
+    }
+}
+
+impl Frozen {
+    /// Copies what `series` holds between `mint` and `maxt` (ms); nothing when it holds nothing there.
+    fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), mint: Timestamp, maxt: Timestamp) {
+        let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
+        let (closed, tail) = (self.closed.len(), self.tails.len());
+        self.closed
+            .extend(cold.closed.iter().filter(|c| c.maxt >= mint && c.mint <= maxt).cloned());
+        if hot.open_overlaps(cold, mint, maxt) {
+            hot.open.copy_to(&mut self.tails);
+        }
+        if self.closed.len() > closed || self.tails.len() > tail {
+            self.series.push(FrozenSeries {
+                series: found.1,
+                id: found.0,
+                owner: OwnerId(hot.owner),
+                labels: Labels::default(),
+                closed: closed..self.closed.len(),
+                tail: tail..self.tails.len(),
+            });
+        }
+    }
+}
+
+/// The stripes of `series`, locked in ascending order.
+fn lock_stripes<'a>(
+    head: &'a Head,
+    series: impl Iterator<Item = SeriesRef>,
+) -> Vec<Option<RwLockReadGuard<'a, Stripe>>> {
+    let set = series.fold(0u64, |set, s| set | 1 << stripe_of(s));
+    (0..STRIPES)
+        .map(|i| (set >> i & 1 == 1).then(|| head.stripes[i].read()))
+        .collect()
+}
+
+/// Calls `visit` with every series that its stripe still holds.
+fn each_row(
+    stripes: &[Option<RwLockReadGuard<'_, Stripe>>],
+    found: &[(Id, SeriesRef)],
+    mut visit: impl FnMut(&Stripe, usize, (Id, SeriesRef)),
+) {
+    let mut guess = [0usize; STRIPES];
+    for &(id, series) in found {
+        let at = stripe_of(series);
+        let Some(stripe) = stripes.get(at).and_then(Option::as_deref) else {
+            continue;
+        };
+        if let Some(row) = number_of(series).and_then(|number| stripe.row(number, guess[at])) {
+            guess[at] = row + 1;
+            visit(stripe, row, (id, series));
+        }
+    }
+}
+
+fn find(index: &Index, matchers: &[Matcher]) -> Vec<(Id, SeriesRef)> {
+    resolve(index, matchers)
+        .into_iter()
+        .map(|id| (id, index.series(id)))
+        .collect()
+}
+
+impl Head {
+    /// Finds the series, lets `look` see them with their stripes locked, and `name` what it made of them with the
+    /// index locked, in a state of the index that did not change in between: a commit that created series is seen
+    /// whole or not at all.
+    fn visit<T>(
+        &self,
+        matchers: &[Matcher],
+        look: impl Fn(&[Option<RwLockReadGuard<'_, Stripe>>], &[(Id, SeriesRef)]) -> T,
+        name: impl FnOnce(&Index, &mut T),
+    ) -> T {
+        Counters::add(&self.counters.selects, 1);
+        for _ in 0..RETRIES {
+            let (found, version) = {
+                let index = self.index.read();
+                (find(&index, matchers), index.version)
+            };
+            let mut made = {
+                let stripes = lock_stripes(self, found.iter().map(|f| f.1));
+                look(&stripes, &found)
+            };
+            let index = self.index.read();
+            if index.version == version {
+                name(&index, &mut made);
+                return made;
+            }
+            Counters::add(&self.counters.retries, 1);
+        }
+        let stripes: Vec<_> = self.stripes.iter().map(|s| Some(s.read())).collect();
+        let index = self.index.read();
+        let mut made = look(&stripes, &find(&index, matchers));
+        name(&index, &mut made);
+        made
+    }
+
+    /// Gives the frozen series their labels, from the cache where it has them.
+    fn name_series(&self, index: &Index, series: &mut [FrozenSeries]) {
+        let room = self.settings.label_cache as usize;
+        let mut missing: Vec<usize> = Vec::new();
+        {
+            let cache = self.labels.read();
+            for (i, s) in series.iter_mut().enumerate() {
+                match cache.get(&s.series.0) {
+                    Some(labels) => s.labels = labels.clone(),
+                    None => missing.push(i),
+                }
+            }
+        }
+        for &i in &missing {
+            series[i].labels = index.labels(series[i].id);
+        }
+        if !missing.is_empty() && missing.len() <= room {
+            let mut cache = self.labels.write();
+            if cache.len() + missing.len() > room {
+                *cache = RapidHashMap::default();
+            }
+            cache.extend(missing.iter().map(|&i| (series[i].series.0, series[i].labels.clone())));
+        }
+    }
+
+    /// The numbers of the series that match and may have samples with `mint <= t <= maxt` (ms), handed to `name`.
+    fn with_ids<R>(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        name: impl FnOnce(&Index, &[Id]) -> R,
+    ) -> Option<R> {
+        let mut result = None;
+        self.visit(
+            matchers,
+            |stripes, found| {
+                let mut ids = Vec::with_capacity(found.len());
+                each_row(stripes, found, |stripe, row, (id, _)| {
+                    if stripe.hot[row].overlaps(&stripe.cold[row], mint, maxt) {
+                        ids.push(id);
+                    }
+                });
+                ids
+            },
+            |index, ids| result = Some(name(index, ids)),
+        );
+        result
+    }
+}
+
+impl Queryable for Head {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let mut frozen = self.visit(
+            matchers,
+            |stripes, found| {
+                let mut frozen = Frozen {
+                    series: Vec::with_capacity(found.len()),
+                    ..Frozen::default()
+                };
+                each_row(stripes, found, |stripe, row, found| {
+                    frozen.add(stripe, row, found, mint, maxt)
+                });
+                frozen
+            },
+            |index, frozen| self.name_series(index, &mut frozen.series),
+        );
+        if sorted {
+            frozen.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        Ok(Box::new(frozen))
+    }
+
+    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
+        let names = self.with_ids(matchers, mint, maxt, |index, ids| {
+            let mut seen = vec![false; index.pairs.names().len()];
+            for pair in ids.iter().flat_map(|&id| index.pairs_of(id)) {
+                seen[index.pairs.pair(pair).name as usize] = true;
+            }
+            let names = index.pairs.names().iter().zip(seen).filter(|(_, seen)| *seen);
+            names.map(|(name, _)| name.text.to_string()).collect::<Vec<_>>()
+        });
+        let mut names = names.unwrap_or_default();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<String>, QueryError> {
+        let values = self.with_ids(matchers, mint, maxt, |index, ids| {
+            let Some(wanted) = index.pairs.name_id(name) else {
+                return Vec::new();
+            };
+            let mut pairs: Vec<_> = ids
+                .iter()
+                .filter_map(|&id| index.pairs_of(id).find(|&pair| index.pairs.pair(pair).name == wanted))
+                .collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            pairs
+                .into_iter()
+                .map(|pair| index.pairs.pair(pair).value.to_string())
+                .collect::<Vec<_>>()
+        });
+        let mut values = values.unwrap_or_default();
+        values.sort_unstable();
+        Ok(values)
+    }
+
+    fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
+    }
+}
