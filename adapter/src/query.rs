@@ -291,7 +291,7 @@ impl Judge<'_> {
         let mut parts = vec![format!("{selected} {noun} selected, 0 with a value")];
         parts.extend(left_out.phrases());
         if let Some((age, max_age)) = self.newest_stale() {
-            parts.push(format!("newest sample {} old > max age {}", age, max_age));
+            parts.push(format!("newest sample {age} old > max age {max_age}"));
         }
         parts.extend(self.what_rows_lack());
         parts.join("; ")

@@ -102,7 +102,6 @@ struct Shared {
 }
 
 /// The API as a router. It must only ever be served over TLS by a listener that fills [`PeerCertificates`].
-#[must_use]
 pub fn router(adapter: Arc<Adapter>) -> Router {
     let permits = Semaphore::new(adapter.limits.concurrent);
     let shared = Arc::new(Shared { adapter, permits });

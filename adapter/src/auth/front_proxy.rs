@@ -82,7 +82,7 @@ fn extra(proxy: &RequestHeader, headers: &HeaderMap) -> Result<BTreeMap<String, 
             // A key that is no UTF-8 once decoded is kept as it was sent.
             let key = percent_decode_str(key)
                 .decode_utf8()
-                .map_or_else(|_| key.to_owned(), |k| k.into_owned());
+                .map_or_else(|_| key.to_owned(), std::borrow::Cow::into_owned);
             extra
                 .entry(key)
                 .or_default()

@@ -184,8 +184,16 @@ fn subject(end: &CertificateDer<'_>) -> Result<Subject, String> {
             })
             .collect()
     };
-    let names = texts(name.iter_common_name().map(|a| a.as_str()).collect())?;
-    let organizations = texts(name.iter_organization().map(|a| a.as_str()).collect())?;
+    let names = texts(
+        name.iter_common_name()
+            .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
+            .collect(),
+    )?;
+    let organizations = texts(
+        name.iter_organization()
+            .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
+            .collect(),
+    )?;
     // Go's pkix.Name keeps the last common name of a subject.
     Ok(Subject {
         common_name: names.into_iter().next_back().unwrap_or_default(),
