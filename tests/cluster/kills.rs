@@ -63,7 +63,7 @@ pub(crate) async fn nothing_moves(lab: &Lab) -> Result<()> {
 
     let from = lab.cluster.audit.position()?;
     for kill in 0..KILLS {
-        tokio::time::sleep(Duration::from_millis(500 + random() % 6000)).await;
+        tokio::time::sleep(Duration::from_millis(300 + random() % 4000)).await;
         one_kill(lab, kill).await?;
     }
     // What the last kill may still cause comes within its window and a sync.
