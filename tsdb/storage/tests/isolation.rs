@@ -1,4 +1,5 @@
 //! Readers and commits at the same time: nobody sees half a commit.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::clock::{Clock, ManualClock};
 use leadline_model::labels::Labels;
