@@ -155,7 +155,7 @@ fn a_commit_that_creates_series_beside_known_ones_is_seen_whole() {
             entries,
         };
         assert_eq!(head.commit(&batch).unwrap().new_series, 2);
-        if i % 64 == 0 {
+        if i.is_multiple_of(64) {
             head.maintain();
         }
     };
