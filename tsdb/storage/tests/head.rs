@@ -1,4 +1,5 @@
 //! What the head promises through its ports.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;

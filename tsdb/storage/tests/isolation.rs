@@ -1,4 +1,5 @@
 //! Readers and commits at the same time: nobody sees half a commit.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::clock::{Clock, ManualClock};
 use leadline_model::labels::Labels;
@@ -154,7 +155,7 @@ fn a_commit_that_creates_series_beside_known_ones_is_seen_whole() {
             entries,
         };
         assert_eq!(head.commit(&batch).unwrap().new_series, 2);
-        if i % 64 == 0 {
+        if i.is_multiple_of(64) {
             head.maintain();
         }
     };

@@ -1,4 +1,5 @@
 //! Finding series by matchers, against a model that looks at each series.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;

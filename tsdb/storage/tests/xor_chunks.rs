@@ -1,4 +1,5 @@
 //! The XOR encoding: equal to Prometheus' bytes, lossless, and safe on any bytes.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::sample::{STALE_NAN_BITS, Samples};
 use leadline_storage::ChunkError;
