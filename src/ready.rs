@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 /// The conditions of this process.
 #[derive(Debug, Clone, Default)]
-pub struct Ready(Arc<Mutex<BTreeMap<&'static str, Condition>>>);
+pub(crate) struct Ready(Arc<Mutex<BTreeMap<&'static str, Condition>>>);
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// It holds.
     Met,
     /// It does not hold yet: what is missing.
@@ -21,17 +21,17 @@ pub enum Condition {
 
 impl Ready {
     /// Sets a condition.
-    pub fn set(&self, name: &'static str, condition: Condition) {
+    pub(crate) fn set(&self, name: &'static str, condition: Condition) {
         self.0.lock().insert(name, condition);
     }
 
     /// Whether nothing is waited for.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         !self.0.lock().values().any(|c| matches!(c, Condition::Waiting(_)))
     }
 
     /// Every condition by name.
-    pub fn all(&self) -> Vec<(&'static str, Condition)> {
+    pub(crate) fn all(&self) -> Vec<(&'static str, Condition)> {
         self.0.lock().iter().map(|(name, condition)| (*name, condition.clone())).collect()
     }
 }

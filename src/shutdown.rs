@@ -6,13 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 /// Parts of the process, stopped in the order in which they were added: listeners first, what they read from last.
 #[derive(Default)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     parts: Vec<(&'static str, CancellationToken, JoinHandle<()>)>,
 }
 
 impl Shutdown {
     /// Starts `work` as a part named `name`; it ends when its token is cancelled.
-    pub fn start<F>(&mut self, name: &'static str, work: impl FnOnce(CancellationToken) -> F)
+    pub(crate) fn start<F>(&mut self, name: &'static str, work: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -22,7 +22,7 @@ impl Shutdown {
     }
 
     /// Resolves with the name of the first part that ends by itself, which none should.
-    pub async fn first_to_end(&mut self) -> &'static str {
+    pub(crate) async fn first_to_end(&mut self) -> &'static str {
         let tasks = self.parts.iter_mut().map(|(name, _, task)| {
             let name = *name;
             Box::pin(async move {
@@ -34,7 +34,7 @@ impl Shutdown {
     }
 
     /// Stops one part after the other, giving each at most `patience`.
-    pub async fn stop(self, patience: Duration) {
+    pub(crate) async fn stop(self, patience: Duration) {
         for (name, token, mut task) in self.parts {
             token.cancel();
             if task.is_finished() {

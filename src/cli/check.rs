@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// Checks files.
 #[derive(Debug, Subcommand)]
-pub enum Check {
+pub(crate) enum Check {
     /// Checks a configuration file: its form, its values, its metric rules and their PromQL.
     Config {
         /// The file.
@@ -19,7 +19,7 @@ pub enum Check {
 
 impl Check {
     /// Prints what is right or wrong; fails when anything is wrong.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         let Self::Config { files } = self;
         let mut code = ExitCode::SUCCESS;
         for file in files {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Tells why a metric of an object is what it is, asked of a running leadline.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub(crate) struct Explain {
     /// The namespace of the object (and of the HPA that reads the metric).
     namespace: String,
     /// The resource: `pods`, `services`, `ingresses.networking.k8s.io`, …, or `external`.
@@ -29,7 +29,7 @@ const MOST: usize = 64 << 20;
 
 impl Explain {
     /// Asks and prints.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         on_runtime(async move {
             match self.ask().await {
                 Ok(text) => {

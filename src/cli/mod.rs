@@ -1,9 +1,9 @@
 //! The command line: one file per command.
 
-pub mod check;
-pub mod demo;
-pub mod explain;
-pub mod serve;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod serve;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Scrapes, stores and queries metrics, and serves them to the Kubernetes HPA and KEDA.
 #[derive(Debug, Parser)]
 #[command(name = "leadline", version, about, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -31,7 +31,7 @@ enum Command {
 
 impl Cli {
     /// Runs the command; the exit code says whether it succeeded.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Demo(command) => command.run(),

@@ -8,10 +8,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The one user that the demo's metrics API knows.
-pub const USER: &str = "leadline-demo";
+pub(crate) const USER: &str = "leadline-demo";
 
 /// Files that give access; removed when this is dropped.
-pub struct Access {
+pub(crate) struct Access {
     folder: PathBuf,
     /// Certificate and key of [`USER`], PEM.
     pub identity_pem: String,
@@ -24,9 +24,9 @@ impl Access {
     ///
     /// # Errors
     /// The files could not be written or the certificates not be made.
-    pub fn create(authority: &Authority, server: SocketAddr, now: Timestamp) -> Result<Self, CertError> {
+    pub(crate) fn create(authority: &Authority, server: SocketAddr, now: Timestamp) -> Result<Self, CertError> {
         let folder = std::env::temp_dir().join(format!("leadline-demo-{}", std::process::id()));
-        let pair = authority.client(USER, &[], now)?;
+        let pair = authority.client(USER, now)?;
         let fail = |file: &Path| {
             let file = file.display().to_string();
             move |source| CertError::File { file, source }
@@ -52,7 +52,7 @@ impl Access {
     }
 
     /// The path of one of the files: `ca.crt`, `client.crt`, `client.key`, `kubeconfig`.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 

@@ -5,7 +5,7 @@ const TOLERANCE: f64 = 0.1;
 
 /// Replicas for an average per pod: `ceil(current × average ÷ target)`, unless the ratio is within the tolerance
 /// (`podautoscaler/replica_calculator.go`).
-pub fn average_per_pod(current: u32, average: f64, target: f64, most: u32) -> u32 {
+pub(crate) fn average_per_pod(current: u32, average: f64, target: f64, most: u32) -> u32 {
     let ratio = average / target;
     if (ratio - 1.0).abs() <= TOLERANCE {
         return current;
@@ -14,7 +14,7 @@ pub fn average_per_pod(current: u32, average: f64, target: f64, most: u32) -> u3
 }
 
 /// Replicas for a total shared out: `ceil(total ÷ target)`, unless the average is within the tolerance.
-pub fn share_of_total(current: u32, total: f64, target: f64, most: u32) -> u32 {
+pub(crate) fn share_of_total(current: u32, total: f64, target: f64, most: u32) -> u32 {
     if current > 0 && (total / (target * f64::from(current)) - 1.0).abs() <= TOLERANCE {
         return current;
     }

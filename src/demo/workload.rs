@@ -16,7 +16,7 @@ use crate::telemetry::metrics::{Kind, Page};
 const PERIOD_S: f64 = 120.0;
 
 /// One exporter of the workload.
-pub struct Exporter {
+pub(crate) struct Exporter {
     /// `pod` label of what it exposes.
     pub pod: &'static str,
     /// Where it listens.
@@ -25,13 +25,13 @@ pub struct Exporter {
 
 /// The load over time, from the moment the demo began.
 #[derive(Debug, Clone, Copy)]
-pub struct Load {
+pub(crate) struct Load {
     began: Timestamp,
 }
 
 impl Load {
     /// Load that begins at `began` (ms), low.
-    pub fn from(began: Timestamp) -> Self {
+    pub(crate) fn from(began: Timestamp) -> Self {
         Self { began }
     }
 
@@ -56,7 +56,7 @@ impl Load {
 ///
 /// # Errors
 /// A socket could not be bound.
-pub async fn start(clock: Arc<dyn Clock>, stop: CancellationToken) -> std::io::Result<Vec<Exporter>> {
+pub(crate) async fn start(clock: Arc<dyn Clock>, stop: CancellationToken) -> std::io::Result<Vec<Exporter>> {
     let load = Load::from(clock.now());
     let mut exporters = Vec::new();
     for (pod, share) in [("web-1", 0.8), ("web-2", 1.0), ("web-3", 1.2), ("queue-0", 0.0)] {

@@ -10,16 +10,16 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 
 /// How long an authority lives, days.
-pub const AUTHORITY_DAYS: i64 = 3650;
+pub(crate) const AUTHORITY_DAYS: i64 = 3650;
 /// How long what it issues lives, days.
-pub const LEAF_DAYS: i64 = 90;
+pub(crate) const LEAF_DAYS: i64 = 90;
 /// How far back validity begins, ms: clocks of a cluster differ.
 const BACKDATE_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// Why a certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]
-pub enum CertError {
+pub(crate) enum CertError {
     /// A file cannot be read.
     #[error("{file}: {source}")]
     File {
@@ -50,26 +50,23 @@ pub enum CertError {
 }
 
 /// A key that signs certificates.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     cert_pem: String,
     key_pem: String,
 }
 
 /// A certificate and its key, as PEM.
-pub struct Pair {
+pub(crate) struct Pair {
     /// The certificate, then those that signed it.
     pub cert_pem: String,
     /// The key (PKCS#8).
     pub key_pem: String,
 }
 
-fn named(common_name: &str, organizations: &[&str]) -> DistinguishedName {
+fn named(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
-    for organization in organizations {
-        name.push(DnType::OrganizationName, *organization);
-    }
     name
 }
 
@@ -84,11 +81,11 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn create(now: Timestamp) -> Result<Self, CertError> {
+    pub(crate) fn create(now: Timestamp) -> Result<Self, CertError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         // The name carries the birth, so that an old and a new authority can be told apart in one bundle.
-        params.distinguished_name = named(&format!("leadline-ca-{}", now / 1000), &[]);
+        params.distinguished_name = named(&format!("leadline-ca-{}", now / 1000));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         validity(&mut params, now, AUTHORITY_DAYS);
@@ -101,7 +98,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Content`] with `place`.
-    pub fn from_pem(place: &str, cert_pem: &str, key_pem: &str) -> Result<Self, CertError> {
+    pub(crate) fn from_pem(place: &str, cert_pem: &str, key_pem: &str) -> Result<Self, CertError> {
         let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
         let key = KeyPair::from_pem(key_pem).map_err(|e| fail(format!("a private key in PEM was expected: {e}")))?;
         let issuer = Issuer::from_ca_cert_pem(cert_pem, key)
@@ -110,12 +107,12 @@ impl Authority {
     }
 
     /// Its certificate, PEM: what a caBundle holds.
-    pub fn cert_pem(&self) -> &str {
+    pub(crate) fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
     /// Its key, PEM.
-    pub fn key_pem(&self) -> &str {
+    pub(crate) fn key_pem(&self) -> &str {
         &self.key_pem
     }
 
@@ -123,28 +120,41 @@ impl Authority {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn server(&self, names: &[String], now: Timestamp) -> Result<Pair, CertError> {
+    pub(crate) fn server(&self, names: &[String], now: Timestamp) -> Result<Pair, CertError> {
         let mut params = CertificateParams::new(names.to_vec())?;
-        params.distinguished_name = named(names.first().map_or("leadline", |n| n.get(..64).unwrap_or(n)), &[]);
+        params.distinguished_name = named(names.first().map_or("leadline", |n| n.get(..64).unwrap_or(n)));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign(params, now)
+        self.sign(params, now, LEAF_DAYS)
     }
 
-    /// A client certificate: `user` is its CN, `groups` its Os. Valid from `now` (ms) for 90 days.
+    /// A client certificate whose CN is `user`, valid from `now` (ms) for 90 days.
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn client(&self, user: &str, groups: &[&str], now: Timestamp) -> Result<Pair, CertError> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = named(user, groups);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params, now)
+    pub(crate) fn client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+        self.sign(Self::client_params(user)?, now, LEAF_DAYS)
     }
 
-    fn sign(&self, mut params: CertificateParams, now: Timestamp) -> Result<Pair, CertError> {
+    /// As [`Self::client`], valid as long as an authority is: for a holder that nobody renews it for (KEDA reads a Secret
+    /// that we write once).
+    ///
+    /// # Errors
+    /// [`CertError::Make`].
+    pub(crate) fn long_lived_client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+        self.sign(Self::client_params(user)?, now, AUTHORITY_DAYS)
+    }
+
+    fn client_params(user: &str) -> Result<CertificateParams, rcgen::Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name = named(user);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Ok(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams, now: Timestamp, days: i64) -> Result<Pair, CertError> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.is_ca = IsCa::ExplicitNoCa;
-        validity(&mut params, now, LEAF_DAYS);
+        validity(&mut params, now, days);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Pair { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
@@ -156,7 +166,7 @@ impl Pair {
     ///
     /// # Errors
     /// [`CertError::Content`] and [`CertError::Unusable`].
-    pub fn certified(&self, place: &str) -> Result<Arc<rustls::sign::CertifiedKey>, CertError> {
+    pub(crate) fn certified(&self, place: &str) -> Result<Arc<rustls::sign::CertifiedKey>, CertError> {
         let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
         let chain = certificates(place, &self.cert_pem)?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
@@ -171,7 +181,7 @@ impl Pair {
 ///
 /// # Errors
 /// [`CertError::Content`] with `place`.
-pub fn certificates(place: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
+pub(crate) fn certificates(place: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let found = found.map_err(|e| fail(format!("certificates in PEM were expected: {e}")))?;

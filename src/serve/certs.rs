@@ -1,6 +1,7 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
+use crate::serve::listener::Tls;
 use leadline_model::Clock;
 use parking_lot::RwLock;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 const POLL: Duration = Duration::from_secs(10);
 
 /// The certificate that is served now.
-pub struct Serving {
+pub(crate) struct Serving {
     current: RwLock<Arc<CertifiedKey>>,
     source: Source,
 }
@@ -50,7 +51,7 @@ impl Source {
 ///
 /// # Errors
 /// [`CertError::File`] with its name.
-pub fn read(file: &Path) -> Result<String, CertError> {
+pub(crate) fn read(file: &Path) -> Result<String, CertError> {
     std::fs::read_to_string(file).map_err(|source| CertError::File { file: file.display().to_string(), source })
 }
 
@@ -59,7 +60,7 @@ impl Serving {
     ///
     /// # Errors
     /// [`CertError`] names the file.
-    pub fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, CertError> {
+    pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, CertError> {
         Self::new(Source::Files { cert: cert.to_owned(), key: key.to_owned() })
     }
 
@@ -67,7 +68,7 @@ impl Serving {
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn own(authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, CertError> {
+    pub(crate) fn own(authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, CertError> {
         Self::new(Source::Own { authority, names, clock })
     }
 
@@ -76,7 +77,7 @@ impl Serving {
     }
 
     /// Keeps the certificate fresh until `stop`. A file that cannot be read leaves the last good one in place.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let every = match self.source {
             Source::Files { .. } => POLL,
             Source::Own { .. } => Duration::from_secs(LEAF_DAYS.unsigned_abs() * 86_400 * 2 / 3),
@@ -105,7 +106,8 @@ impl ResolvesServerCert for Serving {
 }
 
 /// Who must show a certificate on a TLS listener.
-pub enum Clients {
+#[derive(Debug, Clone)]
+pub(crate) enum Clients {
     /// Nobody needs one; what is shown is checked request by request (the adapter).
     PerRequest(Arc<dyn rustls::server::danger::ClientCertVerifier>),
     /// Everybody, signed by one of these (PEM; `place` is named in errors).
@@ -123,7 +125,8 @@ pub enum Clients {
 ///
 /// # Errors
 /// [`CertError`] when the client authorities cannot be used.
-pub fn server_config(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Arc<ServerConfig>, CertError> {
+pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Tls, CertError> {
+    let verifies = matches!(clients, Clients::Required { .. });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
         let place = place.to_owned();
@@ -148,5 +151,5 @@ pub fn server_config(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> 
     };
     let mut config = builder.with_cert_resolver(serving);
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok(Tls { config: Arc::new(config), verifies })
 }

@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 /// `--log.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Level {
+pub(crate) enum Level {
     /// Everything.
     Debug,
     /// What an operator reads.
@@ -17,7 +17,7 @@ pub enum Level {
 
 /// `--log.format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Text for people.
     Logfmt,
     /// One JSON object a line.
@@ -25,7 +25,7 @@ pub enum Format {
 }
 
 /// Installs the process' subscriber. Called once, from `main`.
-pub fn install(level: Level, format: Format) {
+pub(crate) fn install(level: Level, format: Format) {
     let word = match level {
         Level::Debug => "debug",
         Level::Info => "info",

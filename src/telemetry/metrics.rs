@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 /// A page of metrics being written (text format 0.0.4).
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub(crate) struct Page(String);
 
 /// What a family counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -17,15 +17,15 @@ pub enum Kind {
 
 impl Page {
     /// Content-Type of the page.
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+    pub(crate) const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// A family with one value.
-    pub fn one(&mut self, kind: Kind, name: &str, help: &str, value: f64) {
+    pub(crate) fn one(&mut self, kind: Kind, name: &str, help: &str, value: f64) {
         self.family(kind, name, help, &[], [([""; 0], value)]);
     }
 
     /// A family with one series per row; `labels` names what the rows' texts are.
-    pub fn family<const N: usize, S: AsRef<str>>(
+    pub(crate) fn family<const N: usize, S: AsRef<str>>(
         &mut self,
         kind: Kind,
         name: &str,
@@ -33,11 +33,25 @@ impl Page {
         labels: &[&str; N],
         rows: impl IntoIterator<Item = ([S; N], f64)>,
     ) {
+        let pairs = |values: &[S; N]| -> Vec<(String, String)> {
+            labels.iter().zip(values).map(|(label, value)| ((*label).to_owned(), value.as_ref().to_owned())).collect()
+        };
+        self.labelled(kind, name, help, rows.into_iter().map(|(values, value)| (pairs(&values), value)));
+    }
+
+    /// A family whose rows name their labels themselves.
+    pub(crate) fn labelled(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Vec<(String, String)>, f64)>,
+    ) {
         let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-        for (values, value) in rows {
+        for (labels, value) in rows {
             let pairs: Vec<String> =
-                labels.iter().zip(&values).map(|(label, value)| format!("{label}=\"{}\"", escape(value.as_ref()))).collect();
+                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
             let braces = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
             if value.is_infinite() {
                 self.line(format_args!("{name}{braces} {}Inf", if value > 0.0 { '+' } else { '-' }));
@@ -53,7 +67,7 @@ impl Page {
     }
 
     /// The finished page.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.0
     }
 }
@@ -63,7 +77,7 @@ fn escape(value: &str) -> String {
 }
 
 /// What the kernel tells about this process (`proc(5)`); empty where there is no such file.
-pub fn process(page: &mut Page) {
+pub(crate) fn process(page: &mut Page) {
     let ticks = 100.0; // USER_HZ, which Linux fixes for user space
     if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
         // Fields behind the command's name, which may hold blanks and stands in parentheses.

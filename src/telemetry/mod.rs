@@ -1,4 +1,4 @@
 //! What the process tells about itself: log lines and metrics.
 
-pub mod log;
-pub mod metrics;
+pub(crate) mod log;
+pub(crate) mod metrics;

@@ -25,8 +25,14 @@ pub(crate) struct Stage {
 impl Stage {
     /// An empty stage.
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        Self { runtime: runtime.ok(), current: Mutex::new(None) }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        Self {
+            runtime: runtime.ok(),
+            current: Mutex::new(None),
+        }
     }
 
     /// A trial that runs `body` on the cluster of `kind`, which is started when the one before is another.
@@ -35,10 +41,10 @@ impl Stage {
         F: AsyncFn(&Lab) -> Result<()> + Send + 'static,
     {
         let stage = self.clone();
-        Trial::test(name, move || stage.run(kind, body))
+        Trial::test(name, move || stage.run(kind, &body))
     }
 
-    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: F) -> std::result::Result<(), Failed> {
+    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: &F) -> std::result::Result<(), Failed> {
         let runtime = self.runtime.as_ref().ok_or("no tokio runtime could be made")?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         runtime.block_on(async {
@@ -48,10 +54,15 @@ impl Stage {
                 }
                 *current = Some((kind, Lab::start(kind).await?));
             }
-            let Some((_, lab)) = current.as_ref() else { return Ok(()) };
+            let Some((_, lab)) = current.as_ref() else {
+                return Ok(());
+            };
             match body(lab).await {
                 Ok(()) => Ok(()),
-                Err(error) => Err(Failed::from(format!("{error}\n\n{}\n{error}", lab.cluster.dump().await))),
+                Err(error) => Err(Failed::from(format!(
+                    "{error}\n\n{}\n{error}",
+                    lab.cluster.dump().await
+                ))),
             }
         })
     }

@@ -53,7 +53,9 @@ impl Workload<'_> {
     /// Applies it and waits until its pods are ready.
     pub(crate) async fn apply(&self, cluster: &Cluster) -> Result<()> {
         cluster.kubectl.apply(&self.objects().to_string()).await?;
-        cluster.rolled_out(self.namespace, self.name, Duration::from_secs(30)).await
+        cluster
+            .rolled_out(self.namespace, self.name, Duration::from_secs(30))
+            .await
     }
 
     /// Sets a series of all its pods: `rate=5` of a counter or `value=3` of a gauge.
@@ -80,7 +82,12 @@ pub(crate) async fn set(address: &str, metric: &str, change: &str) -> Result<()>
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{address}:8080/set");
     let (key, value) = change.split_once('=').unwrap_or(("rate", change));
-    let response = client.post(&url).query(&[("metric", metric), (key, value)]).send().await.context(&url)?;
+    let response = client
+        .post(&url)
+        .query(&[("metric", metric), (key, value)])
+        .send()
+        .await
+        .context(&url)?;
     if !response.status().is_success() {
         fail!("POST {url}: {}: {}", response.status(), response.text().await?);
     }
@@ -92,7 +99,9 @@ pub(crate) async fn read(address: &str, series: &str) -> Result<f64> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{address}:8080/metrics");
     let body = client.get(&url).send().await.context(&url)?.text().await?;
-    let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let line = body
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     match line.and_then(|value| value.parse().ok()) {
         Some(value) => Ok(value),
         None => fail!("no {series} at {url}:\n{body}"),

@@ -31,7 +31,12 @@ impl Block {
         for step in 0..200 {
             let second = u8::try_from(20 + (offset + step) % 200).unwrap_or(20);
             if let Ok(claim) = TcpListener::bind((Ipv4Addr::new(127, second, 255, 254), CLAIM_PORT)) {
-                return Ok(Self { second, pods: AtomicU16::new(0), services: AtomicU16::new(0), _claim: claim });
+                return Ok(Self {
+                    second,
+                    pods: AtomicU16::new(0),
+                    services: AtomicU16::new(0),
+                    _claim: claim,
+                });
             }
         }
         fail!("no free 127.X.0.0/16 block: all of 127.20 to 127.219 are claimed")

@@ -3,8 +3,9 @@
 use crate::failure::Context;
 use crate::pki::Credential;
 use crate::{Failure, Result, fail};
-use reqwest::{Certificate, Client, Identity, Method, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, StatusCode};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The limit of one request that is no watch.
@@ -33,7 +34,21 @@ impl Api {
     /// # Errors
     /// A certificate or key is not valid PEM.
     pub fn new(server: &str, ca: &str, credential: &Credential) -> Result<Self> {
-        let mut builder = Client::builder()
+        Self::build(Client::builder(), server, ca, credential)
+    }
+
+    /// A client of the server that answers to `host` at `address`, past the API server: what a caller inside the cluster
+    /// may try.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub fn direct(host: &str, address: SocketAddr, ca: &str, credential: &Credential) -> Result<Self> {
+        let builder = Client::builder().resolve(host, address);
+        Self::build(builder, &format!("https://{host}:{}", address.port()), ca, credential)
+    }
+
+    fn build(builder: ClientBuilder, server: &str, ca: &str, credential: &Credential) -> Result<Self> {
+        let mut builder = builder
             .no_proxy()
             .tcp_nodelay(true)
             .tls_certs_only([Certificate::from_pem(ca.as_bytes()).context("the CA's certificate")?]);
@@ -46,11 +61,18 @@ impl Api {
             Credential::Token(text) => token = Some(text.clone()),
             Credential::Anonymous => {}
         }
-        Ok(Self { http: builder.build()?, server: server.to_owned(), token })
+        Ok(Self {
+            http: builder.build()?,
+            server: server.to_owned(),
+            token,
+        })
     }
 
     fn builder(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.server)).header("Accept", "application/json");
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.server))
+            .header("Accept", "application/json");
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -73,7 +95,9 @@ impl Api {
             request = request.header(*name, *value);
         }
         if let Some((content_type, value)) = body {
-            request = request.header("Content-Type", content_type).body(serde_json::to_vec(value)?);
+            request = request
+                .header("Content-Type", content_type)
+                .body(serde_json::to_vec(value)?);
         }
         let response = request.send().await.context(format!("{method} {path}"))?;
         let status = response.status();
@@ -117,7 +141,8 @@ impl Api {
     /// # Errors
     /// There was no answer or an error.
     pub async fn create(&self, path: &str, object: &Value) -> Result<Value> {
-        self.expect(Method::POST, path, Some(("application/json", object))).await
+        self.expect(Method::POST, path, Some(("application/json", object)))
+            .await
     }
 
     /// Server-side apply of `object` at its own path, taking fields over from others.
@@ -126,7 +151,8 @@ impl Api {
     /// There was no answer or an error.
     pub async fn apply(&self, path: &str, object: &Value) -> Result<Value> {
         let path = format!("{path}?fieldManager=harness&force=true");
-        self.expect(Method::PATCH, &path, Some(("application/apply-patch+yaml", object))).await
+        self.expect(Method::PATCH, &path, Some(("application/apply-patch+yaml", object)))
+            .await
     }
 
     /// PATCH of `path`.
@@ -153,7 +179,9 @@ impl Api {
         if let Some(uid) = uid {
             options["preconditions"] = json!({ "uid": uid });
         }
-        let (status, value) = self.raw(Method::DELETE, path, &[], Some(("application/json", &options))).await?;
+        let (status, value) = self
+            .raw(Method::DELETE, path, &[], Some(("application/json", &options)))
+            .await?;
         if status.is_success() || status == StatusCode::NOT_FOUND || status == StatusCode::CONFLICT {
             return Ok(());
         }
@@ -166,7 +194,10 @@ impl Api {
     /// The list or the watch failed, or the server sent an `ERROR` event. Callers start again.
     pub async fn list_and_watch(&self, path: &str, mut each: impl FnMut(&str, Value)) -> Result<()> {
         let mut list = self.get(path).await?;
-        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let version = list["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if let Some(items) = list["items"].as_array_mut() {
             items.drain(..).for_each(|item| each("ADDED", item));
         }
@@ -194,16 +225,19 @@ impl Api {
 }
 
 /// The message of a Status, or the whole body.
-fn message(value: &Value) -> String {
-    value["message"].as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+#[must_use]
+pub fn message(value: &Value) -> String {
+    value["message"]
+        .as_str()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 /// A label selector's `matchLabels` part (or a Service's selector) against an object's labels.
 #[must_use]
 pub fn labels_match(selector: &Value, labels: &Value) -> bool {
-    selector.as_object().is_some_and(|wanted| {
-        !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
-    })
+    selector
+        .as_object()
+        .is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value)))
 }
 
 /// The string at `pointer` (RFC 6901).

@@ -17,6 +17,11 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position(u64);
 
+impl Position {
+    /// The beginning of the log.
+    pub const START: Self = Self(0);
+}
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Event(Value);
@@ -34,7 +39,9 @@ impl Audit {
     /// # Errors
     /// The log cannot be read.
     pub fn position(&self) -> Result<Position> {
-        Ok(Position(std::fs::metadata(&self.path).context(self.path.display())?.len()))
+        Ok(Position(
+            std::fs::metadata(&self.path).context(self.path.display())?.len(),
+        ))
     }
 
     /// The events after `from`. A last line that is still being written is left for the next call.
@@ -47,7 +54,10 @@ impl Audit {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| Ok(Event(serde_json::from_str(line)?))).collect()
+        whole
+            .lines()
+            .map(|line| Ok(Event(serde_json::from_str(line)?)))
+            .collect()
     }
 }
 
@@ -95,7 +105,10 @@ impl Event {
     /// The answer's HTTP status.
     #[must_use]
     pub fn status(&self) -> u64 {
-        self.0.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default()
+        self.0
+            .pointer("/responseStatus/code")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
     }
 
     /// Whether this changed, or tried to change, the replicas of something.
@@ -104,11 +117,35 @@ impl Event {
         self.subresource() == "scale" && matches!(self.verb(), "create" | "update" | "patch" | "delete")
     }
 
+    /// `ResponseStarted` (a watch was opened), `ResponseComplete` (it ended, or any other request was answered).
+    #[must_use]
+    pub fn stage(&self) -> &str {
+        self.at("/stage")
+    }
+
+    /// The namespace of the object that was asked for.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.at("/objectRef/namespace")
+    }
+
+    /// The pod whose token was shown, for tokens that are bound to one.
+    #[must_use]
+    pub fn pod(&self) -> &str {
+        self.at("/user/extra/authentication.kubernetes.io~1pod-name/0")
+    }
+
     /// One line for a message.
     #[must_use]
     pub fn line(&self) -> String {
         let time = self.at("/requestReceivedTimestamp");
-        format!("{time} {} {} {} -> {}", self.user(), self.verb(), self.uri(), self.status())
+        format!(
+            "{time} {} {} {} -> {}",
+            self.user(),
+            self.verb(),
+            self.uri(),
+            self.status()
+        )
     }
 
     /// The whole event.

@@ -1,20 +1,21 @@
 //! A whole cluster: control plane, node, services, and KEDA where a test wants it.
 
+use crate::Result;
 use crate::address::Block;
 use crate::api::Api;
 use crate::audit::Audit;
 use crate::control_plane::{ControlPlane, Hpa};
 use crate::failure::Context;
+use crate::keda::Keda;
 use crate::kubectl::Kubectl;
 use crate::kubelet::{Image, Images, Kubelet};
-use crate::keda::Keda;
 use crate::pki::{Credential, Usage};
 use crate::process::tail;
 use crate::services::{Services, write_empty_hosts};
 use crate::wait::until;
-use crate::Result;
 use parking_lot::Mutex;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,20 @@ impl Settings {
     /// # Errors
     /// The test's own path cannot be found.
     pub fn new(folder: &Path, leadline: &Path) -> Result<Self> {
-        let exporter = Image { program: std::env::current_exe()?, args: vec!["exporter".to_owned()] };
-        let leadline = Image { program: leadline.to_owned(), args: Vec::new() };
+        let exporter = Image {
+            program: std::env::current_exe()?,
+            args: vec!["exporter".to_owned()],
+        };
+        let leadline = Image {
+            program: leadline.to_owned(),
+            args: Vec::new(),
+        };
         let images = Images::from([("leadline".to_owned(), leadline), ("exporter".to_owned(), exporter)]);
-        Ok(Self { folder: folder.to_owned(), hpa: Hpa::default(), images })
+        Ok(Self {
+            folder: folder.to_owned(),
+            hpa: Hpa::default(),
+            images,
+        })
     }
 }
 
@@ -63,6 +74,7 @@ pub struct Cluster {
     block: Arc<Block>,
     hosts_file: PathBuf,
     folder: PathBuf,
+    _lock: File,
 }
 
 impl Cluster {
@@ -74,6 +86,10 @@ impl Cluster {
         // A second call in one process finds the provider in place, which is what is wanted.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = &settings.folder;
+        // Another run in the same folder is waited for.
+        let lock_file = folder.with_extension("lock");
+        let lock = File::create(&lock_file).context(lock_file.display())?;
+        lock.lock().context(lock_file.display())?;
         if folder.exists() {
             std::fs::remove_dir_all(folder).context(folder.display())?;
         }
@@ -99,6 +115,7 @@ impl Cluster {
             block,
             hosts_file,
             folder: folder.clone(),
+            _lock: lock,
         })
     }
 
@@ -107,8 +124,14 @@ impl Cluster {
     /// # Errors
     /// See [`Keda::start`].
     pub async fn start_keda(&self) -> Result<()> {
-        let keda =
-            Keda::start(&self.control_plane, &self.kubectl, &self.block, &self.hosts_file, &self.folder).await?;
+        let keda = Keda::start(
+            &self.control_plane,
+            &self.kubectl,
+            &self.block,
+            &self.hosts_file,
+            &self.folder,
+        )
+        .await?;
         *self.keda.lock() = Some(keda);
         Ok(())
     }
@@ -139,14 +162,22 @@ impl Cluster {
     /// It is absent.
     pub async fn replicas(&self, namespace: &str, deployment: &str) -> Result<u64> {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}");
-        Ok(self.api.get(&path).await?["spec"]["replicas"].as_u64().unwrap_or_default())
+        Ok(self.api.get(&path).await?["spec"]["replicas"]
+            .as_u64()
+            .unwrap_or_default())
     }
 
     /// What a person wants to see when a test failed: objects, events, the ends of all logs.
     pub async fn dump(&self) -> String {
         let mut text = String::new();
         for args in [
-            &["get", "pods,deployments,hpa,services,endpointslices,apiservices", "-A", "-o", "wide"][..],
+            &[
+                "get",
+                "pods,deployments,hpa,services,endpointslices,apiservices",
+                "-A",
+                "-o",
+                "wide",
+            ][..],
             &["get", "scaledobjects.keda.sh", "-A", "-o", "yaml"],
             &["describe", "hpa", "-A"],
             &["get", "events", "-A", "--sort-by=.lastTimestamp"],
@@ -159,8 +190,12 @@ impl Cluster {
         let errors = self.services.errors();
         let _ = writeln!(text, "=== services\n{}", errors.join("\n"));
         let logs = self.folder.join("logs");
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(&logs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&logs)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
         files.sort();
         for file in files.iter().filter(|file| !file.ends_with("audit.log")) {
             let _ = writeln!(text, "=== {}\n{}", file.display(), tail(file, 25));
@@ -195,7 +230,9 @@ pub async fn wait_for_api_service(api: &Api, name: &str, limit: Duration) -> Res
     until(&format!("APIService {name} to be available"), limit, || async move {
         let object = api.get(path).await?;
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let available = conditions.into_iter().find(|condition| condition["type"] == "Available");
+        let available = conditions
+            .into_iter()
+            .find(|condition| condition["type"] == "Available");
         match available {
             Some(condition) if condition["status"] == "True" => Ok(Some(())),
             Some(condition) => crate::fail!("{}", condition["message"]),

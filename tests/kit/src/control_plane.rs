@@ -33,7 +33,10 @@ pub struct Hpa {
 
 impl Default for Hpa {
     fn default() -> Self {
-        Self { sync: Duration::from_secs(2), downscale_stabilization: Duration::from_secs(4) }
+        Self {
+            sync: Duration::from_secs(2),
+            downscale_stabilization: Duration::from_secs(4),
+        }
     }
 }
 
@@ -73,7 +76,10 @@ impl ControlPlane {
     /// A program is not built, ends, or does not become ready in time.
     pub async fn start(folder: &Path, block: &Block, hpa: Hpa) -> Result<Self> {
         let address = block.control_plane().to_string();
-        let files = Files { pki: folder.join("pki"), logs: folder.join("logs") };
+        let files = Files {
+            pki: folder.join("pki"),
+            logs: folder.join("logs"),
+        };
         for path in [&files.pki, &files.logs] {
             std::fs::create_dir_all(path).context(path.display())?;
         }
@@ -94,15 +100,26 @@ impl ControlPlane {
         let manager_pair = ca.issue("system:kube-controller-manager", &[], &[], Usage::Client)?;
         let manager_kubeconfig = folder.join("controller-manager.kubeconfig");
         let manager_credential = Credential::Certificate(manager_pair);
-        write_kubeconfig(&manager_kubeconfig, &server, &ca.pair().certificate, &manager_credential)?;
+        write_kubeconfig(
+            &manager_kubeconfig,
+            &server,
+            &ca.pair().certificate,
+            &manager_credential,
+        )?;
 
         let api_server = start_api_server(folder, &files, &address, &audit_log)?;
         let limit = Duration::from_secs(120);
-        api_server.ready("kube-apiserver", limit, || async { Ok(admin.get("/readyz").await? == "ok") }).await?;
+        api_server
+            .ready("kube-apiserver", limit, || async {
+                Ok(admin.get("/readyz").await? == "ok")
+            })
+            .await?;
         let controller_manager = start_controller_manager(&files, &address, &manager_kubeconfig, hpa)?;
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
         controller_manager
-            .ready("the default ServiceAccount", limit, || async { Ok(admin.find(account).await?.is_some()) })
+            .ready("the default ServiceAccount", limit, || async {
+                Ok(admin.find(account).await?.is_some())
+            })
             .await?;
         register_node(&admin, &address).await?;
         let folder = folder.to_owned();
@@ -174,11 +191,18 @@ impl ControlPlane {
 fn start_etcd(folder: &Path, files: &Files, address: &str) -> Result<Process> {
     let ca = Authority::new("etcd-ca")?;
     let (ca_file, _) = ca.pair().write(&files.pki, "etcd-ca")?;
-    let (certificate, key) = ca.issue("etcd", &[], &[address], Usage::Both)?.write(&files.pki, "etcd")?;
+    let (certificate, key) = ca
+        .issue("etcd", &[], &[address], Usage::Both)?
+        .write(&files.pki, "etcd")?;
     let peer = format!("http://{address}:2380");
     let client = format!("https://{address}:2379");
     Spec::new("etcd", &programs::binary("etcd", "etcd")?, &files.logs)
-        .args(["--name=e", "--client-cert-auth=true", "--unsafe-no-fsync", "--log-level=warn"])
+        .args([
+            "--name=e",
+            "--client-cert-auth=true",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ])
         .args([
             format!("--data-dir={}", folder.join("etcd").display()),
             format!("--listen-client-urls={client}"),
@@ -203,10 +227,20 @@ fn write_credentials(
     ca.pair().write(&files.pki, "ca")?;
     front_proxy_ca.pair().write(&files.pki, "front-proxy-ca")?;
     front_proxy.write(&files.pki, "front-proxy-client")?;
-    let names = [address, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-    ca.issue("kube-apiserver", &[], &names, Usage::Both)?.write(&files.pki, "apiserver")?;
+    let names = [
+        address,
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+    ];
+    ca.issue("kube-apiserver", &[], &names, Usage::Both)?
+        .write(&files.pki, "apiserver")?;
     let signer = rcgen::KeyPair::generate()?;
-    let pair = Pair { certificate: signer.public_key_pem(), key: signer.serialize_pem() };
+    let pair = Pair {
+        certificate: signer.public_key_pem(),
+        key: signer.serialize_pem(),
+    };
     pair.write(&files.pki, "service-account")?;
     Ok(())
 }
@@ -233,76 +267,84 @@ fn write_audit_policy(path: &Path) -> Result<()> {
 
 fn start_api_server(folder: &Path, files: &Files, address: &str, audit_log: &Path) -> Result<Process> {
     let pki = |name: &str| files.pki.join(name).display().to_string();
-    Spec::new("kube-apiserver", &programs::binary("kubernetes", "kube-apiserver")?, &files.logs)
-        .args([
-            // The advertised address must not be loopback; with the reconciler off nobody is told of it.
-            "--advertise-address=192.0.2.10",
-            "--endpoint-reconciler-type=none",
-            "--secure-port=6443",
-            "--authorization-mode=Node,RBAC",
-            "--anonymous-auth=true",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            "--requestheader-allowed-names=front-proxy-client",
-            "--requestheader-username-headers=X-Remote-User",
-            "--requestheader-uid-headers=X-Remote-Uid",
-            "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-            "--enable-aggregator-routing=true",
-            "--profiling=false",
-            "--v=1",
-        ])
-        .args([
-            format!("--bind-address={address}"),
-            format!("--etcd-servers=https://{address}:2379"),
-            format!("--etcd-cafile={}", pki("etcd-ca.crt")),
-            format!("--etcd-certfile={}", pki("etcd.crt")),
-            format!("--etcd-keyfile={}", pki("etcd.key")),
-            format!("--tls-cert-file={}", pki("apiserver.crt")),
-            format!("--tls-private-key-file={}", pki("apiserver.key")),
-            format!("--client-ca-file={}", pki("ca.crt")),
-            format!("--service-account-key-file={}", pki("service-account.crt")),
-            format!("--service-account-signing-key-file={}", pki("service-account.key")),
-            format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
-            format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")),
-            format!("--proxy-client-key-file={}", pki("front-proxy-client.key")),
-            format!("--audit-policy-file={}", folder.join("audit-policy.json").display()),
-            format!("--audit-log-path={}", audit_log.display()),
-            "--audit-log-mode=blocking".to_owned(),
-        ])
-        .start()
+    Spec::new(
+        "kube-apiserver",
+        &programs::binary("kubernetes", "kube-apiserver")?,
+        &files.logs,
+    )
+    .args([
+        // The advertised address must not be loopback; with the reconciler off nobody is told of it.
+        "--advertise-address=192.0.2.10",
+        "--endpoint-reconciler-type=none",
+        "--secure-port=6443",
+        "--authorization-mode=Node,RBAC",
+        "--anonymous-auth=true",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-uid-headers=X-Remote-Uid",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        "--enable-aggregator-routing=true",
+        "--profiling=false",
+        "--v=1",
+    ])
+    .args([
+        format!("--bind-address={address}"),
+        format!("--etcd-servers=https://{address}:2379"),
+        format!("--etcd-cafile={}", pki("etcd-ca.crt")),
+        format!("--etcd-certfile={}", pki("etcd.crt")),
+        format!("--etcd-keyfile={}", pki("etcd.key")),
+        format!("--tls-cert-file={}", pki("apiserver.crt")),
+        format!("--tls-private-key-file={}", pki("apiserver.key")),
+        format!("--client-ca-file={}", pki("ca.crt")),
+        format!("--service-account-key-file={}", pki("service-account.crt")),
+        format!("--service-account-signing-key-file={}", pki("service-account.key")),
+        format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
+        format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")),
+        format!("--proxy-client-key-file={}", pki("front-proxy-client.key")),
+        format!("--audit-policy-file={}", folder.join("audit-policy.json").display()),
+        format!("--audit-log-path={}", audit_log.display()),
+        "--audit-log-mode=blocking".to_owned(),
+    ])
+    .start()
 }
 
 fn start_controller_manager(files: &Files, address: &str, kubeconfig: &Path, hpa: Hpa) -> Result<Process> {
     let pki = |name: &str| files.pki.join(name).display().to_string();
     let kubeconfig = kubeconfig.display();
-    Spec::new("kube-controller-manager", &programs::binary("kubernetes", "kube-controller-manager")?, &files.logs)
-        .args([
-            "--secure-port=10257",
-            "--leader-elect=false",
-            "--use-service-account-credentials=true",
-            "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-            "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
-            "--v=2",
-        ])
-        .args([
-            format!("--bind-address={address}"),
-            format!("--kubeconfig={kubeconfig}"),
-            format!("--authentication-kubeconfig={kubeconfig}"),
-            format!("--authorization-kubeconfig={kubeconfig}"),
-            format!("--service-account-private-key-file={}", pki("service-account.key")),
-            format!("--root-ca-file={}", pki("ca.crt")),
-            format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
-            format!("--controllers={CONTROLLERS}"),
-            format!("--horizontal-pod-autoscaler-sync-period={}ms", hpa.sync.as_millis()),
-            format!(
-                "--horizontal-pod-autoscaler-downscale-stabilization={}ms",
-                hpa.downscale_stabilization.as_millis()
-            ),
-        ])
-        .start()
+    Spec::new(
+        "kube-controller-manager",
+        &programs::binary("kubernetes", "kube-controller-manager")?,
+        &files.logs,
+    )
+    .args([
+        "--secure-port=10257",
+        "--leader-elect=false",
+        "--use-service-account-credentials=true",
+        "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+        "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--v=2",
+    ])
+    .args([
+        format!("--bind-address={address}"),
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+        format!("--service-account-private-key-file={}", pki("service-account.key")),
+        format!("--root-ca-file={}", pki("ca.crt")),
+        format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
+        format!("--controllers={CONTROLLERS}"),
+        format!("--horizontal-pod-autoscaler-sync-period={}ms", hpa.sync.as_millis()),
+        format!(
+            "--horizontal-pod-autoscaler-downscale-stabilization={}ms",
+            hpa.downscale_stabilization.as_millis()
+        ),
+    ])
+    .start()
 }
 
 /// The node's object: Ready, with room for everything. Its status is a subresource, hence two steps.
@@ -320,5 +362,8 @@ async fn register_node(admin: &Api, address: &str) -> Result<()> {
     admin.patch(&path, Patch::Merge, &status).await?;
     // The node is tainted at admission until something says it is ready; the stand-in binds pods itself.
     let limit = Duration::from_secs(10);
-    until_true("the node", limit, || async { Ok(admin.find(&format!("/api/v1/nodes/{NODE}")).await?.is_some()) }).await
+    until_true("the node", limit, || async {
+        Ok(admin.find(&format!("/api/v1/nodes/{NODE}")).await?.is_some())
+    })
+    .await
 }

@@ -41,7 +41,10 @@ impl Series {
     fn value(self, now: i64) -> f64 {
         match self {
             Self::Gauge(value) => value,
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of a few years are exact in an f64")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "milliseconds of a few years are exact in an f64"
+            )]
             Self::Counter { base, since, rate } => base + rate * (now - since) as f64 / 1000.0,
         }
     }
@@ -56,14 +59,24 @@ struct Options {
 }
 
 fn parse(args: &[String]) -> Result<Options> {
-    let mut options = Options { listen: "127.0.0.1:8080".to_owned(), ..Options::default() };
+    let mut options = Options {
+        listen: "127.0.0.1:8080".to_owned(),
+        ..Options::default()
+    };
     for arg in args {
         match arg.split_once('=') {
             Some(("--web.listen-address", address)) => address.clone_into(&mut options.listen),
             Some(("--state", path)) => options.state = Some(path.into()),
             Some(("--counter", series)) => {
                 let (name, rate) = name_and_number(series)?;
-                options.series.insert(name, Series::Counter { base: 0.0, since: ORIGIN_MS, rate });
+                options.series.insert(
+                    name,
+                    Series::Counter {
+                        base: 0.0,
+                        since: ORIGIN_MS,
+                        rate,
+                    },
+                );
             }
             Some(("--gauge", series)) => {
                 let (name, value) = name_and_number(series)?;
@@ -77,9 +90,12 @@ fn parse(args: &[String]) -> Result<Options> {
 
 /// `NAME{labels}=NUMBER`; label values may hold '='.
 fn name_and_number(text: &str) -> Result<(String, f64)> {
-    let (name, number) =
-        text.rsplit_once('=').ok_or_else(|| Failure::new(format!("'{text}': NAME=NUMBER expected")))?;
-    let number = number.parse().map_err(|_| Failure::new(format!("'{text}': '{number}' is no number")))?;
+    let (name, number) = text
+        .rsplit_once('=')
+        .ok_or_else(|| Failure::new(format!("'{text}': NAME=NUMBER expected")))?;
+    let number = number
+        .parse()
+        .map_err(|_| Failure::new(format!("'{text}': '{number}' is no number")))?;
     Ok((name.to_owned(), number))
 }
 
@@ -98,7 +114,11 @@ impl Exporter {
         {
             series.extend(load(path)?);
         }
-        Ok(Self { series: Mutex::new(series), state: options.state, clock: SystemClock })
+        Ok(Self {
+            series: Mutex::new(series),
+            state: options.state,
+            clock: SystemClock,
+        })
     }
 
     fn render(&self) -> String {
@@ -108,7 +128,11 @@ impl Exporter {
         for (name, series) in self.series.lock().iter() {
             let base = name.split('{').next().unwrap_or(name);
             if base != family {
-                let kind = if matches!(series, Series::Gauge(_)) { "gauge" } else { "counter" };
+                let kind = if matches!(series, Series::Gauge(_)) {
+                    "gauge"
+                } else {
+                    "counter"
+                };
                 let _ = writeln!(text, "# TYPE {base} {kind}");
                 base.clone_into(&mut family);
             }
@@ -119,11 +143,16 @@ impl Exporter {
 
     /// Sets one series and saves all.
     fn set(&self, query: &HashMap<String, String>) -> Result<()> {
-        let name = query.get("metric").ok_or_else(|| Failure::new("no 'metric' in the query"))?;
+        let name = query
+            .get("metric")
+            .ok_or_else(|| Failure::new("no 'metric' in the query"))?;
         let number = |key: &str| -> Result<Option<f64>> {
             query
                 .get(key)
-                .map(|text| text.parse().map_err(|_| Failure::new(format!("'{key}': '{text}' is no number"))))
+                .map(|text| {
+                    text.parse()
+                        .map_err(|_| Failure::new(format!("'{key}': '{text}' is no number")))
+                })
                 .transpose()
         };
         let mut series = self.series.lock();
@@ -173,7 +202,9 @@ fn save(path: &Path, series: &BTreeMap<String, Series>) -> Result<()> {
 /// An argument is wrong, the state cannot be read or the address not be bound.
 pub async fn run(args: &[String]) -> Result<()> {
     let options = parse(args)?;
-    let listener = tokio::net::TcpListener::bind(&options.listen).await.context(&options.listen)?;
+    let listener = tokio::net::TcpListener::bind(&options.listen)
+        .await
+        .context(&options.listen)?;
     let exporter = Arc::new(Exporter::new(options)?);
     let router = Router::new()
         .route("/metrics", get(metrics))
@@ -190,7 +221,10 @@ pub async fn run(args: &[String]) -> Result<()> {
 }
 
 async fn metrics(State(exporter): State<Arc<Exporter>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], exporter.render())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        exporter.render(),
+    )
 }
 
 async fn set(
@@ -209,7 +243,11 @@ mod tests {
 
     #[test]
     fn a_counter_is_the_integral_of_its_rate_so_a_restart_loses_nothing() {
-        let series = Series::Counter { base: 7.0, since: 1_000, rate: 10.0 };
+        let series = Series::Counter {
+            base: 7.0,
+            since: 1_000,
+            rate: 10.0,
+        };
         assert_eq!(series.value(3_500), 32.0);
         let folder = std::env::temp_dir().join(format!("exporter-{}", std::process::id()));
         let saved = BTreeMap::from([("m{a=\"b\"}".to_owned(), series), ("g".to_owned(), Series::Gauge(4.5))]);
@@ -222,7 +260,14 @@ mod tests {
     fn arguments_name_series_with_labels() {
         let args = ["--counter=m{code=\"200\"}=5".to_owned(), "--gauge=g=1.5".to_owned()];
         let options = parse(&args).unwrap();
-        assert_eq!(options.series["m{code=\"200\"}"], Series::Counter { base: 0.0, since: ORIGIN_MS, rate: 5.0 });
+        assert_eq!(
+            options.series["m{code=\"200\"}"],
+            Series::Counter {
+                base: 0.0,
+                since: ORIGIN_MS,
+                rate: 5.0
+            }
+        );
         assert_eq!(options.series["g"], Series::Gauge(1.5));
         assert!(parse(&["--counter=m".to_owned()]).is_err());
     }

@@ -42,24 +42,42 @@ impl Keda {
         let crds = crds.display().to_string();
         kubectl.run(&["apply", "--server-side", "-f", &crds]).await?;
         kubectl.apply(&account().to_string()).await?;
-        let established = ["wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=60s"];
+        let established = [
+            "wait",
+            "--for=condition=Established",
+            "crd/scaledobjects.keda.sh",
+            "--timeout=60s",
+        ];
         kubectl.run(&established).await?;
         let address = block.keda().to_string();
         let certs = write_certificates(control_plane, &address, folder)?;
         let kubeconfig = control_plane.service_account_kubeconfig("keda", "keda").await?;
-        let start = Start { address: &address, certs: &certs, kubeconfig: &kubeconfig, hosts_file, folder };
+        let start = Start {
+            address: &address,
+            certs: &certs,
+            kubeconfig: &kubeconfig,
+            hosts_file,
+            folder,
+        };
         let operator = start.operator()?;
         let ready = format!("http://{address}:8081/readyz");
-        let http = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
+            .build()?;
         let answers = |url: String| {
             let request = http.get(url);
             async move { Ok(request.send().await?.status().is_success()) }
         };
-        operator.ready("keda-operator", LIMIT, || answers(ready.clone())).await?;
+        operator
+            .ready("keda-operator", LIMIT, || answers(ready.clone()))
+            .await?;
         let adapter = start.adapter()?;
         let health = format!("https://{address}:6443/healthz");
         adapter.ready("keda-adapter", LIMIT, || answers(health.clone())).await?;
-        kubectl.apply(&api_service(&address, &control_plane.ca.pair().certificate).to_string()).await?;
+        kubectl
+            .apply(&api_service(&address, &control_plane.ca.pair().certificate).to_string())
+            .await?;
         wait_for_api_service(&control_plane.admin, "v1beta1.external.metrics.k8s.io", LIMIT).await?;
         Ok(Self { operator, adapter })
     }
@@ -75,7 +93,13 @@ impl Keda {
 fn write_certificates(control_plane: &ControlPlane, address: &str, folder: &Path) -> Result<PathBuf> {
     let certs = folder.join("keda-certs");
     std::fs::create_dir_all(&certs).context(certs.display())?;
-    let hosts = [address, "localhost", "keda-operator", "keda-operator.keda.svc", "keda-metrics-apiserver.keda.svc"];
+    let hosts = [
+        address,
+        "localhost",
+        "keda-operator",
+        "keda-operator.keda.svc",
+        "keda-metrics-apiserver.keda.svc",
+    ];
     let pair = control_plane.ca.issue("keda-operator", &[], &hosts, Usage::Both)?;
     std::fs::write(certs.join("ca.crt"), &control_plane.ca.pair().certificate)?;
     pair.write(&certs, "tls")?;
@@ -143,13 +167,21 @@ impl Start<'_> {
             .env("KEDA_CLUSTER_OBJECT_NAMESPACE", "keda")
             .env("KEDA_HTTP_DEFAULT_TIMEOUT", "3000")
             .env("KUBECONFIG", self.kubeconfig)
-            .args(["--zap-log-level=info", "--zap-encoder=console", "--zap-time-encoding=rfc3339nano"]))
+            .args([
+                "--zap-log-level=info",
+                "--zap-encoder=console",
+                "--zap-time-encoding=rfc3339nano",
+            ]))
     }
 
     fn operator(&self) -> Result<Process> {
         let (address, certs) = (self.address, self.certs.display());
         self.spec("keda-operator")?
-            .args(["--leader-elect=false", "--enable-cert-rotation=false", "--enable-webhook-patching=false"])
+            .args([
+                "--leader-elect=false",
+                "--enable-cert-rotation=false",
+                "--enable-webhook-patching=false",
+            ])
             .args([
                 format!("--kubeconfig={}", self.kubeconfig.display()),
                 format!("--metrics-bind-address={address}:8080"),

@@ -22,7 +22,11 @@ impl Kubectl {
     /// kubectl is not built.
     pub fn new(kubeconfig: &Path) -> Result<Self> {
         let cache = kubeconfig.with_extension("cache");
-        Ok(Self { program: programs::binary("kubernetes", "kubectl")?, kubeconfig: kubeconfig.to_owned(), cache })
+        Ok(Self {
+            program: programs::binary("kubernetes", "kubectl")?,
+            kubeconfig: kubeconfig.to_owned(),
+            cache,
+        })
     }
 
     /// Runs it and returns stdout.
@@ -55,7 +59,11 @@ impl Kubectl {
         }
         let output = child.wait_with_output().await?;
         if !output.status.success() {
-            fail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+            fail!(
+                "kubectl {}: {}",
+                args.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -67,7 +75,8 @@ impl Kubectl {
     pub async fn apply_files(&self, files: &[&Path]) -> Result<()> {
         for file in files {
             let file = file.display().to_string();
-            self.run(&["apply", "--server-side", "--force-conflicts", "-f", &file]).await?;
+            self.run(&["apply", "--server-side", "--force-conflicts", "-f", &file])
+                .await?;
         }
         Ok(())
     }
@@ -77,6 +86,8 @@ impl Kubectl {
     /// # Errors
     /// See [`Self::run`].
     pub async fn apply(&self, text: &str) -> Result<()> {
-        self.run_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], text).await.map(drop)
+        self.run_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], text)
+            .await
+            .map(drop)
     }
 }

@@ -86,14 +86,23 @@ impl Spec {
         let child = command.spawn().context(format!("start {}", self.program.display()))?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pid = pid.ok_or_else(|| Failure::new(format!("{} ended at once", self.name)))?;
-        Ok(Process { name: self.name.clone(), pid, child: Mutex::new(Some(child)), log: self.log.clone() })
+        Ok(Process {
+            name: self.name.clone(),
+            pid,
+            child: Mutex::new(Some(child)),
+            log: self.log.clone(),
+        })
     }
 
     fn open_log(&self) -> Result<File> {
         if let Some(folder) = self.log.parent() {
             std::fs::create_dir_all(folder).context(folder.display())?;
         }
-        OpenOptions::new().create(true).append(true).open(&self.log).context(self.log.display())
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .context(self.log.display())
     }
 }
 
@@ -173,7 +182,11 @@ impl Process {
         };
         match until(what, limit, alive).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(status)) => Err(Failure::new(format!("{} ended with {status}:\n{}", self.name, self.tail(20)))),
+            Ok(Err(status)) => Err(Failure::new(format!(
+                "{} ended with {status}:\n{}",
+                self.name,
+                self.tail(20)
+            ))),
             Err(error) => Err(Failure::new(format!("{error}\n--- {}\n{}", self.name, self.tail(20)))),
         }
     }

@@ -18,10 +18,16 @@ pub fn workspace_root() -> PathBuf {
 /// Says which command builds the program when it is not there.
 pub fn folder(program: &str) -> Result<PathBuf> {
     let build = workspace_root().join("tests/programs/build");
-    let output = Command::new(&build).args(["--where", program]).output().context(build.display())?;
+    let output = Command::new(&build)
+        .args(["--where", program])
+        .output()
+        .context(build.display())?;
     let folder = PathBuf::from(std::str::from_utf8(&output.stdout)?.trim());
     if !output.status.success() || !folder.is_dir() {
-        fail!("{program} is not built ({} is missing): run tests/programs/build {program}", folder.display());
+        fail!(
+            "{program} is not built ({} is missing): run tests/programs/build {program}",
+            folder.display()
+        );
     }
     Ok(folder)
 }
@@ -33,7 +39,10 @@ pub fn folder(program: &str) -> Result<PathBuf> {
 pub fn binary(program: &str, binary: &str) -> Result<PathBuf> {
     let path = folder(program)?.join(binary);
     if !path.is_file() {
-        fail!("{} is missing: remove its folder and run tests/programs/build {program}", path.display());
+        fail!(
+            "{} is missing: remove its folder and run tests/programs/build {program}",
+            path.display()
+        );
     }
     Ok(path)
 }

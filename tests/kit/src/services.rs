@@ -65,7 +65,10 @@ impl Services {
             changed: tokio::sync::Notify::new(),
             errors: Mutex::default(),
         });
-        let tasks = vec![tokio::spawn(watch_services(state.clone())), tokio::spawn(reconcile_all(state.clone()))];
+        let tasks = vec![
+            tokio::spawn(watch_services(state.clone())),
+            tokio::spawn(reconcile_all(state.clone())),
+        ];
         Ok(Self { state, tasks })
     }
 
@@ -103,7 +106,11 @@ async fn watch_services(state: Arc<State>) {
     loop {
         let each = |kind: &str, service: Value| {
             let meta = &service["metadata"];
-            let key = format!("{}/{}", meta["namespace"].as_str().unwrap_or(""), meta["name"].as_str().unwrap_or(""));
+            let key = format!(
+                "{}/{}",
+                meta["namespace"].as_str().unwrap_or(""),
+                meta["name"].as_str().unwrap_or("")
+            );
             match kind {
                 "ADDED" | "MODIFIED" if service["spec"]["selector"].is_object() => {
                     state.services.lock().insert(key, service);
@@ -135,7 +142,11 @@ async fn reconcile_all(state: Arc<State>) {
                 errors.drain(..excess);
             }
         }
-        let retry = if failed { Duration::from_millis(300) } else { Duration::from_secs(3600) };
+        let retry = if failed {
+            Duration::from_millis(300)
+        } else {
+            Duration::from_secs(3600)
+        };
         tokio::select! {
             () = state.changed.notified() => {}
             () = state.pods.changed() => {}
@@ -153,7 +164,10 @@ impl State {
         pods.retain(|pod| pod.ready && pod.namespace == namespace && labels_match(selector, &pod.labels));
         let address = self.address_of(key)?;
         for port in service["spec"]["ports"].as_array().into_iter().flatten() {
-            let backends = pods.iter().filter_map(|pod| Some((pod.address.clone(), target_port(port, pod)?))).collect();
+            let backends = pods
+                .iter()
+                .filter_map(|pod| Some((pod.address.clone(), target_port(port, pod)?)))
+                .collect();
             self.forward(key, &address, port, backends).await?;
         }
         let slice = slice(namespace, name, service, &pods);
@@ -185,7 +199,9 @@ impl State {
     }
 
     async fn forward(&self, key: &str, address: &str, port: &Value, now: Vec<(String, u16)>) -> Result<()> {
-        let Some(number) = port["port"].as_u64() else { fail!("{key}: a port without a number") };
+        let Some(number) = port["port"].as_u64() else {
+            fail!("{key}: a port without a number")
+        };
         let proxy = format!("{key}:{number}");
         if let Some((backends, _)) = self.proxies.lock().get(&proxy) {
             *backends.lock() = now;
@@ -206,7 +222,9 @@ async fn accept(listener: TcpListener, backends: Backends) {
         let chosen = {
             let backends = backends.lock();
             let count = u64::try_from(backends.len()).unwrap_or(1).max(1);
-            usize::try_from(random() % count).ok().and_then(|index| backends.get(index).cloned())
+            usize::try_from(random() % count)
+                .ok()
+                .and_then(|index| backends.get(index).cloned())
         };
         tokio::spawn(async move {
             if let Some((host, port)) = chosen

@@ -21,7 +21,7 @@ use axum::routing::get;
 use leadline_model::Clock;
 use leadline_model::port::Queryable;
 use leadline_model::target::Board;
-use leadline_promql::Engine;
+use leadline_promql::engine::Engine;
 use std::sync::Arc;
 
 /// What the API reads from.

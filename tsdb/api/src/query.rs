@@ -7,15 +7,17 @@ use crate::respond::{ApiError, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
-use leadline_promql::syntax::ast::Expr;
+use leadline_model::duration::Duration;
+use leadline_promql::engine::Options;
+use leadline_promql::query::Query;
 use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, Value};
 
 /// An expression at one time.
 pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
     let limit = params.limit()?;
-    let expr = expression(&params)?;
-    let result = within(&params, api.engine.instant(&expr, at)).await?;
+    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let result = api.engine.instant(&query, at, options).await?;
     Ok(answer(&result, at, limit))
 }
 
@@ -23,31 +25,22 @@ pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Re
 pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let (start, end, step) = params.range()?;
     let limit = params.limit()?;
-    let expr = expression(&params)?;
-    let result = within(&params, api.engine.range(&expr, start, end, step)).await?;
+    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let result = api.engine.range(&query, (start, end, step), options).await?;
     Ok(answer(&result, end, limit))
 }
 
-fn expression(params: &Params) -> Result<Expr, ApiError> {
-    leadline_promql::parse_checked(params.need("query")?)
-        .map_err(|e| ApiError::parameter("query", e))
+fn expression(api: &Api, params: &Params) -> Result<Query, ApiError> {
+    api.engine.parse(params.need("query")?).map_err(|e| ApiError::parameter("query", e))
 }
 
-/// Applies the request's own `timeout`; the engine's holds in any case.
-async fn within<T>(
-    params: &Params,
-    work: impl Future<Output = Result<T, leadline_model::port::EvaluateError>>,
-) -> Result<T, ApiError> {
-    match params.duration("timeout")? {
-        None => Ok(work.await?),
-        Some(ms) => {
-            let limit = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-            match tokio::time::timeout(limit, work).await {
-                Ok(result) => Ok(result?),
-                Err(_) => Err(leadline_model::port::EvaluateError::Timeout("query execution".to_owned()).into()),
-            }
-        }
+/// `timeout` and `lookback_delta` of the request.
+fn options(params: &Params) -> Result<Options, ApiError> {
+    let lookback_ms = params.duration("lookback_delta")?;
+    if lookback_ms.is_some_and(|ms| ms <= 0) {
+        return Err(ApiError::parameter("lookback_delta", "more than 0 was expected"));
     }
+    Ok(Options { lookback_ms, timeout: params.duration("timeout")?.map(Duration::from_millis) })
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {

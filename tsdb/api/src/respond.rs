@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use leadline_model::port::EvaluateError;
+use axum::http::{Method, Uri};
+use leadline_model::port::QueryError;
+use leadline_promql::error::Error;
 
 /// An error in the API's words.
 #[derive(Debug)]
@@ -34,23 +36,26 @@ impl ApiError {
     }
 }
 
-impl From<EvaluateError> for ApiError {
-    fn from(error: EvaluateError) -> Self {
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            EvaluateError::Execution(_) | EvaluateError::TooManySamples(_) => {
+            Error::Prepare(_) | Error::BadRequest(_) => Self::bad_data(message),
+            Error::Execution(_) | Error::TooManySamples(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
             }
-            EvaluateError::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
-            EvaluateError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
-            EvaluateError::Storage(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
+            Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
+            Error::Canceled(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", message),
+            Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
+            Error::Storage(QueryError::Unavailable(_)) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
+            Error::Storage(QueryError::Corrupt(_)) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
         }
     }
 }
 
-impl From<leadline_model::port::QueryError> for ApiError {
-    fn from(error: leadline_model::port::QueryError) -> Self {
-        EvaluateError::from(error).into()
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -137,12 +142,12 @@ pub(crate) fn push_labels(out: &mut String, labels: &leadline_model::Labels) {
 }
 
 /// Any other path below this router.
-pub(crate) async fn not_found(uri: axum::http::Uri) -> ApiError {
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
     ApiError::not_found(format!("no such page: {}", uri.path()))
 }
 
 /// A known path, another method.
-pub(crate) async fn method_not_allowed(method: axum::http::Method) -> ApiError {
+pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_data", format!("method {method} is not allowed here"))
 }
 

@@ -15,21 +15,45 @@ pub enum CaBundle {
     Kept,
     /// It had another one.
     Changed,
-    /// There is no such APIService (that part of the manifests is not deployed).
+    /// There is no such APIService, or we may not see it (that part of the manifests is not deployed).
     Absent,
+    /// It names somebody else's Service (KEDA's, say), and is left alone.
+    Foreign,
 }
 
-/// Sets the `caBundle` of the APIService `name` to `pem` where it differs. `insecureSkipTLSVerify` is switched off with
-/// it: the two exclude each other.
+/// The Service behind our APIServices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Sets the `caBundle` of the APIService `name` to `pem` where it differs, if it names the Service `ours`.
+/// `insecureSkipTLSVerify` is switched off with it: the two exclude each other.
 ///
 /// # Errors
-/// The API server refused or did not answer.
-pub async fn ensure_ca_bundle(client: Client, name: &str, pem: &[u8]) -> Result<CaBundle, kube::Error> {
+/// The API server refused the change or did not answer.
+pub async fn ensure_ca_bundle(
+    client: Client,
+    ours: &ServiceName,
+    name: &str,
+    pem: &[u8],
+) -> Result<CaBundle, kube::Error> {
     let api: Api<APIService> = Api::all(client);
-    let Some(service) = api.get_opt(name).await? else {
-        return Ok(CaBundle::Absent);
+    let service = match api.get_opt(name).await {
+        Ok(Some(service)) => service,
+        Ok(None) => return Ok(CaBundle::Absent),
+        // The rights to an APIService are deployed with it.
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(CaBundle::Absent),
+        Err(error) => return Err(error),
     };
     let spec = service.spec.unwrap_or_default();
+    let named = spec.service.as_ref().map(|s| (s.namespace.as_deref(), s.name.as_deref()));
+    if named != Some((Some(&ours.namespace), Some(&ours.name))) {
+        return Ok(CaBundle::Foreign);
+    }
     if spec.ca_bundle.as_ref().is_some_and(|bundle| bundle.0 == pem) {
         return Ok(CaBundle::Kept);
     }
@@ -43,6 +67,7 @@ pub async fn ensure_ca_bundle(client: Client, name: &str, pem: &[u8]) -> Result<
 /// manifests again takes the bundle away.
 pub async fn keep_ca_bundles(
     client: Client,
+    ours: &ServiceName,
     names: &[&str],
     mut pem: tokio::sync::watch::Receiver<Vec<u8>>,
     period: Duration,
@@ -51,9 +76,9 @@ pub async fn keep_ca_bundles(
     loop {
         let current = pem.borrow_and_update().clone();
         for name in names {
-            match ensure_ca_bundle(client.clone(), name, &current).await {
+            match ensure_ca_bundle(client.clone(), ours, name, &current).await {
                 Ok(CaBundle::Changed) => tracing::info!(apiservice = name, "caBundle set"),
-                Ok(CaBundle::Kept | CaBundle::Absent) => {}
+                Ok(CaBundle::Kept | CaBundle::Absent | CaBundle::Foreign) => {}
                 Err(error) => tracing::warn!(apiservice = name, error = describe(&error), "caBundle not checked"),
             }
         }

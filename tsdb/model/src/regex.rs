@@ -1,69 +1,151 @@
 //! Go's RE2 syntax on the Rust engine, anchored at both ends, as Prometheus' matchers and relabelling use it.
+//!
+//! A pattern is translated once (`regex/translate.rs`), then looked at for shapes that need no engine
+//! (`regex/shape.rs`): a literal, a set of alternatives, a literal with `.*` or `.+` around it. Most matchers that
+//! dashboards and autoscaling rules send are of such a shape. The engine is only built when something needs it.
 
+mod expand;
+mod shape;
+mod translate;
+
+use shape::Shape;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-/// A fully anchored pattern: `^(?s:pattern)$`.
+/// Longest pattern (bytes) that is accepted.
+pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
+
+/// Memory (bytes) that one compiled pattern may take.
+const MAX_PROGRAM_BYTES: usize = 10 * 1024 * 1024;
+
+/// Deepest nesting of groups; Go's own limit is 1000.
+const MAX_NESTING: u32 = 250;
+
+/// A fully anchored pattern: `^(?s:pattern)$`. Cheap to clone.
 #[derive(Clone)]
-pub struct Regex {
+pub struct Regex(Arc<Inner>);
+
+struct Inner {
     pattern: String,
-    compiled: regex::Regex,
+    /// What the Rust engine is built from.
+    translated: String,
+    shape: Shape,
+    prefix: String,
+    engine: OnceLock<regex::Regex>,
 }
 
 impl Regex {
     /// Compiles `pattern` (Go RE2 syntax); the whole value must match it, and `.` matches a newline.
     ///
     /// # Errors
-    /// [`RegexError`] when the pattern is not valid.
+    /// [`RegexError`] when the pattern is not valid, or when it exceeds a limit: [`MAX_PATTERN_BYTES`], 1000
+    /// repetitions, 250 nested groups, 10 MiB compiled.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
-        let compiled = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        let fail = |reason: String| RegexError {
+            pattern: abbreviated(pattern),
+            reason,
+        };
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
+        }
+        let inside = translate::translate(pattern).map_err(&fail)?;
+        let translated = format!("^(?s:{inside})$");
+        let hir = regex_syntax::ParserBuilder::new()
+            .nest_limit(MAX_NESTING)
             .build()
-            .map_err(|e| RegexError {
-                pattern: pattern.to_owned(),
-                reason: e.to_string(),
-            })?;
-        Ok(Self {
+            .parse(&translated)
+            .map_err(|error| fail(translate::reason(&error)))?;
+        let shape = shape::of(&hir);
+        let prefix = shape::prefix(&shape, &hir);
+        let inner = Inner {
             pattern: pattern.to_owned(),
-            compiled,
-        })
+            translated,
+            shape,
+            prefix,
+            engine: OnceLock::new(),
+        };
+        // A shape that needs no engine still must not hide that the engine would refuse the pattern; it never does, as
+        // shapes come from parsed patterns of bounded size.
+        if matches!(inner.shape, Shape::Other) {
+            let engine = inner.build().map_err(|error| fail(error.to_string()))?;
+            let _ = inner.engine.set(engine);
+        }
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The pattern as it was written.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        &self.pattern
+        &self.0.pattern
     }
 
     /// Whether all of `value` matches.
     #[must_use]
     pub fn is_match(&self, value: &str) -> bool {
-        self.compiled.is_match(value)
+        match self.0.shape.is_match(value) {
+            Some(verdict) => verdict,
+            None => self.0.engine().is_some_and(|engine| engine.is_match(value)),
+        }
     }
 
-    /// The alternatives when the pattern is a plain set such as `a|b|c` (then they can be looked up, not scanned).
+    /// The alternatives when the pattern is a plain set such as `a|b|c` or `a(b|c)` (then they can be looked up, not
+    /// scanned); at most 256, sorted, each once.
     #[must_use]
     pub fn set(&self) -> Option<&[String]> {
-        None
+        match &self.0.shape {
+            Shape::Set(set) => Some(set),
+            _ => None,
+        }
     }
 
     /// A literal that every match starts with; empty when there is none.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        ""
+        &self.0.prefix
     }
 
-    /// Expands `template` (`$1`, `${name}`, `$$`) with the groups of the match of `value`; `None` when it does not match.
+    /// Expands `template` with the groups of the match of `value` by the rules of Go's `Regexp.Expand`: `$1`, `$name`
+    /// (the longest run of letters, digits and `_`), `${name}`, `$$`; an unknown group is empty. `None` when `value`
+    /// does not match.
     #[must_use]
     pub fn expand(&self, value: &str, template: &str) -> Option<String> {
-        let captures = self.compiled.captures(value)?;
-        let mut out = String::new();
-        captures.expand(template, &mut out);
-        Some(out)
+        if self.0.shape.is_match(value) == Some(false) {
+            return None;
+        }
+        let captures = self.0.engine()?.captures(value)?;
+        Some(expand::expand(&captures, template))
     }
+}
+
+impl Inner {
+    fn build(&self) -> Result<regex::Regex, regex::Error> {
+        regex::RegexBuilder::new(&self.translated)
+            .size_limit(MAX_PROGRAM_BYTES)
+            .nest_limit(MAX_NESTING)
+            .build()
+    }
+
+    /// The engine, built at its first use.
+    fn engine(&self) -> Option<&regex::Regex> {
+        if let Some(engine) = self.engine.get() {
+            return Some(engine);
+        }
+        let engine = self.build().ok()?;
+        Some(self.engine.get_or_init(|| engine))
+    }
+}
+
+/// Errors show the head of a very long pattern only.
+fn abbreviated(pattern: &str) -> String {
+    if pattern.len() <= 256 {
+        return pattern.to_owned();
+    }
+    pattern.chars().take(200).chain("…".chars()).collect()
 }
 
 impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Regex({:?})", self.pattern)
+        write!(f, "Regex({:?})", self.0.pattern)
     }
 }
 
@@ -71,8 +153,11 @@ impl fmt::Debug for Regex {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("invalid regular expression {pattern:?}: {reason}")]
 pub struct RegexError {
-    /// The pattern as written.
+    /// The pattern as written, cut when it is very long.
     pub pattern: String,
     /// What is wrong and where.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,7 @@ struct State {
 /// A finished evaluation.
 #[derive(Debug)]
 struct Evaluated {
+    begun: Instant,
     generation: Generation,
     at: Timestamp,
     outcome: Result<Vec<Value>, EvaluateError>,
@@ -197,14 +198,20 @@ impl Entry {
         self.state.lock().need(&self.plan, now)
     }
 
-    /// Takes note of a question, and says what it needs.
+    /// Takes note of a question, and says what it needs: the newest finished evaluation answers while the next one is not
+    /// due, counted from its own begin. So a question that comes while an evaluation runs waits for that one if what is
+    /// there is older, however old that would be.
     pub(crate) fn ask(&self, now: Timestamp, inner: &Inner) -> Answer {
         count(&self.counters.questions);
         let mut state = self.state.lock();
         state.asked = now;
         match state.need(&self.plan, now) {
-            Some(why) if state.due(why, inner).is_none_or(|due| due <= Instant::now()) => Answer::Evaluate,
-            Some(_) | None => Answer::Index,
+            None => Answer::Index,
+            Some(why) => {
+                let begun = state.newest.as_ref().map(|newest| newest.begun);
+                let fresh = begun.is_some_and(|begun| Instant::now() < begun + state.gap(why, inner));
+                if fresh { Answer::Index } else { Answer::Evaluate }
+            }
         }
     }
 
@@ -226,7 +233,8 @@ impl Entry {
         let outcome = AssertUnwindSafe(inner.evaluate.evaluate(&self.plan, at))
             .catch_unwind()
             .await;
-        let evaluated = conclude(outcome.unwrap_or_else(|_| Err(panicked(&self.plan))), before, at);
+        let outcome = outcome.unwrap_or_else(|_| Err(panicked(&self.plan)));
+        let evaluated = conclude(outcome, before, at, begun);
         count(&self.counters.evaluations);
         if why == Why::Tick {
             count(&self.counters.ticks);
@@ -398,24 +406,37 @@ impl State {
 
     /// When an evaluation for this reason may begin; `None`: at once.
     fn due(&self, why: Why, inner: &Inner) -> Option<Instant> {
+        self.started
+            .filter(|_| why != Why::First)
+            .map(|started| started + self.gap(why, inner))
+    }
+
+    /// The shortest time from the begin of one evaluation to the begin of the next.
+    fn gap(&self, why: Why, inner: &Inner) -> Duration {
         let cost = self.cost.saturating_mul(inner.settings.cost_factor);
-        let gap = match why {
-            Why::First => return None,
+        match why {
+            Why::First => Duration::ZERO,
             Why::Commit | Why::Retry => cost.max(Duration::from_millis(inner.settings.min_gap_ms)),
             Why::Tick => cost,
-        };
-        self.started.map(|started| started + gap)
+        }
     }
 }
 
-fn conclude(outcome: Result<Evaluation, EvaluateError>, before: Generation, at: Timestamp) -> Evaluated {
+fn conclude(
+    outcome: Result<Evaluation, EvaluateError>,
+    before: Generation,
+    at: Timestamp,
+    begun: Instant,
+) -> Evaluated {
     match outcome {
         Ok(evaluation) => Evaluated {
+            begun,
             generation: evaluation.generation.max(before),
             at: evaluation.at.max(at),
             outcome: Ok(evaluation.values),
         },
         Err(error) => Evaluated {
+            begun,
             generation: before,
             at,
             outcome: Err(error),

@@ -93,9 +93,15 @@ impl Container {
 
     fn notice_end(&mut self, now: Instant, node: &Node) {
         let Some(run) = &self.run else { return };
-        let Some(status) = run.process.as_ref().and_then(|process| process.exited()) else { return };
+        let Some(status) = run.process.as_ref().and_then(|process| process.exited()) else {
+            return;
+        };
         self.waiting = format!("ended with {status}");
-        self.backoff = if now - run.since >= GOOD_RUN { FIRST_BACKOFF } else { self.backoff.mul_f64(2.0) };
+        self.backoff = if now - run.since >= GOOD_RUN {
+            FIRST_BACKOFF
+        } else {
+            self.backoff.mul_f64(2.0)
+        };
         self.backoff = self.backoff.min(LONGEST_BACKOFF);
         self.start_at = now + self.backoff;
         self.restarts += 1;
@@ -130,17 +136,31 @@ impl Container {
 
     async fn start_process(&self, image: &Image, around: &Surroundings<'_>) -> Result<Process> {
         if self.spec.get("command").is_some() {
-            fail!("container {} has a command: only the image's own program can run here", self.name);
+            fail!(
+                "container {} has a command: only the image's own program can run here",
+                self.name
+            );
         }
         let mut pod = around.pod.clone();
         pod["status"]["podIP"] = around.address.into();
         let mut env = environment(&around.node.api, &pod, &self.spec).await?;
-        let (host, port) = around.node.api_host.rsplit_once(':').unwrap_or((&around.node.api_host, "443"));
+        let (host, port) = around
+            .node
+            .api_host
+            .rsplit_once(':')
+            .unwrap_or((&around.node.api_host, "443"));
         env.set("KUBERNETES_SERVICE_HOST", host.to_owned());
         env.set("KUBERNETES_SERVICE_PORT", port.to_owned());
-        env.set("HOSTNAME", pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
+        env.set(
+            "HOSTNAME",
+            pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        );
 
-        let own = self.spec["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let own = self.spec["args"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         let args: Vec<String> = image
             .args
             .iter()
@@ -160,7 +180,9 @@ impl Container {
         let logs = around.node.folder.join("logs");
         let mut spec = Spec::new(&self.key.replace('/', "_"), &PathBuf::from("/usr/bin/unshare"), &logs);
         spec.clear_env = true;
-        spec = spec.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(around.node.sandbox.command(&root, &args));
+        spec = spec
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .args(around.node.sandbox.command(&root, &args));
         for (name, value) in env.iter() {
             spec = spec.env(name, value);
         }
@@ -179,7 +201,9 @@ impl Container {
         let mut mounts: Vec<_> = mounts
             .map(|mount| {
                 let volume = volumes.path(&text(mount, "name"));
-                let source = mount["subPath"].as_str().map_or_else(|| volume.clone(), |sub| volume.join(sub));
+                let source = mount["subPath"]
+                    .as_str()
+                    .map_or_else(|| volume.clone(), |sub| volume.join(sub));
                 (source, text(mount, "mountPath"))
             })
             .collect();
@@ -201,7 +225,10 @@ impl Container {
         for probe in [&mut run.readiness, &mut run.liveness].into_iter().flatten() {
             probe.poll(around.address, around.ports, now).await;
         }
-        let dead = run.liveness.as_ref().is_some_and(|probe| probe.verdict == Verdict::Failure);
+        let dead = run
+            .liveness
+            .as_ref()
+            .is_some_and(|probe| probe.verdict == Verdict::Failure);
         if let Some(process) = run.process.as_ref().filter(|_| dead) {
             process.signal(rustix::process::Signal::KILL);
         }
@@ -210,7 +237,9 @@ impl Container {
     /// Running, started and ready.
     pub(super) fn ready(&self) -> bool {
         let passed = |probe: &Option<Probe>| probe.as_ref().is_none_or(|probe| probe.verdict == Verdict::Success);
-        self.run.as_ref().is_some_and(|run| passed(&run.startup) && passed(&run.readiness))
+        self.run
+            .as_ref()
+            .is_some_and(|run| passed(&run.startup) && passed(&run.readiness))
     }
 
     pub(super) fn process(&self) -> Option<&Arc<Process>> {

@@ -21,7 +21,10 @@ impl Environment {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// `$(NAME)` becomes the variable's value; `$$` is a dollar; an unknown name stays as it is.
@@ -84,7 +87,10 @@ async fn whole_source(api: &Api, namespace: &str, source: &Value) -> Result<Vec<
         (_, Value::Object(reference)) => keys(api, namespace, "secrets", reference).await?,
         _ => fail!("envFrom source {source} is not supported"),
     };
-    Ok(data.into_iter().map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned())).collect())
+    Ok(data
+        .into_iter()
+        .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
+        .collect())
 }
 
 async fn value_from(api: &Api, namespace: &str, pod: &Value, from: &Value) -> Result<Option<String>> {
@@ -109,7 +115,10 @@ async fn value_from(api: &Api, namespace: &str, pod: &Value, from: &Value) -> Re
 pub(super) fn field(pod: &Value, path: &str) -> Result<String> {
     if let Some((map, key)) = path.strip_suffix("']").and_then(|path| path.split_once("['")) {
         let pointer = format!("/{}", map.replace('.', "/"));
-        let value = pod.pointer(&pointer).and_then(|map| map.get(key)).and_then(Value::as_str);
+        let value = pod
+            .pointer(&pointer)
+            .and_then(|map| map.get(key))
+            .and_then(Value::as_str);
         return Ok(value.unwrap_or_default().to_owned());
     }
     let pointer = format!("/{}", path.replace('.', "/"));
@@ -126,8 +135,14 @@ pub(super) async fn keys(
     kind: &str,
     reference: &Map<String, Value>,
 ) -> Result<Vec<(String, Vec<u8>)>> {
-    let name = ["name", "secretName"].iter().find_map(|key| reference.get(*key)?.as_str()).unwrap_or_default();
-    let Some(object) = api.find(&format!("/api/v1/namespaces/{namespace}/{kind}/{name}")).await? else {
+    let name = ["name", "secretName"]
+        .iter()
+        .find_map(|key| reference.get(*key)?.as_str())
+        .unwrap_or_default();
+    let Some(object) = api
+        .find(&format!("/api/v1/namespaces/{namespace}/{kind}/{name}"))
+        .await?
+    else {
         if reference.get("optional") == Some(&Value::Bool(true)) {
             return Ok(Vec::new());
         }
@@ -165,9 +180,13 @@ mod tests {
     fn references_expand_as_kubernetes_says() {
         let mut env = Environment::default();
         env.set("A", "1".to_owned());
-        for (text, expanded) in
-            [("x$(A)y", "x1y"), ("$$(A)", "$(A)"), ("$(NONE)", "$(NONE)"), ("$A $", "$A $"), ("$(A)$(A)", "11")]
-        {
+        for (text, expanded) in [
+            ("x$(A)y", "x1y"),
+            ("$$(A)", "$(A)"),
+            ("$(NONE)", "$(NONE)"),
+            ("$A $", "$A $"),
+            ("$(A)$(A)", "11"),
+        ] {
             assert_eq!(env.expand(text), expanded, "{text}");
         }
     }
@@ -175,10 +194,22 @@ mod tests {
     #[test]
     fn listeners_move_to_the_pods_address_and_nothing_else_does() {
         for (arg, moved) in [
-            ("--web.listen-address=127.0.0.1:9090", "--web.listen-address=127.9.8.7:9090"),
-            ("--adapter.listen-address=[::]:6443", "--adapter.listen-address=127.9.8.7:6443"),
-            ("--scaler.listen-address=:6000", "--scaler.listen-address=127.9.8.7:6000"),
-            ("--config.file=/etc/leadline/leadline.yaml", "--config.file=/etc/leadline/leadline.yaml"),
+            (
+                "--web.listen-address=127.0.0.1:9090",
+                "--web.listen-address=127.9.8.7:9090",
+            ),
+            (
+                "--adapter.listen-address=[::]:6443",
+                "--adapter.listen-address=127.9.8.7:6443",
+            ),
+            (
+                "--scaler.listen-address=:6000",
+                "--scaler.listen-address=127.9.8.7:6000",
+            ),
+            (
+                "--config.file=/etc/leadline/leadline.yaml",
+                "--config.file=/etc/leadline/leadline.yaml",
+            ),
             ("serve", "serve"),
         ] {
             assert_eq!(move_listener(arg, "127.9.8.7"), moved);

@@ -169,7 +169,10 @@ impl Kubelet {
     pub fn kill(&self, pod: &PodState) -> Result<()> {
         let prefix = format!("{}/{}/", pod.namespace, pod.name);
         let processes = self.node.processes.lock();
-        match processes.iter().find(|(key, process)| key.starts_with(&prefix) && process.exited().is_none()) {
+        match processes
+            .iter()
+            .find(|(key, process)| key.starts_with(&prefix) && process.exited().is_none())
+        {
             Some((_, process)) => process.signal(Signal::KILL),
             None => fail!("pod {prefix} has no process to kill"),
         }

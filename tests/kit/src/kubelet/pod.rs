@@ -40,10 +40,12 @@ impl Pod {
         let (namespace, name, uid) = (text("namespace"), text("name"), text("uid"));
         let specs = || pod["spec"]["containers"].as_array().into_iter().flatten();
         let key = format!("{namespace}/{name}");
-        let ports = specs().flat_map(|container| container["ports"].as_array().into_iter().flatten()).filter_map(|port| {
-            let number = u16::try_from(port["containerPort"].as_u64()?).ok()?;
-            Some((port["name"].as_str().unwrap_or_default().to_owned(), number))
-        });
+        let ports = specs()
+            .flat_map(|container| container["ports"].as_array().into_iter().flatten())
+            .filter_map(|port| {
+                let number = u16::try_from(port["containerPort"].as_u64()?).ok()?;
+                Some((port["name"].as_str().unwrap_or_default().to_owned(), number))
+            });
         Self {
             address: node.block.pod().to_string(),
             ports: ports.collect(),
@@ -131,7 +133,10 @@ impl Pod {
         self.publish(pod, ready);
         let host = self.node.api_host.split(':').next().unwrap_or_default();
         let change = patch(&self.address, host, &next.0, ready, &self.ready_since);
-        self.node.api.patch(&format!("{}/status", self.path()), Patch::Strategic, &change).await?;
+        self.node
+            .api
+            .patch(&format!("{}/status", self.path()), Patch::Strategic, &change)
+            .await?;
         self.reported = Some(next);
         Ok(())
     }

@@ -55,7 +55,9 @@ impl Probe {
             return;
         }
         let limit = tokio::time::timeout(self.timeout, ask(&self.spec, address, ports));
-        let answer = limit.await.unwrap_or_else(|_| Err(crate::Failure::new("no answer in time")));
+        let answer = limit
+            .await
+            .unwrap_or_else(|_| Err(crate::Failure::new("no answer in time")));
         let threshold = |key: &str, default: u64| self.spec[key].as_u64().unwrap_or(default);
         match answer {
             Ok(()) => {
@@ -94,7 +96,10 @@ async fn ask(spec: &Value, address: &str, ports: &BTreeMap<String, u16>) -> Resu
         let path = http["path"].as_str().unwrap_or("/");
         let url = format!("{scheme}://{address}:{}{path}", port(&http["port"], ports)?);
         // As a kubelet: probes do not verify certificates.
-        let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
+            .build()?;
         let status = client.get(&url).send().await?.status();
         if !(200..400).contains(&status.as_u16()) {
             fail!("GET {url}: {status}");

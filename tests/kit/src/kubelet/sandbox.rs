@@ -69,7 +69,9 @@ impl Sandbox {
     /// Neither way works here.
     pub fn detect() -> Result<Self> {
         for (kind, flags) in [(Self::Root, "-m"), (Self::User, "-Urm")] {
-            let tried = Command::new("unshare").args([flags, "sh", "-c", "mount -t tmpfs probe /mnt"]).output();
+            let tried = Command::new("unshare")
+                .args([flags, "sh", "-c", "mount -t tmpfs probe /mnt"])
+                .output();
             if tried.is_ok_and(|output| output.status.success()) {
                 return Ok(kind);
             }
@@ -86,7 +88,12 @@ impl Sandbox {
         };
         let flag = if self == Self::Root { "-m" } else { "-Urm" };
         let mut line: Vec<OsString> = [flag, "sh", "-c", SCRIPT, "container"].map(OsString::from).into();
-        line.extend([root.folder.into(), root.binary.into(), format!("/{name}").into(), root.hosts.into()]);
+        line.extend([
+            root.folder.into(),
+            root.binary.into(),
+            format!("/{name}").into(),
+            root.hosts.into(),
+        ]);
         line.extend([OsString::from(if root.read_only { "1" } else { "0" }), user.into()]);
         for (source, target) in &root.mounts {
             line.extend([source.into(), target.into()]);

@@ -23,7 +23,11 @@ pub(super) struct Volumes {
 impl Volumes {
     /// Volumes below `folder`.
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, written: BTreeMap::new(), generation: 0 }
+        Self {
+            folder,
+            written: BTreeMap::new(),
+            generation: 0,
+        }
     }
 
     /// The folder of volume `name`.
@@ -111,7 +115,9 @@ fn chosen(reference: &Map<String, Value>, data: Vec<(String, Vec<u8>)>) -> Files
         let item = items.iter().find(|item| item["key"] == key)?;
         item["path"].as_str().map(ToOwned::to_owned)
     };
-    data.into_iter().filter_map(|(key, bytes)| Some((path_of(&key)?, bytes))).collect()
+    data.into_iter()
+        .filter_map(|(key, bytes)| Some((path_of(&key)?, bytes)))
+        .collect()
 }
 
 /// A token of the pod's ServiceAccount, bound to the pod.

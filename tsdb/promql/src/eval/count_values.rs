@@ -67,7 +67,11 @@ fn row_for(
         cx.hold(out.steps)?;
         out.open();
         let labels = numbers.selection().pick(&labels);
-        out.keep(Row { labels, drop_name: false, trace: Trace::default() });
+        out.keep(Row {
+            labels,
+            drop_name: false,
+            trace: Trace::default(),
+        });
     }
     Ok(number)
 }

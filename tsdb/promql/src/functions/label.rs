@@ -8,7 +8,9 @@ use leadline_model::regex::Regex;
 fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
     // Prometheus 3: any non-empty UTF-8 text names a label.
     if name.is_empty() {
-        return Err(Error::execution(format!("invalid {what} label name in {function}(): {name}")));
+        return Err(Error::execution(format!(
+            "invalid {what} label name in {function}(): {name}"
+        )));
     }
     Ok(())
 }
@@ -54,7 +56,11 @@ pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
     for i in 0..grid.len() {
         cx.tick()?;
         let labels = &grid.rows[i].labels;
-        let value = sources.iter().map(|s| labels.get(s).unwrap_or("")).collect::<Vec<_>>().join(separator);
+        let value = sources
+            .iter()
+            .map(|s| labels.get(s).unwrap_or(""))
+            .collect::<Vec<_>>()
+            .join(separator);
         set(&mut grid, i, to, &value);
     }
     grid.merge_equal().map(Out::Vector)

@@ -13,17 +13,35 @@ struct Kind {
 
 /// `rate(m[r])`: increase per second.
 pub(crate) fn rate(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: true, per_second: true })
+    extrapolated(
+        w,
+        Kind {
+            counter: true,
+            per_second: true,
+        },
+    )
 }
 
 /// `increase(m[r])`.
 pub(crate) fn increase(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: true, per_second: false })
+    extrapolated(
+        w,
+        Kind {
+            counter: true,
+            per_second: false,
+        },
+    )
 }
 
 /// `delta(m[r])`.
 pub(crate) fn delta(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: false, per_second: false })
+    extrapolated(
+        w,
+        Kind {
+            counter: false,
+            per_second: false,
+        },
+    )
 }
 
 /// The change between the first and the last sample, carried on to the borders of the window where samples are close
@@ -54,7 +72,11 @@ fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
     if to_end >= threshold {
         to_end = gap / 2.0;
     }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    let mut factor = if sampled == 0.0 {
+        1.0
+    } else {
+        (sampled + to_start + to_end) / sampled
+    };
     if kind.per_second {
         factor /= seconds(w.end - w.start);
     }
@@ -97,13 +119,25 @@ mod tests {
     use super::*;
 
     fn window<'a>(t: &'a [i64], v: &'a [f64], start: i64, end: i64) -> Window<'a> {
-        Window { t, v, start, end, at: end, args: &[] }
+        Window {
+            t,
+            v,
+            start,
+            end,
+            at: end,
+            args: &[],
+        }
     }
 
     #[test]
     fn a_window_full_of_samples_is_extrapolated_to_both_borders() {
         // 15 s apart in (0, 60 s]: the first stands one gap from the border, which is within 1.1 gaps.
-        let w = window(&[15_000, 30_000, 45_000, 60_000], &[100.0, 115.0, 130.0, 145.0], 0, 60_000);
+        let w = window(
+            &[15_000, 30_000, 45_000, 60_000],
+            &[100.0, 115.0, 130.0, 145.0],
+            0,
+            60_000,
+        );
         assert_eq!((increase(&w), rate(&w)), (Some(60.0), Some(1.0)));
     }
 
@@ -118,12 +152,18 @@ mod tests {
     #[test]
     fn resets_are_added_back() {
         let w = window(&[15_000, 30_000, 45_000, 60_000], &[100.0, 110.0, 5.0, 15.0], 0, 60_000);
-        assert_eq!((resets(&w), increase(&w), irate(&w)), (Some(1.0), Some(33.333_333_333_333_336), Some(10.0 / 15.0)));
+        assert_eq!(
+            (resets(&w), increase(&w), irate(&w)),
+            (Some(1.0), Some(33.333_333_333_333_336), Some(10.0 / 15.0))
+        );
     }
 
     #[test]
     fn one_sample_has_no_rate() {
         let w = window(&[60_000], &[1.0], 0, 60_000);
-        assert_eq!((rate(&w), delta(&w), irate(&w), idelta(&w), resets(&w)), (None, None, None, None, Some(0.0)));
+        assert_eq!(
+            (rate(&w), delta(&w), irate(&w), idelta(&w), resets(&w)),
+            (None, None, None, None, Some(0.0))
+        );
     }
 }

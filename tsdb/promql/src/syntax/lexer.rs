@@ -25,6 +25,9 @@ pub(crate) fn lex(text: &str) -> Lexed {
     loop {
         let start = lexer.skip_blanks();
         match lexer.next() {
+            Ok(_) if lexer.parens < 0 => {
+                return lexer.give_up(start, "unexpected right parenthesis ')'".to_owned());
+            }
             Ok(kind) => {
                 lexer.push(kind, start);
                 if kind == TokenKind::End {
@@ -32,10 +35,6 @@ pub(crate) fn lex(text: &str) -> Lexed {
                         tokens: lexer.tokens,
                         failure: None,
                     };
-                }
-                if lexer.parens < 0 {
-                    // The parenthesis itself is a word: an error in front of it is told first.
-                    return lexer.give_up(start, "unexpected right parenthesis ')'".to_owned());
                 }
             }
             Err(message) => return lexer.give_up(start, message),
@@ -321,10 +320,10 @@ fn unexpected_in_brackets(duration: bool, c: char) -> String {
 
 /// Go's `%q` of a character.
 fn shown(c: char) -> String {
-    if c == '\'' {
-        r"'\''".to_owned()
-    } else {
-        format!("'{}'", c.escape_debug())
+    match c {
+        '\'' => r"'\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        c => format!("'{}'", c.escape_debug()),
     }
 }
 

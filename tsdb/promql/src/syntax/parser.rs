@@ -37,20 +37,21 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         at: 0,
         nesting: 0,
         aggregations: 0,
+        arguments: 0,
     };
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
     }
-    let tree = parser.expression(0)?;
+    let tree = parser.expression(0).map_err(|error| *error)?;
     match parser.peek() {
-        TokenKind::End => Ok(tree.expr),
-        _ => Err(parser.unexpected("", "")),
+        TokenKind::End => Ok(*tree.expr),
+        _ => Err(*parser.unexpected("", "")),
     }
 }
 
-/// A subtree and its height.
+/// A subtree and its height. Boxed, as is the error beside it, because the parser's stack grows with the nesting.
 struct Tree {
-    expr: Expr,
+    expr: Box<Expr>,
     height: u32,
 }
 
@@ -64,9 +65,11 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
+    /// How many argument lists are open.
+    arguments: u32,
 }
 
-type Parsed<T> = Result<T, ParseError>;
+type Parsed<T> = Result<T, Box<ParseError>>;
 
 impl Parser<'_> {
     fn token(&self) -> Token {
@@ -98,12 +101,14 @@ impl Parser<'_> {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
-    fn error(&self, span: Span, message: impl Into<String>) -> ParseError {
-        ParseError::new(self.text, span, message)
+    #[cold]
+    fn error(&self, span: Span, message: impl Into<String>) -> Box<ParseError> {
+        Box::new(ParseError::new(self.text, span, message))
     }
 
     /// The next token must not stand here. A lexer's error speaks for itself.
-    fn unexpected(&self, context: &str, expected: &str) -> ParseError {
+    #[cold]
+    fn unexpected(&self, context: &str, expected: &str) -> Box<ParseError> {
         let token = self.token();
         if let (TokenKind::Broken, Some(failure)) = (token.kind, &self.failure) {
             return self.error(token.span, failure.clone());
@@ -122,10 +127,10 @@ impl Parser<'_> {
             message.push_str(", expected ");
             message.push_str(expected);
         }
-        self.error(token.span, message).expecting(expected)
+        Box::new(self.error(token.span, message).expecting(expected))
     }
 
-    fn unsupported(&self, span: Span, what: &str) -> ParseError {
+    fn unsupported(&self, span: Span, what: &str) -> Box<ParseError> {
         self.error(span, format!("not supported yet: {what}"))
     }
 
@@ -144,12 +149,12 @@ impl Parser<'_> {
             return Err(self.too_deep(span));
         }
         Ok(Tree {
-            expr: Expr { kind, span },
+            expr: Box::new(Expr { kind, span }),
             height,
         })
     }
 
-    fn too_deep(&self, span: Span) -> ParseError {
+    fn too_deep(&self, span: Span) -> Box<ParseError> {
         self.error(span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
     }
 
@@ -197,8 +202,8 @@ impl Parser<'_> {
         let binary = Binary {
             op,
             op_span,
-            left: left.expr,
-            right: right.expr,
+            left: *left.expr,
+            right: *right.expr,
             return_bool,
             matching,
         };
@@ -228,7 +233,7 @@ impl Parser<'_> {
         }
         let kind = ExprKind::Unary {
             negate,
-            expr: Box::new(operand.expr),
+            expr: operand.expr,
         };
         self.node(kind, span, operand.height)
     }

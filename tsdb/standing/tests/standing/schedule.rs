@@ -128,6 +128,25 @@ async fn a_question_after_a_commit_sees_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_during_an_evaluation_is_not_answered_with_what_is_long_past() {
+    let world = World::new().await;
+    let query = world.register("moves");
+    query.snapshot().await;
+    world.pass(60_000).await;
+    world.answer(&[(&[], 5.0, &[1])]);
+    *world.engine.cost.lock().unwrap() = std::time::Duration::from_millis(100);
+    let (first, second) = futures::join!(query.snapshot(), query.snapshot());
+    for snapshot in [first, second] {
+        assert_eq!(snapshot.rows.as_ref().unwrap()[0].value, 5.0);
+    }
+    assert_eq!(
+        world.evaluations(),
+        2 + 5,
+        "the first, five ticks after it, and one for both"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn equal_expressions_share_one_evaluation_with_an_index_each() {
     let world = World::new().await;
     world.answer(&[

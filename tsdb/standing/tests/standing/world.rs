@@ -100,6 +100,9 @@ impl Queryable for Store {
     }
 }
 
+/// Labels, value and owners of a row.
+type Told<'a> = (&'a [(&'a str, &'a str)], f64, &'a [u32]);
+
 type Outcome = Result<Vec<(Labels, f64, Vec<u32>)>, EvaluateError>;
 
 /// Records at which times it was asked, and answers what it was told.
@@ -253,7 +256,7 @@ impl World {
         self.board.update(OwnerId(owner), |target| target.health = health);
     }
 
-    pub(crate) fn answer(&self, values: &[(&[(&str, &str)], f64, &[u32])]) {
+    pub(crate) fn answer(&self, values: &[Told<'_>]) {
         let values = values
             .iter()
             .map(|(labels, value, owners)| (Labels::from_pairs(labels.iter().copied()), *value, owners.to_vec()));

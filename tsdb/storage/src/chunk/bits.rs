@@ -4,7 +4,7 @@
 ///
 /// Packed to nine bytes, because each open series holds one.
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(packed)]
+#[repr(Rust, packed)]
 pub(crate) struct Pending {
     /// The waiting bits, from the top.
     acc: u64,

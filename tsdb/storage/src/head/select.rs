@@ -232,7 +232,7 @@ impl Queryable for Head {
                     ..Frozen::default()
                 };
                 each_row(stripes, found, |stripe, row, found| {
-                    frozen.add(stripe, row, found, mint, maxt)
+                    frozen.add(stripe, row, found, mint, maxt);
                 });
                 frozen
             },

@@ -16,7 +16,12 @@ impl Parser<'_> {
             }
             TokenKind::String => {
                 self.bump();
-                let value = String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned();
+                let value = if self.arguments > 0 {
+                    self.unquoted_utf8(token.span)?
+                } else {
+                    // On its own a text is only shown, and JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
+                    String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned()
+                };
                 self.node(ExprKind::String(value), token.span, 0)
             }
             TokenKind::LeftParen => self.paren(),
@@ -24,7 +29,7 @@ impl Parser<'_> {
             TokenKind::Aggregator(op) if self.opens_aggregation() => self.aggregation(op),
             TokenKind::Aggregator(_) if !self.may_end_operand(self.peek_behind()) => {
                 self.bump();
-                Err(self.unexpected("aggregation", ""))
+                Err(self.unexpected("", ""))
             }
             TokenKind::Identifier if self.peek_behind() == TokenKind::LeftParen => self.call(),
             TokenKind::Keyword(word) if word.names_a_function() && self.peek_behind() == TokenKind::LeftParen => {
@@ -93,7 +98,7 @@ impl Parser<'_> {
             start: open.span.start,
             end: close.span.end,
         };
-        self.node(ExprKind::Paren(Box::new(inner.expr)), span, inner.height)
+        self.node(ExprKind::Paren(inner.expr), span, inner.height)
     }
 
     fn call(&mut self) -> Parsed<Tree> {
@@ -106,7 +111,7 @@ impl Parser<'_> {
                 .filter(|name| check::is_supported(name));
             let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
             let message = format!("unknown function with name {function:?}");
-            return Err(self.error(name.span, message).suggesting(&function, known));
+            return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
         }
         if !check::is_supported(&function) {
             return Err(self.unsupported(name.span, &format!("{function}()")));
@@ -130,14 +135,21 @@ impl Parser<'_> {
     /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes.
     pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
         self.expect(TokenKind::LeftParen, "", "")?;
-        let (mut args, mut below) = (Vec::new(), 0);
         if self.peek() == TokenKind::RightParen {
-            return Ok((args, below, self.bump().span.end));
+            return Ok((Vec::new(), 0, self.bump().span.end));
         }
+        self.arguments += 1;
+        let parsed = self.argument_list();
+        self.arguments -= 1;
+        parsed
+    }
+
+    fn argument_list(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
+        let (mut args, mut below) = (Vec::new(), 0);
         loop {
             let arg = self.deeper(|p| p.expression(0))?;
             below = below.max(arg.height);
-            args.push(arg.expr);
+            args.push(*arg.expr);
             let token = self.token();
             match token.kind {
                 TokenKind::RightParen => return Ok((args, below, self.bump().span.end)),

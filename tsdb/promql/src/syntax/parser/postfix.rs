@@ -45,7 +45,6 @@ impl Parser<'_> {
                 self.bump();
                 self.subquery(tree, range_ms)
             }
-            TokenKind::Operator(_) => Err(self.unsupported(self.token().span, DURATION_EXPRESSION)),
             _ => Err(self.unexpected("subquery or range", "\":\" or \"]\"")),
         }
     }
@@ -75,7 +74,6 @@ impl Parser<'_> {
             let step_ms = self.positive_duration("subquery selector", expected)?;
             match self.peek() {
                 TokenKind::RightBracket => {}
-                TokenKind::Operator(_) => return Err(self.unsupported(self.token().span, DURATION_EXPRESSION)),
                 _ => return Err(self.unexpected("subquery selector", "\"]\"")),
             }
             Some(step_ms)
@@ -86,7 +84,7 @@ impl Parser<'_> {
             end: close.span.end,
         };
         let subquery = Subquery {
-            expr: tree.expr,
+            expr: *tree.expr,
             range_ms,
             step_ms,
             shift: Shift::default(),
@@ -98,6 +96,9 @@ impl Parser<'_> {
     fn positive_duration(&mut self, context: &str, expected: &str) -> Parsed<i64> {
         let start = self.token().span.start;
         let (seconds, span) = self.duration(context, expected)?;
+        if let TokenKind::Operator(_) = self.peek() {
+            return Err(self.unsupported(self.token().span, DURATION_EXPRESSION));
+        }
         let span = Span { start, end: span.end };
         let ms = milliseconds(seconds);
         if seconds <= 0.0 || seconds.is_nan() {

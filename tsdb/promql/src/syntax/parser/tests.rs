@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::syntax::ast::{At, Group, Shift};
+use proptest::prelude::*;
 
 fn printed(text: &str) -> String {
     parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).to_string()
@@ -128,6 +129,7 @@ fn modifiers_are_kept_with_their_selector() {
 
 #[test]
 fn mistakes_are_told_in_prometheus_words_at_their_place() {
+    let mut wrong = Vec::new();
     for (text, expected) in [
         ("", "1:1: parse error: no expression found in input"),
         ("1+", "1:3: parse error: unexpected end of input"),
@@ -145,6 +147,10 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ),
         ("foo{1}", "1:5: parse error: unexpected character inside braces: '1'"),
         ("{", "1:2: parse error: unexpected end of input inside braces"),
+        (
+            "label_join(a, \"\\xff\", \"\")",
+            "1:15: parse error: invalid UTF-8 in a label's name or value",
+        ),
         (
             "{}",
             "1:1: parse error: vector selector must contain at least one non-empty matcher",
@@ -192,7 +198,7 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ),
         (
             "sum some_metric by (test)",
-            "1:5: parse error: unexpected identifier \"some_metric\" in aggregation",
+            "1:5: parse error: unexpected identifier \"some_metric\"",
         ),
         (
             "sum without(==)(foo)",
@@ -220,8 +226,12 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
             "1:7: parse error: invalid UTF-8 in a label's name or value",
         ),
     ] {
-        assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
+        let found = parse(text).map_or_else(|error| error.to_string(), |expr| format!("accepted as {expr}"));
+        if found != expected {
+            wrong.push(format!("{text}\n  found:    {found}\n  expected: {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let error = parse("foo{a=b}").unwrap_err();
     assert_eq!(
         (error.expected.as_str(), error.span.start, error.span.end),
@@ -293,4 +303,86 @@ fn depth_and_length_are_limited() {
     }
     let error = parse(&format!("foo{{a=\"{}\"}}", "x".repeat(MAX_TEXT_BYTES))).unwrap_err();
     assert!(error.message.contains("longer than"), "{error}");
+}
+
+/// Words that make up most of the grammar, so that a good part of the sequences parses.
+const WORDS: [&str; 48] = [
+    "foo",
+    "bar:x",
+    "sum",
+    "topk",
+    "rate",
+    "start",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "anchored",
+    "fill",
+    "nan",
+    "inf",
+    "1",
+    "0x1f",
+    "5m",
+    "1e3",
+    ".5",
+    "\"a\"",
+    "'b'",
+    "`c`",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[5m]",
+    "[1h:1m]",
+    "{a=\"b\",c!~\"d.*\"}",
+    ",",
+    "+",
+    "-",
+    "*",
+    "^",
+    "==",
+    "@",
+    "@ 5",
+    "#\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_parses_is_printed_so_that_it_parses_to_the_same(
+        words in prop::collection::vec(prop::sample::select(&WORDS[..]), 1..10),
+    ) {
+        let text = words.join(" ");
+        match parse(&text) {
+            Ok(expr) => {
+                let printed = expr.to_string();
+                let again = parse(&printed);
+                prop_assert!(again.is_ok(), "{} -> {}: {:?}", text, printed, again);
+                prop_assert_eq!(again.map(|e| e.to_string()), Ok(printed), "{}", text);
+                let _ = crate::check::check(&text, &expr);
+            }
+            Err(error) => {
+                prop_assert!(error.span.start <= error.span.end && error.span.end as usize <= text.len(), "{}: {:?}", text, error);
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,40}", bytes in "[ -~\n]{0,40}") {
+        for text in [text, bytes] {
+            let _ = crate::check::parse_checked(&text);
+        }
+    }
 }

@@ -1,0 +1,82 @@
+//! Explanations.
+
+use crate::world::{Mood, World, pod_row, row};
+
+const RULES: &str = "
+metrics:
+  - {name: rps, describes: pods, query: 'rps[1m]'}
+  - {name: queue_depth, describes: external, query: queue}
+";
+
+#[tokio::test]
+async fn an_explanation_goes_from_the_rule_to_what_was_left_out() {
+    let world = World::new(RULES);
+    world.rows("rps[1m]", vec![pod_row("p-1", 1.5), pod_row("p-2", f64::NAN)]);
+    let path = "/explain/apis/custom.metrics.k8s.io/v1beta2/namespaces/demo/pods/*/rps";
+    let e = world.get(path).await.json();
+    assert_eq!(
+        (&e["rule"]["query"], &e["rule"]["line"]),
+        (&"rps[1m]".into(), &3.into())
+    );
+    assert_eq!(e["rows"][0]["quantity"], "1500m");
+    assert_eq!(
+        (&e["rows"][0]["stalestAgeMs"], &e["rows"][0]["maxAgeMs"]),
+        (&1_000.into(), &60_000.into())
+    );
+    assert_eq!(e["rows"][0]["owners"][0]["instance"], "10.0.0.1:80");
+    assert_eq!(e["rows"][1]["verdict"], "left out: nan");
+    assert_eq!((&e["selected"], &e["answer"][0]["of"]), (&3.into(), &"p-1".into()));
+    assert_eq!(
+        (&e["leftOut"]["p-2"], &e["leftOut"]["q-1"]),
+        (&"nan".into(), &"no_result".into())
+    );
+    assert!(!e.to_string().contains("hush"), "a target's URL may hold secrets");
+}
+
+#[tokio::test]
+async fn an_external_explanation_shows_the_sum_and_only_the_namespace() {
+    let world = World::new(RULES);
+    let queue = |q: &str, ns: &str, v| row(&[("namespace", ns), ("queue", q)], v, 0);
+    world.rows(
+        "queue",
+        vec![
+            queue("a", "demo", 5.0),
+            queue("b", "demo", 7.0),
+            queue("c", "other", 9.0),
+        ],
+    );
+    let path = "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/queue_depth";
+    let reply = world.get(path).await;
+    assert_eq!(reply.json()["sum"], "12");
+    assert!(!reply.text.contains("other"), "{}", reply.text);
+    let subject = leadline_adapter::explain::Subject {
+        namespace: Some("demo"),
+        resource: "external",
+        name: "*",
+        metric: "queue_depth",
+        label_selector: "",
+        metric_selector: "queue=a",
+    };
+    let text = leadline_adapter::explain::explain(&world.adapter, &subject)
+        .await
+        .unwrap()
+        .to_string();
+    assert!(
+        text.contains("query     queue") && text.contains("sum       5") && text.contains("web/10.0.0.1:80 up"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_explanation_needs_access_to_the_metric() {
+    let world = World::new(RULES);
+    *world.reviewer.mood.lock() = Mood::DenyAll;
+    let path = "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/queue_depth";
+    let reply = world.get(path).await;
+    assert_eq!(reply.code(), 403);
+    assert!(
+        reply.message().contains("cannot list resource \"queue_depth\""),
+        "{}",
+        reply.text
+    );
+}

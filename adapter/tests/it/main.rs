@@ -1,0 +1,9 @@
+//! The room through its router: requests in, responses out, with certificates of our own making.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod access;
+mod answers;
+mod discovery;
+mod explaining;
+mod identity;
+mod world;

@@ -1,0 +1,9 @@
+//! What is listened on and as whom.
+
+pub(crate) mod access;
+pub(crate) mod authority;
+pub(crate) mod certs;
+pub(crate) mod identity;
+pub(crate) mod listener;
+pub(crate) mod page;
+pub(crate) mod web;

@@ -1,0 +1,81 @@
+//! Prometheus' own table of expressions that must parse and must not, held against our parser.
+
+#![expect(clippy::unwrap_used, reason = "a test's helper may fail loudly")]
+
+mod data;
+
+use leadline_promql::check::parse_checked;
+use std::collections::BTreeMap;
+
+const FILE: &str = "derived-parser-tests.json";
+
+#[derive(serde::Deserialize)]
+struct Case {
+    expr: String,
+    fail: bool,
+    /// The input where it is no UTF-8.
+    hex: Option<String>,
+}
+
+impl Case {
+    fn text(&self) -> Option<String> {
+        let Some(hex) = &self.hex else {
+            return Some(self.expr.clone());
+        };
+        let bytes = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap());
+        String::from_utf8(bytes.collect()).ok()
+    }
+}
+
+#[test]
+fn prometheus_own_table_is_accepted_and_refused_as_listed() {
+    let Some(path) = data::promql_folder()
+        .map(|folder| folder.join(FILE))
+        .filter(|path| path.is_file())
+    else {
+        data::say_skipped(FILE);
+        return;
+    };
+    let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    let mut not_yet: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        // Text that is no UTF-8 cannot even reach the parser.
+        let Some(text) = case.text() else {
+            assert!(case.fail);
+            refused += 1;
+            continue;
+        };
+        match parse_checked(&text) {
+            Ok((expr, shape)) => {
+                accepted += 1;
+                if case.fail {
+                    wrong.push(format!("accepted: {text}"));
+                }
+                let printed = expr.to_string();
+                match parse_checked(&printed) {
+                    Ok((again, same)) => assert!(again.to_string() == printed && same == shape, "{text} -> {printed}"),
+                    Err(error) => wrong.push(format!("printed as {printed}, which is refused: {error}")),
+                }
+            }
+            Err(_) if case.fail => refused += 1,
+            Err(error) => match error.message.strip_prefix("not supported yet: ") {
+                Some(what) => not_yet.entry(what.to_owned()).or_default().push(text),
+                None => wrong.push(format!("refused: {text}: {error}")),
+            },
+        }
+    }
+    let waiting: usize = not_yet.values().map(Vec::len).sum();
+    println!(
+        "grammar: {} cases, {accepted} accepted, {refused} refused, {waiting} not supported yet",
+        cases.len()
+    );
+    for (what, texts) in &not_yet {
+        println!("grammar: {:3} x {what}", texts.len());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(accepted + refused + waiting, cases.len());
+}

@@ -1,0 +1,121 @@
+//! Jobs as they are written to jobs as they run: defaults filled in, everything checked.
+
+use super::global::{Global, given};
+use super::http;
+use super::scrape::ScrapeConfig;
+use super::yaml::{ConfigError, Place, items};
+use leadline_discovery::Discoveries;
+use leadline_scrape::{Job, Limits};
+use std::path::Path;
+
+/// A job that can run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// What is scraped, and how.
+    pub job: Job,
+    /// Where its targets come from.
+    pub discovery: Discoveries,
+}
+
+/// Fills in the defaults of `global` and checks everything. `file` is the configuration file as it was named: errors
+/// carry it, and relative paths in it are relative to its directory.
+///
+/// # Errors
+/// All that is wrong, in the order of the file's sections.
+pub fn resolve(global: &Global, jobs: &[ScrapeConfig], file: &str) -> Result<Vec<Resolved>, Vec<ConfigError>> {
+    let directory = Path::new(file).parent().unwrap_or(Path::new(""));
+    let mut errors = global.check(file);
+    let mut resolved = Vec::with_capacity(jobs.len());
+    for (i, config) in jobs.iter().enumerate() {
+        let name = &config.job_name;
+        if jobs[..i].iter().any(|other| other.job_name.value == name.value) {
+            let message = format!("found multiple scrape configs with job name {:?}", name.value);
+            errors.push(Place::of(name).error(file, message));
+        }
+        errors.extend(config.check(file));
+        match job(global, config, file) {
+            Ok(mut job) => {
+                job.http.set_directory(directory);
+                let mut discovery = discoveries(config);
+                discovery.set_directory(directory);
+                resolved.push(Resolved { job, discovery });
+            }
+            // The job's own check has a better place for what it found already.
+            Err(error) if errors.iter().any(|e| e.message == error.message) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(resolved) } else { Err(errors) }
+}
+
+fn discoveries(config: &ScrapeConfig) -> Discoveries {
+    Discoveries {
+        fixed: items(config.static_configs.as_ref()),
+        file: items(config.file_sd_configs.as_ref()),
+        kubernetes: items(config.kubernetes_sd_configs.as_ref()),
+    }
+}
+
+fn job(global: &Global, config: &ScrapeConfig, file: &str) -> Result<Job, ConfigError> {
+    let interval_ms = given(config.scrape_interval.as_ref()).unwrap_or_else(|| global.scrape_interval_ms());
+    let timeout_ms =
+        given(config.scrape_timeout.as_ref()).unwrap_or_else(|| global.scrape_timeout_ms().min(interval_ms));
+    if let Some(timeout) = config.scrape_timeout.as_ref().filter(|_| timeout_ms > interval_ms) {
+        let message = format!(
+            "scrape timeout greater than scrape interval for scrape config with job name {:?}",
+            config.job_name.value
+        );
+        return Err(Place::of(timeout).error(file, message));
+    }
+    let defaults = Job::new(config.job_name.value.as_str());
+    let job = Job {
+        interval_ms,
+        timeout_ms,
+        metrics_path: config
+            .metrics_path
+            .clone()
+            .filter(|p| !p.is_empty())
+            .unwrap_or_else(|| defaults.metrics_path.clone()),
+        scheme: config.scheme.unwrap_or_default(),
+        params: config.params.clone(),
+        honor_labels: config.honor_labels,
+        honor_timestamps: config.honor_timestamps,
+        track_timestamps_staleness: config.track_timestamps_staleness,
+        limits: limits(global, config),
+        keep_dropped_targets: or(config.keep_dropped_targets, global.keep_dropped_targets),
+        relabel: items(config.relabel_configs.as_ref()),
+        metric_relabel: items(config.metric_relabel_configs.as_ref()),
+        http: http::settings(file, config)?,
+        enable_compression: config.enable_compression,
+        fallback_scrape_protocol: config
+            .fallback_scrape_protocol
+            .as_ref()
+            .map(|p| p.value)
+            .filter(|p| p.is_text()),
+        ..defaults
+    };
+    let place = Place::of(&config.job_name);
+    job.validate()
+        .map_err(|error| place.error(file, error.to_string()))
+        .map(|()| job)
+}
+
+/// 0 means that it was not given.
+fn or(own: usize, global: usize) -> usize {
+    if own == 0 { global } else { own }
+}
+
+fn limits(global: &Global, config: &ScrapeConfig) -> Limits {
+    Limits {
+        sample_limit: or(config.sample_limit, global.sample_limit),
+        label_limit: or(config.label_limit, global.label_limit),
+        label_name_length_limit: or(config.label_name_length_limit, global.label_name_length_limit),
+        label_value_length_limit: or(config.label_value_length_limit, global.label_value_length_limit),
+        body_size_limit: if config.body_size_limit.0 == 0 {
+            global.body_size_limit.0
+        } else {
+            config.body_size_limit.0
+        },
+        target_limit: or(config.target_limit, global.target_limit),
+    }
+}
