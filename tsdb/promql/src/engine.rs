@@ -44,8 +44,15 @@ impl Engine {
     /// An engine on `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Queryable>, settings: Settings) -> Arc<Self> {
-        let turns = Arc::new(Semaphore::new(settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Arc::new(Self { store, settings: Arc::new(settings), turns, waiting: AtomicUsize::new(0) })
+        let turns = Arc::new(Semaphore::new(
+            settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        Arc::new(Self {
+            store,
+            settings: Arc::new(settings),
+            turns,
+            waiting: AtomicUsize::new(0),
+        })
     }
 
     /// The limits and defaults.
@@ -67,7 +74,17 @@ impl Engine {
     /// # Errors
     /// [`Error`].
     pub async fn instant(&self, query: &Query, at: Timestamp, options: Options) -> Result<QueryResult, Error> {
-        self.run(query, QueryRange { start: at, end: at, step: 1 }, false, options).await
+        self.run(
+            query,
+            QueryRange {
+                start: at,
+                end: at,
+                step: 1,
+            },
+            false,
+            options,
+        )
+        .await
     }
 
     /// Evaluates a query at `start`, `start + step`, ... up to `end` (ms).
@@ -81,10 +98,14 @@ impl Engine {
         options: Options,
     ) -> Result<QueryResult, Error> {
         if step <= 0 {
-            return Err(Error::BadRequest("the step of a range query must be greater than 0".to_owned()));
+            return Err(Error::BadRequest(
+                "the step of a range query must be greater than 0".to_owned(),
+            ));
         }
         if end < start {
-            return Err(Error::BadRequest("end timestamp must not be before start time".to_owned()));
+            return Err(Error::BadRequest(
+                "end timestamp must not be before start time".to_owned(),
+            ));
         }
         if !matches!(query.shape(), Shape::Scalar | Shape::Vector) {
             let text = format!(
@@ -104,7 +125,9 @@ impl Engine {
         options: Options,
     ) -> Result<QueryResult, Error> {
         let asked = Instant::now();
-        let timeout = options.timeout.map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
+        let timeout = options
+            .timeout
+            .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
         let turn = self.turn(timeout).await?;
         let queued_us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
         let job = Job {
@@ -113,12 +136,19 @@ impl Engine {
             query: query.clone(),
             times,
             over_time,
-            lookback_ms: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(self.settings.lookback_ms),
+            lookback_ms: options
+                .lookback_ms
+                .filter(|ms| *ms > 0)
+                .unwrap_or(self.settings.lookback_ms),
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
         let cheap = !over_time && query.last_us().is_some_and(|us| us < INLINE_BELOW_US);
-        let mut result = if cheap { job.run() } else { on_blocking_pool(job, turn).await }?;
+        let mut result = if cheap {
+            job.run()
+        } else {
+            on_blocking_pool(job, turn).await
+        }?;
         result.stats.queued_us = queued_us;
         Ok(result)
     }
@@ -146,7 +176,9 @@ async fn on_blocking_pool(job: Job, turn: OwnedSemaphorePermit) -> Result<QueryR
         drop(turn);
         result
     });
-    running.await.unwrap_or_else(|_| Err(Error::execution("the evaluation ended unexpectedly")))
+    running
+        .await
+        .unwrap_or_else(|_| Err(Error::execution("the evaluation ended unexpectedly")))
 }
 
 /// Tells a running job that nobody waits for it.
@@ -164,7 +196,11 @@ struct Waiting<'a>(&'a AtomicUsize);
 impl<'a> Waiting<'a> {
     fn enter(count: &'a AtomicUsize, most: usize) -> Result<Self, Error> {
         let place = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= most { Err(Error::Overloaded) } else { Ok(place) }
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            Err(Error::Overloaded)
+        } else {
+            Ok(place)
+        }
     }
 }
 

@@ -48,7 +48,13 @@ impl Job {
         if !self.over_time {
             self.query.took(stats.eval_us);
         }
-        Ok(QueryResult { value, provenance, warnings, infos, stats })
+        Ok(QueryResult {
+            value,
+            provenance,
+            warnings,
+            infos,
+            stats,
+        })
     }
 
     fn value(&self, cx: &mut Context<'_>, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
@@ -59,7 +65,10 @@ impl Job {
         let value = match eval::evaluate(cx, expr, frame)? {
             Out::Scalar(s) if self.over_time => {
                 let points = frame.times().zip(s.values).collect();
-                Value::Matrix(vec![RangeSeries { labels: Labels::empty(), points }])
+                Value::Matrix(vec![RangeSeries {
+                    labels: Labels::empty(),
+                    points,
+                }])
             }
             Out::Scalar(s) => {
                 let value = s.values.first().copied().unwrap_or(f64::NAN);
@@ -89,7 +98,11 @@ fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
         if !seen.insert(row.labels.clone()) {
             return Err(Error::execution(SAME_LABELSET));
         }
-        out.push(InstantSample { labels: row.labels, value, provenance: row.trace.finish() });
+        out.push(InstantSample {
+            labels: row.labels,
+            value,
+            provenance: row.trace.finish(),
+        });
     }
     Ok(out)
 }
@@ -99,8 +112,13 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
     let grid = grid.merge_equal()?;
     let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
     for (i, row) in grid.rows.iter().enumerate() {
-        let points = (0..grid.steps).filter_map(|s| grid.get(i, s).map(|v| (frame.at(s), v))).collect();
-        out.push(RangeSeries { labels: row.labels.clone(), points });
+        let points = (0..grid.steps)
+            .filter_map(|s| grid.get(i, s).map(|v| (frame.at(s), v)))
+            .collect();
+        out.push(RangeSeries {
+            labels: row.labels.clone(),
+            points,
+        });
     }
     out.retain(|s| !s.points.is_empty());
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -110,7 +128,11 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
 /// Joins series that became equal when their names went, where their samples allow it.
 fn ranges(rows: Vec<eval::RangeRow>) -> Result<Vec<RangeSeries>, Error> {
     let settle = |(labels, drop_name, points): eval::RangeRow| RangeSeries {
-        labels: if drop_name { labels.without(key::is_metadata) } else { labels },
+        labels: if drop_name {
+            labels.without(key::is_metadata)
+        } else {
+            labels
+        },
         points,
     };
     let mut all: Vec<RangeSeries> = rows.into_iter().map(settle).collect();
@@ -129,5 +151,9 @@ fn join(into: &mut Vec<(Timestamp, f64)>, more: Vec<(Timestamp, f64)>) -> Result
     into.extend(more);
     into.sort_by_key(|p| p.0);
     let twice = into.windows(2).any(|w| w[0].0 == w[1].0);
-    if twice { Err(Error::execution(SAME_LABELSET)) } else { Ok(()) }
+    if twice {
+        Err(Error::execution(SAME_LABELSET))
+    } else {
+        Ok(())
+    }
 }

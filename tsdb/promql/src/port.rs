@@ -32,7 +32,9 @@ impl port::Evaluate for Engine {
 
     async fn evaluate(&self, plan: &Arc<Plan>, at: Timestamp) -> Result<Evaluation, EvaluateError> {
         let Some(query) = plan.engine.downcast_ref::<Query>() else {
-            return Err(EvaluateError::Execution("the plan was made by another engine".to_owned()));
+            return Err(EvaluateError::Execution(
+                "the plan was made by another engine".to_owned(),
+            ));
         };
         if matches!(plan.shape, Shape::Matrix | Shape::String) {
             let text = format!("an expression of type {} has no value", describe(plan.shape));
@@ -45,14 +47,30 @@ impl port::Evaluate for Engine {
             Value::Vector(samples) => samples,
             Value::Scalar(value) => {
                 let provenance = result.provenance.unwrap_or_else(Provenance::none);
-                vec![InstantSample { labels: Labels::empty(), value, provenance }]
+                vec![InstantSample {
+                    labels: Labels::empty(),
+                    value,
+                    provenance,
+                }]
             }
             Value::Matrix(_) | Value::String(_) => Vec::new(),
         };
         let mut warnings = result.warnings;
         warnings.extend(result.infos);
-        let to_value =
-            |InstantSample { labels, value, provenance }| port::Value { labels, value, provenance };
-        Ok(Evaluation { generation, at, values: values.into_iter().map(to_value).collect(), warnings })
+        let to_value = |InstantSample {
+                            labels,
+                            value,
+                            provenance,
+                        }| port::Value {
+            labels,
+            value,
+            provenance,
+        };
+        Ok(Evaluation {
+            generation,
+            at,
+            values: values.into_iter().map(to_value).collect(),
+            warnings,
+        })
     }
 }

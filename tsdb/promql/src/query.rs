@@ -46,7 +46,12 @@ impl Query {
 
     fn assemble(expr: Expr, text: &str, shape: Shape) -> Self {
         let text = text.to_owned();
-        Self(Arc::new(Prepared { expr, text, shape, last_us: AtomicU64::new(NEVER) }))
+        Self(Arc::new(Prepared {
+            expr,
+            text,
+            shape,
+            last_us: AtomicU64::new(NEVER),
+        }))
     }
 
     /// The tree.

@@ -45,7 +45,11 @@ fn parameter(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Scalar
 
 /// The labels that make the groups.
 pub(crate) fn selection(a: &Aggregate) -> Selection {
-    if a.without { Selection::without(&a.labels) } else { Selection::by(&a.labels) }
+    if a.without {
+        Selection::without(&a.labels)
+    } else {
+        Selection::by(&a.labels)
+    }
 }
 
 /// Which group each row is in.
@@ -66,7 +70,11 @@ impl Groups {
             let group = numbers.number(&row.labels);
             if group == rows.len() {
                 let labels = numbers.selection().pick(&row.labels);
-                rows.push(Row { labels, drop_name: false, trace: Trace::default() });
+                rows.push(Row {
+                    labels,
+                    drop_name: false,
+                    trace: Trace::default(),
+                });
             }
             // One member whose name is about to go takes the group's name with it.
             rows[group].drop_name |= row.drop_name;
@@ -141,7 +149,11 @@ impl Tally {
             Self::Number(n) => Some(n),
             Self::Spread(count, _, squares) => {
                 let variance = squares / count;
-                Some(if op == AggregateOp::Stddev { variance.sqrt() } else { variance })
+                Some(if op == AggregateOp::Stddev {
+                    variance.sqrt()
+                } else {
+                    variance
+                })
             }
         }
     }
@@ -163,7 +175,12 @@ fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error
             }
         }
     }
-    let mut out = Grid { steps, rows: groups.rows, cells: Vec::new(), present: Vec::new() };
+    let mut out = Grid {
+        steps,
+        rows: groups.rows,
+        cells: Vec::new(),
+        present: Vec::new(),
+    };
     for tally in tallies {
         let value = tally.result(a.op);
         out.cells.push(value.unwrap_or(0.0));

@@ -63,7 +63,11 @@ impl<'a> CallSite<'a> {
     }
 
     fn mismatch(&self, i: usize, expected: &str) -> Error {
-        Error::execution(format!("argument {} of {}() must be {expected}", i + 1, self.call.function))
+        Error::execution(format!(
+            "argument {} of {}() must be {expected}",
+            i + 1,
+            self.call.function
+        ))
     }
 }
 
@@ -99,6 +103,10 @@ fn date(cx: &mut Context<'_>, site: &CallSite<'_>, part: calendar::DatePart, fra
         *cell = part(calendar::Civil::of(t / 1000));
     }
     present.fill(true);
-    grid.keep(Row { labels: Labels::empty(), drop_name: false, trace: Trace::default() });
+    grid.keep(Row {
+        labels: Labels::empty(),
+        drop_name: false,
+        trace: Trace::default(),
+    });
     Ok(grid)
 }

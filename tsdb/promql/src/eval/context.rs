@@ -53,7 +53,11 @@ pub(crate) struct QueryRange {
 impl QueryRange {
     /// The evaluation times.
     pub(crate) fn frame(self) -> Frame {
-        if self.start == self.end { Frame::instant(self.start) } else { Frame::range(self.start, self.end, self.step) }
+        if self.start == self.end {
+            Frame::instant(self.start)
+        } else {
+            Frame::range(self.start, self.end, self.step)
+        }
     }
 }
 
@@ -114,7 +118,11 @@ impl<'a> Context<'a> {
     pub(crate) fn hold(&mut self, samples: usize) -> Result<(), Error> {
         self.live = self.live.saturating_add(samples);
         self.stats.peak_samples = self.stats.peak_samples.max(self.live as u64);
-        if self.live > self.settings.max_samples { Err(Error::TooManySamples(SAMPLES_STAGE)) } else { Ok(()) }
+        if self.live > self.settings.max_samples {
+            Err(Error::TooManySamples(SAMPLES_STAGE))
+        } else {
+            Ok(())
+        }
     }
 
     /// How many samples are held.

@@ -22,13 +22,21 @@ pub(crate) struct Frame {
 impl Frame {
     /// One time.
     pub(crate) fn instant(at: Timestamp) -> Self {
-        Self { start: at, step: 1, steps: 1 }
+        Self {
+            start: at,
+            step: 1,
+            steps: 1,
+        }
     }
 
     /// From `start` to at most `end`; no step when `end` is before `start`.
     pub(crate) fn range(start: Timestamp, end: Timestamp, step: i64) -> Self {
         let span = end.saturating_sub(start);
-        let steps = if span < 0 { 0 } else { usize::try_from(span / step).unwrap_or(usize::MAX - 1) + 1 };
+        let steps = if span < 0 {
+            0
+        } else {
+            usize::try_from(span / step).unwrap_or(usize::MAX - 1) + 1
+        };
         Self { start, step, steps }
     }
 

@@ -19,7 +19,9 @@ struct Pairs<'a> {
 
 impl<'a> Pairs<'a> {
     fn of(labels: &'a Labels) -> Self {
-        Self { rest: labels.as_bytes() }
+        Self {
+            rest: labels.as_bytes(),
+        }
     }
 
     #[inline]
@@ -139,7 +141,11 @@ pub(crate) struct Numbering {
 impl Numbering {
     /// No key seen yet.
     pub(crate) fn new(selection: Selection) -> Self {
-        Self { selection, numbers: RapidHashMap::default(), buffer: Vec::with_capacity(128) }
+        Self {
+            selection,
+            numbers: RapidHashMap::default(),
+            buffer: Vec::with_capacity(128),
+        }
     }
 
     /// The number of the series' key.
@@ -194,13 +200,19 @@ mod tests {
     #[test]
     fn the_values_of_two_labels_are_not_confused() {
         let mut n = Numbering::new(Selection::by(&["a".into(), "b".into()]));
-        assert_eq!((n.number(&labels(&[("a", "x")])), n.number(&labels(&[("b", "x")]))), (0, 1));
+        assert_eq!(
+            (n.number(&labels(&[("a", "x")])), n.number(&labels(&[("b", "x")]))),
+            (0, 1)
+        );
     }
 
     #[test]
     fn picked_labels_are_those_of_the_group() {
         let a = labels(&[("__name__", "m"), ("__type__", "counter"), ("job", "x"), ("pod", "1")]);
-        assert_eq!(Selection::by(&["job".into(), "none".into()]).pick(&a).to_string(), r#"{job="x"}"#);
+        assert_eq!(
+            Selection::by(&["job".into(), "none".into()]).pick(&a).to_string(),
+            r#"{job="x"}"#
+        );
         assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
         assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
     }

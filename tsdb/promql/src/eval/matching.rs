@@ -58,7 +58,9 @@ impl Operation<'_> {
     fn refuse_duplicates(&self, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
         for step in 0..self.one.steps {
             let mut there = rows.iter().filter(|&&r| self.one.row(r).1[step]);
-            let (Some(&a), Some(&b)) = (there.next(), there.next()) else { continue };
+            let (Some(&a), Some(&b)) = (there.next(), there.next()) else {
+                continue;
+            };
             // Nothing matches where the other side is empty.
             if !(0..self.many.len()).any(|r| self.many.row(r).1[step]) {
                 continue;
@@ -112,7 +114,11 @@ impl Operation<'_> {
         let renamed = self.b.matching.include.iter().any(|n| n == NAME);
         // A comparison passes series on as they are: a name that is about to go still goes.
         let drop_name = self.b.return_bool || (!drops && !renamed && many.drop_name);
-        Row { labels, drop_name, trace }
+        Row {
+            labels,
+            drop_name,
+            trace,
+        }
     }
 
     fn labels(&self, many: &Labels, one: &Labels, drops_metadata: bool) -> Labels {

@@ -79,9 +79,9 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
         ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, frame).map(Out::Vector),
         ExprKind::Call(c) => call::evaluate(cx, c, expr.span, frame),
-        ExprKind::Matrix { .. } | ExprKind::Subquery(_) => {
-            Err(Error::execution("a range vector was found where an instant vector was expected"))
-        }
+        ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Err(Error::execution(
+            "a range vector was found where an instant vector was expected",
+        )),
     }
 }
 
@@ -114,7 +114,10 @@ impl Moved {
             At::Start => cx.query.start,
             At::End => cx.query.end,
         });
-        Self { fixed: at.map(|t| t.saturating_sub(shift.offset_ms)), offset_ms: shift.offset_ms }
+        Self {
+            fixed: at.map(|t| t.saturating_sub(shift.offset_ms)),
+            offset_ms: shift.offset_ms,
+        }
     }
 
     /// The time (ms) that is read at for evaluation time `t`.

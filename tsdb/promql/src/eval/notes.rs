@@ -65,7 +65,10 @@ impl Notes {
     /// A quantile outside of 0..=1.
     pub(crate) fn check_quantile(&mut self, q: f64, span: Span) {
         if !(0.0..=1.0).contains(&q) {
-            self.warn(span, format!("quantile value should be between 0 and 1, got {}", format_g(q)));
+            self.warn(
+                span,
+                format!("quantile value should be between 0 and 1, got {}", format_g(q)),
+            );
         }
     }
 
@@ -98,7 +101,11 @@ impl Notes {
 }
 
 fn render_repair(r: &Repair, text: &str) -> String {
-    let metric = if r.metric.is_empty() { String::new() } else { format!(" for metric name {}", Quoted(&r.metric)) };
+    let metric = if r.metric.is_empty() {
+        String::new()
+    } else {
+        format!(" for metric name {}", Quoted(&r.metric))
+    };
     format!(
         "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
          https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){metric}, from buckets {} \
@@ -132,7 +139,10 @@ mod tests {
         notes.check_quantile(1.5, Span { start: 6, end: 7 });
         notes.check_quantile(1.5, Span { start: 9, end: 10 });
         let (warnings, infos) = notes.render("a +\n  b + c");
-        assert_eq!(warnings, ["PromQL warning: quantile value should be between 0 and 1, got 1.5 (2:3)"]);
+        assert_eq!(
+            warnings,
+            ["PromQL warning: quantile value should be between 0 and 1, got 1.5 (2:3)"]
+        );
         assert!(infos.is_empty());
     }
 

@@ -22,7 +22,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
         return Ok(nothing);
     }
     let groups = Groups::of(selection(a), input);
-    let mut out = Grid { steps: input.steps, rows: input.rows.clone(), ..Grid::default() };
+    let mut out = Grid {
+        steps: input.steps,
+        rows: input.rows.clone(),
+        ..Grid::default()
+    };
     out.cells = input.cells.clone();
     out.present = vec![false; input.present.len()];
     cx.hold(out.cells.len())?;
@@ -91,7 +95,11 @@ fn check_ratio(cx: &mut Context<'_>, values: &[f64], span: Span) -> Result<bool,
 /// Reduces `rows`, the members of one group that are there, to those that are kept.
 fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut Vec<usize>) {
     let value = |row: usize| input.cells[row * input.steps + step];
-    let k = if parameter < 1.0 { 0 } else { (parameter as usize).min(rows.len()) };
+    let k = if parameter < 1.0 {
+        0
+    } else {
+        (parameter as usize).min(rows.len())
+    };
     match op {
         AggregateOp::Topk => best(rows, k, |&a, &b| top(value(a), value(b))),
         AggregateOp::Bottomk => best(rows, k, |&a, &b| ranked(value(a), value(b))),
@@ -115,7 +123,11 @@ fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ord
 
 /// The order of `topk`: the largest first, NaN last.
 fn top(a: f64, b: f64) -> Ordering {
-    if a.is_nan() || b.is_nan() { ranked(a, b) } else { ranked(b, a) }
+    if a.is_nan() || b.is_nan() {
+        ranked(a, b)
+    } else {
+        ranked(b, a)
+    }
 }
 
 /// The order of `bottomk`: the smallest first, NaN last.

@@ -20,6 +20,9 @@ impl Scalar {
 
     /// Numbers that no series went into.
     pub(crate) fn from_values(values: Vec<f64>) -> Self {
-        Self { values, trace: Trace::default() }
+        Self {
+            values,
+            trace: Trace::default(),
+        }
     }
 }

@@ -27,7 +27,10 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
         return Ok(Grid::with_capacity(0, 0));
     }
     let moved = Moved::of(cx, s.shift);
-    let (mint, maxt) = (first_instant(moved.time(frame.start), cx.lookback_ms), moved.time(frame.last()));
+    let (mint, maxt) = (
+        first_instant(moved.time(frame.start), cx.lookback_ms),
+        moved.time(frame.last()),
+    );
     let set = cx.store.select(&s.matchers, mint, maxt, false)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
     let mut samples = Samples::default();
@@ -42,7 +45,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
         match used {
             Some((oldest, newest)) => {
                 let trace = Trace::of_series(oldest, newest, set.owner(i));
-                grid.keep(Row { labels: set.labels(i), drop_name: false, trace });
+                grid.keep(Row {
+                    labels: set.labels(i),
+                    drop_name: false,
+                    trace,
+                });
                 cx.hold(frame.steps)?;
             }
             None => grid.discard(),

@@ -7,7 +7,11 @@ use crate::syntax::ast::{Binary, BinaryOp, Matching};
 
 /// The labels by which two vectors are matched.
 pub(crate) fn selection(m: &Matching) -> Selection {
-    if m.on { Selection::by(&m.labels) } else { Selection::without(&m.labels) }
+    if m.on {
+        Selection::by(&m.labels)
+    } else {
+        Selection::without(&m.labels)
+    }
 }
 
 /// Which match groups have a value at which step, on one side.

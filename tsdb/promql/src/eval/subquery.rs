@@ -16,7 +16,10 @@ pub(crate) fn evaluate(
     moved: Moved,
     parent: Frame,
 ) -> Result<(Grid, Frame), Error> {
-    let step = s.step_ms.unwrap_or_else(|| cx.settings.subquery_step.as_millis()).max(1);
+    let step = s
+        .step_ms
+        .unwrap_or_else(|| cx.settings.subquery_step.as_millis())
+        .max(1);
     let frame = aligned(moved.time(parent.start), moved.time(parent.last()), s.range_ms, step);
     if frame.steps == 0 {
         return Ok((Grid::with_capacity(0, 0), frame));
@@ -25,8 +28,17 @@ pub(crate) fn evaluate(
         Out::Vector(grid) => grid,
         Out::Scalar(scalar) => {
             let present = vec![true; scalar.values.len()];
-            let row = super::Row { labels: Labels::empty(), drop_name: false, trace: scalar.trace };
-            Grid { steps: frame.steps, rows: vec![row], cells: scalar.values, present }
+            let row = super::Row {
+                labels: Labels::empty(),
+                drop_name: false,
+                trace: scalar.trace,
+            };
+            Grid {
+                steps: frame.steps,
+                rows: vec![row],
+                cells: scalar.values,
+                present,
+            }
         }
         Out::String(_) => return Err(Error::execution("a subquery of a string is not possible")),
     };
@@ -57,7 +69,11 @@ mod tests {
             (3, 3, 2, 10, vec![]),
         ] {
             let frame = aligned(first, last, range, step);
-            assert_eq!(frame.times().collect::<Vec<_>>(), expected, "{first}..{last} [{range}:{step}]");
+            assert_eq!(
+                frame.times().collect::<Vec<_>>(),
+                expected,
+                "{first}..{last} [{range}:{step}]"
+            );
         }
     }
 }

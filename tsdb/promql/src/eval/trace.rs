@@ -19,14 +19,24 @@ pub(crate) struct Trace {
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { oldest: Timestamp::MAX, stalest: Timestamp::MAX, series: 0, owners: SmallVec::new() }
+        Self {
+            oldest: Timestamp::MAX,
+            stalest: Timestamp::MAX,
+            series: 0,
+            owners: SmallVec::new(),
+        }
     }
 }
 
 impl Trace {
     /// Of one series that was read from `oldest` to `newest` (ms).
     pub(crate) fn of_series(oldest: Timestamp, newest: Timestamp, owner: Option<OwnerId>) -> Self {
-        Self { oldest, stalest: newest, series: 1, owners: owner.into_iter().collect() }
+        Self {
+            oldest,
+            stalest: newest,
+            series: 1,
+            owners: owner.into_iter().collect(),
+        }
     }
 
     /// Adds what went into another row.
@@ -68,11 +78,18 @@ mod tests {
     fn many_series_of_few_owners_stay_a_short_list() {
         let mut trace = Trace::default();
         for i in 0..10_000u32 {
-            trace.absorb(&Trace::of_series(i64::from(i), 20_000 - i64::from(i), Some(OwnerId(i % 70))));
+            trace.absorb(&Trace::of_series(
+                i64::from(i),
+                20_000 - i64::from(i),
+                Some(OwnerId(i % 70)),
+            ));
         }
         assert!(trace.owners.len() < 300, "{}", trace.owners.len());
         let done = trace.finish();
-        assert_eq!((done.oldest, done.stalest, done.series, done.owners.len()), (0, 10_001, 10_000, 70));
+        assert_eq!(
+            (done.oldest, done.stalest, done.series, done.owners.len()),
+            (0, 10_001, 10_000, 70)
+        );
         assert!(done.owners.is_sorted());
     }
 }

@@ -41,7 +41,10 @@ impl Ranges {
             _ => return Err(Error::execution("a range vector was expected")),
         };
         let moved = Moved::of(cx, shift);
-        let bounds = (first_instant(moved.time(frame.start), range_ms), moved.time(frame.last()));
+        let bounds = (
+            first_instant(moved.time(frame.start), range_ms),
+            moved.time(frame.last()),
+        );
         let source = match &expr.kind {
             ExprKind::Subquery(s) => {
                 let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
@@ -52,7 +55,12 @@ impl Ranges {
             }
             _ => return Err(Error::execution("a range vector was expected")),
         };
-        Ok(Self { source, moved, range_ms, bounds })
+        Ok(Self {
+            source,
+            moved,
+            range_ms,
+            bounds,
+        })
     }
 
     fn len(&self) -> usize {
@@ -92,9 +100,11 @@ impl Ranges {
 
     fn row(&self, i: usize, drop_name: bool, (oldest, newest): (Timestamp, Timestamp)) -> Row {
         match &self.source {
-            Source::Stored(set) => {
-                Row { labels: set.labels(i), drop_name, trace: Trace::of_series(oldest, newest, set.owner(i)) }
-            }
+            Source::Stored(set) => Row {
+                labels: set.labels(i),
+                drop_name,
+                trace: Trace::of_series(oldest, newest, set.owner(i)),
+            },
             Source::Computed(grid, _) => {
                 let mut row = grid.rows[i].clone();
                 row.drop_name |= drop_name;
@@ -106,7 +116,9 @@ impl Ranges {
 
 /// Removes stale markers: ranges do not see them.
 fn drop_stale(samples: &mut Samples) {
-    let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else { return };
+    let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
+        return;
+    };
     let mut kept = first;
     for i in first..samples.len() {
         if !is_stale(samples.v[i]) {
@@ -147,12 +159,20 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
     let (mut range, mut others) = (None, Vec::new());
     for i in 0..site.count() {
         match site.arg(i)? {
-            arg @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery(_), .. } => range = Some(arg),
+            arg @ Expr {
+                kind: ExprKind::Matrix { .. } | ExprKind::Subquery(_),
+                ..
+            } => range = Some(arg),
             _ => others.push(site.scalar(cx, i, frame)?),
         }
     }
     let range = range.ok_or_else(|| Error::execution(format!("{name}() takes a range vector")))?;
-    let call = WindowCall { name, f, others: &others, span: site.arg(0)?.span };
+    let call = WindowCall {
+        name,
+        f,
+        others: &others,
+        span: site.arg(0)?.span,
+    };
     let ranges = Ranges::open(cx, range, frame)?;
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
     let mut samples = Samples::default();
@@ -170,7 +190,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
             None => grid.discard(),
         }
     }
-    Ok(if name == "absent_over_time" { absence(&grid, range) } else { grid })
+    Ok(if name == "absent_over_time" {
+        absence(&grid, range)
+    } else {
+        grid
+    })
 }
 
 /// A function over windows with its arguments.
@@ -217,8 +241,14 @@ impl WindowCall<'_> {
             if count > 0 {
                 self.check(notes, &args[..count])?;
             }
-            let window =
-                Window { t: &samples.t[cut.clone()], v: &samples.v[cut], start, end, at, args: &args[..count] };
+            let window = Window {
+                t: &samples.t[cut.clone()],
+                v: &samples.v[cut],
+                start,
+                end,
+                at,
+                args: &args[..count],
+            };
             if let Some(value) = (self.f)(&window) {
                 cells[step] = value;
                 present[step] = true;
@@ -245,7 +275,10 @@ struct CounterCheck {
 
 impl CounterCheck {
     fn of(function: &str) -> Self {
-        Self { wanted: matches!(function, "rate" | "increase"), last: Vec::new() }
+        Self {
+            wanted: matches!(function, "rate" | "increase"),
+            last: Vec::new(),
+        }
     }
 
     #[inline]
@@ -253,14 +286,19 @@ impl CounterCheck {
         if !self.wanted {
             return;
         }
-        let Some(name) = super::key::value_of(labels, leadline_model::labels::NAME) else { return };
+        let Some(name) = super::key::value_of(labels, leadline_model::labels::NAME) else {
+            return;
+        };
         // The series of a selector have one name as a rule.
         if name == self.last.as_slice() {
             return;
         }
         self.last.clear();
         self.last.extend_from_slice(name);
-        if ![&b"_total"[..], b"_sum", b"_count", b"_bucket"].iter().any(|s| name.ends_with(s)) {
+        if ![&b"_total"[..], b"_sum", b"_count", b"_bucket"]
+            .iter()
+            .any(|s| name.ends_with(s))
+        {
             let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
             notes.info(span, format!("{text}: {}", Quoted(labels.name())));
         }

@@ -38,11 +38,21 @@ impl Civil {
         let shifted = (5 * day_of_year + 2) / 153;
         let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self { year, month, day: day_of_year - (153 * shifted + 2) / 5 + 1, days, second: seconds.rem_euclid(86_400) }
+        Self {
+            year,
+            month,
+            day: day_of_year - (153 * shifted + 2) / 5 + 1,
+            days,
+            second: seconds.rem_euclid(86_400),
+        }
     }
 
     fn days_in_month(self) -> i64 {
-        let (year, month) = if self.month == 12 { (self.year + 1, 1) } else { (self.year, self.month + 1) };
+        let (year, month) = if self.month == 12 {
+            (self.year + 1, 1)
+        } else {
+            (self.year, self.month + 1)
+        };
         days_from_civil(year, month, 1) - days_from_civil(self.year, self.month, 1)
     }
 }
@@ -69,7 +79,11 @@ pub(crate) fn lookup(name: &str) -> Option<DatePart> {
 /// A part of the date that a value in seconds since the epoch names.
 pub(crate) fn part_of(part: DatePart, seconds: f64) -> f64 {
     // A conversion of Go on amd64: whole seconds, everything that does not fit (NaN too) is the smallest number.
-    let whole = if seconds.is_nan() || seconds.abs() >= 9.2e18 { i64::MIN } else { seconds as i64 };
+    let whole = if seconds.is_nan() || seconds.abs() >= 9.2e18 {
+        i64::MIN
+    } else {
+        seconds as i64
+    };
     part(Civil::of(whole))
 }
 
@@ -77,7 +91,10 @@ pub(crate) fn part_of(part: DatePart, seconds: f64) -> f64 {
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let c = Civil::of(at.div_euclid(1_000));
     let (hour, minute, second) = (c.second / 3_600, c.second / 60 % 60, c.second % 60);
-    format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", c.year, c.month, c.day)
+    format!(
+        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+        c.year, c.month, c.day
+    )
 }
 
 #[cfg(test)]
@@ -101,14 +118,25 @@ mod tests {
         ] {
             assert_eq!(get(name, leap), value, "{name}");
         }
-        assert_eq!((get("year", -1.0), get("day_of_week", -1.0), get("days_in_month", 0.0)), (1969.0, 3.0, 31.0));
+        assert_eq!(
+            (get("year", -1.0), get("day_of_week", -1.0), get("days_in_month", 0.0)),
+            (1969.0, 3.0, 31.0)
+        );
         assert_eq!(rfc3339(1_709_251_198_999), "2024-02-29T23:59:58Z");
     }
 
     #[test]
     fn numbers_that_are_no_dates_do_not_panic() {
         for x in [f64::NAN, f64::INFINITY, -1e300, 9.3e18, -9.3e18] {
-            for name in ["year", "month", "day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour"] {
+            for name in [
+                "year",
+                "month",
+                "day_of_month",
+                "day_of_week",
+                "day_of_year",
+                "days_in_month",
+                "hour",
+            ] {
                 assert!(part_of(lookup(name).unwrap(), x).is_finite(), "{name}({x})");
             }
         }

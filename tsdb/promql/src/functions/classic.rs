@@ -47,8 +47,10 @@ fn make_monotonic(buckets: &mut [Bucket]) -> Option<Repaired> {
             bucket.count = before;
         } else if count < before {
             bucket.count = before;
-            let r = repaired
-                .get_or_insert(Repaired { bounds: (f64::INFINITY, f64::NEG_INFINITY), max_diff: 0.0 });
+            let r = repaired.get_or_insert(Repaired {
+                bounds: (f64::INFINITY, f64::NEG_INFINITY),
+                max_diff: 0.0,
+            });
             r.bounds = (r.bounds.0.min(bucket.bound), r.bounds.1.max(bucket.bound));
             r.max_diff = r.max_diff.max(before - count);
         } else {
@@ -89,8 +91,8 @@ fn interpolate(q: f64, buckets: &[Bucket]) -> f64 {
         return f64::NAN;
     }
     let mut rank = q * observations;
-    // A comparison with a NaN count is false, as in Go's search.
-    let at = buckets[..last].partition_point(|b| !(b.count >= rank));
+    // A NaN count reaches no rank, as in Go's search.
+    let at = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if at == last {
         return buckets[last - 1].bound;
     }
@@ -126,7 +128,11 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
 /// How many observations are at most `value`, linear within a bucket.
 fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
     // Buckets that start at or below 0 have no lower border that is known.
-    let mut start = if buckets[0].bound <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
+    let mut start = if buckets[0].bound <= 0.0 {
+        f64::NEG_INFINITY
+    } else {
+        0.0
+    };
     let mut rank = 0.0;
     for bucket in buckets {
         if start >= value {
@@ -136,7 +142,14 @@ fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
             // Within a bucket without a lower border nothing can be told: all of it counts.
             let within = (value - start) / (bucket.bound - start);
             let known = start != f64::NEG_INFINITY;
-            return clip(if known { rank + (bucket.count - rank) * within } else { bucket.count }, count);
+            return clip(
+                if known {
+                    rank + (bucket.count - rank) * within
+                } else {
+                    bucket.count
+                },
+                count,
+            );
         }
         rank = bucket.count;
         start = bucket.bound;
@@ -178,7 +191,16 @@ mod tests {
     #[test]
     fn falling_counts_are_repaired_and_rounding_is_not_told() {
         let (value, repaired) = quantile(1.0, &mut buckets(&[(1.0, 4.0), (2.0, 3.0), (3.0, 2.5), (INF, 4.0)]));
-        assert_eq!((value, repaired), (1.0, Some(Repaired { bounds: (2.0, 3.0), max_diff: 1.5 })));
+        assert_eq!(
+            (value, repaired),
+            (
+                1.0,
+                Some(Repaired {
+                    bounds: (2.0, 3.0),
+                    max_diff: 1.5
+                })
+            )
+        );
         let (_, repaired) = quantile(0.5, &mut buckets(&[(1.0, 4.0), (2.0, 4.0 - 1e-13), (INF, 4.0)]));
         assert_eq!(repaired, None);
     }
@@ -186,9 +208,14 @@ mod tests {
     #[test]
     fn fractions_of_observations() {
         let of = buckets(&[(1.0, 2.0), (2.0, 4.0), (INF, 8.0)]);
-        for (lower, upper, expected) in
-            [(0.0, 1.0, 0.25), (1.0, 2.0, 0.25), (0.5, 1.5, 0.25), (-INF, INF, 1.0), (3.0, INF, 0.5), (2.0, 1.0, 0.0)]
-        {
+        for (lower, upper, expected) in [
+            (0.0, 1.0, 0.25),
+            (1.0, 2.0, 0.25),
+            (0.5, 1.5, 0.25),
+            (-INF, INF, 1.0),
+            (3.0, INF, 0.5),
+            (2.0, 1.0, 0.0),
+        ] {
             assert_eq!(fraction(lower, upper, &mut of.clone()), expected, "{lower}..{upper}");
         }
         assert!(fraction(f64::NAN, 1.0, &mut of.clone()).is_nan());

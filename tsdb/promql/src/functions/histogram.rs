@@ -44,14 +44,28 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
         let le = row.labels.get(LE).unwrap_or("");
         let Some(bound) = parse_bound(le) else {
             let name = row.labels.name();
-            let metric = if name.is_empty() { String::new() } else { format!(" for metric name {}", Quoted(name)) };
-            cx.notes.warn(span, format!("bucket label \"le\" is missing or has a malformed value of {}{metric}", Quoted(le)));
+            let metric = if name.is_empty() {
+                String::new()
+            } else {
+                format!(" for metric name {}", Quoted(name))
+            };
+            cx.notes.warn(
+                span,
+                format!(
+                    "bucket label \"le\" is missing or has a malformed value of {}{metric}",
+                    Quoted(le)
+                ),
+            );
             continue;
         };
         let number = numbers.number(&row.labels);
         if number == out.len() {
             let labels = row.labels.without(|n| n == LE);
-            out.push(Histogram { labels, buckets: Vec::new(), trace: Trace::default() });
+            out.push(Histogram {
+                labels,
+                buckets: Vec::new(),
+                trace: Trace::default(),
+            });
         }
         out[number].buckets.push((bound, i));
         out[number].trace.absorb(&row.trace);
@@ -85,7 +99,11 @@ fn fill(
             cells[step] = value(cx, step, &mut buckets);
         }
     }
-    out.keep(Row { labels, drop_name: true, trace: histogram.trace.clone() });
+    out.keep(Row {
+        labels,
+        drop_name: true,
+        trace: histogram.trace.clone(),
+    });
     Ok(())
 }
 
@@ -126,7 +144,9 @@ pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
         cx.notes.check_quantile(q, site.arg(0)?.span);
     }
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
-    quantile_into(cx, &mut out, (&grid, site.arg(1)?.span, frame), &q, |labels, _| labels.clone())?;
+    quantile_into(cx, &mut out, (&grid, site.arg(1)?.span, frame), &q, |labels, _| {
+        labels.clone()
+    })?;
     Ok(Out::Vector(out))
 }
 
@@ -152,9 +172,13 @@ pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
     let grid = site.vector(cx, 2, frame)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
     for histogram in &histograms(cx, &grid, site.arg(2)?.span) {
-        fill(cx, &mut out, (histogram, &grid), histogram.labels.clone(), |_, step, buckets| {
-            classic::fraction(lower.values[step], upper.values[step], buckets)
-        })?;
+        fill(
+            cx,
+            &mut out,
+            (histogram, &grid),
+            histogram.labels.clone(),
+            |_, step, buckets| classic::fraction(lower.values[step], upper.values[step], buckets),
+        )?;
     }
     Ok(Out::Vector(out))
 }

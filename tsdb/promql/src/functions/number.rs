@@ -47,7 +47,11 @@ pub(crate) struct Mean {
 impl Mean {
     /// Of one value.
     pub(crate) fn of(x: f64) -> Self {
-        Self { sum: Kahan::at(x), count: 1.0, incremental: false }
+        Self {
+            sum: Kahan::at(x),
+            count: 1.0,
+            incremental: false,
+        }
     }
 
     /// Adds a value.
@@ -66,7 +70,10 @@ impl Mean {
             self.sum.lost /= self.count - 1.0;
         }
         let share = (self.count - 1.0) / self.count;
-        let mut next = Kahan { sum: share * self.sum.sum, lost: share * self.sum.lost };
+        let mut next = Kahan {
+            sum: share * self.sum.sum,
+            lost: share * self.sum.lost,
+        };
         next.add(x / self.count);
         self.sum = next;
     }
@@ -138,7 +145,11 @@ pub(crate) fn format_f(x: f64) -> String {
 /// The number as a label value of OpenMetrics: `0.5`, `1.0`, `+Inf` (`labels.FormatOpenMetricsFloat`).
 pub(crate) fn format_openmetrics(x: f64) -> String {
     let text = format_g(x);
-    if x.is_finite() && !text.contains(['.', 'e']) { text + ".0" } else { text }
+    if x.is_finite() && !text.contains(['.', 'e']) {
+        text + ".0"
+    } else {
+        text
+    }
 }
 
 fn special(x: f64) -> Option<&'static str> {
@@ -160,14 +171,19 @@ fn general(x: f64, scientific: &str, limit: i32) -> String {
     }
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let mantissa =
-        if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
+    let mantissa = if mantissa.contains('.') {
+        mantissa.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        mantissa
+    };
     if exponent < -4 || exponent >= limit {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
     // The digits are short already, so that reading them back and writing them plainly changes nothing.
-    format!("{mantissa}e{exponent}").parse::<f64>().map_or_else(|_| mantissa.to_owned(), |v| format!("{v}"))
+    format!("{mantissa}e{exponent}")
+        .parse::<f64>()
+        .map_or_else(|_| mantissa.to_owned(), |v| format!("{v}"))
 }
 
 #[cfg(test)]
@@ -191,7 +207,10 @@ mod tests {
             assert_eq!((format_g(x).as_str(), format_g2(x).as_str()), (g, g2));
         }
         assert_eq!(format_f(1e21), "1000000000000000000000");
-        assert_eq!((format_openmetrics(1.0).as_str(), format_openmetrics(0.5).as_str()), ("1.0", "0.5"));
+        assert_eq!(
+            (format_openmetrics(1.0).as_str(), format_openmetrics(0.5).as_str()),
+            ("1.0", "0.5")
+        );
     }
 
     #[test]
@@ -217,7 +236,10 @@ mod tests {
         assert_eq!(quantile(0.5, &mut [3.0, 1.0]), 2.0);
         assert_eq!(quantile(0.5, &mut [f64::INFINITY, 1.0, 0.0]), 1.0);
         assert_eq!(quantile(1.0, &mut [f64::INFINITY, 1.0]), f64::INFINITY);
-        assert_eq!((quantile(-0.1, &mut [1.0]), quantile(1.1, &mut [1.0])), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(
+            (quantile(-0.1, &mut [1.0]), quantile(1.1, &mut [1.0])),
+            (f64::NEG_INFINITY, f64::INFINITY)
+        );
         assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
     }
 }

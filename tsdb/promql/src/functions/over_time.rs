@@ -94,19 +94,33 @@ pub(crate) fn stddev(w: &Window<'_>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::number::almost_equal;
     use crate::functions::window::lookup;
 
     #[test]
     fn aggregations_of_a_window() {
         let t = [1_000, 2_000, 3_000, 4_000];
         let v = [4.0, f64::NAN, 1.0, 4.0];
-        let w = Window { t: &t, v: &v, start: 0, end: 4_000, at: 4_000, args: &[0.5] };
+        let w = Window {
+            t: &t,
+            v: &v,
+            start: 0,
+            end: 4_000,
+            at: 4_000,
+            args: &[0.5],
+        };
         let call = |name: &str, w: &Window<'_>| lookup(name).and_then(|f| f(w)).unwrap();
         assert_eq!((call("max_over_time", &w), call("min_over_time", &w)), (4.0, 1.0));
-        assert_eq!((call("ts_of_max_over_time", &w), call("ts_of_min_over_time", &w)), (4.0, 3.0));
+        assert_eq!(
+            (call("ts_of_max_over_time", &w), call("ts_of_min_over_time", &w)),
+            (4.0, 3.0)
+        );
         assert_eq!((call("first_over_time", &w), call("count_over_time", &w)), (4.0, 4.0));
         assert!(call("mad_over_time", &w).is_nan() && call("sum_over_time", &w).is_nan());
-        let w = Window { v: &[2.0, 4.0, 4.0, 10.0], ..w };
+        let w = Window {
+            v: &[2.0, 4.0, 4.0, 10.0],
+            ..w
+        };
         for (name, value) in [
             ("sum_over_time", 20.0),
             ("avg_over_time", 5.0),
@@ -118,7 +132,7 @@ mod tests {
             ("ts_of_first_over_time", 1.0),
             ("ts_of_last_over_time", 4.0),
         ] {
-            assert_eq!(call(name, &w), value, "{name}");
+            assert!(almost_equal(call(name, &w), value, 1e-12), "{name}: {}", call(name, &w));
         }
     }
 }

@@ -13,17 +13,35 @@ struct Kind {
 
 /// `rate(m[r])`: increase per second.
 pub(crate) fn rate(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: true, per_second: true })
+    extrapolated(
+        w,
+        Kind {
+            counter: true,
+            per_second: true,
+        },
+    )
 }
 
 /// `increase(m[r])`.
 pub(crate) fn increase(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: true, per_second: false })
+    extrapolated(
+        w,
+        Kind {
+            counter: true,
+            per_second: false,
+        },
+    )
 }
 
 /// `delta(m[r])`.
 pub(crate) fn delta(w: &Window<'_>) -> Option<f64> {
-    extrapolated(w, Kind { counter: false, per_second: false })
+    extrapolated(
+        w,
+        Kind {
+            counter: false,
+            per_second: false,
+        },
+    )
 }
 
 /// The change between the first and the last sample, carried on to the borders of the window where samples are close
@@ -54,7 +72,11 @@ fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
     if to_end >= threshold {
         to_end = gap / 2.0;
     }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    let mut factor = if sampled == 0.0 {
+        1.0
+    } else {
+        (sampled + to_start + to_end) / sampled
+    };
     if kind.per_second {
         factor /= seconds(w.end - w.start);
     }
@@ -95,35 +117,56 @@ pub(crate) fn changes(w: &Window<'_>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::number::almost_equal;
 
     fn window<'a>(t: &'a [i64], v: &'a [f64], start: i64, end: i64) -> Window<'a> {
-        Window { t, v, start, end, at: end, args: &[] }
+        Window {
+            t,
+            v,
+            start,
+            end,
+            at: end,
+            args: &[],
+        }
+    }
+
+    fn assert_close(found: [Option<f64>; 3], expected: [f64; 3]) {
+        for (x, y) in found.into_iter().zip(expected) {
+            assert!(almost_equal(x.unwrap(), y, 1e-12), "{x:?} instead of {y}");
+        }
     }
 
     #[test]
     fn a_window_full_of_samples_is_extrapolated_to_both_borders() {
         // 15 s apart in (0, 60 s]: the first stands one gap from the border, which is within 1.1 gaps.
-        let w = window(&[15_000, 30_000, 45_000, 60_000], &[100.0, 115.0, 130.0, 145.0], 0, 60_000);
-        assert_eq!((increase(&w), rate(&w)), (Some(60.0), Some(1.0)));
+        let w = window(
+            &[15_000, 30_000, 45_000, 60_000],
+            &[100.0, 115.0, 130.0, 145.0],
+            0,
+            60_000,
+        );
+        assert_close([increase(&w), rate(&w), delta(&w)], [60.0, 1.0, 60.0]);
     }
 
     #[test]
     fn a_counter_is_not_carried_below_zero() {
         let w = window(&[30_000, 45_000, 60_000], &[1.0, 16.0, 31.0], 0, 60_000);
         // Half a gap (7.5 s) would be 7.5 units, but it stood at 1.
-        assert_eq!(increase(&w), Some(31.0));
-        assert_eq!(delta(&w), Some(37.5));
+        assert_close([increase(&w), delta(&w), irate(&w)], [31.0, 37.5, 1.0]);
     }
 
     #[test]
     fn resets_are_added_back() {
         let w = window(&[15_000, 30_000, 45_000, 60_000], &[100.0, 110.0, 5.0, 15.0], 0, 60_000);
-        assert_eq!((resets(&w), increase(&w), irate(&w)), (Some(1.0), Some(33.333_333_333_333_336), Some(10.0 / 15.0)));
+        assert_close([resets(&w), increase(&w), irate(&w)], [1.0, 100.0 / 3.0, 10.0 / 15.0]);
     }
 
     #[test]
     fn one_sample_has_no_rate() {
         let w = window(&[60_000], &[1.0], 0, 60_000);
-        assert_eq!((rate(&w), delta(&w), irate(&w), idelta(&w), resets(&w)), (None, None, None, None, Some(0.0)));
+        assert_eq!(
+            (rate(&w), delta(&w), irate(&w), idelta(&w), resets(&w)),
+            (None, None, None, None, Some(0.0))
+        );
     }
 }

@@ -46,7 +46,11 @@ pub(crate) fn descending(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame
 fn by_labels(g: &Grid, a: usize, b: usize, names: &[&str]) -> Ordering {
     let (a, b) = (&g.rows[a].labels, &g.rows[b].labels);
     let of_name = |name: &&str| natural(a.get(name).unwrap_or(""), b.get(name).unwrap_or(""));
-    names.iter().map(of_name).find(|o| o.is_ne()).unwrap_or_else(|| a.cmp(b))
+    names
+        .iter()
+        .map(of_name)
+        .find(|o| o.is_ne())
+        .unwrap_or_else(|| a.cmp(b))
 }
 
 fn label_args<'a>(site: &CallSite<'a>) -> Result<Vec<&'a str>, Error> {
@@ -102,7 +106,10 @@ mod tests {
     fn natural_order_counts_digits() {
         let mut v = ["4m600", "10", "pod-10", "9", "4m5", "pod-9", "", "pod", "é2", "é10"];
         v.sort_by(|a, b| natural(a, b));
-        assert_eq!(v, ["", "4m5", "4m600", "9", "10", "pod", "pod-9", "pod-10", "é2", "é10"]);
+        assert_eq!(
+            v,
+            ["", "4m5", "4m600", "9", "10", "pod", "pod-9", "pod-10", "é2", "é10"]
+        );
     }
 
     #[test]

@@ -11,7 +11,9 @@ fn constant(value: f64, frame: Frame) -> Out {
 /// `time()`: the evaluation time in seconds.
 pub(crate) fn time(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     cx.hold(frame.steps)?;
-    Ok(Out::Scalar(Scalar::from_values(frame.times().map(|t| t as f64 / 1000.0).collect())))
+    Ok(Out::Scalar(Scalar::from_values(
+        frame.times().map(|t| t as f64 / 1000.0).collect(),
+    )))
 }
 
 /// `pi()`.
@@ -36,7 +38,11 @@ pub(crate) fn range(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Res
 
 /// `step()`: the step of the whole query, seconds; 0 of an instant query.
 pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let step = if cx.query.start == cx.query.end { 0.0 } else { cx.query.step as f64 / 1000.0 };
+    let step = if cx.query.start == cx.query.end {
+        0.0
+    } else {
+        cx.query.step as f64 / 1000.0
+    };
     Ok(constant(step, frame))
 }
 

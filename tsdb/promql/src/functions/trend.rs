@@ -9,7 +9,11 @@ fn linear_regression(w: &Window<'_>, origin: Timestamp) -> (f64, f64) {
     let first = w.v[0];
     if w.v.iter().all(|&y| y == first) {
         // Exactly 0 rather than what rounding leaves.
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+        return if first.is_infinite() {
+            (f64::NAN, f64::NAN)
+        } else {
+            (0.0, first)
+        };
     }
     let n = w.v.len() as f64;
     let [mut sum_x, mut sum_y, mut sum_xy, mut sum_xx] = [Kahan::default(); 4];
@@ -74,7 +78,10 @@ mod tests {
             args: &[10.0],
         };
         assert_eq!((deriv(&w), predict_linear(&w)), (Some(2.0), Some(27.0)));
-        let flat = Window { v: &[7.0, 7.0, 7.0], ..w };
+        let flat = Window {
+            v: &[7.0, 7.0, 7.0],
+            ..w
+        };
         assert_eq!((deriv(&flat), predict_linear(&flat)), (Some(0.0), Some(7.0)));
         let smooth = Window { args: &[0.5, 0.5], ..w };
         assert_eq!(double_exponential_smoothing(&smooth), Some(5.0));

@@ -10,9 +10,18 @@ use leadline_model::{Labels, LabelsBuilder, MatchOp};
 pub(crate) fn vector(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let Scalar { values, trace } = site.scalar(cx, 0, frame)?;
     let present = vec![true; values.len()];
-    let row = Row { labels: Labels::empty(), drop_name: false, trace };
+    let row = Row {
+        labels: Labels::empty(),
+        drop_name: false,
+        trace,
+    };
     let rows = if frame.steps == 0 { Vec::new() } else { vec![row] };
-    Ok(Out::Vector(Grid { steps: frame.steps, rows, cells: values, present }))
+    Ok(Out::Vector(Grid {
+        steps: frame.steps,
+        rows,
+        cells: values,
+        present,
+    }))
 }
 
 /// `scalar(v)`: the value of a vector of one; NaN of any other.
@@ -48,7 +57,11 @@ pub(crate) fn absence(grid: &Grid, argument: &Expr) -> Grid {
         *is_absent = !(0..grid.len()).any(|i| grid.row(i).1[step]);
     }
     if present.contains(&true) {
-        out.keep(Row { labels: absent_labels(argument), drop_name: false, trace: Trace::default() });
+        out.keep(Row {
+            labels: absent_labels(argument),
+            drop_name: false,
+            trace: Trace::default(),
+        });
     } else {
         out.discard();
     }
@@ -90,7 +103,8 @@ fn clamp_with(
     for cell in 0..grid.cells.len() {
         let (lo, hi) = (min.values[cell % frame.steps], max.values[cell % frame.steps]);
         grid.cells[cell] = math::clamp(grid.cells[cell], lo, hi);
-        grid.present[cell] &= !(hi < lo);
+        // Nothing lies between borders that are turned round; a NaN border makes NaN.
+        grid.present[cell] &= hi >= lo || hi.is_nan() || lo.is_nan();
     }
     grid.drop_names();
     grid.prune();
@@ -115,7 +129,11 @@ pub(crate) fn clamp_max(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// `round(v, to)`; to the nearest whole number without `to`.
 pub(crate) fn round(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let mut grid = site.vector(cx, 0, frame)?;
-    let to = if site.count() > 1 { site.scalar(cx, 1, frame)? } else { Scalar::constant(1.0, frame) };
+    let to = if site.count() > 1 {
+        site.scalar(cx, 1, frame)?
+    } else {
+        Scalar::constant(1.0, frame)
+    };
     for (cell, x) in grid.cells.iter_mut().enumerate() {
         *x = math::round(*x, to.values[cell % frame.steps]);
     }
@@ -123,12 +141,7 @@ pub(crate) fn round(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> 
     Ok(Out::Vector(grid))
 }
 
-fn of_two(
-    cx: &mut Context<'_>,
-    site: &CallSite<'_>,
-    frame: Frame,
-    f: fn(f64, f64) -> f64,
-) -> Result<Out, Error> {
+fn of_two(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame, f: fn(f64, f64) -> f64) -> Result<Out, Error> {
     let mut out = site.scalar(cx, 0, frame)?;
     let other = site.scalar(cx, 1, frame)?;
     out.trace.absorb(&other.trace);
