@@ -3,12 +3,12 @@
 mod app;
 mod cli;
 mod config;
+mod demo;
 mod ready;
 mod reload;
 mod serve;
 mod shutdown;
 mod telemetry;
-mod terminal;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -81,7 +81,11 @@ impl ApiError {
     /// With a message.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), about: None }
+        Self {
+            kind,
+            message: message.into(),
+            about: None,
+        }
     }
 
     /// Names the object.

@@ -28,16 +28,28 @@ impl Milli {
             return None;
         }
         if value > 0.0 && value < 0.001 {
-            return Some(Converted { milli: Self(1), clamped: false });
+            return Some(Converted {
+                milli: Self(1),
+                clamped: false,
+            });
         }
         let thousandths = (value * 1000.0).round_ties_even();
         if thousandths >= TOO_LARGE {
-            return Some(Converted { milli: Self(i64::MAX), clamped: true });
+            return Some(Converted {
+                milli: Self(i64::MAX),
+                clamped: true,
+            });
         }
         if thousandths <= -TOO_LARGE {
-            return Some(Converted { milli: Self(-i64::MAX), clamped: true });
+            return Some(Converted {
+                milli: Self(-i64::MAX),
+                clamped: true,
+            });
         }
-        Some(Converted { milli: Self(thousandths as i64), clamped: false })
+        Some(Converted {
+            milli: Self(thousandths as i64),
+            clamped: false,
+        })
     }
 
     /// Both together, cut to what fits.
@@ -110,7 +122,10 @@ mod tests {
             (f64::INFINITY, i64::MAX, true),
             (f64::NEG_INFINITY, -i64::MAX, true),
         ] {
-            let expected = Some(Converted { milli: Milli(milli), clamped });
+            let expected = Some(Converted {
+                milli: Milli(milli),
+                clamped,
+            });
             assert_eq!(Milli::from_f64(value), expected, "{value}");
         }
         assert_eq!(Milli::from_f64(f64::NAN), None);

@@ -1,75 +1,20 @@
-//! What a metric describes: a resource of a group, and its kind.
+//! What a metric describes, by the names the cluster room knows.
 
-use std::fmt;
+use leadline_cluster::{MappedResource, Mapper};
+use std::sync::Arc;
 
-/// A resource and its group, written `ingresses.networking.k8s.io`; core resources have no group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupResource {
-    /// Plural, lower case.
-    pub resource: String,
-    /// Empty for the core group.
-    pub group: String,
-}
-
-impl fmt::Display for GroupResource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.resource) } else { write!(f, "{}.{}", self.resource, self.group) }
-    }
-}
-
-/// What is known of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceKind {
-    /// The resource itself.
-    pub resource: GroupResource,
-    /// Singular, lower case.
-    pub singular: String,
-    /// As in `kind:`.
-    pub kind: String,
-    /// As in `apiVersion:`.
-    pub api_version: String,
-    /// Whether its objects live in namespaces.
-    pub namespaced: bool,
-}
-
-/// Plural, group, singular, kind, version, namespaced: what a metric usually describes, known without asking.
-const KNOWN: [(&str, &str, &str, &str, &str, bool); 20] = [
-    ("pods", "", "pod", "Pod", "v1", true),
-    ("services", "", "service", "Service", "v1", true),
-    ("namespaces", "", "namespace", "Namespace", "v1", false),
-    ("nodes", "", "node", "Node", "v1", false),
-    ("persistentvolumes", "", "persistentvolume", "PersistentVolume", "v1", false),
-    ("persistentvolumeclaims", "", "persistentvolumeclaim", "PersistentVolumeClaim", "v1", true),
-    ("configmaps", "", "configmap", "ConfigMap", "v1", true),
-    ("serviceaccounts", "", "serviceaccount", "ServiceAccount", "v1", true),
-    ("endpoints", "", "endpoints", "Endpoints", "v1", true),
-    ("replicationcontrollers", "", "replicationcontroller", "ReplicationController", "v1", true),
-    ("deployments", "apps", "deployment", "Deployment", "v1", true),
-    ("replicasets", "apps", "replicaset", "ReplicaSet", "v1", true),
-    ("statefulsets", "apps", "statefulset", "StatefulSet", "v1", true),
-    ("daemonsets", "apps", "daemonset", "DaemonSet", "v1", true),
-    ("jobs", "batch", "job", "Job", "v1", true),
-    ("cronjobs", "batch", "cronjob", "CronJob", "v1", true),
-    ("ingresses", "networking.k8s.io", "ingress", "Ingress", "v1", true),
-    ("gateways", "gateway.networking.k8s.io", "gateway", "Gateway", "v1", true),
-    ("httproutes", "gateway.networking.k8s.io", "httproute", "HTTPRoute", "v1", true),
-    ("horizontalpodautoscalers", "autoscaling", "horizontalpodautoscaler", "HorizontalPodAutoscaler", "v2", true),
-];
-
-/// The known resource that `text` names: plural or singular, with or without its group.
+/// The kind behind `text`: plural or singular, with or without its group, as far as it is known without asking.
 #[must_use]
-pub fn known(text: &str) -> Option<ResourceKind> {
-    let (name, group) = text.split_once('.').map_or((text, None), |(n, g)| (n, Some(g)));
-    let row = KNOWN.iter().find(|r| (r.0 == name || r.2 == name) && group.is_none_or(|g| g == r.1))?;
-    let (resource, group, singular, kind, version, namespaced) = *row;
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Some(ResourceKind {
-        resource: GroupResource { resource: resource.to_owned(), group: group.to_owned() },
-        singular: singular.to_owned(),
-        kind: kind.to_owned(),
-        api_version,
-        namespaced,
-    })
+pub fn known(mapper: &Mapper, text: &str) -> Option<Arc<MappedResource>> {
+    let kind = mapper.known(text)?;
+    // The mapper knows kinds by their CamelCase name too, which is no resource.
+    (text == text.to_lowercase()).then_some(kind)
+}
+
+/// `ingresses.networking.k8s.io` for every way to write it; an unknown resource stays as it is written.
+#[must_use]
+pub fn canonical(mapper: &Mapper, text: &str) -> String {
+    known(mapper, text).map_or_else(|| text.to_owned(), |kind| kind.group_resource())
 }
 
 /// Whether `text` can be written as one part of a path and as a resource of Kubernetes: lower-case DNS labels.
@@ -78,7 +23,8 @@ pub fn is_resource_name(text: &str) -> bool {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
-            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && l.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
@@ -91,20 +37,17 @@ mod tests {
 
     #[test]
     fn plural_singular_and_group_lead_to_the_same_resource() {
+        let mapper = Mapper::new(None);
         for (text, expected) in [
-            ("pods", Some("pods")),
-            ("pod", Some("pods")),
-            ("ingresses.networking.k8s.io", Some("ingresses.networking.k8s.io")),
-            ("ingresses", Some("ingresses.networking.k8s.io")),
-            ("ingress", Some("ingresses.networking.k8s.io")),
-            ("deployments.apps", Some("deployments.apps")),
-            ("deployments.extensions", None),
-            ("widgets.example.com", None),
-            ("", None),
+            ("pods", "pods"),
+            ("pod", "pods"),
+            ("ingresses.networking.k8s.io", "ingresses.networking.k8s.io"),
+            ("ingress", "ingresses.networking.k8s.io"),
+            ("deployments.apps", "deployments.apps"),
+            ("widgets.example.com", "widgets.example.com"),
         ] {
-            assert_eq!(known(text).map(|k| k.resource.to_string()).as_deref(), expected, "{text}");
+            assert_eq!(canonical(&mapper, text), expected);
         }
-        assert_eq!(known("ingress").map(|k| k.api_version).as_deref(), Some("networking.k8s.io/v1"));
-        assert_eq!(known("pods").map(|k| k.api_version).as_deref(), Some("v1"));
+        assert!(known(&mapper, "Pod").is_none());
     }
 }

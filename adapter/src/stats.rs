@@ -27,7 +27,9 @@ impl Counter {
 }
 
 /// Upper bounds of the buckets of durations, seconds.
-pub const DURATION_BOUNDS: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.5];
+pub const DURATION_BOUNDS: [f64; 11] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.5,
+];
 
 /// How long answers took.
 #[derive(Debug, Default)]
@@ -112,7 +114,11 @@ impl Stats {
     pub fn visit(&self, mut with: impl FnMut(&str, &[(&str, &str)], f64)) {
         for ((kind, verb, code), n) in self.requests.lock().iter() {
             let code = code.to_string();
-            with("requests_total", &[("resource", kind), ("verb", verb), ("code", &code)], *n as f64);
+            with(
+                "requests_total",
+                &[("resource", kind), ("verb", verb), ("code", &code)],
+                *n as f64,
+            );
         }
         for (reason, n) in self.left_out.lock().iter() {
             with("left_out_total", &[("reason", reason)], *n as f64);
@@ -135,7 +141,11 @@ impl Stats {
             let bound = DURATION_BOUNDS.get(i).map_or_else(|| "+Inf".to_owned(), f64::to_string);
             with("request_duration_seconds_bucket", &[("le", &bound)], *count as f64);
         }
-        with("request_duration_seconds_count", &[], counts.last().copied().unwrap_or_default() as f64);
+        with(
+            "request_duration_seconds_count",
+            &[],
+            counts.last().copied().unwrap_or_default() as f64,
+        );
         with("request_duration_seconds_sum", &[], self.durations.sum());
     }
 }

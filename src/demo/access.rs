@@ -26,7 +26,7 @@ impl Access {
     /// The files could not be written or the certificates not be made.
     pub fn create(authority: &Authority, server: SocketAddr, now: Timestamp) -> Result<Self, CertError> {
         let folder = std::env::temp_dir().join(format!("leadline-demo-{}", std::process::id()));
-        let pair = authority.client(USER, &[], now)?;
+        let pair = authority.client(USER, now)?;
         let fail = |file: &Path| {
             let file = file.display().to_string();
             move |source| CertError::File { file, source }

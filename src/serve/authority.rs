@@ -64,12 +64,9 @@ pub struct Pair {
     pub key_pem: String,
 }
 
-fn named(common_name: &str, organizations: &[&str]) -> DistinguishedName {
+fn named(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
-    for organization in organizations {
-        name.push(DnType::OrganizationName, *organization);
-    }
     name
 }
 
@@ -88,7 +85,7 @@ impl Authority {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         // The name carries the birth, so that an old and a new authority can be told apart in one bundle.
-        params.distinguished_name = named(&format!("leadline-ca-{}", now / 1000), &[]);
+        params.distinguished_name = named(&format!("leadline-ca-{}", now / 1000));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         validity(&mut params, now, AUTHORITY_DAYS);
@@ -125,26 +122,39 @@ impl Authority {
     /// [`CertError::Make`].
     pub fn server(&self, names: &[String], now: Timestamp) -> Result<Pair, CertError> {
         let mut params = CertificateParams::new(names.to_vec())?;
-        params.distinguished_name = named(names.first().map_or("leadline", |n| n.get(..64).unwrap_or(n)), &[]);
+        params.distinguished_name = named(names.first().map_or("leadline", |n| n.get(..64).unwrap_or(n)));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign(params, now)
+        self.sign(params, now, LEAF_DAYS)
     }
 
-    /// A client certificate: `user` is its CN, `groups` its Os. Valid from `now` (ms) for 90 days.
+    /// A client certificate whose CN is `user`, valid from `now` (ms) for 90 days.
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub fn client(&self, user: &str, groups: &[&str], now: Timestamp) -> Result<Pair, CertError> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = named(user, groups);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params, now)
+    pub fn client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+        self.sign(Self::client_params(user)?, now, LEAF_DAYS)
     }
 
-    fn sign(&self, mut params: CertificateParams, now: Timestamp) -> Result<Pair, CertError> {
+    /// As [`Self::client`], valid as long as an authority is: for a holder that nobody renews it for (KEDA reads a Secret
+    /// that we write once).
+    ///
+    /// # Errors
+    /// [`CertError::Make`].
+    pub fn long_lived_client(&self, user: &str, now: Timestamp) -> Result<Pair, CertError> {
+        self.sign(Self::client_params(user)?, now, AUTHORITY_DAYS)
+    }
+
+    fn client_params(user: &str) -> Result<CertificateParams, rcgen::Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name = named(user);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Ok(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams, now: Timestamp, days: i64) -> Result<Pair, CertError> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.is_ca = IsCa::ExplicitNoCa;
-        validity(&mut params, now, LEAF_DAYS);
+        validity(&mut params, now, days);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Pair { cert_pem: cert.pem(), key_pem: key.serialize_pem() })

@@ -1,6 +1,7 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
+use crate::serve::listener::Tls;
 use leadline_model::Clock;
 use parking_lot::RwLock;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -105,6 +106,7 @@ impl ResolvesServerCert for Serving {
 }
 
 /// Who must show a certificate on a TLS listener.
+#[derive(Debug, Clone)]
 pub enum Clients {
     /// Nobody needs one; what is shown is checked request by request (the adapter).
     PerRequest(Arc<dyn rustls::server::danger::ClientCertVerifier>),
@@ -123,7 +125,8 @@ pub enum Clients {
 ///
 /// # Errors
 /// [`CertError`] when the client authorities cannot be used.
-pub fn server_config(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Arc<ServerConfig>, CertError> {
+pub fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Tls, CertError> {
+    let verifies = matches!(clients, Clients::Required { .. });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
         let place = place.to_owned();
@@ -148,5 +151,5 @@ pub fn server_config(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> 
     };
     let mut config = builder.with_cert_resolver(serving);
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok(Tls { config: Arc::new(config), verifies })
 }

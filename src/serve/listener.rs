@@ -1,5 +1,8 @@
 //! Sockets: accepts connections, with or without TLS, and serves a router on them until told to stop.
 //!
+//! A listener stops in two steps: at `drain` open connections are asked to end (GOAWAY) while new ones are still
+//! accepted, because whoever routes here has not heard of it yet; at `stop` nothing is accepted any more.
+//!
 //! One connection's life: TCP accept → TLS handshake (with a time limit) → HTTP/1.1 or HTTP/2 as ALPN says → requests →
 //! a graceful end, because the process stops or because the connection reached its greatest age. The age matters for the
 //! adapter: an API server keeps one connection to an aggregated server, so without it all traffic would stay on one
@@ -10,7 +13,9 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use leadline_adapter::auth::peer::PeerCertificates;
+use leadline_adapter::PeerCertificates;
+use leadline_adapter::api::CloseConnection;
+use leadline_scaler::VerifiedPeer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,9 +61,18 @@ pub struct Listener {
     /// For the log: `web`, `adapter`, `scaler`.
     pub name: &'static str,
     socket: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Tls>,
     router: Router,
     limits: Limits,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// rustls' settings.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Whether the handshake itself verifies client certificates; then requests carry [`VerifiedPeer`].
+    pub verifies: bool,
 }
 
 /// Why a socket could not be bound.
@@ -79,7 +93,7 @@ impl Listener {
         name: &'static str,
         flag: &'static str,
         address: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Tls>,
         router: Router,
         limits: Limits,
     ) -> Result<Self, BindError> {
@@ -92,8 +106,8 @@ impl Listener {
         self.socket.local_addr().ok()
     }
 
-    /// Serves until `stop`; then accepts nothing more and lets running requests end.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Serves until `stop`; from `drain` on, connections are asked to end as soon as they have answered.
+    pub async fn run(self, drain: CancellationToken, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
@@ -106,9 +120,10 @@ impl Listener {
                 Ok((stream, peer)) => {
                     let connection = Connection {
                         name: self.name,
-                        tls: self.tls.clone().map(TlsAcceptor::from),
+                        tls: self.tls.clone(),
                         router: self.router.clone(),
                         limits: self.limits,
+                        drain: drain.clone(),
                         stop: stop.clone(),
                     };
                     connections.spawn(async move {
@@ -131,9 +146,10 @@ impl Listener {
 /// What one connection needs.
 struct Connection {
     name: &'static str,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     router: Router,
     limits: Limits,
+    drain: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -143,11 +159,12 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
-        let Some(acceptor) = &self.tls else {
+        let Some(tls) = &self.tls else {
             self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
             return;
         };
-        match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
+        let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+        match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => {
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let chain = PeerCertificates(chain.iter().map(|c| c.clone().into_owned()).collect());
@@ -171,15 +188,30 @@ impl Connection {
             .max_concurrent_streams(self.limits.streams)
             .keep_alive_interval(self.limits.keepalive.0)
             .keep_alive_timeout(self.limits.keepalive.1);
-        let service = self.router.clone().map_request(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(certificates.clone());
-            request
-        });
+        let verified = self.tls.as_ref().is_some_and(|tls| tls.verifies) && !certificates.0.is_empty();
+        let close = CancellationToken::new();
+        let refused = close.clone();
+        let service = self
+            .router
+            .clone()
+            .map_request(move |mut request: http::Request<Incoming>| {
+                request.extensions_mut().insert(certificates.clone());
+                if verified {
+                    request.extensions_mut().insert(VerifiedPeer);
+                }
+                request
+            })
+            .map_response(move |response: axum::response::Response| {
+                if response.extensions().get::<CloseConnection>().is_some() {
+                    refused.cancel();
+                }
+                response
+            });
         let connection = builder.serve_connection(io, TowerToHyperService::new(service));
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.end_of_life(peer) => {
+            () = self.end_of_life(peer, close) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -190,13 +222,19 @@ impl Connection {
     }
 
     /// Resolves when the connection should be asked to end.
-    async fn end_of_life(&self, peer: SocketAddr) {
-        let Some(age) = self.limits.age else { return self.stop.cancelled().await };
-        // The port spreads connections that began together, so that they do not all move at once.
-        let spread = age.mul_f64(f64::from(peer.port() % 200) / 1000.0);
+    async fn end_of_life(&self, peer: SocketAddr, close: CancellationToken) {
+        let age = async {
+            match self.limits.age {
+                // The port spreads connections that began together, so that they do not all move at once.
+                Some(age) => tokio::time::sleep(age.mul_f64(0.9 + f64::from(peer.port() % 200) / 1000.0)).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = self.drain.cancelled() => {}
             () = self.stop.cancelled() => {}
-            () = tokio::time::sleep(age.mul_f64(0.9) + spread) => {}
+            () = close.cancelled() => {}
+            () = age => {}
         }
     }
 }

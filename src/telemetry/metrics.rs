@@ -33,11 +33,25 @@ impl Page {
         labels: &[&str; N],
         rows: impl IntoIterator<Item = ([S; N], f64)>,
     ) {
+        let pairs = |values: &[S; N]| -> Vec<(String, String)> {
+            labels.iter().zip(values).map(|(label, value)| ((*label).to_owned(), value.as_ref().to_owned())).collect()
+        };
+        self.labelled(kind, name, help, rows.into_iter().map(|(values, value)| (pairs(&values), value)));
+    }
+
+    /// A family whose rows name their labels themselves.
+    pub fn labelled(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Vec<(String, String)>, f64)>,
+    ) {
         let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-        for (values, value) in rows {
+        for (labels, value) in rows {
             let pairs: Vec<String> =
-                labels.iter().zip(&values).map(|(label, value)| format!("{label}=\"{}\"", escape(value.as_ref()))).collect();
+                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
             let braces = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
             if value.is_infinite() {
                 self.line(format_args!("{name}{braces} {}Inf", if value > 0.0 { '+' } else { '-' }));

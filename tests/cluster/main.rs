@@ -3,13 +3,20 @@
 //! Trials run one after the other and share clusters: a cluster has one provider of external.metrics.k8s.io, so there is
 //! one in which that is leadline and one in which it is KEDA. A failed trial prints the cluster's objects, events and logs.
 
+mod access;
+mod hpa;
+mod hpa_zero;
+mod kills;
 mod lab;
+mod reads;
+mod rolling;
+mod scaled_object;
 mod stage;
 mod stand_in;
 mod workload;
 
 use leadline_testkit::exporter;
-use libtest_mimic::{Arguments, Conclusion};
+use libtest_mimic::{Arguments, Trial};
 use stage::{Kind, Stage};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,22 +29,60 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let stage = Arc::new(Stage::new());
-    let trials = vec![
+    let conclusion = libtest_mimic::run(&arguments, trials(&stage));
+    stage.stop();
+    conclusion.exit_code()
+}
+
+/// In the order in which they run: those of one cluster together.
+fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
+    use Kind::{Keda, Metrics};
+    vec![
         stage.trial(
             "stand_in_runs_pods_with_addresses_of_their_own",
-            Kind::Metrics,
+            Metrics,
             stand_in::pods,
         ),
         stage.trial(
             "stand_in_restarts_what_is_killed_and_no_count_is_lost",
-            Kind::Metrics,
+            Metrics,
             stand_in::kill,
         ),
-        stage.trial("keda_serves_external_metrics", Kind::Keda, stand_in::keda),
-    ];
-    let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
-    stage.stop();
-    conclusion.exit_code()
+        stage.trial("discovery_lists_the_metrics", Metrics, hpa::discovery),
+        stage.trial(
+            "an_hpa_with_pods_object_and_external_metrics_scales_up_and_down",
+            Metrics,
+            hpa::scales,
+        ),
+        stage.trial(
+            "an_hpa_with_min_replicas_0_goes_to_zero_and_back",
+            Metrics,
+            hpa_zero::scales,
+        ),
+        stage.trial("reads_cost_no_list_of_pods", Metrics, reads::no_list),
+        stage.trial(
+            "who_may_not_read_gets_403_and_a_spoofed_user_gets_nothing",
+            Metrics,
+            access::denied,
+        ),
+        stage.trial("a_rolling_restart_is_not_seen_by_readers", Metrics, rolling::restart),
+        stage.trial("keda_serves_external_metrics", Keda, stand_in::keda),
+        stage.trial(
+            "a_scaled_object_of_type_external_goes_from_zero_and_back",
+            Keda,
+            scaled_object::external,
+        ),
+        stage.trial(
+            "a_scaled_object_of_type_external_push_goes_from_zero_and_back",
+            Keda,
+            scaled_object::external_push,
+        ),
+        stage.trial(
+            "nothing_moves_while_exporters_and_leadline_are_killed",
+            Keda,
+            kills::nothing_moves,
+        ),
+    ]
 }
 
 /// The pods' image `exporter` is this very binary.

@@ -41,10 +41,10 @@ impl Stage {
         F: AsyncFn(&Lab) -> Result<()> + Send + 'static,
     {
         let stage = self.clone();
-        Trial::test(name, move || stage.run(kind, body))
+        Trial::test(name, move || stage.run(kind, &body))
     }
 
-    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: F) -> std::result::Result<(), Failed> {
+    fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: &F) -> std::result::Result<(), Failed> {
         let runtime = self.runtime.as_ref().ok_or("no tokio runtime could be made")?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         runtime.block_on(async {

@@ -1,32 +1,49 @@
-//! Notices that the configuration file changed.
+//! Notices that the configuration changed.
 //!
-//! A ConfigMap volume changes by a symbolic link being swapped, an editor writes a new file under the old name: the content
-//! is what counts, so it is read every second and compared.
+//! A ConfigMap volume changes by a symbolic link being swapped, an editor writes a new file under the old name: the
+//! content is what counts, so it is read every second and compared.
 
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the file is read; it is small.
+/// How often the files are read; they are small.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Follows the files `paths` until `cancel` and sends a growing number at each change of their contents, seen from the
-/// first look on. A file that is gone or unreadable for a moment is no change: what replaces it is.
-pub async fn follow(paths: Vec<PathBuf>, changed: watch::Sender<u64>, cancel: CancellationToken) {
-    let mut last: Vec<Option<Vec<u8>>> = vec![None; paths.len()];
-    loop {
-        for (path, last) in paths.iter().zip(&mut last) {
-            match tokio::fs::read(path).await {
+/// Files and what they held when they were last read.
+struct Watched {
+    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+impl Watched {
+    fn new(paths: Vec<PathBuf>) -> Self {
+        Self {
+            files: paths.into_iter().map(|path| (path, None)).collect(),
+        }
+    }
+
+    /// Reads every file; whether one holds something else than before. The first reading is no change, and neither is a
+    /// file that is gone or unreadable for a moment: what replaces it is.
+    async fn look(&mut self) -> bool {
+        let mut changed = false;
+        for (path, last) in &mut self.files {
+            match tokio::fs::read(&*path).await {
                 Ok(content) if last.as_ref() == Some(&content) => {}
-                Ok(content) => {
-                    let first = last.replace(content).is_none();
-                    if !first {
-                        changed.send_modify(|n| *n += 1);
-                    }
-                }
+                Ok(content) => changed |= last.replace(content).is_some(),
                 Err(error) => tracing::debug!(path = %path.display(), %error, "configuration file cannot be read"),
             }
+        }
+        changed
+    }
+}
+
+/// Follows the files `paths` until `cancel` and sends a growing number whenever the content of one changed since the call.
+pub async fn follow(paths: Vec<PathBuf>, changed: watch::Sender<u64>, cancel: CancellationToken) {
+    let mut watched = Watched::new(paths);
+    loop {
+        if watched.look().await {
+            changed.send_modify(|n| *n += 1);
         }
         tokio::select! {
             () = cancel.cancelled() => return,
@@ -46,19 +63,22 @@ mod tests {
         for (name, content) in [("1", "a"), ("2", "a"), ("3", "b")] {
             std::fs::write(at(name), content).unwrap();
         }
-        std::os::unix::fs::symlink("1", at("file")).unwrap();
-        let (sender, mut receiver) = watch::channel(0);
-        let cancel = CancellationToken::new();
-        tokio::spawn(follow(vec![at("file")], sender, cancel.clone()));
         let swap = |to: &str| {
             std::os::unix::fs::symlink(to, at("tmp")).unwrap();
             std::fs::rename(at("tmp"), at("file")).unwrap();
         };
-        // Whether the first look saw 1 or 2, they are equal; 3 then is one change, once it was seen after them.
-        swap("2");
-        tokio::time::sleep(LOOK + LOOK / 2).await;
-        swap("3");
-        receiver.wait_for(|n| *n == 1).await.unwrap();
-        cancel.cancel();
+        let mut watched = Watched::new(vec![at("file")]);
+        for (to, changed) in [
+            ("1", false),
+            ("1", false),
+            ("2", false),
+            ("3", true),
+            ("none", false),
+            ("3", false),
+            ("1", true),
+        ] {
+            swap(to);
+            assert_eq!(watched.look().await, changed, "{to}");
+        }
     }
 }

@@ -53,9 +53,17 @@ impl Attributes {
     fn size(&self) -> usize {
         match &self.target {
             Target::Path(path) => path.len(),
-            Target::Resource { group, version, resource, subresource, namespace, name } => {
-                [group, version, resource, subresource, namespace, name].iter().map(|s| s.len()).sum()
-            }
+            Target::Resource {
+                group,
+                version,
+                resource,
+                subresource,
+                namespace,
+                name,
+            } => [group, version, resource, subresource, namespace, name]
+                .iter()
+                .map(|s| s.len())
+                .sum(),
         }
     }
 }
@@ -162,8 +170,17 @@ impl Authorizer {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(reviewer: Arc<dyn Reviewer>, clock: Arc<dyn Clock>, lifetimes: Lifetimes) -> Self {
-        let answers = Cache::builder().max_capacity(CAPACITY).time_to_live(Duration::from_secs(660)).build();
-        Self(Arc::new(Shared { reviewer, answers, clock, lifetimes, outage: Mutex::new(None) }))
+        let answers = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_live(Duration::from_secs(660))
+            .build();
+        Self(Arc::new(Shared {
+            reviewer,
+            answers,
+            clock,
+            lifetimes,
+            outage: Mutex::new(None),
+        }))
     }
 
     /// Whether `identity` may do what `attributes` say.
@@ -175,7 +192,10 @@ impl Authorizer {
             stats.access_misses.inc();
             return decision(self.0.ask(identity, attributes, stats).await);
         }
-        let question = Question { identity: identity.clone(), attributes: attributes.clone() };
+        let question = Question {
+            identity: identity.clone(),
+            attributes: attributes.clone(),
+        };
         if let Some(answer) = self.0.answers.get(&question).await
             && let Some(decision) = self.remembered(&question, &answer, stats)
         {
@@ -245,11 +265,19 @@ impl Shared {
     }
 
     fn fresh_for(&self, answer: &Answer) -> i64 {
-        if answer.review.allowed { self.lifetimes.allow_ms } else { self.lifetimes.deny_ms }
+        if answer.review.allowed {
+            self.lifetimes.allow_ms
+        } else {
+            self.lifetimes.deny_ms
+        }
     }
 
     fn answer(&self, review: Review) -> Arc<Answer> {
-        Arc::new(Answer { review, at: self.clock.now(), refreshing: AtomicBool::new(false) })
+        Arc::new(Answer {
+            review,
+            at: self.clock.now(),
+            refreshing: AtomicBool::new(false),
+        })
     }
 
     async fn remember(&self, question: Question, review: Review) {

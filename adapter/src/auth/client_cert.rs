@@ -18,5 +18,9 @@ pub(crate) fn identify(
         return Err("the subject has no common name".into());
     }
     let groups = subject.organizations.clone();
-    Ok(Identity { user: subject.common_name.clone(), groups, ..Identity::default() })
+    Ok(Identity {
+        user: subject.common_name.clone(),
+        groups,
+        ..Identity::default()
+    })
 }

@@ -24,9 +24,14 @@ pub(crate) fn identify(
 ) -> Result<Option<Identity>, String> {
     let subject = chains.verify(&proxy.authority, peer, now)?;
     if !proxy.allowed_names.is_empty() && !proxy.allowed_names.contains(&subject.common_name) {
-        return Err(format!("common name {:?} is not among requestheader-allowed-names", subject.common_name));
+        return Err(format!(
+            "common name {:?} is not among requestheader-allowed-names",
+            subject.common_name
+        ));
     }
-    let Some(user) = single(headers, &proxy.username_headers)? else { return Ok(None) };
+    let Some(user) = single(headers, &proxy.username_headers)? else {
+        return Ok(None);
+    };
     let uid = single(headers, &proxy.uid_headers)?.unwrap_or_default();
     let mut groups = Vec::new();
     for name in &proxy.group_headers {
@@ -35,7 +40,12 @@ pub(crate) fn identify(
         }
     }
     groups.retain(|g| !g.is_empty());
-    Ok(Some(Identity { user, uid, groups, extra: extra(proxy, headers)? }))
+    Ok(Some(Identity {
+        user,
+        uid,
+        groups,
+        extra: extra(proxy, headers)?,
+    }))
 }
 
 /// The first non-empty value of the first header that has one. Two different values are refused: the proxy sets one,
@@ -66,10 +76,17 @@ fn extra(proxy: &RequestHeader, headers: &HeaderMap) -> Result<BTreeMap<String, 
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
         for prefix in &proxy.extra_prefixes {
-            let Some(key) = name.as_str().strip_prefix(prefix.as_str()) else { continue };
+            let Some(key) = name.as_str().strip_prefix(prefix.as_str()) else {
+                continue;
+            };
             // A key that is no UTF-8 once decoded is kept as it was sent.
-            let key = percent_decode_str(key).decode_utf8().map_or_else(|_| key.to_owned(), |k| k.into_owned());
-            extra.entry(key).or_default().push(text(name.as_str(), value.as_bytes())?);
+            let key = percent_decode_str(key)
+                .decode_utf8()
+                .map_or_else(|_| key.to_owned(), |k| k.into_owned());
+            extra
+                .entry(key)
+                .or_default()
+                .push(text(name.as_str(), value.as_bytes())?);
         }
     }
     Ok(extra)
@@ -83,7 +100,12 @@ pub(crate) fn is_identity_header(proxy: Option<&RequestHeader>, name: &str) -> b
     }
     let same = |configured: &String| configured.replace('_', "-") == name;
     proxy.is_some_and(|p| {
-        [&p.username_headers, &p.uid_headers, &p.group_headers].into_iter().flatten().any(same)
-            || p.extra_prefixes.iter().any(|prefix| name.starts_with(&prefix.replace('_', "-")))
+        [&p.username_headers, &p.uid_headers, &p.group_headers]
+            .into_iter()
+            .flatten()
+            .any(same)
+            || p.extra_prefixes
+                .iter()
+                .any(|prefix| name.starts_with(&prefix.replace('_', "-")))
     })
 }

@@ -21,10 +21,16 @@ impl TokenReviewer for KubernetesReviews {
             token: token.to_owned(),
             audiences: (!audiences.is_empty()).then(|| audiences.to_vec()),
         };
-        let review = TokenReview { spec, ..TokenReview::default() };
+        let review = TokenReview {
+            spec,
+            ..TokenReview::default()
+        };
         let api = Api::<TokenReview>::all(self.0.clone());
         // The error's text comes from the API server or the transport; neither repeats the request's body.
-        let answer = api.create(&PostParams::default(), &review).await.map_err(|e| TokenError(e.to_string()))?;
+        let answer = api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(|e| TokenError(e.to_string()))?;
         let status = answer.status.unwrap_or_default();
         Ok(identity_of(status, audiences))
     }
@@ -55,9 +61,15 @@ fn identity_of(
 #[async_trait]
 impl Reviewer for KubernetesReviews {
     async fn review(&self, identity: &Identity, attributes: &Attributes) -> Result<Review, ReviewError> {
-        let review = SubjectAccessReview { spec: spec(identity, attributes), ..SubjectAccessReview::default() };
+        let review = SubjectAccessReview {
+            spec: spec(identity, attributes),
+            ..SubjectAccessReview::default()
+        };
         let api = Api::<SubjectAccessReview>::all(self.0.clone());
-        let answer = api.create(&PostParams::default(), &review).await.map_err(|e| ReviewError(e.to_string()))?;
+        let answer = api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(|e| ReviewError(e.to_string()))?;
         let status = answer.status.unwrap_or_default();
         if !status.allowed
             && let Some(error) = status.evaluation_error.filter(|e| !e.is_empty())
@@ -65,7 +77,10 @@ impl Reviewer for KubernetesReviews {
             return Err(ReviewError(error));
         }
         let allowed = status.allowed && status.denied != Some(true);
-        Ok(Review { allowed, reason: status.reason.unwrap_or_default() })
+        Ok(Review {
+            allowed,
+            reason: status.reason.unwrap_or_default(),
+        })
     }
 }
 
@@ -73,8 +88,21 @@ fn spec(identity: &Identity, attributes: &Attributes) -> SubjectAccessReviewSpec
     let some = |s: &str| (!s.is_empty()).then(|| s.to_owned());
     let verb = Some(attributes.verb.to_owned());
     let (resource, path) = match &attributes.target {
-        Target::Path(path) => (None, Some(NonResourceAttributes { path: Some(path.clone()), verb })),
-        Target::Resource { group, version, resource, subresource, namespace, name } => (
+        Target::Path(path) => (
+            None,
+            Some(NonResourceAttributes {
+                path: Some(path.clone()),
+                verb,
+            }),
+        ),
+        Target::Resource {
+            group,
+            version,
+            resource,
+            subresource,
+            namespace,
+            name,
+        } => (
             Some(ResourceAttributes {
                 group: some(group),
                 version: some(version),
@@ -108,7 +136,10 @@ mod tests {
         let status = |authenticated: bool, audiences: Option<&[&str]>| TokenReviewStatus {
             authenticated: Some(authenticated),
             audiences: audiences.map(|a| a.iter().map(|s| (*s).to_owned()).collect()),
-            user: Some(UserInfo { username: Some("u".into()), ..UserInfo::default() }),
+            user: Some(UserInfo {
+                username: Some("u".into()),
+                ..UserInfo::default()
+            }),
             ..TokenReviewStatus::default()
         };
         let ours = ["leadline".to_owned()];
@@ -119,7 +150,11 @@ mod tests {
             (status(true, Some(&["other"])), &ours[..], false),
             (status(true, None), &ours[..], false),
         ] {
-            assert_eq!(identity_of(status.clone(), asked).is_some(), accepted, "{status:?} {asked:?}");
+            assert_eq!(
+                identity_of(status.clone(), asked).is_some(),
+                accepted,
+                "{status:?} {asked:?}"
+            );
         }
     }
 
@@ -147,7 +182,10 @@ mod tests {
         assert_eq!((spec.user.as_deref(), spec.uid.as_deref()), (Some("u"), Some("7")));
         assert_eq!((spec.groups, spec.extra), (Some(identity.groups), Some(identity.extra)));
         assert_eq!(resource.verb.as_deref(), Some("get"));
-        assert_eq!((resource.subresource.as_deref(), resource.name.as_deref()), (Some("rps"), Some("*")));
+        assert_eq!(
+            (resource.subresource.as_deref(), resource.name.as_deref()),
+            (Some("rps"), Some("*"))
+        );
         assert!(spec.non_resource_attributes.is_none());
     }
 }

@@ -52,7 +52,11 @@ impl Identity {
     /// The user without credentials.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { user: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
+        Self {
+            user: ANONYMOUS.to_owned(),
+            groups: vec![UNAUTHENTICATED.to_owned()],
+            ..Self::default()
+        }
     }
 
     /// Appends [`AUTHENTICATED`] where neither it nor [`UNAUTHENTICATED`] is among the groups: the aggregator calls
@@ -93,7 +97,13 @@ impl Authenticator {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tokens: Option<Tokens>) -> Self {
         let chains = peer::VerifiedChains::new();
-        Self { trust: RwLock::new(None), tokens, chains, clock, anonymous: true }
+        Self {
+            trust: RwLock::new(None),
+            tokens,
+            chains,
+            clock,
+            anonymous: true,
+        }
     }
 
     /// Refuses requests without credentials with 401, instead of calling them `system:anonymous`.
@@ -130,7 +140,9 @@ impl Authenticator {
         stats: &Stats,
     ) -> Result<Identity, AuthenticateError> {
         let Some(trust) = self.trust() else {
-            return Err(AuthenticateError::NotReady("authentication data is not loaded yet".into()));
+            return Err(AuthenticateError::NotReady(
+                "authentication data is not loaded yet".into(),
+            ));
         };
         let peer = peer.filter(|p| !p.0.is_empty());
         let mut failure = None;
@@ -142,7 +154,9 @@ impl Authenticator {
         }
         if let Some(token) = bearer(headers)? {
             let Some(tokens) = &self.tokens else {
-                return Err(AuthenticateError::Invalid("bearer tokens cannot be reviewed without an API server".into()));
+                return Err(AuthenticateError::Invalid(
+                    "bearer tokens cannot be reviewed without an API server".into(),
+                ));
             };
             return match tokens.review(token, stats).await {
                 Ok(Some(identity)) => Ok(Identity::clone(&identity).authenticated()),
@@ -158,12 +172,7 @@ impl Authenticator {
     }
 
     /// The front proxy's word first, then the certificate's own subject; each against its own authority only.
-    fn by_certificate(
-        &self,
-        trust: &Trust,
-        peer: &PeerCertificates,
-        headers: &HeaderMap,
-    ) -> Result<Identity, String> {
+    fn by_certificate(&self, trust: &Trust, peer: &PeerCertificates, headers: &HeaderMap) -> Result<Identity, String> {
         let now = self.clock.now();
         let mut reasons = Vec::new();
         if let Some(proxy) = &trust.request_header {
@@ -210,7 +219,9 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthenticateError> {
     if values.next().is_some() {
         return invalid("more than one authorization header");
     }
-    let Ok(value) = value.to_str() else { return invalid("the authorization header is no text") };
+    let Ok(value) = value.to_str() else {
+        return invalid("the authorization header is no text");
+    };
     let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return invalid("only bearer tokens are accepted in the authorization header");

@@ -106,7 +106,12 @@ pub(crate) struct VerifiedChains {
 impl VerifiedChains {
     /// Nothing verified yet. Keyed by whole certificates, so that no two chains can be taken for one another.
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::builder().max_capacity(1024).time_to_live(Duration::from_secs(60)).build() }
+        Self {
+            cache: Cache::builder()
+                .max_capacity(1024)
+                .time_to_live(Duration::from_secs(60))
+                .build(),
+        }
     }
 
     /// Forgets every chain.
@@ -136,7 +141,9 @@ impl VerifiedChains {
 }
 
 fn verify(authority: &Authority, peer: &PeerCertificates, now: Timestamp) -> Result<Verified, String> {
-    let Some((end, intermediates)) = peer.0.split_first() else { return Err("no certificate".into()) };
+    let Some((end, intermediates)) = peer.0.split_first() else {
+        return Err("no certificate".into());
+    };
     let end_entity = EndEntityCert::try_from(end).map_err(|e| format!("certificate: {e:?}"))?;
     let time = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now).unwrap_or(0)));
     end_entity
@@ -153,11 +160,17 @@ fn verify(authority: &Authority, peer: &PeerCertificates, now: Timestamp) -> Res
     let (mut not_before, mut not_after) = (Timestamp::MIN, Timestamp::MAX);
     for der in &peer.0 {
         // A certificate that is shown beside the path and cannot be read has no say in its validity.
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else { continue };
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+            continue;
+        };
         not_before = not_before.max(certificate.validity().not_before.timestamp().saturating_mul(1000));
         not_after = not_after.min(certificate.validity().not_after.timestamp().saturating_mul(1000));
     }
-    Ok(Verified { subject: Arc::new(subject(end)?), not_before, not_after })
+    Ok(Verified {
+        subject: Arc::new(subject(end)?),
+        not_before,
+        not_after,
+    })
 }
 
 fn subject(end: &CertificateDer<'_>) -> Result<Subject, String> {
@@ -166,11 +179,16 @@ fn subject(end: &CertificateDer<'_>) -> Result<Subject, String> {
     let texts = |attributes: Vec<Result<&str, _>>| -> Result<Vec<String>, String> {
         attributes
             .into_iter()
-            .map(|t: Result<&str, x509_parser::error::X509Error>| t.map(str::to_owned).map_err(|e| format!("subject: {e}")))
+            .map(|t: Result<&str, x509_parser::error::X509Error>| {
+                t.map(str::to_owned).map_err(|e| format!("subject: {e}"))
+            })
             .collect()
     };
     let names = texts(name.iter_common_name().map(|a| a.as_str()).collect())?;
     let organizations = texts(name.iter_organization().map(|a| a.as_str()).collect())?;
     // Go's pkix.Name keeps the last common name of a subject.
-    Ok(Subject { common_name: names.into_iter().next_back().unwrap_or_default(), organizations })
+    Ok(Subject {
+        common_name: names.into_iter().next_back().unwrap_or_default(),
+        organizations,
+    })
 }

@@ -53,7 +53,12 @@ impl Tokens {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
             .map_err(|_| TokenError("no randomness for the key of the token cache".into()))?;
         let answers = Cache::builder().max_capacity(4096).time_to_live(TTL).build();
-        Ok(Self { reviewer, audiences, key, answers })
+        Ok(Self {
+            reviewer,
+            audiences,
+            key,
+            answers,
+        })
     }
 
     /// Whose token this is. Failures are not remembered.
@@ -72,7 +77,10 @@ impl Tokens {
         }
         stats.token_misses.inc();
         let ask = async { self.ask(token).await.map(|answer| answer.map(Arc::new)) };
-        self.answers.try_get_with(key, ask).await.map_err(|e| TokenError::clone(&e))
+        self.answers
+            .try_get_with(key, ask)
+            .await
+            .map_err(|e| TokenError::clone(&e))
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Identity>, TokenError> {

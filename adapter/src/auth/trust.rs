@@ -1,8 +1,8 @@
 //! What authentication trusts: the content of the ConfigMap `kube-system/extension-apiserver-authentication`.
 
+use leadline_cluster::ExtensionAuth;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,10 @@ pub struct Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority").field("id", &self.id).field("certificates", &self.certificates.len()).finish()
+        f.debug_struct("Authority")
+            .field("id", &self.id)
+            .field("certificates", &self.certificates.len())
+            .finish()
     }
 }
 
@@ -50,7 +53,11 @@ impl Authority {
         if anchors.is_empty() {
             return Err("the bundle holds no certificate".into());
         }
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), certificates, anchors })
+        Ok(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            certificates,
+            anchors,
+        })
     }
 
     /// Unique within the process.
@@ -86,6 +93,8 @@ pub struct RequestHeader {
 }
 
 /// What authentication trusts.
+///
+/// The watch keeps what was known where the API server, being restarted, takes a key away.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// Signs clients' certificates (`client-ca-file`).
@@ -94,7 +103,7 @@ pub struct Trust {
     pub request_header: Option<RequestHeader>,
 }
 
-/// Why the ConfigMap was not taken over.
+/// Why the data was not taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("extension-apiserver-authentication, key {key}: {reason}")]
 pub struct TrustError {
@@ -105,29 +114,25 @@ pub struct TrustError {
 }
 
 impl Trust {
-    /// Reads the ConfigMap's data. A key that is absent or empty keeps what `previous` held for it: the API server
-    /// writes the map in steps, and half of one must not lock everybody out.
+    /// Takes over what the cluster's watch read.
     ///
     /// # Errors
-    /// [`TrustError`]; `previous` stays in force then.
-    pub fn from_config_map(data: &BTreeMap<String, String>, previous: Option<&Self>) -> Result<Self, TrustError> {
-        let authority = |key: &'static str| match data.get(key).filter(|v| !v.trim().is_empty()) {
-            None => Ok(None),
-            Some(pem) => Authority::from_pem(pem).map(Some).map_err(|reason| TrustError { key, reason }),
+    /// [`TrustError`]; what was trusted before should stay in force then.
+    pub fn from_cluster(data: &ExtensionAuth) -> Result<Self, TrustError> {
+        let authority = |key: &'static str, pem: &str| match pem.trim() {
+            "" => Ok(None),
+            _ => Authority::from_pem(pem)
+                .map(Some)
+                .map_err(|reason| TrustError { key, reason }),
         };
-        let client_ca = authority("client-ca-file")?.or_else(|| previous.and_then(|p| p.client_ca.clone()));
-        let before = previous.and_then(|p| p.request_header.as_ref());
-        let proxy_ca =
-            authority("requestheader-client-ca-file")?.or_else(|| before.map(|b| b.authority.clone()));
-        let request_header = match proxy_ca {
+        let request_header = match authority("requestheader-client-ca-file", &data.request_header_ca)? {
             None => None,
-            Some(authority) => Some(request_header(data, authority, before)?),
+            Some(authority) => Some(RequestHeader::new(authority, data)?),
         };
-        if client_ca.is_none() && request_header.is_none() {
-            let reason = "neither it nor requestheader-client-ca-file holds a certificate".to_owned();
-            return Err(TrustError { key: "client-ca-file", reason });
-        }
-        Ok(Self { client_ca, request_header })
+        Ok(Self {
+            client_ca: authority("client-ca-file", &data.client_ca)?,
+            request_header,
+        })
     }
 
     /// What is allowed but dangerous.
@@ -147,34 +152,32 @@ impl Trust {
     }
 }
 
-fn request_header(
-    data: &BTreeMap<String, String>,
-    authority: Authority,
-    before: Option<&RequestHeader>,
-) -> Result<RequestHeader, TrustError> {
-    let list = |key: &'static str, kept: Option<&Vec<String>>| -> Result<Vec<String>, TrustError> {
-        match data.get(key).filter(|v| !v.trim().is_empty()) {
-            None => Ok(kept.cloned().unwrap_or_default()),
-            Some(text) => serde_json::from_str::<Vec<String>>(text)
-                .map_err(|e| TrustError { key, reason: format!("a JSON array of strings was expected: {e}") }),
+impl RequestHeader {
+    fn new(authority: Authority, data: &ExtensionAuth) -> Result<Self, TrustError> {
+        let fail = |key, reason: &str| {
+            Err(TrustError {
+                key,
+                reason: reason.to_owned(),
+            })
+        };
+        let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect::<Vec<_>>();
+        if data.username_headers.iter().all(String::is_empty) {
+            return fail(
+                "requestheader-username-headers",
+                "at least one header name was expected",
+            );
         }
-    };
-    let lower = |names: Vec<String>| names.into_iter().map(|n| n.to_ascii_lowercase()).collect::<Vec<_>>();
-    let header = RequestHeader {
-        allowed_names: list("requestheader-allowed-names", before.map(|b| &b.allowed_names))?,
-        username_headers: lower(list("requestheader-username-headers", before.map(|b| &b.username_headers))?),
-        uid_headers: lower(list("requestheader-uid-headers", before.map(|b| &b.uid_headers))?),
-        group_headers: lower(list("requestheader-group-headers", before.map(|b| &b.group_headers))?),
-        extra_prefixes: lower(list("requestheader-extra-headers-prefix", before.map(|b| &b.extra_prefixes))?),
-        authority,
-    };
-    if header.username_headers.is_empty() {
-        let reason = "at least one header name was expected".to_owned();
-        return Err(TrustError { key: "requestheader-username-headers", reason });
+        if data.extra_prefixes.iter().any(String::is_empty) {
+            let reason = "an empty prefix would turn every header into an attribute";
+            return fail("requestheader-extra-headers-prefix", reason);
+        }
+        Ok(Self {
+            authority,
+            allowed_names: data.allowed_names.clone(),
+            username_headers: lower(&data.username_headers),
+            uid_headers: lower(&data.uid_headers),
+            group_headers: lower(&data.group_headers),
+            extra_prefixes: lower(&data.extra_prefixes),
+        })
     }
-    if header.extra_prefixes.iter().any(String::is_empty) {
-        let reason = "an empty prefix would turn every header into an attribute".to_owned();
-        return Err(TrustError { key: "requestheader-extra-headers-prefix", reason });
-    }
-    Ok(header)
 }

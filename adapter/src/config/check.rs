@@ -1,12 +1,14 @@
 //! What serde cannot know of a rule: whether it makes sense.
 
 use super::rule::{Autoscaling, MetricRule, OnEmpty, OnNegative, Scope};
-use crate::resource::{self, GroupResource, ResourceKind};
+use crate::resource;
+use leadline_cluster::{MappedResource, Mapper};
 use leadline_model::labels::is_identifier;
 use leadline_standing::RegisterError;
 use serde_saphyr::{Location, Spanned};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What is wrong with a rule and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,16 +37,16 @@ impl fmt::Display for Problem {
 /// What a rule describes, once checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Describes {
-    /// Objects of a resource. The kind is absent where only the API server knows it.
-    Objects(GroupResource, Option<ResourceKind>),
+    /// Objects of a resource (`plural.group`). The kind is absent where only the API server knows it.
+    Objects(String, Option<Arc<MappedResource>>),
     /// Something outside of Kubernetes.
     External,
 }
 
 impl Describes {
-    /// The key of the rule's index.
+    /// The resource, as `plural.group`; none of an external metric.
     #[must_use]
-    pub fn resource(&self) -> Option<&GroupResource> {
+    pub fn resource(&self) -> Option<&str> {
         match self {
             Self::Objects(resource, _) => Some(resource),
             Self::External => None,
@@ -64,27 +66,30 @@ impl fmt::Display for Describes {
 impl MetricRule {
     fn problem(&self, key: &'static str, at: Location, message: impl Into<String>) -> Problem {
         let (line, column) = (at.line(), at.column());
-        Problem { rule: self.name.value.clone(), key, line, column, message: message.into() }
+        Problem {
+            rule: self.name.value.clone(),
+            key,
+            line,
+            column,
+            message: message.into(),
+        }
     }
 
     /// What it describes.
     ///
     /// # Errors
     /// A [`Problem`] when it is no resource.
-    pub fn describes(&self) -> Result<Describes, Problem> {
+    pub fn describes(&self, mapper: &Mapper) -> Result<Describes, Problem> {
         let text = self.describes.value.as_str();
         if text == "external" {
             return Ok(Describes::External);
         }
-        if let Some(kind) = resource::known(text) {
-            return Ok(Describes::Objects(kind.resource.clone(), Some(kind)));
+        if let Some(kind) = resource::known(mapper, text) {
+            return Ok(Describes::Objects(kind.group_resource(), Some(kind)));
         }
-        match text.split_once('.') {
-            Some((name, group)) if resource::is_resource_name(text) => {
-                let resource = GroupResource { resource: name.to_owned(), group: group.to_owned() };
-                Ok(Describes::Objects(resource, None))
-            }
-            _ => Err(self.problem(
+        match text.contains('.') && resource::is_resource_name(text) {
+            true => Ok(Describes::Objects(text.to_owned(), None)),
+            false => Err(self.problem(
                 "describes",
                 self.describes.referenced,
                 format!(
@@ -101,7 +106,9 @@ impl MetricRule {
         match (&self.labels.name, describes) {
             (Some(label), _) => label.value.clone(),
             (None, Describes::Objects(_, Some(kind))) => kind.singular.clone(),
-            (None, Describes::Objects(resource, None)) => singular_guess(&resource.resource),
+            (None, Describes::Objects(resource, None)) => {
+                singular_guess(resource.split('.').next().unwrap_or_default())
+            }
             (None, Describes::External) => String::new(),
         }
     }
@@ -114,21 +121,24 @@ impl MetricRule {
 
     /// Everything that is wrong with the rule, except its query.
     #[must_use]
-    pub fn check(&self) -> Vec<Problem> {
+    pub fn check(&self, mapper: &Mapper) -> Vec<Problem> {
         let mut problems = Vec::new();
         let name = self.name.value.as_str();
         if !is_metric_name(name) {
             let message = "a name of 1 to 253 letters, digits, '_', '-', '.', ':' was expected";
             problems.push(self.problem("name", self.name.referenced, message));
         }
-        for (key, label) in [("labels.name", &self.labels.name), ("labels.namespace", &self.labels.namespace)] {
+        for (key, label) in [
+            ("labels.name", &self.labels.name),
+            ("labels.namespace", &self.labels.namespace),
+        ] {
             problems.extend(label.as_ref().and_then(|l| self.check_label(key, l)));
         }
         if !(0.0..=1.0).contains(&self.partial.value) {
             let message = format!("{} is no share; a number from 0 to 1 was expected", self.partial.value);
             problems.push(self.problem("partial", self.partial.referenced, message));
         }
-        match self.describes() {
+        match self.describes(mapper) {
             Err(problem) => problems.push(problem),
             Ok(describes) => problems.extend(self.check_policies(&describes)),
         }
@@ -143,7 +153,7 @@ impl MetricRule {
     fn check_policies(&self, describes: &Describes) -> Vec<Problem> {
         let mut problems = Vec::new();
         let at = self.name.referenced;
-        let is_pods = describes.resource().is_some_and(|r| r.group.is_empty() && r.resource == "pods");
+        let is_pods = describes.resource() == Some("pods");
         if self.scope == Scope::Cluster
             && let Describes::Objects(resource, Some(kind)) = describes
             && kind.namespaced
@@ -180,7 +190,10 @@ impl MetricRule {
         let at = self.query.referenced;
         let mut problem = self.problem("query", at, error.to_string());
         if let RegisterError::Invalid(invalid) = error {
-            problem.message = format!("{} (line {}, column {} of the query)", invalid.message, invalid.line, invalid.column);
+            problem.message = format!(
+                "{} (line {}, column {} of the query)",
+                invalid.message, invalid.line, invalid.column
+            );
             if invalid.line == 1 && problem.line > 0 && !self.query.value.contains('\n') {
                 problem.column += u64::from(invalid.column.saturating_sub(1));
             }
@@ -192,15 +205,17 @@ impl MetricRule {
 impl Autoscaling {
     /// Everything that is wrong with the rules, except their queries, and rules that name the same metric.
     #[must_use]
-    pub fn check(&self) -> Vec<Problem> {
+    pub fn check(&self, mapper: &Mapper) -> Vec<Problem> {
         let mut seen: HashMap<(String, &str), Location> = HashMap::new();
         let mut problems = Vec::new();
         for rule in &self.metrics {
-            problems.extend(rule.check());
-            let Ok(describes) = rule.describes() else { continue };
+            problems.extend(rule.check(mapper));
+            let Ok(describes) = rule.describes(mapper) else {
+                continue;
+            };
             let at = rule.name.referenced;
             match seen.get(&(describes.to_string(), rule.name.value.as_str())) {
-                Some(first) => problems.push(duplicate(rule, &describes, *first)),
+                Some(first) => problems.push(duplicate(rule, &describes.to_string(), *first)),
                 None => {
                     seen.insert((describes.to_string(), rule.name.value.as_str()), at);
                 }
@@ -211,8 +226,11 @@ impl Autoscaling {
 }
 
 /// The problem of a rule whose metric another one defines already.
-pub(crate) fn duplicate(rule: &MetricRule, describes: &Describes, first: Location) -> Problem {
-    let message = format!("the metric is defined for {describes} already, in line {}", first.line());
+pub(crate) fn duplicate(rule: &MetricRule, describes: &str, first: Location) -> Problem {
+    let message = format!(
+        "the metric is defined for {describes} already, in line {}",
+        first.line()
+    );
     rule.problem("name", rule.name.referenced, message)
 }
 
@@ -247,14 +265,32 @@ mod tests {
         let rule = |extra: &str| format!("metrics:\n  - name: rps\n    describes: pods\n    query: up\n{extra}");
         for (yaml, expected) in [
             (rule(""), ""),
-            (rule("    partial: 1.5\n"), "5:14: metric rps: partial: 1.5 is no share; a number from 0 to 1 was expected"),
-            (rule("    scope: cluster\n"), "2:11: metric rps: scope: pods live in namespaces; cluster is for external metrics"),
-            (rule("    onEmpty: zero\n"), "2:11: metric rps: onEmpty: a pod without a value is left out, never zero"),
-            (rule("    labels: {name: 'a b'}\n"), "5:20: metric rps: labels.name: \"a b\" is no label name ([a-zA-Z_][a-zA-Z0-9_]*)"),
-            (rule("  - name: rps\n    describes: pod\n    query: up\n"), "5:11: metric rps: name: the metric is defined for pods already, in line 2"),
-            ("metrics: [{name: a/b, describes: pods, query: up}]".into(), "1:18: metric a/b: name: a name of 1 to 253 letters, digits, '_', '-', '.', ':' was expected"),
+            (
+                rule("    partial: 1.5\n"),
+                "5:14: metric rps: partial: 1.5 is no share; a number from 0 to 1 was expected",
+            ),
+            (
+                rule("    scope: cluster\n"),
+                "2:11: metric rps: scope: pods live in namespaces; cluster is for external metrics",
+            ),
+            (
+                rule("    onEmpty: zero\n"),
+                "2:11: metric rps: onEmpty: a pod without a value is left out, never zero",
+            ),
+            (
+                rule("    labels: {name: 'a b'}\n"),
+                "5:20: metric rps: labels.name: \"a b\" is no label name ([a-zA-Z_][a-zA-Z0-9_]*)",
+            ),
+            (
+                rule("  - name: rps\n    describes: pod\n    query: up\n"),
+                "5:11: metric rps: name: the metric is defined for pods already, in line 2",
+            ),
+            (
+                "metrics: [{name: a/b, describes: pods, query: up}]".into(),
+                "1:18: metric a/b: name: a name of 1 to 253 letters, digits, '_', '-', '.', ':' was expected",
+            ),
         ] {
-            let problems = parse(&yaml).check();
+            let problems = parse(&yaml).check(&Mapper::new(None));
             let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
             assert_eq!(text, expected, "{yaml}");
         }
@@ -263,10 +299,19 @@ mod tests {
     #[test]
     fn unknown_keys_and_words_are_errors_with_line_and_column() {
         for (yaml, part) in [
-            ("metrics:\n  - {name: a, describes: pods, query: up, onNan: omit}", "onNan"),
-            ("metrics:\n  - {name: a, describes: pods, query: up, onInf: drop}", "drop"),
+            (
+                "metrics:\n  - {name: a, describes: pods, query: up, onNan: omit}",
+                "onNan",
+            ),
+            (
+                "metrics:\n  - {name: a, describes: pods, query: up, onInf: drop}",
+                "drop",
+            ),
             ("metric: []", "metric"),
-            ("metrics:\n  - {name: a, describes: pods, query: up, maxAge: 5}", "15s or 1h30m"),
+            (
+                "metrics:\n  - {name: a, describes: pods, query: up, maxAge: 5}",
+                "15s or 1h30m",
+            ),
         ] {
             let error = serde_saphyr::from_str::<Autoscaling>(yaml).unwrap_err();
             assert!(error.to_string().contains(part), "{yaml}: {error}");
@@ -277,9 +322,16 @@ mod tests {
     #[test]
     fn an_error_in_promql_points_into_the_file() {
         let config = parse("metrics:\n  - name: rps\n    describes: pods\n    query: sum(up))\n");
-        let error = leadline_model::port::PrepareError { line: 1, column: 8, message: "unexpected ')'".into() };
+        let error = leadline_model::port::PrepareError {
+            line: 1,
+            column: 8,
+            message: "unexpected ')'".into(),
+        };
         let problem = config.metrics[0].query_problem(&RegisterError::Invalid(error));
-        assert_eq!(problem.to_string(), "4:19: metric rps: query: unexpected ')' (line 1, column 8 of the query)");
+        assert_eq!(
+            problem.to_string(),
+            "4:19: metric rps: query: unexpected ')' (line 1, column 8 of the query)"
+        );
     }
 
     #[test]
@@ -292,7 +344,7 @@ mod tests {
         ] {
             let config = parse(&format!("metrics: [{{name: a, describes: {describes}, query: up}}]"));
             let rule = &config.metrics[0];
-            assert_eq!(rule.name_label(&rule.describes().unwrap()), label);
+            assert_eq!(rule.name_label(&rule.describes(&Mapper::new(None)).unwrap()), label);
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::failure::Context;
 use crate::pki::Credential;
 use crate::{Failure, Result, fail};
-use reqwest::{Certificate, Client, Identity, Method, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, StatusCode};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The limit of one request that is no watch.
@@ -33,7 +34,21 @@ impl Api {
     /// # Errors
     /// A certificate or key is not valid PEM.
     pub fn new(server: &str, ca: &str, credential: &Credential) -> Result<Self> {
-        let mut builder = Client::builder()
+        Self::build(Client::builder(), server, ca, credential)
+    }
+
+    /// A client of the server that answers to `host` at `address`, past the API server: what a caller inside the cluster
+    /// may try.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub fn direct(host: &str, address: SocketAddr, ca: &str, credential: &Credential) -> Result<Self> {
+        let builder = Client::builder().resolve(host, address);
+        Self::build(builder, &format!("https://{host}:{}", address.port()), ca, credential)
+    }
+
+    fn build(builder: ClientBuilder, server: &str, ca: &str, credential: &Credential) -> Result<Self> {
+        let mut builder = builder
             .no_proxy()
             .tcp_nodelay(true)
             .tls_certs_only([Certificate::from_pem(ca.as_bytes()).context("the CA's certificate")?]);
@@ -210,7 +225,8 @@ impl Api {
 }
 
 /// The message of a Status, or the whole body.
-fn message(value: &Value) -> String {
+#[must_use]
+pub fn message(value: &Value) -> String {
     value["message"]
         .as_str()
         .map_or_else(|| value.to_string(), ToOwned::to_owned)

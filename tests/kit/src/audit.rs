@@ -17,6 +17,11 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position(u64);
 
+impl Position {
+    /// The beginning of the log.
+    pub const START: Self = Self(0);
+}
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Event(Value);
@@ -110,6 +115,24 @@ impl Event {
     #[must_use]
     pub fn writes_scale(&self) -> bool {
         self.subresource() == "scale" && matches!(self.verb(), "create" | "update" | "patch" | "delete")
+    }
+
+    /// `ResponseStarted` (a watch was opened), `ResponseComplete` (it ended, or any other request was answered).
+    #[must_use]
+    pub fn stage(&self) -> &str {
+        self.at("/stage")
+    }
+
+    /// The namespace of the object that was asked for.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.at("/objectRef/namespace")
+    }
+
+    /// The pod whose token was shown, for tokens that are bound to one.
+    #[must_use]
+    pub fn pod(&self) -> &str {
+        self.at("/user/extra/authentication.kubernetes.io~1pod-name/0")
     }
 
     /// One line for a message.

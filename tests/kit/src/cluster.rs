@@ -15,6 +15,7 @@ use crate::services::{Services, write_empty_hosts};
 use crate::wait::until;
 use parking_lot::Mutex;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,7 @@ pub struct Cluster {
     block: Arc<Block>,
     hosts_file: PathBuf,
     folder: PathBuf,
+    _lock: File,
 }
 
 impl Cluster {
@@ -84,6 +86,10 @@ impl Cluster {
         // A second call in one process finds the provider in place, which is what is wanted.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = &settings.folder;
+        // Another run in the same folder is waited for.
+        let lock_file = folder.with_extension("lock");
+        let lock = File::create(&lock_file).context(lock_file.display())?;
+        lock.lock().context(lock_file.display())?;
         if folder.exists() {
             std::fs::remove_dir_all(folder).context(folder.display())?;
         }
@@ -109,6 +115,7 @@ impl Cluster {
             block,
             hosts_file,
             folder: folder.clone(),
+            _lock: lock,
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the manifests promise, held on the files themselves.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use leadline_model::duration::Duration;
 use leadline_testkit::manifests::{folder, read};
 use serde_json::{Value, json};

@@ -268,7 +268,7 @@ mod tests {
             ("- targets: ['x:1'\n", "t.yml: "),
             ("- targets: ['x:1']\n  lables: {}\n", "lables"),
             ("-\n", "nil target group item found"),
-            ("- targets: ['http://x/']\n", "is not a valid hostname"),
+            ("- targets: ['x:1']\n  labels: {'': x}\n", "is not a valid label name"),
         ] {
             std::fs::write(&path, broken).unwrap();
             for _ in 0..2 {

@@ -202,9 +202,9 @@ impl Ingest {
         while let Some(event) = parser.next_event()? {
             let Event::Sample { series, value, timestamp } = event else { continue };
             let timestamp = timestamp.filter(|_| honor);
-            counts.scraped += 1;
             let index = match self.cache.probe(series) {
                 Probe::Hit(index, again) => {
+                    counts.scraped += 1;
                     if self.cache.entry(index).state == State::Dropped {
                         continue;
                     }
@@ -218,6 +218,7 @@ impl Ingest {
                 Probe::Miss(hash) => {
                     parse_series(series, parser.kind(), &mut pairs)
                         .map_err(|e| parser.error_in_series(e.offset, e.message))?;
+                    counts.scraped += 1;
                     match self.create(hash, &pairs, scratch)? {
                         Some(index) => {
                             counts.added += 1;
@@ -350,3 +351,6 @@ impl Scratch {
             + self.created.capacity() * size_of::<Labels>()
     }
 }
+
+#[cfg(test)]
+mod tests;

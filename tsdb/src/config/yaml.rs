@@ -146,7 +146,7 @@ mod tests {
             ("list:\n- name: a\n- nmae: b\n", (3, 3), "nmae"),
             ("list:\n- name: a\n-\n", (3, 2), "empty or null section"),
             ("number: 1\nnumber: 2\n", (2, 1), "duplicate"),
-            ("number: [1\n", (2, 1), ""),
+            ("number: 1\nlist: [}\n", (2, 7), "mismatched"),
         ] {
             let error = parse_yaml::<Section>(text, "f.yml").unwrap_err();
             let shown = error.to_string();

@@ -165,3 +165,313 @@ fn each_sample_is_refused_on_its_own_merits() {
     s.put(owner, &[("a=1", NOW + 600_000, 2.0)]);
     assert_eq!(s.get(&[Matcher::equal("a", "1")], NOW, i64::MAX)[0].1.len(), 2);
 }
+
+#[test]
+fn of_equal_series_and_time_the_first_wins_and_order_within_a_batch_is_free() {
+    let s = store(Settings::default());
+    let owner = s.head.new_owner();
+    let outcome = s.put(
+        owner,
+        &[
+            ("a=1", NOW + 2, 2.0),
+            ("a=1", NOW, 0.0),
+            ("a=1", NOW + 2, 9.0),
+            ("a=1", NOW + 1, 1.0),
+        ],
+    );
+    assert_eq!(outcome.refused, [(2, Refusal::Duplicate)]);
+    assert_eq!((outcome.appended, outcome.new_series), (3, 1));
+    let want = (0..3).map(|i| (NOW + i, (i as f64).to_bits())).collect();
+    assert_eq!(s.get(&[], NOW, NOW + 9), [("{a=\"1\"}".to_owned(), want)]);
+}
+
+#[test]
+fn a_selection_keeps_what_it_saw() {
+    let s = store(Settings {
+        chunk_samples: 5,
+        ..Settings::default()
+    });
+    let owner = s.head.new_owner();
+    for i in 0..7 {
+        s.put(owner, &[("a=1", NOW + i, i as f64)]);
+    }
+    let before = s.head.select(&[], i64::MIN, i64::MAX, false).unwrap();
+    for i in 7..30 {
+        s.put(owner, &[("a=1", NOW + i, i as f64), ("a=2", NOW + i, 0.0)]);
+    }
+    s.clock.advance(3 * HOUR);
+    assert_eq!(s.head.maintain().series_removed, 2);
+    let mut samples = Samples::default();
+    before.read(0, i64::MIN, i64::MAX, &mut samples).unwrap();
+    assert_eq!(
+        (before.len(), samples.t),
+        (1, (0..7).map(|i| NOW + i).collect::<Vec<_>>())
+    );
+    assert_eq!(
+        (before.labels(0).to_string(), before.owner(0)),
+        ("{a=\"1\"}".to_owned(), Some(owner))
+    );
+    assert_eq!(s.names(&[]), [""; 0]);
+}
+
+#[test]
+fn retention_drops_chunks_first_and_then_series_with_all_that_names_them() {
+    let s = store(Settings {
+        chunk_samples: 10,
+        ..Settings::default()
+    });
+    let owner = s.head.new_owner();
+    let mut refs = Vec::new();
+    for minute in 0..60 {
+        let t = NOW + minute * 60_000;
+        s.clock.set(t);
+        let mut samples = vec![("__name__=m,pod=stays", t, 1.0)];
+        if minute < 25 {
+            samples.push(("__name__=m,pod=ends", t, 1.0));
+        }
+        refs = s.put(owner, &samples).refs;
+        if minute == 24 {
+            assert_eq!(s.head.stats().label_pairs, 3);
+        }
+    }
+    let before = s.head.stats();
+    assert_eq!((before.samples, before.chunks, before.postings), (85, 9, 4));
+    // 2 h after minute 20: the chunks of minutes 0-9 and 10-19 are over, both series still live.
+    s.clock.set(NOW + 2 * HOUR + 20 * 60_000);
+    assert_eq!(s.head.maintain().series_removed, 0);
+    assert_eq!((s.head.stats().samples, s.head.stats().chunks), (45, 5));
+    s.clock.set(NOW + 2 * HOUR + 25 * 60_000);
+    assert_eq!(s.head.maintain().series_removed, 1);
+    let stats = s.head.stats();
+    assert_eq!(
+        (stats.series, stats.series_removed, stats.label_pairs, stats.postings),
+        (1, 1, 2, 2)
+    );
+    assert_eq!(s.head.label_values("pod", &[], i64::MIN, i64::MAX).unwrap(), ["stays"]);
+    s.clock.set(NOW + 10 * HOUR);
+    assert_eq!(s.head.maintain().series_removed, 1);
+    let stats = s.head.stats();
+    assert_eq!(
+        (
+            stats.samples,
+            stats.chunks,
+            stats.chunk_bytes,
+            stats.postings,
+            stats.symbol_bytes
+        ),
+        (0, 0, 0, 0, 22)
+    );
+    // The reference is dead for good, also once the labels exist again.
+    let again = s.put(owner, &[("__name__=m,pod=stays", NOW + 10 * HOUR, 1.0)]);
+    assert_ne!(again.refs[0], refs[0]);
+    let entries = vec![Entry {
+        series: Slot::Known(refs[0].unwrap()),
+        t: NOW + 10 * HOUR,
+        v: 1.0,
+    }];
+    let old = Batch {
+        owner,
+        slot: NOW,
+        attempt: Attempt::Good,
+        created: vec![],
+        entries,
+    };
+    assert_eq!(s.head.commit(&old).unwrap().refused, [(0, Refusal::UnknownSeries)]);
+}
+
+#[test]
+fn churn_leaves_nothing_behind() {
+    let s = store(Settings {
+        retention_ms: 60_000,
+        ..Settings::default()
+    });
+    let owners: Vec<_> = (0..5).map(|_| s.head.new_owner()).collect();
+    let mut peak = 0;
+    for round in 0..40i64 {
+        let now = s.clock.advance(30_000);
+        for owner in &owners {
+            let text: Vec<_> = (0..20)
+                .map(|i| format!("__name__=m{i},pod=p{}-{round},job=j", owner.0))
+                .collect();
+            s.put(*owner, &text.iter().map(|t| (t.as_str(), now, 1.0)).collect::<Vec<_>>());
+        }
+        s.head.maintain();
+        peak = peak.max(s.head.stats().bytes);
+        let live: Vec<_> = s.names(&[Matcher::equal("job", "j")]);
+        assert_eq!(live.len(), 100 * (round.min(2) + 1) as usize);
+        assert_eq!(
+            s.names(&[matcher("pod", MatchOp::Regex, &format!("p3-{round}"))]).len(),
+            20
+        );
+    }
+    let stats = s.head.stats();
+    assert_eq!(
+        (stats.series, stats.series_created, stats.postings, stats.label_pairs),
+        (300, 4_000, 900, 36)
+    );
+    assert!(peak < 300_000, "{peak} bytes at the peak");
+}
+
+#[test]
+fn two_owners_of_one_series_share_it_and_the_last_writer_owns_it() {
+    let s = store(Settings::default());
+    let (a, b) = (s.head.new_owner(), s.head.new_owner());
+    let first = s.put(a, &[("x=1", NOW, 1.0)]);
+    let second = s.put(b, &[("x=2", NOW, 1.0), ("x=1", NOW + 1, 2.0)]);
+    assert_eq!((second.refs[1], second.new_series), (first.refs[0], 1));
+    let set = s.head.select(&[Matcher::equal("x", "1")], NOW, NOW + 1, false).unwrap();
+    assert_eq!(set.owner(0), Some(b));
+}
+
+#[test]
+fn a_closed_head_refuses_and_still_answers() {
+    let s = store(Settings::default());
+    let owner = s.head.new_owner();
+    s.put(owner, &[("x=1", NOW, 1.0)]);
+    s.head.close();
+    let batch = Batch {
+        owner,
+        slot: NOW,
+        attempt: Attempt::Good,
+        created: vec![],
+        entries: vec![],
+    };
+    assert!(matches!(s.head.commit(&batch), Err(AppendError::Closed)));
+    assert_eq!((s.names(&[]).len(), s.head.generation().0), (1, 1));
+}
+
+#[test]
+fn label_names_and_values_follow_matchers_and_window() {
+    let s = store(Settings::default());
+    let owner = s.head.new_owner();
+    s.put(owner, &[("__name__=old,zone=a", NOW - HOUR, 1.0)]);
+    s.put(
+        owner,
+        &[("__name__=new,pod=b", NOW, 1.0), ("__name__=new,pod=a", NOW, 1.0)],
+    );
+    let all = (i64::MIN, i64::MAX);
+    let late = (NOW - 1000, NOW);
+    let only = [Matcher::equal("__name__", "old")];
+    for (matchers, (mint, maxt), names, metric_names) in [
+        (&[][..], all, &["__name__", "pod", "zone"][..], &["new", "old"][..]),
+        (&[][..], late, &["__name__", "pod"][..], &["new"][..]),
+        (&only[..], all, &["__name__", "zone"][..], &["old"][..]),
+        (&only[..], late, &[][..], &[][..]),
+    ] {
+        assert_eq!(s.head.label_names(matchers, mint, maxt).unwrap(), names);
+        assert_eq!(
+            s.head.label_values("__name__", matchers, mint, maxt).unwrap(),
+            metric_names
+        );
+    }
+    assert_eq!(s.head.label_values("pod", &[], late.0, late.1).unwrap(), ["a", "b"]);
+    assert_eq!(s.head.label_values("none", &[], late.0, late.1).unwrap(), [""; 0]);
+}
+
+fn touched(event: &leadline_model::port::CommitEvent) -> Vec<u32> {
+    event.touched.iter().map(|id| id.0).collect()
+}
+
+#[test]
+fn a_commit_tells_which_registered_selectors_it_touched() {
+    let s = store(Settings::default());
+    let (a, b) = (s.head.new_owner(), s.head.new_owner());
+    s.put(a, &[("__name__=m,pod=1", NOW, 1.0)]);
+    let before = s.head.register(Arc::from([Matcher::equal("__name__", "m")]));
+    let pods = s.head.register(Arc::from([matcher("pod", MatchOp::Regex, "1|2")]));
+    let never = s.head.register(Arc::from([Matcher::equal("__name__", "n")]));
+    assert_eq!((before, pods, never), (SelectorId(0), SelectorId(1), SelectorId(2)));
+    let mut events = s.head.subscribe();
+    let mut next = || events.try_recv().unwrap();
+
+    let outcome = s.put(a, &[("__name__=m,pod=1", NOW + 1, 1.0)]);
+    let event = next();
+    assert_eq!(
+        (event.generation, event.owner, event.slot),
+        (outcome.generation, a, NOW + 1)
+    );
+    assert_eq!(touched(&event), [0, 1]);
+    s.put(
+        b,
+        &[("__name__=other,pod=2", NOW, 1.0), ("__name__=other,pod=3", NOW, 1.0)],
+    );
+    assert_eq!(touched(&next()), [1]);
+    s.put(b, &[("__name__=other,pod=3", NOW + 1, 1.0)]);
+    assert_eq!(touched(&next()), []);
+    // A refused sample has touched nothing.
+    s.put(b, &[("__name__=m,pod=1", NOW, 7.0)]);
+    assert_eq!(touched(&next()), []);
+    s.head.deregister(pods);
+    s.put(a, &[("__name__=m,pod=1", NOW + 2, 1.0)]);
+    assert_eq!(touched(&next()), [0]);
+    assert_eq!(s.head.generation().0, 6);
+}
+
+#[test]
+fn owners_feed_a_selector_until_they_are_gone() {
+    let s = store(Settings::default());
+    let owners: Vec<_> = (0..4).map(|_| s.head.new_owner()).collect();
+    s.put(owners[0], &[("__name__=m,pod=0", NOW, 1.0)]);
+    s.put(owners[3], &[("__name__=m,pod=3", NOW, 1.0)]);
+    s.put_as(owners[3], Attempt::Gone, &[("__name__=m,pod=3", NOW + 1, STALE_NAN)]);
+    let id = s.head.register(Arc::from([Matcher::equal("__name__", "m")]));
+    assert_eq!(
+        s.head.feeders(id),
+        [owners[0]],
+        "an owner that was gone before does not count"
+    );
+    s.put(
+        owners[1],
+        &[("__name__=m,pod=1", NOW, 1.0), ("__name__=n,pod=1", NOW, 1.0)],
+    );
+    s.put(owners[2], &[("__name__=n,pod=2", NOW, 1.0)]);
+    assert_eq!(s.head.feeders(id), owners[..2]);
+    s.put_as(owners[0], Attempt::Failed, &[("__name__=m,pod=0", NOW + 1, STALE_NAN)]);
+    assert_eq!(s.head.feeders(id), owners[..2], "a target that is down still feeds");
+    s.put(owners[2], &[("__name__=m,pod=1", NOW + 5, 1.0)]);
+    assert_eq!(
+        s.head.feeders(id),
+        owners[..3],
+        "who writes to a foreign series feeds too"
+    );
+    s.clock.advance(3 * HOUR);
+    s.head.maintain();
+    assert_eq!(
+        s.head.feeders(id),
+        owners[..3],
+        "earlier series count while the owner is there"
+    );
+    s.put_as(
+        owners[0],
+        Attempt::Gone,
+        &[("__name__=m,pod=0", NOW + 3 * HOUR, STALE_NAN)],
+    );
+    assert_eq!(s.head.feeders(id), owners[1..3]);
+    s.head.deregister(id);
+    assert_eq!(s.head.feeders(id), []);
+}
+
+#[test]
+fn selectors_that_come_and_go_leave_no_sets_behind() {
+    let s = store(Settings::default());
+    let owner = s.head.new_owner();
+    let text: Vec<_> = (0..50).map(|i| format!("__name__=m,pod={i}")).collect();
+    let samples: Vec<_> = text.iter().map(|t| (t.as_str(), NOW, 1.0)).collect();
+    s.put(owner, &samples);
+    let kept = s.head.register(Arc::from([Matcher::equal("pod", "7")]));
+    let mut bytes = Vec::new();
+    for round in 0..6_000 {
+        let pattern = format!("{}.*", round % 10);
+        let id = s.head.register(Arc::from([matcher("pod", MatchOp::Regex, &pattern)]));
+        s.head.deregister(id);
+        if round % 1_000 == 999 {
+            s.head.maintain();
+            bytes.push(s.head.stats().bytes);
+        }
+    }
+    assert!(bytes[5] < bytes[1] * 2, "{bytes:?}");
+    let mut events = s.head.subscribe();
+    s.put(owner, &[("__name__=m,pod=7", NOW + 1, 1.0)]);
+    assert_eq!(events.try_recv().unwrap().touched[..], [kept]);
+    assert_eq!(s.head.stats().selectors, 1);
+}

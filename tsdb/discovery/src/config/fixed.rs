@@ -28,15 +28,21 @@ impl TryFrom<Written> for StaticConfig {
     fn try_from(written: Written) -> Result<Self, String> {
         let labels = written.labels.unwrap_or_default();
         super::check_label_names(labels.keys())?;
-        // A slash makes it a URL, of which scheme and path have keys of their own (`CheckTargetAddress`).
-        if let Some(target) = written.targets.iter().find(|t| t.contains('/')) {
-            return Err(format!(
-                "{target:?} is not a valid hostname, expected host:port without scheme and path"
-            ));
-        }
         Ok(Self {
             targets: written.targets,
             labels,
         })
+    }
+}
+
+impl StaticConfig {
+    /// A target that is written as a URL, of which scheme and path have keys of their own (`CheckTargetAddress`).
+    /// Prometheus looks for that where no relabelling could mend it.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.targets
+            .iter()
+            .find(|target| target.contains('/'))
+            .map(String::as_str)
     }
 }

@@ -37,6 +37,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         at: 0,
         nesting: 0,
         aggregations: 0,
+        arguments: 0,
     };
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
@@ -64,6 +65,8 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
+    /// How many argument lists are open.
+    arguments: u32,
 }
 
 type Parsed<T> = Result<T, Box<ParseError>>;

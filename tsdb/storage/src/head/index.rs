@@ -1,7 +1,7 @@
 //! What names a series: a row per series, found by its labels or through its label pairs.
 
 use super::pairs::{PairId, Pairs};
-use super::postings::{self, Id};
+use super::postings::Id;
 use crate::stats::Stats;
 use hashbrown::HashTable;
 use leadline_model::labels::Labels;
@@ -187,7 +187,7 @@ impl Index {
             labels: address,
         });
         for &pair in &pairs {
-            postings::push(&mut self.pairs.pair_mut(pair).postings, id);
+            self.pairs.post(pair, id);
         }
         let (rows, arena, hasher) = (&self.rows, &self.arena, &self.hasher);
         self.by_labels.insert_unique(hasher.hash_one(&packed[..]), id, |&id| {
@@ -215,15 +215,8 @@ impl Index {
         self.version += u64::from(!ids.is_empty());
         touched.sort_unstable();
         touched.dedup();
-        touched.retain(|&pair| {
-            let list = &mut self.pairs.pair_mut(pair).postings;
-            let rows = &self.rows;
-            list.retain(|id| rows[*id as usize].series != DEAD);
-            if list.len() < list.capacity() / 2 {
-                list.shrink_to_fit();
-            }
-            list.is_empty()
-        });
+        let (rows, pairs) = (&self.rows, &mut self.pairs);
+        touched.retain(|&pair| !pairs.retain(pair, |id| rows[id as usize].series != DEAD));
         self.pairs.reclaim(touched);
         if self.dead > self.rows.len() / 2 {
             self.renumber();

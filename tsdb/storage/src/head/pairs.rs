@@ -1,6 +1,6 @@
 //! Label pairs as numbers: each (name, value) is stored once, with the series that carry it.
 
-use super::postings::Postings;
+use super::postings::{self, Id, Postings};
 use crate::stats::Stats;
 use hashbrown::HashTable;
 use rapidhash::RapidHashMap;
@@ -39,8 +39,21 @@ pub(super) struct Pairs {
     free: Vec<PairId>,
     lookup: HashTable<PairId>,
     text_bytes: u64,
+    /// Entries of all postings lists.
+    entries: u64,
+    /// Bytes of postings lists that are too long to be kept within their pair.
+    list_bytes: u64,
     /// Seeded at random: values come from outside and must not be able to collide on purpose.
     hasher: RandomState,
+}
+
+/// Bytes that a list takes outside its pair.
+fn heap(list: &Postings) -> u64 {
+    if list.spilled() {
+        list.capacity() as u64 * size_of::<Id>() as u64
+    } else {
+        0
+    }
 }
 
 fn hash(hasher: &RandomState, name: NameId, value: &str) -> u64 {
@@ -132,6 +145,28 @@ impl Pairs {
         id
     }
 
+    /// Enters a series, whose number is above all others, in a pair's postings.
+    pub(super) fn post(&mut self, pair: PairId, series: Id) {
+        let list = &mut self.pairs[pair as usize].postings;
+        let before = heap(list);
+        postings::push(list, series);
+        self.entries += 1;
+        self.list_bytes = self.list_bytes + heap(list) - before;
+    }
+
+    /// Keeps the series of a pair's postings for which `keep` says so, and tells whether any is left.
+    pub(super) fn retain(&mut self, pair: PairId, mut keep: impl FnMut(Id) -> bool) -> bool {
+        let list = &mut self.pairs[pair as usize].postings;
+        let (before, entries) = (heap(list), list.len());
+        list.retain(|id| keep(*id));
+        if list.len() < list.capacity() / 2 {
+            list.shrink_to_fit();
+        }
+        self.entries -= (entries - list.len()) as u64;
+        self.list_bytes = self.list_bytes + heap(list) - before;
+        !list.is_empty()
+    }
+
     /// Frees the given pairs, which no series carries any more. Names stay: they are few.
     pub(super) fn reclaim(&mut self, mut unused: Vec<PairId>) {
         unused.sort_unstable();
@@ -166,12 +201,13 @@ impl Pairs {
     pub(super) fn add_to(&self, stats: &mut Stats) {
         stats.label_pairs += (self.pairs.len() - self.free.len()) as u64;
         stats.symbol_bytes += self.text_bytes;
+        stats.postings += self.entries;
         let per_name: usize = self
             .names
             .iter()
             .map(|n| n.pairs.capacity() * 4 + size_of::<Name>() + 40)
             .sum();
         let tables = self.pairs.capacity() * size_of::<Pair>() + self.lookup.capacity() * 5 + self.free.capacity() * 4;
-        stats.bytes += self.text_bytes + (per_name + tables) as u64;
+        stats.bytes += self.text_bytes + self.list_bytes + (per_name + tables) as u64;
     }
 }

@@ -16,7 +16,12 @@ impl Parser<'_> {
             }
             TokenKind::String => {
                 self.bump();
-                let value = String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned();
+                let value = if self.arguments > 0 {
+                    self.unquoted_utf8(token.span)?
+                } else {
+                    // On its own a text is only shown, and JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
+                    String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned()
+                };
                 self.node(ExprKind::String(value), token.span, 0)
             }
             TokenKind::LeftParen => self.paren(),
@@ -130,10 +135,17 @@ impl Parser<'_> {
     /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes.
     pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
         self.expect(TokenKind::LeftParen, "", "")?;
-        let (mut args, mut below) = (Vec::new(), 0);
         if self.peek() == TokenKind::RightParen {
-            return Ok((args, below, self.bump().span.end));
+            return Ok((Vec::new(), 0, self.bump().span.end));
         }
+        self.arguments += 1;
+        let parsed = self.argument_list();
+        self.arguments -= 1;
+        parsed
+    }
+
+    fn argument_list(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
+        let (mut args, mut below) = (Vec::new(), 0);
         loop {
             let arg = self.deeper(|p| p.expression(0))?;
             below = below.max(arg.height);

@@ -147,6 +147,10 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ("foo{1}", "1:5: parse error: unexpected character inside braces: '1'"),
         ("{", "1:2: parse error: unexpected end of input inside braces"),
         (
+            "label_join(a, \"\\xff\", \"\")",
+            "1:15: parse error: invalid UTF-8 in a label's name or value",
+        ),
+        (
             "{}",
             "1:1: parse error: vector selector must contain at least one non-empty matcher",
         ),

@@ -1,0 +1,254 @@
+//! The HTTP surface: one handler, so that the path that is authorized is the path that is answered.
+//!
+//! Every request goes the same way: path ([`route`]), identity, access, method, media type, answer. The listener puts
+//! [`PeerCertificates`] into each request's extensions; where a response carries [`CloseConnection`] it should end the
+//! connection after it (HTTP/2 has no header for that).
+
+pub mod custom;
+pub mod discovery;
+pub mod explained;
+pub mod external;
+pub mod health;
+pub mod negotiate;
+pub mod openapi;
+pub mod route;
+pub mod status;
+pub mod types;
+
+use crate::auth::authorize::{Attributes, Authorizer, Decision};
+use crate::auth::peer::PeerCertificates;
+use crate::auth::{AuthenticateError, Authenticator, Identity};
+use crate::error::{ApiError, Kind};
+use crate::objects::Objects;
+use crate::registry::Registry;
+use crate::selection::Selections;
+use crate::stats::Stats;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Method, Version};
+use leadline_model::Clock;
+use leadline_model::target::Board;
+use route::{ParsedQuery, Route};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Bounds on what requests may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One request; then 504. An HPA waits without limit and has five workers for a whole cluster.
+    pub deadline: Duration,
+    /// Requests at the same time; then 429.
+    pub concurrent: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(2500),
+            concurrent: 512,
+        }
+    }
+}
+
+/// Something that has to hold before `/readyz` says so.
+pub trait ReadyCheck: Send + Sync {
+    /// As in `/readyz?verbose` and `exclude=`.
+    fn name(&self) -> &str;
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// What the adapter is made of.
+pub struct Adapter {
+    /// The rules.
+    pub registry: Arc<Registry>,
+    /// The cluster's objects.
+    pub objects: Objects,
+    /// The targets.
+    pub board: Arc<Board>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who asks.
+    pub authenticator: Arc<Authenticator>,
+    /// Whether they may.
+    pub authorizer: Authorizer,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// The selections of external metrics that were asked for; [`Selections::default`].
+    pub selections: Selections,
+    /// What `/readyz` checks beside the adapter's own.
+    pub checks: Vec<Arc<dyn ReadyCheck>>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The version of the program, for `/version`.
+    pub version: &'static str,
+}
+
+/// Ask the listener to end the connection after this response (an extension of it): whoever was refused opens a new
+/// one, which costs them a handshake (CVE-2023-44487).
+#[derive(Debug, Clone, Copy)]
+pub struct CloseConnection;
+
+struct Shared {
+    adapter: Arc<Adapter>,
+    permits: Semaphore,
+}
+
+/// The API as a router. It must only ever be served over TLS by a listener that fills [`PeerCertificates`].
+#[must_use]
+pub fn router(adapter: Arc<Adapter>) -> Router {
+    let permits = Semaphore::new(adapter.limits.concurrent);
+    let shared = Arc::new(Shared { adapter, permits });
+    Router::new().fallback(serve).with_state(shared)
+}
+
+async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let adapter = &shared.adapter;
+    let started = tokio::time::Instant::now();
+    let verb = verb_word(request.method());
+    let http1 = request.version() <= Version::HTTP_11;
+    let route = route::parse(request.uri().path());
+    let kind = route.as_ref().map_or("other", Route::kind);
+    let answer = match (&route, shared.permits.try_acquire()) {
+        // A probe must get its answer when everything else does not.
+        (Ok(Route::Health(endpoint)), _) => Ok(health::answer(adapter, *endpoint, &request)),
+        (_, Err(_)) => {
+            adapter.stats.overloaded.inc();
+            Err(ApiError::new(
+                Kind::TooManyRequests,
+                "too many requests are in flight, try again in a second",
+            ))
+        }
+        (route, Ok(_permit)) => {
+            let work = authorized(adapter, route.as_ref().map_err(ApiError::clone), request);
+            let timeout = |_| Err(ApiError::new(Kind::Timeout, "the request took longer than its limit"));
+            tokio::time::timeout(adapter.limits.deadline, work)
+                .await
+                .unwrap_or_else(timeout)
+        }
+    };
+    let mut response = answer.unwrap_or_else(|error| status::response(&error));
+    if response.status() == http::StatusCode::UNAUTHORIZED {
+        adapter.stats.unauthenticated.inc();
+        close(&mut response, http1);
+    }
+    let code = response.status().as_u16();
+    adapter.stats.answered(kind, verb, code);
+    if code == 200 && matches!(kind, "custom" | "external") {
+        adapter.stats.durations.observe(started.elapsed());
+    }
+    response
+}
+
+fn close(response: &mut Response, http1: bool) {
+    response.extensions_mut().insert(CloseConnection);
+    if http1 {
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+}
+
+/// Everything behind the path: identity, access, method, answer.
+async fn authorized(
+    adapter: &Arc<Adapter>,
+    route: Result<&Route, ApiError>,
+    mut request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let peer = request.extensions().get::<PeerCertificates>();
+    let identity = adapter
+        .authenticator
+        .authenticate(peer, request.headers(), &adapter.stats)
+        .await;
+    let identity = identity.map_err(unauthenticated)?;
+    // What follows, logs included, sees no credential and no proxied identity.
+    adapter.authenticator.strip(request.headers_mut());
+    request.extensions_mut().remove::<PeerCertificates>();
+    // A path that is none is refused only now, so that nobody without a credential learns what exists.
+    let route = route?;
+    let query = ParsedQuery::parse(request.uri().query().unwrap_or(""));
+    let attributes = route.attributes(request.method(), query.watch);
+    may(adapter, &identity, &attributes).await?;
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let message = format!("{} is not supported, only GET is", request.method());
+        return Err(ApiError::new(Kind::MethodNotAllowed, message));
+    }
+    if query.watch && route.is_metric() {
+        return Err(ApiError::new(
+            Kind::MethodNotAllowed,
+            "watch is not supported on metrics",
+        ));
+    }
+    answer(adapter, route, &query, request.headers()).await
+}
+
+fn unauthenticated(error: AuthenticateError) -> ApiError {
+    match error {
+        AuthenticateError::Invalid(reason) => {
+            tracing::info!(reason, "request refused: unauthorized");
+            ApiError::new(Kind::Unauthorized, "Unauthorized")
+        }
+        AuthenticateError::NotReady(reason) => ApiError::unavailable(reason),
+    }
+}
+
+/// Whether the identity may; otherwise 403 with Kubernetes' text, or 500 when nobody can tell.
+async fn may(adapter: &Adapter, identity: &Identity, attributes: &Attributes) -> Result<(), ApiError> {
+    match adapter.authorizer.authorize(identity, attributes, &adapter.stats).await {
+        Decision::Allow => Ok(()),
+        Decision::Deny(reason) => Err(status::forbidden(&identity.user, attributes, &reason)),
+        Decision::Failed(reason) => {
+            tracing::warn!(reason, user = identity.user, "access could not be reviewed");
+            Err(ApiError::internal(format!(
+                "access could not be reviewed and is denied: {reason}"
+            )))
+        }
+    }
+}
+
+async fn answer(
+    adapter: &Arc<Adapter>,
+    route: &Route,
+    query: &ParsedQuery,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    match route {
+        // Health is answered before authentication.
+        Route::Health(_) => Err(ApiError::not_found("not found")),
+        Route::Apis => discovery::groups(adapter, headers),
+        Route::OpenApi(document) => openapi::answer(adapter, document, headers),
+        _ => {
+            negotiate::json(headers)?;
+            match route {
+                Route::Root => Ok(status::json(&discovery::paths(adapter))),
+                Route::Version => Ok(status::json(&health::version(adapter.version))),
+                Route::Group(group) => discovery::group(group),
+                Route::Resources(group, version) => discovery::resources(adapter, group, version),
+                Route::Custom(path) => custom::answer(adapter, path, query).await,
+                Route::External(path) => external::answer(adapter, path, query).await,
+                Route::Explain(inner) => explained::answer(adapter, inner, query).await,
+                _ => Err(ApiError::not_found("the server could not find the requested resource")),
+            }
+        }
+    }
+}
+
+/// The method as a label value; methods nobody knows share one.
+fn verb_word(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "get",
+        "HEAD" => "head",
+        "POST" => "post",
+        "PUT" => "put",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
+        _ => "other",
+    }
+}

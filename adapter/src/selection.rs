@@ -1,0 +1,139 @@
+//! Whether the rows that a selection has now are all that it should have.
+//!
+//! Each row knows whether its own feeders are up. But of two exporters of one external metric, each with a row of its
+//! own, the dead one's row is gone, and the HPA would take the rest for the whole sum. So the feeders of every
+//! selection that is asked for are remembered, and a selection that lost some of them may raise but never lower, as a
+//! single row may.
+
+use crate::registry::Rule;
+use leadline_model::provenance::Provenance;
+use leadline_model::target::{Board, OwnerId};
+use leadline_standing::{Completeness, OnPartial, Row, Snapshot, Verdict, freshness};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a selection had when it was last complete.
+#[derive(Debug, Default)]
+struct Remembered {
+    owners: Vec<OwnerId>,
+    total: Option<f64>,
+}
+
+/// The selections that were asked for lately.
+pub struct Selections {
+    cache: Cache<(u64, Box<str>), Arc<Mutex<Remembered>>>,
+}
+
+impl Default for Selections {
+    fn default() -> Self {
+        let unused = Duration::from_secs(3600);
+        Self {
+            cache: Cache::builder().max_capacity(65_536).time_to_idle(unused).build(),
+        }
+    }
+}
+
+/// What a selection is checked with.
+pub struct Check<'a> {
+    /// Whose rows.
+    pub rule: &'a Rule,
+    /// The request's namespace, where the rule's scope is the namespace.
+    pub namespace: Option<&'a str>,
+    /// The selector as canonical text.
+    pub selector: &'a str,
+    /// The evaluation.
+    pub snapshot: &'a Snapshot,
+    /// The targets.
+    pub board: &'a Board,
+}
+
+impl Selections {
+    /// Whether `rows`, whose values add up to `total`, may be answered.
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub fn check(&self, check: &Check<'_>, rows: &[&Row], total: f64) -> Result<(), String> {
+        let policy = check.rule.config.on_partial;
+        if policy == OnPartial::Serve {
+            return Ok(());
+        }
+        let key = (
+            check.rule.id,
+            format!("{}\u{1f}{}", check.namespace.unwrap_or(""), check.selector).into(),
+        );
+        let remembered = self.cache.get_with(key, Arc::default);
+        let mut remembered = remembered.lock();
+        let now = owners(rows);
+        let expected = check.expected(&remembered.owners, &now);
+        let down: Vec<OwnerId> = check
+            .snapshot
+            .completeness
+            .down
+            .iter()
+            .filter(|o| expected.binary_search(o).is_ok())
+            .copied()
+            .collect();
+        let completeness = Completeness {
+            feeders: expected.len(),
+            down,
+        };
+        let partial = check.rule.config.partial.value;
+        if !freshness::is_partial(partial, &completeness) {
+            *remembered = Remembered {
+                owners: now,
+                total: Some(total),
+            };
+            return Ok(());
+        }
+        let row = Row {
+            labels: leadline_model::Labels::empty(),
+            value: total,
+            provenance: Provenance::none(),
+            completeness,
+            last_complete: remembered.total,
+        };
+        remembered.owners = expected;
+        match freshness::judge(policy, partial, &row, check.board) {
+            Verdict::Serve(_) => Ok(()),
+            Verdict::Refuse(why) => Err(why),
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Who should feed the selection: who did and is still discovered, and who does. Of a selection nobody asked for
+    /// before, every target of the expression that is down might have fed it, unless it is another namespace's.
+    fn expected(&self, before: &[OwnerId], now: &[OwnerId]) -> Vec<OwnerId> {
+        let mut expected: Vec<OwnerId> = before
+            .iter()
+            .filter(|o| self.board.get(**o).is_some())
+            .chain(now)
+            .copied()
+            .collect();
+        if before.is_empty() {
+            let may_be_ours = |owner: &&OwnerId| {
+                let target = self.board.get(**owner);
+                let theirs = target
+                    .as_ref()
+                    .and_then(|t| t.labels.get(self.rule.config.namespace_label()));
+                match (theirs, self.namespace) {
+                    (Some(theirs), Some(ours)) => theirs == ours,
+                    _ => true,
+                }
+            };
+            expected.extend(self.snapshot.completeness.down.iter().filter(may_be_ours));
+        }
+        expected.sort_unstable();
+        expected.dedup();
+        expected
+    }
+}
+
+fn owners(rows: &[&Row]) -> Vec<OwnerId> {
+    let mut owners: Vec<OwnerId> = rows.iter().flat_map(|r| r.provenance.owners.iter().copied()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners
+}

@@ -1,0 +1,217 @@
+//! From a snapshot to the number that a trigger answers.
+
+use crate::error::Unanswerable;
+use crate::trigger::Trigger;
+use leadline_model::Timestamp;
+use leadline_model::target::Board;
+use leadline_standing::freshness::{check_warm, judge, judge_empty};
+use leadline_standing::{Row, Snapshot, Verdict};
+
+/// The value of a trigger.
+///
+/// As KEDA's prometheus trigger has it: an empty result, NaN and Inf are 0, or an error where `ignoreNullValues` is
+/// false; more than one element is an error. A scalar counts as one element, which KEDA's own trigger fails on. A value
+/// below zero is passed on: KEDA takes it as 0.
+///
+/// # Errors
+/// [`Unanswerable::Unavailable`] while the value is cold, partial as the trigger's policy has it, or cannot be
+/// evaluated: never 0 in its place, which would remove pods.
+pub fn value_of(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
+    check_warm(snapshot, now).map_err(Unanswerable::Unavailable)?;
+    let rows = match &snapshot.rows {
+        Ok(rows) => rows.as_slice(),
+        Err(error) => return Err(Unanswerable::Unavailable(format!("the query failed: {error}"))),
+    };
+    match rows {
+        [] => {
+            judge_empty(trigger.on_partial, trigger.partial, snapshot, board).map_err(Unanswerable::Unavailable)?;
+            null(trigger, || "the result is empty".to_owned())
+        }
+        [row] => {
+            let value = match judge(trigger.on_partial, trigger.partial, row, board) {
+                Verdict::Serve(value) => value,
+                Verdict::Refuse(why) => return Err(Unanswerable::Unavailable(why)),
+            };
+            if value.is_finite() {
+                Ok(value)
+            } else {
+                null(trigger, || format!("the value is {value}"))
+            }
+        }
+        [first, second, ..] => Err(too_many(rows.len(), first, second)),
+    }
+}
+
+/// Whether a value activates its trigger: strictly above, as in all of KEDA's triggers.
+#[must_use]
+pub fn is_active(trigger: &Trigger, value: f64) -> bool {
+    value > trigger.activation_threshold
+}
+
+/// A whole number for a KEDA that knows no fractions: the next larger one, so that a small target or value is not 0.
+#[must_use]
+pub(crate) fn whole(value: f64) -> i64 {
+    value.ceil() as i64
+}
+
+fn null(trigger: &Trigger, what: impl FnOnce() -> String) -> Result<f64, Unanswerable> {
+    if trigger.ignore_null_values {
+        return Ok(0.0);
+    }
+    Err(Unanswerable::Unusable(format!(
+        "{} and ignoreNullValues is false",
+        what()
+    )))
+}
+
+fn too_many(count: usize, first: &Row, second: &Row) -> Unanswerable {
+    Unanswerable::Unusable(format!(
+        "the query returned {count} elements, one is expected: {}, {}{}; aggregate them, with sum(…) say",
+        first.labels,
+        second.labels,
+        if count > 2 { ", …" } else { "" }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use leadline_model::Labels;
+    use leadline_model::port::{EvaluateError, Generation};
+    use leadline_model::provenance::Provenance;
+    use leadline_model::target::OwnerId;
+    use leadline_standing::{Completeness, OnPartial, Warmth};
+
+    fn trigger(ignore_null_values: bool) -> Trigger {
+        let metadata = [
+            ("query".to_owned(), "q".to_owned()),
+            ("threshold".to_owned(), "1".to_owned()),
+        ]
+        .into();
+        Trigger {
+            ignore_null_values,
+            ..Trigger::parse(&metadata, &Settings::default()).unwrap()
+        }
+    }
+
+    fn completeness(down: u32) -> Completeness {
+        Completeness {
+            feeders: 2,
+            down: (1..=down).map(OwnerId).collect(),
+        }
+    }
+
+    fn row(value: f64, down: u32, last_complete: Option<f64>) -> Row {
+        let labels = Labels::from_pairs([("pod", "a")]);
+        Row {
+            labels,
+            value,
+            provenance: Provenance::none(),
+            completeness: completeness(down),
+            last_complete,
+        }
+    }
+
+    fn snapshot(rows: Result<Vec<Row>, EvaluateError>, down: u32) -> Snapshot {
+        Snapshot::new(Generation(1), 0, Warmth::Warm, rows, completeness(down), &[])
+    }
+
+    fn asked(ignore_null: bool, values: &[f64]) -> Result<f64, Unanswerable> {
+        let rows = values.iter().map(|&value| row(value, 0, Some(value))).collect();
+        value_of(&trigger(ignore_null), &snapshot(Ok(rows), 0), &Board::new(), 0)
+    }
+
+    #[test]
+    fn results_are_read_as_kedas_prometheus_trigger_reads_them() {
+        let inf = f64::INFINITY;
+        // values, with ignoreNullValues, without it; None is an error
+        let cases: &[(&[f64], Option<f64>, Option<f64>)] = &[
+            (&[], Some(0.0), None),
+            (&[2.0], Some(2.0), Some(2.0)),
+            (&[0.0], Some(0.0), Some(0.0)),
+            (&[-3.5], Some(-3.5), Some(-3.5)),
+            (&[f64::NAN], Some(0.0), None),
+            (&[inf], Some(0.0), None),
+            (&[-inf], Some(0.0), None),
+            (&[1.0, 2.0], None, None),
+            (&[f64::NAN, f64::NAN, 1.0], None, None),
+        ];
+        for (values, lenient, strict) in cases {
+            assert_eq!(asked(true, values).ok(), *lenient, "{values:?} with ignoreNullValues");
+            assert_eq!(
+                asked(false, values).ok(),
+                *strict,
+                "{values:?} without ignoreNullValues"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_was_found() {
+        assert_eq!(
+            asked(false, &[]).unwrap_err().to_string(),
+            "the result is empty and ignoreNullValues is false"
+        );
+        assert_eq!(
+            asked(false, &[f64::NAN]).unwrap_err().to_string(),
+            "the value is NaN and ignoreNullValues is false"
+        );
+        assert_eq!(
+            asked(true, &[1.0, 2.0, 3.0]).unwrap_err().to_string(),
+            "the query returned 3 elements, one is expected: {pod=\"a\"}, {pod=\"a\"}, …; \
+             aggregate them, with sum(…) say"
+        );
+    }
+
+    #[test]
+    fn what_is_cold_partial_or_failed_is_unavailable_and_never_zero() {
+        let mut cold = snapshot(Ok(Vec::new()), 0);
+        cold.warmth = Warmth::Cold {
+            reason: "warming up: x".into(),
+            until: None,
+        };
+        let cases = [
+            ("cold", cold),
+            ("empty while a target is down", snapshot(Ok(Vec::new()), 1)),
+            ("half of the sum", snapshot(Ok(vec![row(5.0, 1, Some(9.0))]), 1)),
+            ("partial after a start", snapshot(Ok(vec![row(5.0, 1, None)]), 1)),
+            ("failed", snapshot(Err(EvaluateError::Overloaded), 0)),
+        ];
+        for (what, snapshot) in cases {
+            let answer = value_of(&trigger(true), &snapshot, &Board::new(), 0);
+            assert!(
+                matches!(answer, Err(Unanswerable::Unavailable(_))),
+                "{what}: {answer:?}"
+            );
+        }
+        let raising = snapshot(Ok(vec![row(12.0, 1, Some(9.0))]), 1);
+        assert_eq!(value_of(&trigger(true), &raising, &Board::new(), 0), Ok(12.0));
+        let serving = Trigger {
+            on_partial: OnPartial::Serve,
+            ..trigger(true)
+        };
+        assert_eq!(
+            value_of(&serving, &snapshot(Ok(Vec::new()), 2), &Board::new(), 0),
+            Ok(0.0)
+        );
+    }
+
+    #[test]
+    fn activation_is_strictly_above_the_threshold() {
+        let trigger = Trigger {
+            activation_threshold: 5.0,
+            ..trigger(true)
+        };
+        assert_eq!(
+            [4.9, 5.0, 5.1].map(|value| is_active(&trigger, value)),
+            [false, false, true]
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_the_next_larger_ones() {
+        let values = [0.0, 0.2, 7.0, 7.01, -1.5, 1e300];
+        assert_eq!(values.map(whole), [0, 1, 7, 8, -1, i64::MAX]);
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be set about the scaler.
+
+use leadline_standing::OnPartial;
+
+/// Whose series a trigger reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tenancy {
+    /// The whole store, as KEDA's own prometheus trigger would read the whole Prometheus.
+    #[default]
+    Store,
+    /// Only series whose `namespace` label is the ScaledObject's namespace. The claim of a namespace is believed over
+    /// mutual TLS alone.
+    Namespace,
+}
+
+/// Policies, limits and deadlines.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whose series triggers read.
+    pub tenancy: Tenancy,
+    /// The share of targets, 0 to 1, up to which missing ones are tolerated, where the trigger does not say.
+    pub partial: f64,
+    /// What becomes of a value that lacks more, where the trigger does not say.
+    pub on_partial: OnPartial,
+    /// A unary call is answered or refused after so long (ms). KEDA sets no deadline of its own in its polling loop and
+    /// holds a lock meanwhile, so at most 1000.
+    pub deadline_ms: u64,
+    /// Most triggers that are known at one time.
+    pub max_triggers: usize,
+    /// Most bytes of one trigger's metadata, keys and values together.
+    pub max_metadata_bytes: usize,
+    /// Most bytes of one query.
+    pub max_query_bytes: usize,
+    /// A trigger that KEDA did not ask for in so long (ms) is forgotten.
+    pub expire_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tenancy: Tenancy::Store,
+            partial: 0.1,
+            on_partial: OnPartial::Raise,
+            deadline_ms: 1_000,
+            max_triggers: 10_000,
+            max_metadata_bytes: 32 * 1024,
+            max_query_bytes: 16 * 1024,
+            expire_ms: 600_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// Names the field, its value and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        if !(0.0..=1.0).contains(&self.partial) {
+            return Err(format!("partial: {} is not a share between 0 and 1", self.partial));
+        }
+        if !(1..=1_000).contains(&self.deadline_ms) {
+            return Err(format!("deadline_ms: {} is not between 1 and 1000", self.deadline_ms));
+        }
+        if self.max_triggers == 0 || self.max_metadata_bytes == 0 || self.max_query_bytes == 0 {
+            return Err("max_triggers, max_metadata_bytes and max_query_bytes must be above 0".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The triggers that are known: each with its standing query, by object and metadata.
+
+use crate::error::{TriggerError, Unanswerable};
+use crate::evaluate::value_of;
+use crate::generated::externalscaler::ScaledObjectRef;
+use crate::settings::{Settings, Tenancy};
+use crate::trigger::{Trigger, ignored};
+use leadline_model::target::Board;
+use leadline_model::{Clock, Matcher, Timestamp};
+use leadline_standing::{Query, Register, RegisterError, Request};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tonic::Status;
+
+/// How often (ms) triggers that nobody asks for are looked for.
+const SWEEP_MS: i64 = 60_000;
+
+/// What names a trigger: KEDA sends neither its name nor its place in the list, and one object may have many.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    namespace: String,
+    name: String,
+    metadata: BTreeMap<String, String>,
+}
+
+/// A trigger that KEDA asked for.
+pub(crate) struct Known {
+    pub(crate) trigger: Trigger,
+    pub(crate) query: Arc<dyn Query>,
+    asked: AtomicI64,
+    /// What was answered last.
+    last: Mutex<Option<Result<f64, Unanswerable>>>,
+}
+
+/// A trigger and what it answered last, for status pages and `explain`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriggerStatus {
+    /// Namespace of the ScaledObject.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it asks for.
+    pub trigger: Trigger,
+    /// When KEDA asked last, ms.
+    pub asked: Timestamp,
+    /// What it was answered.
+    pub last: Option<Result<f64, Unanswerable>>,
+}
+
+/// All known triggers.
+pub(crate) struct Triggers {
+    settings: Settings,
+    register: Arc<dyn Register>,
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
+    known: Mutex<HashMap<Key, Arc<Known>>>,
+    swept: AtomicI64,
+}
+
+impl Known {
+    /// The value now, from the newest snapshot.
+    pub(crate) async fn value(&self, triggers: &Triggers) -> Result<f64, Unanswerable> {
+        let snapshot = self.query.snapshot().await;
+        let value = value_of(&self.trigger, &snapshot, &triggers.board, triggers.clock.now());
+        *self.last.lock() = Some(value.clone());
+        value
+    }
+}
+
+impl Triggers {
+    pub(crate) fn new(
+        settings: Settings,
+        register: Arc<dyn Register>,
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let swept = AtomicI64::new(clock.now());
+        Self {
+            settings,
+            register,
+            board,
+            clock,
+            known: Mutex::default(),
+            swept,
+        }
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn parse(&self, object: &ScaledObjectRef) -> Result<Trigger, TriggerError> {
+        Trigger::parse(&object.scaler_metadata, &self.settings)
+    }
+
+    /// The trigger that is meant; registers its query when it is new.
+    pub(crate) fn find(&self, object: ScaledObjectRef) -> Result<Arc<Known>, Status> {
+        let now = self.clock.now();
+        self.sweep(now);
+        let ScaledObjectRef {
+            name,
+            namespace,
+            scaler_metadata,
+        } = object;
+        let key = Key {
+            namespace,
+            name,
+            metadata: scaler_metadata.into_iter().collect(),
+        };
+        if let Some(known) = self.known.lock().get(&key) {
+            known.asked.store(now, Ordering::Relaxed);
+            return Ok(Arc::clone(known));
+        }
+        let known = Arc::new(self.open(&key, now)?);
+        let mut all = self.known.lock();
+        if all.len() >= self.settings.max_triggers && !all.contains_key(&key) {
+            let problem = format!("{} triggers are known already, the most that are allowed", all.len());
+            return Err(Status::resource_exhausted(problem));
+        }
+        Ok(Arc::clone(all.entry(key).or_insert(known)))
+    }
+
+    fn open(&self, key: &Key, now: Timestamp) -> Result<Known, Status> {
+        let metadata: HashMap<String, String> = key.metadata.clone().into_iter().collect();
+        let trigger = Trigger::parse(&metadata, &self.settings)?;
+        let ignored = ignored(&metadata);
+        tracing::debug!(namespace = key.namespace, name = key.name, ?ignored, "a trigger is new");
+        let query = self
+            .register
+            .register(self.request(&trigger, &key.namespace))
+            .map_err(|error| refusal(&error))?;
+        Ok(Known {
+            trigger,
+            query,
+            asked: AtomicI64::new(now),
+            last: Mutex::default(),
+        })
+    }
+
+    fn request(&self, trigger: &Trigger, namespace: &str) -> Request {
+        let mut inject: Vec<Matcher> = Vec::new();
+        if self.settings.tenancy == Tenancy::Namespace {
+            inject.push(Matcher::equal("namespace", namespace));
+        }
+        if let Some(narrower) = &trigger.namespace {
+            let matcher = Matcher::equal("namespace", narrower.as_str());
+            if !inject.contains(&matcher) {
+                inject.push(matcher);
+            }
+        }
+        let text = trigger.query.clone();
+        Request {
+            text,
+            inject,
+            index_by: Vec::new(),
+            pinned: false,
+            partial: trigger.partial,
+        }
+    }
+
+    /// Forgets triggers that nobody asked for and that no stream holds.
+    fn sweep(&self, now: Timestamp) {
+        let swept = self.swept.load(Ordering::Relaxed);
+        let due = now - swept >= SWEEP_MS;
+        if !due
+            || self
+                .swept
+                .compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        let since = now - self.settings.expire_ms;
+        let mut unwanted = Vec::new();
+        self.known.lock().retain(|_, known| {
+            let wanted = known.asked.load(Ordering::Relaxed) >= since || Arc::strong_count(known) > 1;
+            if !wanted {
+                unwanted.push(Arc::clone(known));
+            }
+            wanted
+        });
+        drop(unwanted);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.lock().len()
+    }
+
+    pub(crate) fn status(&self) -> Vec<TriggerStatus> {
+        let mut all: Vec<(Key, Arc<Known>)> = self
+            .known
+            .lock()
+            .iter()
+            .map(|(key, known)| (key.clone(), Arc::clone(known)))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let of = |(key, known): (Key, Arc<Known>)| TriggerStatus {
+            namespace: key.namespace,
+            name: key.name,
+            trigger: known.trigger.clone(),
+            asked: known.asked.load(Ordering::Relaxed),
+            last: known.last.lock().clone(),
+        };
+        all.into_iter().map(of).collect()
+    }
+}
+
+fn refusal(error: &RegisterError) -> Status {
+    match error {
+        RegisterError::Invalid(_) | RegisterError::Shape(_) => {
+            Status::invalid_argument(format!("metadata query: {error}"))
+        }
+        RegisterError::Full(_) => Status::resource_exhausted(error.to_string()),
+    }
+}

@@ -1,0 +1,340 @@
+//! Builds the rooms and wires their handles; then runs until it is told to stop.
+
+use crate::config::{Config, Errors};
+use crate::ready::{Condition, Ready};
+use crate::reload;
+use crate::serve::access::{self, Access};
+use crate::serve::authority::CertError;
+use crate::serve::identity::{Identity, IdentityError};
+use crate::serve::listener::{BindError, Limits, Listener};
+use crate::serve::{certs, web};
+use crate::shutdown::Shutdown;
+use leadline_adapter::objects::Objects;
+use leadline_adapter::{Adapter, Registry};
+use leadline_cluster::{Cluster, Mapper, PodStore};
+use leadline_discovery::PodSource;
+use leadline_model::Clock;
+use leadline_model::duration::Duration;
+use leadline_scaler::Scaler;
+use leadline_standing::Standing;
+use leadline_tsdb::{Parts, Tsdb};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long connections go on after the process was told to stop, so that whoever routes to it hears of it first.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long one part may take to stop.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// The age at which an API server's connection to the adapter is asked to end: it keeps one, to one replica.
+const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// What the process is started with.
+pub struct Options {
+    /// `--config.file`
+    pub config_file: PathBuf,
+    /// `--storage.tsdb.retention.time`
+    pub retention: Duration,
+    /// `--storage.tsdb.max-series`
+    pub max_series: u32,
+    /// `--web.listen-address`
+    pub web: SocketAddr,
+    /// `--adapter.listen-address`
+    pub adapter: SocketAddr,
+    /// `--adapter.tls-cert-file` and `--adapter.tls-private-key-file`
+    pub adapter_files: Option<(PathBuf, PathBuf)>,
+    /// `--adapter.service-name`
+    pub adapter_service: String,
+    /// `--scaler.listen-address`
+    pub scaler: SocketAddr,
+    /// `--scaler.tls-cert-file` and `--scaler.tls-private-key-file`
+    pub scaler_files: Option<(PathBuf, PathBuf)>,
+    /// `--scaler.tls-client-ca-file`
+    pub scaler_client_ca: Option<PathBuf>,
+    /// `--scaler.service-name`
+    pub scaler_service: String,
+    /// `--scaler.insecure`
+    pub scaler_insecure: bool,
+    /// Where pods and reviews come from.
+    pub cluster: ClusterMode,
+}
+
+/// Whether there is an API server.
+pub enum ClusterMode {
+    /// None: why. The metrics APIs are off, because nobody could be authenticated.
+    Off(String),
+    /// This one.
+    Connected(Arc<Cluster>),
+    /// `leadline demo`: pods that it made up, and one identity of its own.
+    Demo(Box<access::Demo>),
+}
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not valid.
+    #[error("{0}")]
+    Config(Errors),
+    /// A part cannot be built.
+    #[error("{0}")]
+    Build(String),
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    /// Our own certificate authority is not to be had.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// The rooms, for whoever reloads or shows them.
+pub struct Rooms {
+    /// Scraping, storage, PromQL.
+    pub tsdb: Arc<Tsdb>,
+    /// Standing queries.
+    pub standing: Arc<Standing>,
+    /// The metrics APIs.
+    pub adapter: Arc<Adapter>,
+    /// The KEDA scaler.
+    pub scaler: Arc<Scaler>,
+    /// The API server, where there is one.
+    pub cluster: Option<Arc<Cluster>>,
+    /// Readiness.
+    pub ready: Ready,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A started process.
+pub struct App {
+    rooms: Arc<Rooms>,
+    parts: Shutdown,
+    drain: CancellationToken,
+    drains: bool,
+    addresses: Addresses,
+}
+
+/// Where the listeners are.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The web listener.
+    pub web: SocketAddr,
+    /// The adapter's, unless it is off.
+    pub adapter: Option<SocketAddr>,
+    /// The scaler's.
+    pub scaler: SocketAddr,
+}
+
+impl App {
+    /// Reads the configuration, builds the rooms, binds the sockets and starts everything.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let config = Config::load(&options.config_file).map_err(StartError::Config)?;
+        let drain = CancellationToken::new();
+        let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
+        let reloads = reload::Reloads::new(Arc::clone(&rooms), options.config_file.clone(), config);
+        let mut parts = Shutdown::default();
+        let addresses = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
+        rooms.start(&mut parts);
+        parts.start("reload", |stop| reloads.run(stop));
+        rooms.ready.set("listeners", Condition::Met);
+        let drains = rooms.cluster.is_some();
+        Ok(Self { rooms, parts, drain, drains, addresses })
+    }
+
+    /// The rooms.
+    pub fn rooms(&self) -> &Arc<Rooms> {
+        &self.rooms
+    }
+
+    /// Where the listeners are.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops in order.
+    pub async fn run(mut self) -> ExitCode {
+        tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "ready");
+        let code = tokio::select! {
+            signal = told_to_stop() => {
+                tracing::info!(signal, "stopping");
+                ExitCode::SUCCESS
+            }
+            part = self.parts.first_to_end() => {
+                tracing::error!(part, "a part of the process ended by itself");
+                ExitCode::FAILURE
+            }
+        };
+        self.stop().await;
+        code
+    }
+
+    /// Stops: unready first, then connections, then what they read from.
+    pub async fn stop(self) {
+        self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        self.drain.cancel();
+        if self.drains {
+            tokio::time::sleep(DRAIN).await;
+        }
+        self.parts.stop(PATIENCE).await;
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT with its name.
+async fn told_to_stop() -> &'static str {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        },
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%error, "signals cannot be handled");
+            std::future::pending().await
+        }
+    }
+}
+
+impl Rooms {
+    fn build(
+        options: &Options,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        drain: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let ready = Ready::default();
+        let build = |e: &dyn std::fmt::Display| StartError::Build(e.to_string());
+        let (cluster, pods, mapper, source) = match &options.cluster {
+            ClusterMode::Connected(cluster) => {
+                let source = PodSource::Cluster(Arc::clone(cluster));
+                (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
+            }
+            ClusterMode::Demo(demo) => {
+                let source = PodSource::Store { pods: Arc::clone(&demo.pods), namespace: demo.namespace.clone() };
+                (None, Arc::clone(&demo.pods), Mapper::new(None), source)
+            }
+            ClusterMode::Off(why) => {
+                tracing::info!(reason = why, "off: the metrics APIs and kubernetes_sd_configs");
+                ready.set("cluster", Condition::Off(why.clone()));
+                (None, PodStore::new(), Mapper::new(None), PodSource::None)
+            }
+        };
+        let tsdb = Tsdb::build(Parts {
+            storage: leadline_storage::Settings {
+                retention_ms: options.retention.as_millis(),
+                max_series: options.max_series,
+                ..leadline_storage::Settings::default()
+            },
+            engine: leadline_promql::settings::Settings::default(),
+            pods: source,
+            clock: Arc::clone(&clock),
+            seed: seed(),
+        })
+        .map_err(|e| build(&e))?;
+        tsdb.apply(&config.scrape).map_err(|e| build(&e))?;
+        let standing = Standing::new(
+            leadline_standing::Settings::default(),
+            tsdb.evaluate(),
+            tsdb.queryable(),
+            tsdb.commits(),
+            tsdb.board(),
+            Arc::clone(&clock),
+        );
+        let registry = Registry::new(Arc::clone(&standing) as _, mapper);
+        log_problems(&config.file, &registry.apply(&config.autoscaling));
+        let access = Access::of(&options.cluster, &clock).map_err(|e| build(&e))?;
+        let objects = Objects { pods, others: cluster.as_ref().map(|c| c.objects()) };
+        let adapter = access.adapter(registry, objects, &tsdb, &ready, Arc::clone(&clock));
+        let scaler =
+            Scaler::new(config.scaler.clone(), Arc::clone(&standing) as _, tsdb.board(), Arc::clone(&clock), drain);
+        ready.set("config", Condition::Met);
+        Ok(Self { tsdb, standing, adapter, scaler, cluster, ready, clock })
+    }
+
+    /// Starts the rooms, those first that stop first.
+    fn start(self: &Arc<Self>, parts: &mut Shutdown) {
+        let rooms = Arc::clone(self);
+        parts.start("standing", |stop| async move { rooms.standing.run(stop).await });
+        let tsdb = Arc::clone(&self.tsdb);
+        parts.start("tsdb", |stop| async move { tsdb.run(stop).await });
+        if let Some(cluster) = self.cluster.clone() {
+            let feed = access::feed(Arc::clone(&self.adapter), &cluster);
+            parts.start("trust", |stop| async move {
+                tokio::select! { () = stop.cancelled() => {}, () = feed => {} }
+            });
+            parts.start("cluster", |stop| async move { cluster.run(stop).await });
+        }
+    }
+}
+
+/// Metric rules that were disabled, each in a line of the log.
+pub fn log_problems(file: &str, problems: &[leadline_adapter::config::Problem]) {
+    for problem in problems {
+        tracing::error!(file, %problem, "a metric rule is disabled");
+    }
+}
+
+/// Spreads scrapes: replicas differ by their host's name, a restart keeps it.
+fn seed() -> u64 {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // FNV-1a, as the seed of Prometheus' scrape offsets (scrape/manager.go).
+    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Binds the three listeners and starts them.
+async fn listen(
+    options: &Options,
+    rooms: &Arc<Rooms>,
+    reloads: &Arc<reload::Reloads>,
+    drain: &CancellationToken,
+    parts: &mut Shutdown,
+) -> Result<Addresses, StartError> {
+    let identity = Identity::establish(options, Arc::clone(&rooms.clock)).await?;
+    let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
+
+    let scaler_tls = identity.scaler_tls()?;
+    let (routes, _health) =
+        leadline_scaler::routes(&rooms.scaler).await.map_err(|e| StartError::Build(e.to_string()))?;
+    let limits = Limits {
+        streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
+        keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
+        ..Limits::default()
+    };
+    let router = routes.into_axum_router();
+    let scaler = bind("scaler", "--scaler.listen-address", options.scaler, scaler_tls, router, limits).await?;
+
+    let adapter = if matches!(options.cluster, ClusterMode::Off(_)) {
+        None
+    } else {
+        let tls = certs::tls(
+            identity.adapter(),
+            certs::Clients::PerRequest(access::verifier()),
+            &["h2", "http/1.1"],
+        )?;
+        let limits = Limits { age: Some(ADAPTER_AGE), ..Limits::default() };
+        let router = leadline_adapter::router(Arc::clone(&rooms.adapter));
+        Some(bind("adapter", "--adapter.listen-address", options.adapter, Some(tls), router, limits).await?)
+    };
+
+    let router = web::router(rooms, reloads);
+    let web = bind("web", "--web.listen-address", options.web, None, router, Limits::default()).await?;
+
+    let unnamed = || StartError::Build("a bound socket has no address".to_owned());
+    let addresses = Addresses {
+        web: web.address().ok_or_else(unnamed)?,
+        adapter: adapter.as_ref().and_then(Listener::address),
+        scaler: scaler.address().ok_or_else(unnamed)?,
+    };
+    identity.start(rooms.cluster.as_ref(), parts);
+    for listener in [Some(scaler), adapter, Some(web)].into_iter().flatten() {
+        let drain = drain.clone();
+        parts.start(listener.name, |stop| listener.run(drain, stop));
+    }
+    Ok(addresses)
+}

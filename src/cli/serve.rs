@@ -1,0 +1,117 @@
+//! `leadline serve`.
+
+use crate::app::{App, ClusterMode, Options};
+use crate::cli::{fail, on_runtime};
+use crate::telemetry::log::{Format, Level, install};
+use clap::Args;
+use leadline_cluster::Cluster;
+use leadline_model::clock::SystemClock;
+use leadline_model::duration::{Duration, DurationError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Runs leadline: scrapes targets and serves queries, the metrics APIs and the KEDA scaler.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration, in Prometheus' format with the section `autoscaling`; reloaded on SIGHUP, POST /-/reload and when
+    /// it changes.
+    #[arg(long = "config.file", default_value = "leadline.yaml", value_name = "FILE")]
+    config_file: PathBuf,
+    /// How long samples are kept.
+    #[arg(long = "storage.tsdb.retention.time", default_value = "2h", value_name = "DURATION", value_parser = duration)]
+    retention: Duration,
+    /// The most series that are held; further ones are refused and counted.
+    #[arg(long = "storage.tsdb.max-series", default_value_t = 2_000_000, value_name = "N")]
+    max_series: usize,
+    /// Where Prometheus' HTTP API, explain and /metrics are served, without authentication.
+    #[arg(long = "web.listen-address", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    web: SocketAddr,
+    /// Where the Kubernetes metrics APIs are served, over TLS.
+    #[arg(long = "adapter.listen-address", default_value = "0.0.0.0:6443", value_name = "HOST:PORT")]
+    adapter: SocketAddr,
+    /// Certificate of the adapter's listener, PEM. Absent: issued by a CA of our own.
+    #[arg(long = "adapter.tls-cert-file", value_name = "FILE", requires = "adapter_key")]
+    adapter_cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(id = "adapter_key", long = "adapter.tls-private-key-file", value_name = "FILE", requires = "adapter_cert")]
+    adapter_key: Option<PathBuf>,
+    /// The Service that the APIServices name, for the certificate of our own CA.
+    #[arg(long = "adapter.service-name", default_value = "leadline", value_name = "NAME")]
+    adapter_service: String,
+    /// Where KEDA's external scaler is served over gRPC. Anything but loopback needs TLS with a client CA (in a pod: of our
+    /// own), or --scaler.insecure.
+    #[arg(long = "scaler.listen-address", default_value = "127.0.0.1:6000", value_name = "HOST:PORT")]
+    scaler: SocketAddr,
+    /// Certificate of the scaler's listener, PEM.
+    #[arg(long = "scaler.tls-cert-file", value_name = "FILE", requires = "scaler_key")]
+    scaler_cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(id = "scaler_key", long = "scaler.tls-private-key-file", value_name = "FILE", requires = "scaler_cert")]
+    scaler_key: Option<PathBuf>,
+    /// Who may call the scaler: CA of client certificates, PEM.
+    #[arg(long = "scaler.tls-client-ca-file", value_name = "FILE", requires = "scaler_cert")]
+    scaler_client_ca: Option<PathBuf>,
+    /// The Service of the scaler, for the certificate of our own CA.
+    #[arg(long = "scaler.service-name", default_value = "leadline-scaler", value_name = "NAME")]
+    scaler_service: String,
+    /// Lets the scaler listen beyond loopback without TLS.
+    #[arg(long = "scaler.insecure")]
+    scaler_insecure: bool,
+    /// How to reach the API server. Absent: the pod's service account; outside a pod, what needs no API server.
+    #[arg(long = "kubeconfig", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// What is logged.
+    #[arg(long = "log.level", value_enum, default_value = "info")]
+    log_level: Level,
+    /// How it is logged.
+    #[arg(long = "log.format", value_enum, default_value = "logfmt")]
+    log_format: Format,
+}
+
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    Duration::parse(text)
+}
+
+impl Serve {
+    /// Runs until SIGTERM or SIGINT.
+    pub fn run(self) -> ExitCode {
+        install(self.log_level, self.log_format);
+        on_runtime(async move {
+            let cluster = match self.cluster().await {
+                Ok(cluster) => cluster,
+                Err(error) => return fail(&error),
+            };
+            match App::start(self.options(cluster), Arc::new(SystemClock)).await {
+                Ok(app) => app.run().await,
+                Err(error) => fail(&error),
+            }
+        })
+    }
+
+    async fn cluster(&self) -> Result<ClusterMode, leadline_cluster::ConnectError> {
+        if self.kubeconfig.is_none() && !Cluster::in_pod() {
+            return Ok(ClusterMode::Off("no --kubeconfig was given and this is no pod".to_owned()));
+        }
+        Cluster::connect(self.kubeconfig.as_deref()).await.map(ClusterMode::Connected)
+    }
+
+    fn options(self, cluster: ClusterMode) -> Options {
+        Options {
+            config_file: self.config_file,
+            retention: self.retention,
+            max_series: self.max_series,
+            web: self.web,
+            adapter: self.adapter,
+            adapter_files: self.adapter_cert.zip(self.adapter_key),
+            adapter_service: self.adapter_service,
+            scaler: self.scaler,
+            scaler_files: self.scaler_cert.zip(self.scaler_key),
+            scaler_client_ca: self.scaler_client_ca,
+            scaler_service: self.scaler_service,
+            scaler_insecure: self.scaler_insecure,
+            cluster,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
+
+use leadline_adapter::Autoscaling;
+use leadline_tsdb::config::{ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, parse_yaml, resolve};
+use serde::Deserialize;
+use std::fmt;
+use std::path::Path;
+
+/// The most bytes a configuration file may have.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// The file as it is written. Prometheus' sections that later work fills are known, and refused by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    global: Global,
+    scrape_configs: Vec<ScrapeConfig>,
+    /// Metric rules of the Kubernetes metrics APIs.
+    autoscaling: Autoscaling,
+    /// Limits and policies of the KEDA scaler.
+    scaler: leadline_scaler::Settings,
+    storage: Option<Refused>,
+    rule_files: Option<Refused>,
+    scrape_config_files: Option<Refused>,
+    alerting: Option<Refused>,
+    remote_write: Option<Refused>,
+    remote_read: Option<Refused>,
+    tracing: Option<Refused>,
+    otlp: Option<Refused>,
+    runtime: Option<Refused>,
+}
+
+impl File {
+    fn refused(&self) -> impl Iterator<Item = (&'static str, &Refused)> {
+        [
+            ("storage", &self.storage),
+            ("rule_files", &self.rule_files),
+            ("scrape_config_files", &self.scrape_config_files),
+            ("alerting", &self.alerting),
+            ("remote_write", &self.remote_write),
+            ("remote_read", &self.remote_read),
+            ("tracing", &self.tracing),
+            ("otlp", &self.otlp),
+            ("runtime", &self.runtime),
+        ]
+        .into_iter()
+        .filter_map(|(name, section)| Some((name, section.as_ref()?)))
+    }
+}
+
+/// A valid configuration, ready to be applied.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: String,
+    /// The jobs with their discoveries, defaults filled in.
+    pub scrape: Vec<Resolved>,
+    /// The metric rules. A bad one is no error here: it disables itself alone.
+    pub autoscaling: Autoscaling,
+    /// The scaler's settings.
+    pub scaler: leadline_scaler::Settings,
+    /// The text as it was read, for `/api/v1/status/config`.
+    pub text: String,
+}
+
+/// Everything that is wrong with a configuration, one error a line.
+#[derive(Debug)]
+pub struct Errors(pub Vec<ConfigError>);
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All that is wrong, each with file, line and column.
+    pub fn load(path: &Path) -> Result<Self, Errors> {
+        let file = path.display().to_string();
+        let fail = |message: String| Errors(vec![Place::default().error(&file, message)]);
+        let size = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
+        if size > MOST_BYTES {
+            return Err(fail(format!("it has {size} bytes, at most {MOST_BYTES} were expected")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        Self::parse(&text, &file)
+    }
+
+    /// Checks the text of a file; `file` is named in errors, and relative paths start from its folder.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, file: &str) -> Result<Self, Errors> {
+        let parsed: File = parse_yaml(text, file).map_err(|e| Errors(vec![e]))?;
+        let mut errors: Vec<ConfigError> = parsed
+            .refused()
+            .map(|(name, section)| Place::of(section).error(file, format!("not supported yet: {name}")))
+            .collect();
+        if let Err(reason) = parsed.scaler.check() {
+            errors.push(Place::default().error(file, format!("scaler: {reason}")));
+        }
+        match resolve(&parsed.global, &parsed.scrape_configs, file) {
+            Ok(scrape) if errors.is_empty() => Ok(Self {
+                file: file.to_owned(),
+                scrape,
+                autoscaling: parsed.autoscaling,
+                scaler: parsed.scaler,
+                text: text.to_owned(),
+            }),
+            Ok(_) => Err(Errors(errors)),
+            Err(more) => {
+                errors.extend(more);
+                Err(Errors(errors))
+            }
+        }
+    }
+
+    /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
+    /// status.
+    pub fn refused_rules(&self) -> Vec<ConfigError> {
+        let mapper = leadline_cluster::Mapper::new(None);
+        let mut problems = self.autoscaling.check(&mapper);
+        for rule in &self.autoscaling.metrics {
+            if let Err(error) = leadline_promql::query::Query::parse(&rule.query.value) {
+                let error = leadline_standing::RegisterError::Invalid(error.into());
+                problems.push(rule.query_problem(&error));
+            }
+        }
+        let place = |line, column| Place { line, column };
+        problems
+            .into_iter()
+            .map(|p| place(p.line, p.column).error(&self.file, format!("metric {}: {}: {}", p.rule, p.key, p.message)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(text: &str) -> String {
+        Config::parse(text, "leadline.yaml").err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn sections_that_come_later_are_refused_by_name_and_place() {
+        for section in ["storage", "rule_files", "alerting", "remote_write", "remote_read", "tracing"] {
+            let text = format!("global: {{}}\n{section}: []\n");
+            assert!(errors(&text).starts_with("leadline.yaml:2:"), "{}", errors(&text));
+            assert!(errors(&text).ends_with(&format!("not supported yet: {section}")), "{}", errors(&text));
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_with_line_and_column() {
+        let error = errors("global: {}\nscrape_config: []\n");
+        assert!(error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_rule_does_not_spoil_the_file_but_is_told() {
+        let text = "autoscaling:\n  metrics:\n    - name: a\n      describes: external\n      query: sum(\n";
+        let config = Config::parse(text, "leadline.yaml").unwrap();
+        let told = config.refused_rules();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].to_string().starts_with("leadline.yaml:5:"), "{}", told[0]);
+    }
+}

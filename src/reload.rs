@@ -1,0 +1,103 @@
+//! Reloading the configuration: validate all, then apply all. A broken file changes nothing.
+
+use crate::app::{Rooms, log_problems};
+use crate::config::{Config, Errors};
+use leadline_model::Timestamp;
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Reloads, one at a time, and what came of the last.
+pub struct Reloads {
+    rooms: Arc<Rooms>,
+    file: PathBuf,
+    state: Mutex<State>,
+    /// Held while one is under way.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What is in force, and how the last attempt went.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The text of the configuration in force.
+    pub text: String,
+    /// When it was applied, ms.
+    pub applied: Timestamp,
+    /// Why the last attempt was refused; `None` when it succeeded.
+    pub error: Option<String>,
+}
+
+impl Reloads {
+    /// Reloads of `file`, whose configuration `config` is in force.
+    pub fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
+        let state = State { text: config.text, applied: rooms.clock.now(), error: None };
+        Arc::new(Self { rooms, file, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+    }
+
+    /// What is in force.
+    pub fn state(&self) -> State {
+        self.state.lock().clone()
+    }
+
+    /// Reads the file and puts it in force.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing has changed then.
+    pub async fn reload(&self, why: &'static str) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let result = self.attempt();
+        let mut state = self.state.lock();
+        match result {
+            Ok(text) => {
+                *state = State { text, applied: self.rooms.clock.now(), error: None };
+                tracing::info!(why, file = %self.file.display(), "configuration reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(why, error, "configuration not reloaded, the last good one stays in force");
+                state.error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Validates everything, then applies everything; gives the text.
+    fn attempt(&self) -> Result<String, String> {
+        let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
+        // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
+        self.rooms.tsdb.apply(&config.scrape).map_err(|e| e.to_string())?;
+        log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
+        Ok(config.text)
+    }
+
+    /// Reloads on SIGHUP and when the file changes, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let (changed, mut changes) = tokio::sync::watch::channel(0);
+        let follow = leadline_tsdb::reload::follow(vec![self.file.clone()], changed, stop.clone());
+        let work = async {
+            let mut hangup = match signal(SignalKind::hangup()) {
+                Ok(signal) => signal,
+                Err(error) => {
+                    tracing::warn!(%error, "SIGHUP cannot be handled");
+                    return std::future::pending().await;
+                }
+            };
+            loop {
+                let why = tokio::select! {
+                    _ = hangup.recv() => "SIGHUP",
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            return std::future::pending().await;
+                        }
+                        "the file changed"
+                    }
+                };
+                // The error has been logged and is shown in the status; there is nobody else to tell.
+                let _ = self.reload(why).await;
+            }
+        };
+        tokio::select! { () = stop.cancelled() => {}, ((), ()) = async { tokio::join!(follow, work) } => {} }
+    }
+}

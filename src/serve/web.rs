@@ -1,0 +1,186 @@
+//! The web listener's routes: Prometheus' HTTP API, explain, our metrics, health and reload. No authentication: it listens
+//! on loopback unless told otherwise.
+
+use crate::app::Rooms;
+use crate::ready::Condition;
+use crate::reload::Reloads;
+use crate::serve::page;
+use crate::telemetry::metrics::Page;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use leadline_adapter::explain::{Subject, explain};
+use leadline_api::{Api, StatusSource};
+use leadline_model::Labels;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[derive(Clone)]
+struct Web {
+    rooms: Arc<Rooms>,
+    reloads: Arc<Reloads>,
+}
+
+/// All routes.
+pub fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
+    let web = Web { rooms: Arc::clone(rooms), reloads: Arc::clone(reloads) };
+    let api = leadline_api::router(Api {
+        engine: rooms.tsdb.engine(),
+        queryable: rooms.tsdb.queryable(),
+        board: rooms.tsdb.board(),
+        clock: Arc::clone(&rooms.clock),
+        status: Arc::new(web.clone()),
+    });
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/-/healthy", get(async || "leadline is healthy.\n"))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload).put(reload))
+        .route("/healthz", get(async || "ok"))
+        .route("/livez", get(async || "ok"))
+        .route("/readyz", get(readyz))
+        .route("/explain/v1/namespaces/{namespace}/{resource}/{name}/{metric}", get(explained))
+        .with_state(web)
+        .merge(api)
+}
+
+async fn index() -> &'static str {
+    "leadline\n\n/api/v1/query?query=up\n/api/v1/targets\n/api/v1/status/rules\n/explain/v1/namespaces/NAMESPACE/RESOURCE/NAME/METRIC\n\
+     /metrics\n/readyz?verbose\n"
+}
+
+async fn metrics(State(web): State<Web>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], page::render(&web.rooms, &web.reloads))
+}
+
+fn readiness(web: &Web, ready_text: String) -> Response {
+    if web.rooms.ready.is_ready() {
+        ready_text.into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, web.rooms.ready.to_string()).into_response()
+    }
+}
+
+async fn ready(State(web): State<Web>) -> Response {
+    readiness(&web, "leadline is ready.\n".to_owned())
+}
+
+async fn readyz(State(web): State<Web>, uri: axum::http::Uri) -> Response {
+    let verbose = uri.query().unwrap_or("").split('&').any(|p| p == "verbose" || p.starts_with("verbose="));
+    let text = if verbose { web.rooms.ready.to_string() } else { "ok".to_owned() };
+    readiness(&web, text)
+}
+
+async fn reload(State(web): State<Web>) -> Response {
+    match web.reloads.reload("POST /-/reload").await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error}\n")).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Selectors {
+    label_selector: String,
+    metric_label_selector: String,
+}
+
+async fn explained(
+    State(web): State<Web>,
+    Path((namespace, resource, name, metric)): Path<(String, String, String, String)>,
+    Query(selectors): Query<Selectors>,
+    headers: HeaderMap,
+) -> Response {
+    let subject = Subject {
+        namespace: Some(&namespace),
+        resource: &resource,
+        name: &name,
+        metric: &metric,
+        label_selector: &selectors.label_selector,
+        metric_selector: &selectors.metric_label_selector,
+    };
+    let wants_json = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json"));
+    match explain(&web.rooms.adapter, &subject).await {
+        Ok(explanation) if wants_json => axum::Json(explanation).into_response(),
+        Ok(explanation) => explanation.to_string().into_response(),
+        Err(error) => {
+            let code = StatusCode::from_u16(error.kind.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (code, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+impl StatusSource for Web {
+    fn topic(&self, name: &str) -> Option<Value> {
+        match name {
+            "buildinfo" => Some(json!({ "version": env!("CARGO_PKG_VERSION"), "application": "leadline" })),
+            "config" => {
+                let state = self.reloads.state();
+                Some(json!({ "yaml": state.text, "lastReloadError": state.error, "applied": state.applied }))
+            }
+            "rules" => Some(self.rules()),
+            "triggers" => Some(self.triggers()),
+            "cluster" => Some(self.cluster()),
+            "discovery" => Some(self.discovery()),
+            "tsdb" => serde_json::to_value(self.rooms.tsdb.storage_stats()).ok(),
+            "ready" => Some(self.ready()),
+            _ => None,
+        }
+    }
+
+    fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)> {
+        let dropped = self.rooms.tsdb.dropped_targets();
+        dropped
+            .into_iter()
+            .flat_map(|d| {
+                let job = d.job;
+                d.targets.into_iter().map(move |t| (Arc::clone(&job), t.discovered))
+            })
+            .collect()
+    }
+}
+
+impl Web {
+    fn rules(&self) -> Value {
+        let status = self.rooms.adapter.registry.status();
+        Value::Array(status.iter().map(|rule| json!(rule)).collect())
+    }
+
+    fn triggers(&self) -> Value {
+        let triggers = self.rooms.scaler.triggers();
+        Value::Array(triggers.iter().map(|t| json!(format!("{t:?}"))).collect())
+    }
+
+    fn cluster(&self) -> Value {
+        let Some(cluster) = &self.rooms.cluster else { return json!({ "connected": false }) };
+        let watches: Vec<String> = cluster.status().iter().map(|w| format!("{w:?}")).collect();
+        json!({ "connected": true, "server": cluster.url(), "namespace": cluster.namespace(), "watches": watches })
+    }
+
+    fn discovery(&self) -> Value {
+        let reports = self.rooms.tsdb.discovery_status();
+        let row = |r: &leadline_discovery::DiscoveryReport| {
+            json!({
+                "job": &*r.job, "discovery": r.discovery, "synced": r.synced, "groups": r.groups, "error": r.error,
+            })
+        };
+        Value::Array(reports.iter().map(row).collect())
+    }
+
+    fn ready(&self) -> Value {
+        let text = |c: Condition| match c {
+            Condition::Met => "ok".to_owned(),
+            Condition::Off(why) => format!("off: {why}"),
+            Condition::Waiting(what) => format!("waiting: {what}"),
+        };
+        Value::Object(self.rooms.ready.all().into_iter().map(|(n, c)| (n.to_owned(), Value::from(text(c)))).collect())
+    }
+}

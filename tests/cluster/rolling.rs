@@ -1,0 +1,143 @@
+//! A rolling restart under readers.
+
+use crate::lab::{Lab, NAMESPACE};
+use crate::workload::Workload;
+use leadline_testkit::api::{Api, message};
+use leadline_testkit::wait::until;
+use leadline_testkit::{Failure, Result, fail};
+use reqwest::Method;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const WEB: Workload<'_> = Workload {
+    namespace: "rolling",
+    name: "web",
+    replicas: 2,
+    series: &[
+        "--counter=requests_total{code=\"200\"}=100",
+        "--counter=jobs_total{queue=\"q\"}=100",
+    ],
+};
+const DISCOVERY: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+/// What is read, one after the other: a path and how many values of 100 ± 10 it has.
+const READS: [(&str, usize); 2] = [
+    (
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/rolling/pods/%2A/requests_per_second?labelSelector=app%3Dweb",
+        2,
+    ),
+    (
+        "/apis/external.metrics.k8s.io/v1beta1/namespaces/rolling/jobs_per_second",
+        1,
+    ),
+];
+
+/// Both replicas are replaced while somebody reads ten times a second through the API server: no connection error, no gap
+/// in discovery, no false value, and no error but 'warming up'.
+pub(crate) async fn restart(lab: &Lab) -> Result<()> {
+    lab.leadline().await?;
+    WEB.apply(&lab.cluster).await?;
+    for (path, count) in READS {
+        lab.answers(path, |body| true_values(path, body, count)).await?;
+    }
+    let before: BTreeSet<String> = lab.replicas().into_iter().map(|replica| replica.name).collect();
+    let hpa = lab.cluster.control_plane.client(&lab.hpa_credential().await?)?;
+    lab.cluster
+        .kubectl
+        .run(&["rollout", "restart", "deployment/leadline", "-n", NAMESPACE])
+        .await?;
+    let replaced = until("both replicas to be replaced", Duration::from_secs(150), || async {
+        let now: Vec<_> = lab.replicas();
+        let new = now.len() == 2
+            && now
+                .iter()
+                .all(|replica| replica.ready && !before.contains(&replica.name));
+        Ok(new.then_some(()))
+    });
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    tokio::pin!(replaced);
+    let mut tally = Tally::default();
+    loop {
+        tokio::select! {
+            done = &mut replaced => { done?; break }
+            _ = ticks.tick() => tally.read(&hpa).await,
+        }
+    }
+    if !tally.wrong.is_empty() || tally.good == 0 {
+        fail!(
+            "{} good reads, {} warming up, and: {}",
+            tally.good,
+            tally.warming,
+            tally.wrong.join("\n")
+        );
+    }
+    WEB.delete(&lab.cluster).await
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    next: usize,
+    good: u64,
+    warming: u64,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    /// The next read of the round: discovery, then each metric.
+    async fn read(&mut self, api: &Api) {
+        let turn = self.next % (READS.len() + 1);
+        self.next += 1;
+        let result = match turn.checked_sub(1) {
+            None => discover(api).await.map(|()| true),
+            Some(index) => value(api, READS[index].0, READS[index].1).await,
+        };
+        match result {
+            Ok(true) => self.good += 1,
+            Ok(false) => self.warming += 1,
+            Err(error) => self.wrong.push(error.to_string()),
+        }
+    }
+}
+
+async fn discover(api: &Api) -> Result<()> {
+    let list = api.get(DISCOVERY).await?;
+    if list["resources"].as_array().is_none_or(Vec::is_empty) {
+        fail!("discovery is empty: {list}");
+    }
+    Ok(())
+}
+
+/// `Ok(false)`: the replica is warming up and says so.
+async fn value(api: &Api, path: &str, count: usize) -> Result<bool> {
+    let (status, body) = api.raw(Method::GET, path, &[], None).await?;
+    if !status.is_success() {
+        if message(&body).contains("warming up") {
+            return Ok(false);
+        }
+        return Err(Failure::new(format!("GET {path}: {status}: {body}")));
+    }
+    if true_values(path, &body, count) {
+        Ok(true)
+    } else {
+        fail!("a false value: GET {path}: {body}")
+    }
+}
+
+/// `count` items, each at 100 ± 10 per second; the external metric adds up two exporters.
+fn true_values(path: &str, body: &Value, count: usize) -> bool {
+    let expected = if path.contains("external") { 200.0 } else { 100.0 };
+    let items = body["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    items.len() == count
+        && items
+            .iter()
+            .all(|item| (quantity(&item["value"]) / expected - 1.0).abs() < 0.1)
+}
+
+/// A Quantity as leadline writes it: a number, or one with suffix m.
+fn quantity(value: &Value) -> f64 {
+    let text = value.as_str().unwrap_or_default();
+    match text.strip_suffix('m') {
+        Some(milli) => milli.parse::<f64>().map_or(f64::NAN, |milli| milli / 1000.0),
+        None => text.parse().unwrap_or(f64::NAN),
+    }
+}

@@ -1,0 +1,153 @@
+//! Prometheus' own PromQL test scripts, on the real head and the real engine: one trial per file.
+
+mod compare;
+#[path = "../data/mod.rs"]
+mod data;
+mod replaced;
+mod run;
+mod scope;
+mod script;
+mod series;
+
+use leadline_promql::syntax::ast::Expr;
+use leadline_promql::syntax::parse;
+use libtest_mimic::{Arguments, Failed, Trial};
+use run::Report;
+use script::{Command, CommandKind, parse_script};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let Some(folder) = data::promql_folder() else {
+        data::say_skipped("the scripts");
+        return libtest_mimic::run(&arguments, Vec::new()).exit_code();
+    };
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+        .collect();
+    files.sort();
+    let trials = files.into_iter().flat_map(|path| {
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let (script, printed) = (path.clone(), path);
+        let file = name.clone();
+        [
+            Trial::test(format!("{name}.test"), move || run_file(&file, &script)),
+            Trial::test(format!("{name}.test is printed as it was parsed"), move || {
+                print_file(&printed)
+            }),
+        ]
+    });
+    let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
+    libtest_mimic::run(&arguments, trials.chain([own]).collect()).exit_code()
+}
+
+fn read(path: &Path) -> Result<Vec<Command>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    parse_script(&text)
+}
+
+fn run_file(name: &str, path: &Path) -> Result<(), Failed> {
+    let mut commands = read(path)?;
+    replaced::apply(name, &mut commands)?;
+    let report = run::run(&commands, &scope::inside(name, &commands))?;
+    let Report {
+        passed,
+        outside,
+        outside_right,
+        ..
+    } = report;
+    let failed = report.failed.len();
+    println!(
+        "conformance: {name}.test: {passed} passed, {failed} failed; {outside} outside, of which {outside_right} pass too"
+    );
+    if std::env::var_os("LEADLINE_CONFORMANCE_VERBOSE").is_some() {
+        report
+            .outside_wrong
+            .iter()
+            .for_each(|wrong| println!("outside: {name}.test: {wrong}"));
+    }
+    if report.failed.is_empty() {
+        Ok(())
+    } else {
+        Err(report.failed.join("\n").into())
+    }
+}
+
+/// A runner that lets everything pass would be worth nothing: each of these scripts is wrong in one thing.
+fn notices_what_is_wrong() -> Result<(), Failed> {
+    let load = "load 1m\n  m{a=\"1\"} 1+1x10\n  m{a=\"2\"} 10 _x3 stale\n\n";
+    let right = "eval instant at 2m m\n  m{a=\"1\"} 3\n  m{a=\"2\"} 10";
+    let wrong = [
+        "eval instant at 2m m\n  m{a=\"1\"} 3.00001\n  m{a=\"2\"} 10",
+        "eval instant at 2m m\n  m{a=\"1\"} 3",
+        "eval instant at 2m m\n  m{a=\"1\"} 3\n  m{a=\"2\"} 10\n  m{a=\"3\"} 1",
+        "eval instant at 2m m\n  m{a=\"1\"} NaN\n  m{a=\"2\"} 10",
+        "eval instant at 2m sort_desc(m)\n  expect ordered\n  m{a=\"1\"} 3\n  m{a=\"2\"} 10",
+        "eval instant at 4m m\n  m{a=\"1\"} 5\n  m{a=\"2\"} 10",
+        "eval instant at 2m 1\n  2",
+        "eval instant at 2m m\n  expect fail",
+        "eval instant at 2m m +\n",
+        "eval instant at 2m m + on() m\n  expect fail msg: something else",
+        "eval instant at 2m rate(m[3m])\n  expect no_info\n  expect warn\n  {a=\"1\"} 0.016666666666666666",
+        "eval instant at 2m \"a\"\n  expect string \"b\"",
+        "eval range from 0 to 2m step 1m m{a=\"1\"}\n  m{a=\"1\"} 1 2 4",
+        "eval range from 0 to 2m step 1m m{a=\"1\"}\n  m{a=\"1\"} 1 2",
+        "eval instant at 2m m{a=\"1\"}[2m]\n  expect range vector from 1m to 2m step 30s\n  m{a=\"1\"} 2 3",
+    ];
+    let judge = |script: &str| -> Result<Report, String> {
+        let commands = parse_script(&format!("{load}{script}\n"))?;
+        run::run(&commands, &vec![true; commands.len()])
+    };
+    let report = judge(right)?;
+    if report.passed != 1 || !report.failed.is_empty() {
+        return Err(format!("{:?}", report.failed).into());
+    }
+    let unnoticed: Vec<_> = wrong
+        .into_iter()
+        .filter(|script| judge(script).is_ok_and(|r| r.failed.is_empty()))
+        .collect();
+    if unnoticed.is_empty() {
+        Ok(())
+    } else {
+        Err(unnoticed.join("\n").into())
+    }
+}
+
+/// Every expression that parses reads back from its own text as the same tree.
+fn print_file(path: &Path) -> Result<(), Failed> {
+    let mut wrong = Vec::new();
+    for command in read(path)? {
+        let CommandKind::Eval(eval) = command.kind else {
+            continue;
+        };
+        let Ok(expr) = parse(&eval.expr) else { continue };
+        let printed = expr.to_string();
+        match parse(&printed) {
+            Ok(again) if tree(again.clone()) == tree(expr) && again.to_string() == printed => {}
+            Ok(again) => wrong.push(format!("{} -> {printed} -> {again}", eval.expr)),
+            Err(error) => wrong.push(format!("{} -> {printed}: {error}", eval.expr)),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n").into())
+    }
+}
+
+/// The tree as text, without the spans and with the matchers in one order.
+fn tree(mut expr: Expr) -> String {
+    expr.for_each_selector_mut(&mut |selector| selector.matchers.sort_by_key(ToString::to_string));
+    let text = format!("{expr:?}");
+    let mut parts = text.split("Span {");
+    let head = parts.next().unwrap_or("").to_owned();
+    parts.fold(head, |out, part| {
+        out + part.split_once('}').map_or(part, |(_, rest)| rest)
+    })
+}

@@ -1,0 +1,295 @@
+//! One target's scrapes into a real head: what is stored, what is marked stale, what is refused.
+
+use super::*;
+use crate::config::Limits;
+use leadline_model::clock::ManualClock;
+use leadline_model::matcher::Matcher;
+use leadline_model::port::Queryable;
+use leadline_model::sample::Samples;
+use leadline_storage::{Head, Settings};
+
+const T0: Timestamp = 1_700_000_000_000;
+
+struct Rig {
+    head: Arc<Head>,
+    clock: Arc<ManualClock>,
+    stats: Arc<Stats>,
+    ingest: Ingest,
+    scratch: Scratch,
+}
+
+fn rules(job: Job, labels: &[(&str, &str)]) -> Rules {
+    Rules { job: Arc::new(job), labels: Labels::from_pairs(labels.iter().copied()) }
+}
+
+impl Rig {
+    fn new(change: impl FnOnce(&mut Job)) -> Self {
+        let mut job = Job::new("j");
+        change(&mut job);
+        Self::with(rules(job, &[("job", "j")]), Settings::default())
+    }
+
+    fn with(rules: Rules, settings: Settings) -> Self {
+        let clock = Arc::new(ManualClock::at(T0));
+        let head = Head::new(settings, clock.clone()).unwrap();
+        let stats = Arc::new(Stats::default());
+        let ingest = Ingest::new(head.new_owner(), head.clone(), stats.clone(), Hasher::new(3), rules);
+        Self { head, clock, stats, ingest, scratch: Scratch::default() }
+    }
+
+    /// A scrape `s` seconds after the beginning.
+    fn scrape(&mut self, s: i64, body: &str) -> Result<Counts, ScrapeError> {
+        self.clock.set(T0 + s * 1000);
+        self.ingest.good(body.as_bytes(), T0 + s * 1000, 0.5, &mut self.scratch)
+    }
+
+    fn timeout(&mut self, s: i64) {
+        self.clock.set(T0 + s * 1000);
+        self.ingest.failed(&ScrapeError::Timeout(1), T0 + s * 1000, 0.5, &mut self.scratch).unwrap();
+    }
+
+    /// Every series of this name: `labels: second=value ...`.
+    fn of(&self, name: &str) -> Vec<String> {
+        let set = self.head.select(&[Matcher::equal("__name__", name)], 0, i64::MAX, true).unwrap();
+        let mut samples = Samples::default();
+        (0..set.len())
+            .map(|i| {
+                set.read(i, 0, i64::MAX, &mut samples).unwrap();
+                let shown = |(t, v): (&i64, &f64)| {
+                    let v = if is_stale(*v) { "stale".to_owned() } else { v.to_string() };
+                    format!(" {}={v}", (t - T0) as f64 / 1000.0)
+                };
+                let own = set.labels(i).without(|n| n == "job" || n == "__name__");
+                format!("{own}{}", samples.t.iter().zip(&samples.v).map(shown).collect::<String>())
+            })
+            .collect()
+    }
+
+    fn one(&self, name: &str) -> String {
+        let all = self.of(name);
+        assert_eq!(all.len(), 1, "{name}: {all:?}");
+        all[0].trim_start_matches("{} ").to_owned()
+    }
+}
+
+#[test]
+fn a_good_scrape_stores_samples_and_its_report() {
+    let mut rig = Rig::new(|_| {});
+    let counts = rig.scrape(0, "a 1\nb{x=\"y\"} 2\n").unwrap();
+    assert_eq!(counts, Counts { scraped: 2, kept: 2, added: 2 });
+    rig.scrape(5, "a 3\nb{x=\"y\"} 4\nc 5\n").unwrap();
+    assert_eq!(rig.one("a"), "0=1 5=3");
+    assert_eq!(rig.of("b"), ["{x=\"y\"} 0=2 5=4"]);
+    assert_eq!(rig.one("up"), "0=1 5=1");
+    assert_eq!(rig.one("scrape_duration_seconds"), "0=0.5 5=0.5");
+    assert_eq!(rig.one("scrape_samples_scraped"), "0=2 5=3");
+    assert_eq!(rig.one("scrape_samples_post_metric_relabeling"), "0=2 5=3");
+    assert_eq!(rig.one("scrape_series_added"), "0=2 5=1");
+}
+
+#[test]
+fn a_series_that_is_not_exposed_any_more_goes_stale_once_and_may_come_back() {
+    let mut rig = Rig::new(|_| {});
+    for (s, body) in [(0, "a 1\nb 1\n"), (1, "b 2\n"), (2, "b 3\n"), (3, "b 4\na 9\n")] {
+        rig.scrape(s, body).unwrap();
+    }
+    assert_eq!(rig.one("a"), "0=1 1=stale 3=9");
+    assert_eq!(rig.one("b"), "0=1 1=2 2=3 3=4");
+}
+
+#[test]
+fn a_failed_scrape_marks_everything_once_and_the_next_good_one_goes_on() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "a 1\nb 1\n").unwrap();
+    rig.timeout(1);
+    rig.timeout(2);
+    rig.scrape(3, "a 2\n").unwrap();
+    assert_eq!(rig.one("a"), "0=1 1=stale 3=2");
+    assert_eq!(rig.one("b"), "0=1 1=stale");
+    assert_eq!(rig.one("up"), "0=1 1=0 2=0 3=1");
+    assert_eq!(rig.one("scrape_series_added"), "0=2 1=0 2=0 3=0");
+}
+
+#[test]
+fn an_error_in_line_500_leaves_nothing_but_up_0_and_markers() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "old 1\n").unwrap();
+    let mut body: String = (1..500).map(|i| format!("m{{i=\"{i}\"}} 1\n")).collect();
+    body += "old 2\nm{i=\"500\" 1\n";
+    let error = rig.scrape(1, &body).unwrap_err();
+    assert!(error.to_string().starts_with("line 501, byte"), "{error}");
+    assert_eq!(rig.of("m"), Vec::<String>::new());
+    assert_eq!(rig.one("old"), "0=1 1=stale");
+    assert_eq!(rig.one("up"), "0=1 1=0");
+    assert_eq!(rig.one("scrape_samples_scraped"), "0=1 1=500");
+    assert_eq!(rig.stats.failures().iter().find(|f| f.0 == "parse").unwrap().1, 1);
+    rig.scrape(2, "old 3\n").unwrap();
+    assert_eq!(rig.one("old"), "0=1 1=stale 2=3");
+}
+
+#[test]
+fn exposed_timestamps_are_used_and_not_marked_stale_unless_tracked() {
+    for (honor, track, expected) in
+        [(true, false, "0.7=1"), (true, true, "0.7=1 2=stale"), (false, false, "1=1 2=stale")]
+    {
+        let mut rig = Rig::new(|job| {
+            job.honor_timestamps = honor;
+            job.track_timestamps_staleness = track;
+        });
+        rig.scrape(1, &format!("a 1 {}\nb 1\n", T0 + 700)).unwrap();
+        rig.scrape(2, "b 2\n").unwrap();
+        assert_eq!(rig.one("a"), expected, "honor {honor} track {track}");
+    }
+}
+
+#[test]
+fn a_series_exposed_twice_counts_once_unless_its_timestamps_differ() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "a 1\na 2\nb 1\n").unwrap();
+    assert_eq!(rig.one("a"), "0=1");
+    rig.scrape(1, &format!("a 1 {}\na 2 {}\nb 1\n", T0 + 400, T0 + 500)).unwrap();
+    assert_eq!(rig.one("a"), "0=1 0.4=1 0.5=2");
+    assert_eq!(rig.stats.duplicates.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn samples_the_store_refuses_do_not_fail_the_scrape() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(10, &format!("a 1 {}\n", T0 + 10_000)).unwrap();
+    rig.scrape(11, &format!("a 2 {}\nb 1 {}\n", T0 + 9_000, T0 + 3_600_000)).unwrap();
+    let refused: Vec<_> = rig.stats.refusals().into_iter().filter(|r| r.1 > 0).collect();
+    assert_eq!(refused, [("out_of_order", 1), ("too_far_ahead", 1)]);
+    assert_eq!(rig.one("up"), "10=1 11=1");
+}
+
+#[test]
+fn labels_of_target_and_series_meet_as_prometheus_has_it() {
+    for (honor, exposed, target, expected) in [
+        (false, "m 1", vec![("n", "t")], r#"m{n="t"}"#),
+        (false, r#"m{n="e"} 1"#, vec![("n", "t")], r#"m{exported_n="e", n="t"}"#),
+        (false, r#"m{n=""} 1"#, vec![("n", "t")], r#"m{n="t"}"#),
+        (false, r#"m{n="e",exported_n="x"} 1"#, vec![("n", "t")], r#"m{exported_exported_n="e", exported_n="x", n="t"}"#),
+        (
+            false,
+            r#"m{n="e",exported_n="x"} 1"#,
+            vec![("n", "t"), ("exported_n", "u")],
+            r#"m{exported_exported_exported_n="x", exported_exported_n="e", exported_n="u", n="t"}"#,
+        ),
+        (true, r#"m{n="e"} 1"#, vec![("n", "t"), ("o", "t")], r#"m{n="e", o="t"}"#),
+        (true, r#"m{n=""} 1"#, vec![("n", "t")], r#"m{n="t"}"#),
+        (false, r#"{"m.x","a b"="e"} 1"#, vec![("n", "t")], r#"{"m.x", "a b"="e", n="t"}"#),
+    ] {
+        let mut job = Job::new("j");
+        job.honor_labels = honor;
+        let mut rig = Rig::with(rules(job, &target), Settings::default());
+        rig.scrape(0, exposed).unwrap();
+        let set = rig.head.select(&[], 0, i64::MAX, true).unwrap();
+        let found: Vec<String> = (0..set.len()).map(|i| set.labels(i).to_string()).filter(|l| l.contains('m') && !l.starts_with("scrape_")).collect();
+        assert_eq!(found, [expected], "{exposed} honor {honor}");
+    }
+}
+
+#[test]
+fn metric_relabelling_drops_and_renames_and_must_leave_a_name() {
+    let relabel = |yaml: &str| serde_saphyr::from_str(yaml).unwrap();
+    let mut rig = Rig::new(|job| {
+        job.metric_relabel =
+            relabel("[{source_labels: [__name__], regex: go_.*, action: drop}, {regex: secret, action: labeldrop}]");
+    });
+    for s in 0..2 {
+        let counts = rig.scrape(s, "go_x 1\na{secret=\"s\"} 2\n").unwrap();
+        assert_eq!((counts.scraped, counts.kept), (2, 1));
+    }
+    assert_eq!(rig.one("a"), "0=2 1=2");
+    assert_eq!(rig.of("go_x"), Vec::<String>::new());
+    let mut rig = Rig::new(|job| job.metric_relabel = relabel("[{regex: __name__, action: labeldrop}]"));
+    let error = rig.scrape(0, "a 1\n").unwrap_err();
+    assert!(error.to_string().contains("no metric name"), "{error}");
+}
+
+#[test]
+fn whoever_exceeds_a_limit_fails_whole() {
+    let limits = |set: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        limits
+    };
+    for (limits, expected) in [
+        (limits(|l| l.sample_limit = 2), "sample_limit exceeded: 3 samples"),
+        (limits(|l| l.label_limit = 2), "label_limit exceeded: 3 labels, limit 2"),
+        (limits(|l| l.label_name_length_limit = 9), "label_name_length_limit exceeded: \"long_label\" has 10 bytes"),
+        (limits(|l| l.label_value_length_limit = 3), "label_value_length_limit exceeded"),
+    ] {
+        let mut rig = Rig::new(|job| job.limits = limits);
+        let error = rig.scrape(0, "a 1\nb{long_label=\"long\"} 1\nc 1\n").unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!((rig.one("up"), rig.of("a").len()), ("0=0".to_owned(), 0));
+    }
+    let mut rig = Rig::new(|job| job.limits.sample_limit = 2);
+    rig.scrape(0, "a 1\nb 1\n").unwrap();
+    rig.scrape(1, "a 1\nb 1\nc 1\nd 1\n").unwrap_err();
+    assert_eq!(rig.one("scrape_samples_post_metric_relabeling"), "0=2 1=4");
+    assert_eq!(rig.one("a"), "0=1 1=stale");
+}
+
+#[test]
+fn the_end_of_a_target_marks_its_series_and_its_report() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "a 1\n").unwrap();
+    rig.ingest.gone(T0 + 1000, &mut rig.scratch).unwrap();
+    for name in ["a", "up", "scrape_duration_seconds", "scrape_series_added"] {
+        assert!(rig.one(name).ends_with("1=stale"), "{name}: {}", rig.one(name));
+    }
+}
+
+#[test]
+fn new_rules_keep_what_stays_and_end_what_they_drop() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "a 1\nb 1\n").unwrap();
+    let mut job = Job::new("j");
+    job.metric_relabel = serde_saphyr::from_str("[{source_labels: [__name__], regex: b, action: drop}]").unwrap();
+    rig.ingest.set_rules(rules(job, &[("job", "j")]));
+    rig.scrape(1, "a 2\nb 2\n").unwrap();
+    rig.scrape(2, "a 3\nb 3\n").unwrap();
+    assert_eq!((rig.one("a"), rig.one("b")), ("0=1 1=2 2=3".to_owned(), "0=1 1=stale".to_owned()));
+    assert_eq!(rig.one("up"), "0=1 1=1 2=1");
+}
+
+#[test]
+fn series_that_the_store_has_dropped_are_learned_anew() {
+    let settings = Settings { retention_ms: 60_000, ..Settings::default() };
+    let mut rig = Rig::with(rules(Job::new("j"), &[("job", "j")]), settings);
+    rig.scrape(0, "a 1\nb 1\n").unwrap();
+    rig.clock.set(T0 + 600_000);
+    assert!(rig.head.maintain().series_removed > 0);
+    rig.scrape(600, "a 2\nb 2\n").unwrap();
+    rig.scrape(601, "a 3\nb 3\n").unwrap();
+    assert_eq!((rig.one("a"), rig.one("b")), ("600=2 601=3".to_owned(), "600=2 601=3".to_owned()));
+    assert_eq!(rig.one("up"), "600=1 601=1");
+    assert_eq!(rig.stats.cache_resets.load(std::sync::atomic::Ordering::Relaxed), 1);
+    // The same when the first scrape after the gap fails.
+    rig.clock.set(T0 + 1_200_000);
+    rig.head.maintain();
+    rig.timeout(1200);
+    assert_eq!(rig.one("up"), "1200=0");
+}
+
+#[test]
+fn series_beyond_the_stores_cap_are_tried_again() {
+    let settings = Settings { max_series: 6, ..Settings::default() };
+    let mut rig = Rig::with(rules(Job::new("j"), &[]), settings);
+    rig.scrape(0, "a 1\nb 1\n").unwrap();
+    rig.scrape(1, "a 2\nb 2\n").unwrap();
+    let refused = rig.stats.refusals().iter().find(|r| r.0 == "series_limit").unwrap().1;
+    assert!(refused >= 2, "{refused}");
+    assert_eq!(rig.one("a"), "0=1 1=2");
+}
+
+#[test]
+fn a_closed_store_is_an_error_and_not_a_panic() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "a 1\n").unwrap();
+    rig.head.close();
+    let error = rig.scrape(1, "a 2\n").unwrap_err();
+    assert_eq!(error.reason(), "store");
+}

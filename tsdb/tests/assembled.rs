@@ -1,0 +1,134 @@
+//! The rooms put together: a configuration is scraped, stored and answered, and a reload changes what has to change.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+use leadline_model::clock::{Clock, SystemClock};
+use leadline_model::target::Health;
+use leadline_tsdb::config::{Global, Resolved, ScrapeConfig, parse_yaml, resolve};
+use leadline_tsdb::{Parts, PodSource, Settings, Tsdb};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+/// A server that answers every request with one gauge.
+async fn exporter(value: u32) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
+                    let body = format!("# TYPE depth gauge\ndepth {value}\n");
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn jobs(text: &str, file: &str) -> Vec<Resolved> {
+    let jobs: Vec<ScrapeConfig> = parse_yaml(text, file).unwrap();
+    let global: Global = parse_yaml("scrape_interval: 100ms\n", file).unwrap();
+    resolve(&global, &jobs, file).unwrap()
+}
+
+/// The values of `expression` now, with their label `job`, sorted.
+async fn values(tsdb: &Tsdb, expression: &str) -> Vec<(String, f64)> {
+    let evaluate = tsdb.evaluate();
+    let plan = evaluate.prepare(expression, &[]).unwrap();
+    let found = evaluate.evaluate(&plan, SystemClock.now()).await.unwrap();
+    let mut values: Vec<(String, f64)> = found
+        .values
+        .iter()
+        .map(|v| (v.labels.get("job").unwrap_or("").to_owned(), v.value))
+        .collect();
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    values
+}
+
+async fn until(tsdb: &Tsdb, expression: &str, expected: &[(&str, f64)]) {
+    let wanted: Vec<(String, f64)> = expected
+        .iter()
+        .map(|(job, value)| ((*job).to_owned(), *value))
+        .collect();
+    let reached = async {
+        while values(tsdb, expression).await != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(30), reached).await.is_err() {
+        panic!(
+            "{expression}: {:?}, expected {wanted:?}; {:?}",
+            values(tsdb, expression).await,
+            tsdb.status()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_it() {
+    let (one, two) = (exporter(1).await, exporter(2).await);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("leadline.yml").display().to_string();
+    std::fs::write(
+        dir.path().join("targets.json"),
+        format!(r#"[{{"targets": ["{two}"]}}]"#),
+    )
+    .unwrap();
+    let tsdb = Tsdb::build(Parts {
+        settings: Settings::default(),
+        clock: Arc::new(SystemClock),
+        pods: PodSource::None,
+    })
+    .unwrap();
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn({
+        let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
+        async move { tsdb.run(cancel).await }
+    });
+    assert!(!tsdb.board().synced(), "nothing is configured yet");
+
+    let fixed = format!("- job_name: fixed\n  static_configs: [{{targets: ['{one}']}}]\n");
+    let filed = "- job_name: filed\n  file_sd_configs: [{files: [targets.json]}]\n";
+    tsdb.apply(jobs(&format!("{fixed}{filed}"), &file)).unwrap();
+    until(&tsdb, "depth", &[("filed", 2.0), ("fixed", 1.0)]).await;
+    until(&tsdb, "up", &[("filed", 1.0), ("fixed", 1.0)]).await;
+    assert!(tsdb.status().synced);
+    let before = tsdb.board().all().into_iter().find(|t| &*t.job == "fixed").unwrap();
+    assert_eq!(before.health, Health::Up);
+
+    // A file that moves its target, and a job that goes: the other keeps its target and with it its series.
+    std::fs::write(
+        dir.path().join("targets.json"),
+        format!(r#"[{{"targets": ["{one}"]}}]"#),
+    )
+    .unwrap();
+    until(&tsdb, "depth{job='filed'} == 1", &[("filed", 1.0)]).await;
+    tsdb.apply(jobs(&fixed, &file)).unwrap();
+    let only = async {
+        while tsdb.board().all().len() != 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), only).await.unwrap();
+    assert_eq!(tsdb.board().all()[0].owner, before.owner);
+
+    cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(30), running)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        values(&tsdb, "depth{job='fixed'}").await,
+        [("fixed".to_owned(), 1.0)],
+        "it can still be read"
+    );
+}
