@@ -155,8 +155,10 @@ impl TryFrom<Written> for RelabelConfig {
             })?,
         };
         check(action, &w)?;
-        let regex = Regex::new(w.regex.as_deref().unwrap_or(DEFAULT_REGEX))
-            .map_err(|e| RelabelError { field: "regex", reason: e.to_string() })?;
+        let regex = Regex::new(w.regex.as_deref().unwrap_or(DEFAULT_REGEX)).map_err(|e| RelabelError {
+            field: "regex",
+            reason: e.to_string(),
+        })?;
         let target_label = w.target_label.unwrap_or_default();
         let replacement = w.replacement.unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned());
         Ok(Self {
@@ -177,17 +179,27 @@ fn check(action: Action, w: &Written) -> Result<(), RelabelError> {
     use Action::{DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase};
     let word = action.as_str();
     if w.source_labels.iter().flatten().any(String::is_empty) {
-        return refuse("source_labels", "an empty label name, expected at least one character".to_owned());
+        return refuse(
+            "source_labels",
+            "an empty label name, expected at least one character".to_owned(),
+        );
     }
     let no_target = w.target_label.as_deref().is_none_or(str::is_empty);
-    if matches!(action, Replace | KeepEqual | DropEqual | HashMod | Lowercase | Uppercase) && no_target {
+    if matches!(
+        action,
+        Replace | KeepEqual | DropEqual | HashMod | Lowercase | Uppercase
+    ) && no_target
+    {
         return refuse("target_label", format!("action {word} needs it"));
     }
     if action == HashMod && w.modulus.is_none_or(|m| m == 0) {
         return refuse("modulus", "action hashmod needs it, and above 0".to_owned());
     }
     if action == LabelMap && w.replacement.as_deref() == Some("") {
-        return refuse("replacement", "action labelmap makes label names of it, expected at least one character".to_owned());
+        return refuse(
+            "replacement",
+            "action labelmap makes label names of it, expected at least one character".to_owned(),
+        );
     }
     let other = |field: &Option<String>, default: &str| field.as_deref().is_some_and(|written| written != default);
     let separator = other(&w.separator, DEFAULT_SEPARATOR);
@@ -213,7 +225,11 @@ fn check(action: Action, w: &Written) -> Result<(), RelabelError> {
         ],
         _ => &[],
     };
-    let takes = if matches!(action, KeepEqual | DropEqual) { "source_labels and target_label" } else { "regex" };
+    let takes = if matches!(action, KeepEqual | DropEqual) {
+        "source_labels and target_label"
+    } else {
+        "regex"
+    };
     match extra.iter().find(|(_, set)| *set) {
         Some((field, _)) => refuse(field, format!("action {word} takes only {takes}")),
         None => Ok(()),

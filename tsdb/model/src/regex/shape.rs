@@ -48,7 +48,7 @@ pub(super) fn of(hir: &Hir) -> Shape {
     };
     let mut all: Option<Vec<String>> = Some(vec![String::new()]);
     for part in &parts {
-        all = all.and_then(|heads| product(heads, &alternatives(part)?));
+        all = all.and_then(|heads| product(&heads, &alternatives(part)?));
     }
     if let Some(mut set) = all {
         set.sort_unstable();
@@ -157,7 +157,7 @@ fn alternatives(hir: &Hir) -> Option<Vec<String>> {
         HirKind::Concat(parts) => {
             let mut all = vec![String::new()];
             for part in parts {
-                all = product(all, &alternatives(part)?)?;
+                all = product(&all, &alternatives(part)?)?;
             }
             Some(all)
         }
@@ -180,7 +180,7 @@ fn alternatives(hir: &Hir) -> Option<Vec<String>> {
     }
 }
 
-fn product(heads: Vec<String>, tails: &[String]) -> Option<Vec<String>> {
+fn product(heads: &[String], tails: &[String]) -> Option<Vec<String>> {
     if heads.len().checked_mul(tails.len())? > MAX_SET {
         return None;
     }

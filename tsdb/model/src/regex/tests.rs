@@ -119,7 +119,21 @@ fn what_go_refuses_is_refused_with_the_place() {
 
 #[test]
 fn limits_hold_against_patterns_from_outside() {
-    assert!(Regex::new(&"a".repeat(MAX_PATTERN_BYTES)).is_ok());
+    // The longest patterns that need no engine to match still have one to expand with.
+    let alternatives: Vec<String> = (100..356).map(|i| format!("{i}{}", "é".repeat(125))).collect();
+    for (pattern, value) in [
+        ("a".repeat(MAX_PATTERN_BYTES), "a".repeat(MAX_PATTERN_BYTES)),
+        (alternatives.join("|"), alternatives[7].clone()),
+        (format!("({})", "[a-c]?".repeat(4)), "abc".to_owned()),
+        (
+            format!("{}.*", "a".repeat(MAX_PATTERN_BYTES - 2)),
+            "a".repeat(MAX_PATTERN_BYTES),
+        ),
+    ] {
+        let regex = Regex::new(&pattern).unwrap();
+        assert!(!matches!(regex.0.shape, Shape::Other), "{:?}", abbreviated(&pattern));
+        assert_eq!(regex.expand(&value, "$0").as_deref(), Some(value.as_str()));
+    }
     assert!(
         Regex::new(&"a".repeat(MAX_PATTERN_BYTES + 1))
             .unwrap_err()

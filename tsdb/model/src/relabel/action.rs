@@ -50,12 +50,17 @@ fn replace(rule: &RelabelConfig, value: &str, labels: &mut LabelsBuilder) {
         }
         return;
     }
-    let Some(target) = rule.regex.expand(value, &rule.target_label) else { return };
+    let Some(target) = rule.regex.expand(value, &rule.target_label) else {
+        return;
+    };
     if target.is_empty() {
         return;
     }
     // Setting an empty value removes the label, which is what Prometheus does with an empty result.
-    labels.set(&target, &rule.regex.expand(value, &rule.replacement).unwrap_or_default());
+    labels.set(
+        &target,
+        &rule.regex.expand(value, &rule.replacement).unwrap_or_default(),
+    );
 }
 
 /// The last eight bytes of the md5, big-endian, modulo `modulus`; the split of a fleet among shards depends on it.

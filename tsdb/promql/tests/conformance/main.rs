@@ -1,5 +1,7 @@
 //! Prometheus' own PromQL test scripts, on the real head and the real engine: one trial per file.
 
+#![expect(clippy::print_stdout, reason = "the counts are what a reader of the run wants")]
+
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;

@@ -15,14 +15,6 @@ pub(crate) fn promql_folder() -> Option<PathBuf> {
         .find(|folder| folder.is_dir())
 }
 
-/// A file of that folder, if it is there.
-#[allow(dead_code, reason = "each test program uses its part of this module")]
-pub(crate) fn promql_file(name: &str) -> Option<PathBuf> {
-    promql_folder()
-        .map(|folder| folder.join(name))
-        .filter(|path| path.is_file())
-}
-
 /// One visible line about data that is absent. Written past the test harness, which would swallow it.
 pub(crate) fn say_skipped(what: &str) {
     use std::io::Write as _;

@@ -29,7 +29,7 @@ impl Parser<'_> {
             TokenKind::Aggregator(op) if self.opens_aggregation() => self.aggregation(op),
             TokenKind::Aggregator(_) if !self.may_end_operand(self.peek_behind()) => {
                 self.bump();
-                Err(self.unexpected("aggregation", ""))
+                Err(self.unexpected("", ""))
             }
             TokenKind::Identifier if self.peek_behind() == TokenKind::LeftParen => self.call(),
             TokenKind::Keyword(word) if word.names_a_function() && self.peek_behind() == TokenKind::LeftParen => {

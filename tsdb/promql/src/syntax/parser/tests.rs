@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::syntax::ast::{At, Group, Shift};
+use proptest::prelude::*;
 
 fn printed(text: &str) -> String {
     parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).to_string()
@@ -197,7 +198,7 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ),
         (
             "sum some_metric by (test)",
-            "1:5: parse error: unexpected identifier \"some_metric\" in aggregation",
+            "1:5: parse error: unexpected identifier \"some_metric\"",
         ),
         (
             "sum without(==)(foo)",
@@ -302,4 +303,86 @@ fn depth_and_length_are_limited() {
     }
     let error = parse(&format!("foo{{a=\"{}\"}}", "x".repeat(MAX_TEXT_BYTES))).unwrap_err();
     assert!(error.message.contains("longer than"), "{error}");
+}
+
+/// Words that make up most of the grammar, so that a good part of the sequences parses.
+const WORDS: [&str; 48] = [
+    "foo",
+    "bar:x",
+    "sum",
+    "topk",
+    "rate",
+    "start",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "anchored",
+    "fill",
+    "nan",
+    "inf",
+    "1",
+    "0x1f",
+    "5m",
+    "1e3",
+    ".5",
+    "\"a\"",
+    "'b'",
+    "`c`",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[5m]",
+    "[1h:1m]",
+    "{a=\"b\",c!~\"d.*\"}",
+    ",",
+    "+",
+    "-",
+    "*",
+    "^",
+    "==",
+    "@",
+    "@ 5",
+    "#\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_parses_is_printed_so_that_it_parses_to_the_same(
+        words in prop::collection::vec(prop::sample::select(&WORDS[..]), 1..10),
+    ) {
+        let text = words.join(" ");
+        match parse(&text) {
+            Ok(expr) => {
+                let printed = expr.to_string();
+                let again = parse(&printed);
+                prop_assert!(again.is_ok(), "{} -> {}: {:?}", text, printed, again);
+                prop_assert_eq!(again.map(|e| e.to_string()), Ok(printed), "{}", text);
+                let _ = crate::check::check(&text, &expr);
+            }
+            Err(error) => {
+                prop_assert!(error.span.start <= error.span.end && error.span.end as usize <= text.len(), "{}: {:?}", text, error);
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,40}", bytes in "[ -~\n]{0,40}") {
+        for text in [text, bytes] {
+            let _ = crate::check::parse_checked(&text);
+        }
+    }
 }
