@@ -380,7 +380,12 @@ async fn queries_wait_for_their_turn_and_the_queue_is_bounded() {
     // Polled once, the second is in the queue.
     let mut second = std::pin::pin!(engine.instant(&query, 0, Options::default()));
     let waker = std::task::Waker::noop();
-    assert!(second.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    assert!(
+        second
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(waker))
+            .is_pending()
+    );
     let third = engine.instant(&query, 0, Options::default()).await.unwrap_err();
     assert!(matches!(third, Error::Overloaded), "{third}");
     assert_eq!(gate.threads.lock().unwrap().len(), 1);

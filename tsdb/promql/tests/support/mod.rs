@@ -10,18 +10,18 @@ use std::sync::{Arc, RwLock};
 
 /// Series by their labels.
 #[derive(Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     series: RwLock<BTreeMap<Labels, (OwnerId, Arc<Samples>)>>,
 }
 
 impl MemoryStore {
     /// An empty store.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// Adds samples behind those that the series has.
-    pub fn add(&self, owner: u32, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, f64)>) {
+    pub(crate) fn add(&self, owner: u32, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, f64)>) {
         let mut all = self.series.write().unwrap();
         let (_, of_series) = all
             .entry(labels.clone())
@@ -29,12 +29,6 @@ impl MemoryStore {
         for (t, v) in samples {
             Arc::make_mut(of_series).push(t, v);
         }
-    }
-
-    /// Forgets everything.
-    #[allow(dead_code, reason = "not every test that shares this module clears its store")]
-    pub fn clear(&self) {
-        self.series.write().unwrap().clear();
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Vec<(Labels, OwnerId, Arc<Samples>)> {
