@@ -10,8 +10,9 @@ use leadline_promql::engine::{Engine, Options};
 use leadline_promql::error::Error;
 use leadline_promql::settings::Settings;
 use leadline_promql::value::Value;
+use parking_lot::{Condvar, Mutex};
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use support::MemoryStore;
 
@@ -198,12 +199,19 @@ async fn more_samples_than_allowed_are_refused_in_prometheus_words() {
             "{query}"
         );
     }
-    let query = engine.parse("1").unwrap();
-    let error = engine
-        .range(&query, (0, i64::MAX, 1), Options::default())
-        .await
-        .unwrap_err();
-    assert_eq!(error.to_string(), text);
+    for query in [
+        "1",
+        "http_requests_total",
+        "rate(http_requests_total[1m])",
+        "time() + 1",
+    ] {
+        let query = engine.parse(query).unwrap();
+        let error = engine
+            .range(&query, (0, i64::MAX, 1), Options::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), text, "{}", query.text());
+    }
     let plan = engine
         .prepare("sum(sum_over_time(http_requests_total[10m:15s]))", &[])
         .unwrap();
@@ -303,12 +311,12 @@ struct Gate {
 
 impl Gate {
     fn let_through(&self) {
-        *self.open.lock().unwrap() = true;
+        *self.open.lock() = true;
         self.opened.notify_all();
     }
 
     async fn wait_for_selections(&self, count: usize) {
-        while self.threads.lock().unwrap().len() < count {
+        while self.threads.lock().len() < count {
             tokio::task::yield_now().await;
         }
     }
@@ -322,10 +330,10 @@ impl Queryable for Gate {
         maxt: Timestamp,
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
-        self.threads.lock().unwrap().push(std::thread::current().id());
-        let mut open = self.open.lock().unwrap();
+        self.threads.lock().push(std::thread::current().id());
+        let mut open = self.open.lock();
         while !*open {
-            open = self.opened.wait(open).unwrap();
+            self.opened.wait(&mut open);
         }
         self.inner.select(matchers, mint, maxt, sorted)
     }
@@ -388,7 +396,7 @@ async fn queries_wait_for_their_turn_and_the_queue_is_bounded() {
     );
     let third = engine.instant(&query, 0, Options::default()).await.unwrap_err();
     assert!(matches!(third, Error::Overloaded), "{third}");
-    assert_eq!(gate.threads.lock().unwrap().len(), 1);
+    assert_eq!(gate.threads.lock().len(), 1);
     gate.let_through();
     assert!(first.await.unwrap().is_ok() && second.await.is_ok());
 }
@@ -416,16 +424,37 @@ async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
     let query = engine.parse("up").unwrap();
     let here = std::thread::current().id();
     engine.instant(&query, 0, Options::default()).await.unwrap();
-    assert_ne!(
-        gate.threads.lock().unwrap()[0],
-        here,
-        "the first run is of unknown cost"
-    );
+    assert_ne!(gate.threads.lock()[0], here, "the first run is of unknown cost");
     // A busy machine may make single runs look dear.
     loop {
         engine.instant(&query, 0, Options::default()).await.unwrap();
-        if gate.threads.lock().unwrap().last() == Some(&here) {
+        if gate.threads.lock().last() == Some(&here) {
             break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_deepest_expression_that_parses_is_evaluated() {
+    let engine = engine(Settings::default());
+    let depth = leadline_promql::syntax::MAX_DEPTH as usize;
+    let deepest = |open: &str, inner: &str, close: &str| {
+        let texts = (1..=depth)
+            .rev()
+            .map(|n| format!("{}{inner}{}", open.repeat(n), close.repeat(n)));
+        texts.filter_map(|text| engine.parse(&text).ok()).next().unwrap()
+    };
+    for query in [
+        deepest("(", "1", ")"),
+        deepest("abs(", "http_requests_total", ")"),
+        deepest("sum(", "http_requests_total", ")"),
+        deepest("max_over_time(", "http_requests_total", "[1m:1m])"),
+        deepest("1+(", "1", ")"),
+    ] {
+        // The second run is on this thread, where it was cheap.
+        for _ in 0..2 {
+            let result = engine.instant(&query, 600_000, Options::default()).await;
+            assert!(result.is_ok(), "{}: {result:?}", query.text());
         }
     }
 }

@@ -5,8 +5,9 @@ use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
 use leadline_model::sample::Samples;
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, Timestamp};
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// Series by their labels.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl MemoryStore {
 
     /// Adds samples behind those that the series has.
     pub(crate) fn add(&self, owner: u32, labels: &Labels, samples: impl IntoIterator<Item = (Timestamp, f64)>) {
-        let mut all = self.series.write().unwrap();
+        let mut all = self.series.write();
         let (_, of_series) = all
             .entry(labels.clone())
             .or_insert_with(|| (OwnerId(owner), Arc::default()));
@@ -32,7 +33,7 @@ impl MemoryStore {
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Vec<(Labels, OwnerId, Arc<Samples>)> {
-        let all = self.series.read().unwrap();
+        let all = self.series.read();
         let found = all.iter().filter(|(labels, _)| all_match(matchers, labels));
         found
             .map(|(labels, (owner, samples))| (labels.clone(), *owner, Arc::clone(samples)))
