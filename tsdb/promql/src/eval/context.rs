@@ -125,6 +125,24 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Counts samples as gone.
+    #[inline]
+    pub(crate) fn release(&mut self, samples: usize) {
+        self.live = self.live.saturating_sub(samples);
+    }
+
+    /// Refuses what cannot fit, before anything of that size is allocated.
+    ///
+    /// # Errors
+    /// [`Error::TooManySamples`].
+    pub(crate) fn must_fit(&self, samples: usize) -> Result<(), Error> {
+        if samples > self.settings.max_samples {
+            Err(Error::TooManySamples(SAMPLES_STAGE))
+        } else {
+            Ok(())
+        }
+    }
+
     /// How many samples are held.
     pub(crate) fn held(&self) -> usize {
         self.live

@@ -4,8 +4,10 @@ use super::aggregate::{operand, selection};
 use super::key::{Numbering, Selection};
 use super::{Context, Frame, Grid, Row, Trace};
 use crate::error::Error;
+use crate::functions::label::is_label_name;
 use crate::functions::number::format_f;
 use crate::syntax::ast::{Aggregate, ExprKind};
+use leadline_model::quote::Quoted;
 use rapidhash::RapidHashMap;
 
 /// Evaluates `count_values("label", v)`.
@@ -16,8 +18,8 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
     let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &p.unwrapped().kind) else {
         return Err(Error::execution("the parameter of count_values must be a string"));
     };
-    if name.is_empty() {
-        return Err(Error::execution(format!("invalid label name {name:?}")));
+    if !is_label_name(name) {
+        return Err(Error::execution(format!("invalid label name {}", Quoted(name))));
     }
     let input = operand(cx, a, frame)?;
     let mut numbers = Numbering::new(with_label(a, name));

@@ -58,6 +58,8 @@ impl Out {
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
     cx.tick()?;
+    // Every node makes one row of this many cells at least.
+    cx.must_fit(frame.steps)?;
     let held = cx.held();
     let out = node(cx, expr, frame)?;
     // What the children held is gone; what the node made is here.

@@ -22,6 +22,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
         return Ok(nothing);
     }
     let groups = Groups::of(selection(a), input);
+    cx.hold(input.cells.len())?;
     let mut out = Grid {
         steps: input.steps,
         rows: input.rows.clone(),
@@ -29,7 +30,6 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
     };
     out.cells = input.cells.clone();
     out.present = vec![false; input.present.len()];
-    cx.hold(out.cells.len())?;
     // Of an instant query, the rows in the order of their rank.
     let mut order = Vec::new();
     let mut chosen = Vec::new();

@@ -40,6 +40,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
         if samples.is_empty() {
             continue;
         }
+        cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
         let used = fill(&samples, frame, moved, cx.lookback_ms, read, cells, present);
         match used {
@@ -50,9 +51,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
                     drop_name: false,
                     trace,
                 });
-                cx.hold(frame.steps)?;
             }
-            None => grid.discard(),
+            None => {
+                grid.discard();
+                cx.release(frame.steps);
+            }
         }
     }
     Ok(grid)

@@ -179,15 +179,18 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut samples)?;
+        cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
         match call.fill(&mut cx.notes, &ranges, &samples, frame, (cells, present))? {
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
                 counters.check(&mut cx.notes, &row.labels, call.span);
                 grid.keep(row);
-                cx.hold(frame.steps)?;
             }
-            None => grid.discard(),
+            None => {
+                grid.discard();
+                cx.release(frame.steps);
+            }
         }
     }
     Ok(if name == "absent_over_time" {

@@ -91,8 +91,8 @@ fn interpolate(q: f64, buckets: &[Bucket]) -> f64 {
         return f64::NAN;
     }
     let mut rank = q * observations;
-    // A comparison with a NaN count is false, as in Go's search.
-    let at = buckets[..last].partition_point(|b| !(b.count >= rank));
+    // A NaN count reaches no rank, as in Go's search.
+    let at = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if at == last {
         return buckets[last - 1].bound;
     }

@@ -6,13 +6,18 @@ use leadline_model::labels::NAME;
 use leadline_model::regex::Regex;
 
 fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
-    // Prometheus 3: any non-empty UTF-8 text names a label.
-    if name.is_empty() {
+    if !is_label_name(name) {
         return Err(Error::execution(format!(
             "invalid {what} label name in {function}(): {name}"
         )));
     }
     Ok(())
+}
+
+/// Prometheus 3: any non-empty UTF-8 text names a label. Where a literal held bytes that are no UTF-8, the parser put
+/// the replacement character.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Writes a label; a metric name that is written is meant to stay.

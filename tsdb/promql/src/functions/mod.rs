@@ -3,7 +3,7 @@
 pub(crate) mod calendar;
 mod classic;
 mod histogram;
-mod label;
+pub(crate) mod label;
 mod math;
 pub(crate) mod number;
 mod over_time;

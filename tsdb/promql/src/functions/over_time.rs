@@ -94,6 +94,7 @@ pub(crate) fn stddev(w: &Window<'_>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::number::almost_equal;
     use crate::functions::window::lookup;
 
     #[test]
@@ -131,7 +132,7 @@ mod tests {
             ("ts_of_first_over_time", 1.0),
             ("ts_of_last_over_time", 4.0),
         ] {
-            assert_eq!(call(name, &w), value, "{name}");
+            assert!(almost_equal(call(name, &w), value, 1e-12), "{name}: {}", call(name, &w));
         }
     }
 }

@@ -103,7 +103,8 @@ fn clamp_with(
     for cell in 0..grid.cells.len() {
         let (lo, hi) = (min.values[cell % frame.steps], max.values[cell % frame.steps]);
         grid.cells[cell] = math::clamp(grid.cells[cell], lo, hi);
-        grid.present[cell] &= !(hi < lo);
+        // Nothing lies between borders that are turned round; a NaN border makes NaN.
+        grid.present[cell] &= hi >= lo || hi.is_nan() || lo.is_nan();
     }
     grid.drop_names();
     grid.prune();

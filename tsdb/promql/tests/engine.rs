@@ -1,0 +1,460 @@
+//! The engine as others use it: plans and provenance behind the port, limits, requests that make no sense.
+
+mod support;
+
+use leadline_model::port::{Evaluate, EvaluateError, Generation, QueryError, Queryable, SeriesSet, Shape};
+use leadline_model::provenance::Provenance;
+use leadline_model::target::OwnerId;
+use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
+use leadline_promql::engine::{Engine, Options};
+use leadline_promql::error::Error;
+use leadline_promql::settings::Settings;
+use leadline_promql::value::Value;
+use parking_lot::{Condvar, Mutex};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use support::MemoryStore;
+
+fn labels(text: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(text.iter().copied())
+}
+
+/// Ten pods of two series each, one sample every 15 s from 15 s on; owner = pod.
+fn store() -> Arc<MemoryStore> {
+    let store = MemoryStore::new();
+    for pod in 0..10u32 {
+        for code in ["200", "500"] {
+            let name = format!("pod-{pod}");
+            let series = labels(&[("__name__", "http_requests_total"), ("pod", &name), ("code", code)]);
+            store.add(pod, &series, (1..=40).map(|i| (i * 15_000, i as f64 * 15.0)));
+        }
+    }
+    store
+}
+
+fn engine(settings: Settings) -> Arc<Engine> {
+    Engine::new(store(), settings)
+}
+
+async fn instant(engine: &Engine, text: &str, at: Timestamp) -> Result<Value, Error> {
+    engine
+        .instant(&engine.parse(text)?, at, Options::default())
+        .await
+        .map(|r| r.value)
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_it_reads_and_its_values_where_they_come_from() {
+    let engine = engine(Settings::default());
+    let plan = engine
+        .prepare("sum  by(pod)(rate(http_requests_total[1m]))", &[])
+        .unwrap();
+    assert_eq!(
+        (plan.text.as_str(), plan.shape),
+        ("sum by (pod) (rate(http_requests_total[1m]))", Shape::Vector)
+    );
+    assert_eq!(
+        (plan.selectors.len(), plan.selectors[0].window_ms, plan.moves_with_time),
+        (1, 60_000, true)
+    );
+    let evaluation = engine.evaluate(&plan, 600_000).await.unwrap();
+    assert_eq!(
+        (evaluation.generation, evaluation.at, evaluation.values.len()),
+        (Generation(7), 600_000, 10)
+    );
+    let wanted = labels(&[("pod", "pod-3")]);
+    let value = evaluation.values.iter().find(|v| v.labels == wanted).unwrap();
+    assert!((value.value - 2.0).abs() < 1e-9, "{}", value.value);
+    let provenance = Provenance {
+        oldest: 555_000,
+        stalest: 600_000,
+        series: 2,
+        owners: vec![OwnerId(3)],
+    };
+    assert_eq!(value.provenance, provenance);
+}
+
+#[tokio::test]
+async fn provenance_follows_values_through_every_kind_of_node() {
+    let store = store();
+    let late = labels(&[("__name__", "limit"), ("pod", "pod-1")]);
+    store.add(77, &late, [(300_000, 4.0)]);
+    let engine = Engine::new(store, Settings::default());
+    for (text, oldest, stalest, series, owners) in [
+        (
+            "scalar(sum(http_requests_total{pod=\"pod-1\"}))",
+            600_000,
+            600_000,
+            2,
+            vec![1],
+        ),
+        (
+            "sum(http_requests_total{pod=\"pod-1\"}) / on() limit",
+            300_001,
+            300_000,
+            3,
+            vec![1, 77],
+        ),
+        (
+            "limit * 2 and on (pod) http_requests_total",
+            300_000,
+            300_000,
+            3,
+            vec![1, 77],
+        ),
+        ("limit unless on (pod) up", 300_000, 300_000, 1, vec![77]),
+        ("limit or up", 300_000, 300_000, 1, vec![77]),
+        ("topk(1, limit)", 300_000, 300_000, 1, vec![77]),
+        ("max_over_time(sum(limit)[2m:1m])", 300_000, 300_000, 1, vec![77]),
+        (
+            "quantile(0.5, limit) > scalar(limit) - 1",
+            300_000,
+            300_000,
+            2,
+            vec![77],
+        ),
+        ("vector(scalar(limit))", 300_000, 300_000, 1, vec![77]),
+        ("time()", Timestamp::MAX, Timestamp::MAX, 0, vec![]),
+    ] {
+        let plan = engine.prepare(text, &[]).unwrap();
+        let evaluation = engine.evaluate(&plan, 600_000 - 1).await.unwrap();
+        let [value] = evaluation.values.as_slice() else {
+            panic!("{text}: {:?}", evaluation.values)
+        };
+        // At 599.999 s the newest sample of the counters is that of 585 s.
+        let oldest = if oldest == 600_000 {
+            585_000
+        } else if oldest == 300_001 {
+            300_000
+        } else {
+            oldest
+        };
+        let stalest = if stalest == 600_000 { 585_000 } else { stalest };
+        let owners = owners.into_iter().map(OwnerId).collect();
+        assert_eq!(
+            value.provenance,
+            Provenance {
+                oldest,
+                stalest,
+                series,
+                owners
+            },
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_injected_matcher_reaches_every_selector_and_no_text() {
+    let engine = engine(Settings::default());
+    let inject = [Matcher::equal("pod", "pod-2")];
+    let plan = engine
+        .prepare("sum(http_requests_total) + sum(rate(http_requests_total[1m]))", &inject)
+        .unwrap();
+    assert!(
+        plan.selectors.iter().all(|s| s.matchers.contains(&inject[0])),
+        "{:?}",
+        plan.selectors
+    );
+    let evaluation = engine.evaluate(&plan, 600_000).await.unwrap();
+    assert_eq!(evaluation.values[0].provenance.owners, [OwnerId(2)]);
+    assert_ne!(plan.text, engine.prepare("sum(http_requests_total)", &[]).unwrap().text);
+}
+
+#[tokio::test]
+async fn what_cannot_be_prepared_points_at_its_place() {
+    let engine = engine(Settings::default());
+    for (text, line, column) in [("sum(", 1, 5), ("1 +\n  rate(up)", 2, 8), ("info(up)", 1, 1)] {
+        let error = engine.prepare(text, &[]).unwrap_err();
+        assert_eq!((error.line, error.column), (line, column), "{text}: {error}");
+    }
+    let plan = engine.prepare("http_requests_total[1m]", &[]).unwrap();
+    let error = engine.evaluate(&plan, 0).await.unwrap_err().to_string();
+    assert!(error.contains("range vector"), "{error}");
+}
+
+#[tokio::test]
+async fn more_samples_than_allowed_are_refused_in_prometheus_words() {
+    let settings = Settings {
+        max_samples: 100,
+        ..Settings::default()
+    };
+    let engine = engine(settings);
+    // 20 series with 4 samples each fit: what was decoded is not held.
+    assert!(
+        instant(&engine, "sum(rate(http_requests_total[1m]))", 600_000)
+            .await
+            .is_ok()
+    );
+    let text = "query processing would load too many samples into memory in query execution";
+    for query in [
+        "http_requests_total[10m]",
+        "sum_over_time(http_requests_total[10m:15s])",
+        "vector(0)[2000s:1s]",
+    ] {
+        assert_eq!(
+            instant(&engine, query, 600_000).await.unwrap_err().to_string(),
+            text,
+            "{query}"
+        );
+    }
+    for query in [
+        "1",
+        "http_requests_total",
+        "rate(http_requests_total[1m])",
+        "time() + 1",
+    ] {
+        let query = engine.parse(query).unwrap();
+        let error = engine
+            .range(&query, (0, i64::MAX, 1), Options::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), text, "{}", query.text());
+    }
+    let plan = engine
+        .prepare("sum(sum_over_time(http_requests_total[10m:15s]))", &[])
+        .unwrap();
+    let error = engine.evaluate(&plan, 600_000).await.unwrap_err();
+    assert!(
+        matches!(&error, EvaluateError::TooManySamples(_)) && error.to_string() == text,
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused() {
+    let engine = engine(Settings::default());
+    for (text, times, expected) in [
+        ("1", (0, 10, 0), "the step of a range query must be greater than 0"),
+        ("1", (10, 0, 1), "end timestamp must not be before start time"),
+        (
+            "up[1m]",
+            (0, 1, 1),
+            "invalid expression type \"range vector\" for range query",
+        ),
+        ("\"a\"", (0, 1, 1), "invalid expression type \"string\" for range query"),
+    ] {
+        let query = engine.parse(text).unwrap();
+        let error = engine.range(&query, times, Options::default()).await.unwrap_err();
+        assert!(
+            matches!(error, Error::BadRequest(_)) && error.to_string().starts_with(expected),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_query_out_of_time_is_stopped() {
+    let engine = engine(Settings::default());
+    let query = engine.parse("sum(http_requests_total)").unwrap();
+    let timeout = Some(leadline_model::duration::Duration::from_millis(0));
+    let error = engine
+        .instant(
+            &query,
+            600_000,
+            Options {
+                timeout,
+                ..Options::default()
+            },
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "query timed out in expression evaluation");
+}
+
+#[tokio::test]
+async fn the_lookback_of_a_request_counts() {
+    let engine = engine(Settings::default());
+    let query = engine.parse("count(http_requests_total)").unwrap();
+    for (lookback_ms, there) in [(None, true), (Some(60_000), false), (Some(60_001), true)] {
+        let options = Options {
+            lookback_ms,
+            ..Options::default()
+        };
+        let result = engine.instant(&query, 660_000, options).await.unwrap();
+        let Value::Vector(v) = result.value else {
+            panic!("{:?}", result.value)
+        };
+        assert_eq!(!v.is_empty(), there, "{lookback_ms:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_marker_hides_the_series_at_once_and_is_not_in_ranges() {
+    let store = MemoryStore::new();
+    let series = labels(&[("__name__", "up"), ("pod", "a")]);
+    store.add(1, &series, [(1_000, 1.0), (2_000, 2.0), (3_000, STALE_NAN)]);
+    let engine = Engine::new(store, Settings::default());
+    for (text, at, expected) in [
+        ("up", 2_999, Some(2.0)),
+        ("up", 3_000, None),
+        ("count_over_time(up[1m])", 3_000, Some(2.0)),
+        ("last_over_time(up[1m])", 60_000, Some(2.0)),
+        ("absent(up)", 3_000, Some(1.0)),
+    ] {
+        let Value::Vector(v) = instant(&engine, text, at).await.unwrap() else {
+            panic!("{text}")
+        };
+        assert_eq!(v.first().map(|s| s.value), expected, "{text} at {at}");
+    }
+}
+
+/// A store whose selections wait until they are let through, and tell on which thread they came.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    threads: Mutex<Vec<std::thread::ThreadId>>,
+    inner: MemoryStore,
+}
+
+impl Gate {
+    fn let_through(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+
+    async fn wait_for_selections(&self, count: usize) {
+        while self.threads.lock().len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Queryable for Gate {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.threads.lock().push(std::thread::current().id());
+        let mut open = self.open.lock();
+        while !*open {
+            self.opened.wait(&mut open);
+        }
+        self.inner.select(matchers, mint, maxt, sorted)
+    }
+
+    fn label_names(&self, m: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
+        self.inner.label_names(m, mint, maxt)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        m: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<String>, QueryError> {
+        self.inner.label_values(name, m, mint, maxt)
+    }
+
+    fn generation(&self) -> Generation {
+        self.inner.generation()
+    }
+}
+
+#[tokio::test]
+async fn queries_wait_for_their_turn_and_the_queue_is_bounded() {
+    let gate = Arc::new(Gate::default());
+    let settings = Settings {
+        max_concurrency: 1,
+        max_waiting: 1,
+        ..Settings::default()
+    };
+    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, settings);
+    let query = engine.parse("up").unwrap();
+    let first = {
+        let (engine, query) = (Arc::clone(&engine), query.clone());
+        tokio::spawn(async move { engine.instant(&query, 0, Options::default()).await })
+    };
+    gate.wait_for_selections(1).await;
+    let timeout = Some(leadline_model::duration::Duration::from_millis(1));
+    let error = engine
+        .instant(
+            &query,
+            0,
+            Options {
+                timeout,
+                ..Options::default()
+            },
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "query timed out in query queue");
+    // Polled once, the second is in the queue.
+    let mut second = std::pin::pin!(engine.instant(&query, 0, Options::default()));
+    let waker = std::task::Waker::noop();
+    assert!(
+        second
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(waker))
+            .is_pending()
+    );
+    let third = engine.instant(&query, 0, Options::default()).await.unwrap_err();
+    assert!(matches!(third, Error::Overloaded), "{third}");
+    assert_eq!(gate.threads.lock().len(), 1);
+    gate.let_through();
+    assert!(first.await.unwrap().is_ok() && second.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_query_that_nobody_waits_for_gives_its_turn_back() {
+    let gate = Arc::new(Gate::default());
+    let settings = Settings {
+        max_concurrency: 1,
+        ..Settings::default()
+    };
+    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, settings);
+    let query = engine.parse("up").unwrap();
+    let dropped = tokio::time::timeout(Duration::from_millis(1), engine.instant(&query, 0, Options::default())).await;
+    assert!(dropped.is_err());
+    gate.let_through();
+    assert!(engine.instant(&query, 0, Options::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
+    let gate = Arc::new(Gate::default());
+    gate.let_through();
+    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, Settings::default());
+    let query = engine.parse("up").unwrap();
+    let here = std::thread::current().id();
+    engine.instant(&query, 0, Options::default()).await.unwrap();
+    assert_ne!(gate.threads.lock()[0], here, "the first run is of unknown cost");
+    // A busy machine may make single runs look dear.
+    loop {
+        engine.instant(&query, 0, Options::default()).await.unwrap();
+        if gate.threads.lock().last() == Some(&here) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_deepest_expression_that_parses_is_evaluated() {
+    let engine = engine(Settings::default());
+    let depth = leadline_promql::syntax::MAX_DEPTH as usize;
+    let deepest = |open: &str, inner: &str, close: &str| {
+        let texts = (1..=depth)
+            .rev()
+            .map(|n| format!("{}{inner}{}", open.repeat(n), close.repeat(n)));
+        texts.filter_map(|text| engine.parse(&text).ok()).next().unwrap()
+    };
+    for query in [
+        deepest("(", "1", ")"),
+        deepest("abs(", "http_requests_total", ")"),
+        deepest("sum(", "http_requests_total", ")"),
+        deepest("max_over_time(", "http_requests_total", "[1m:1m])"),
+        deepest("1+(", "1", ")"),
+    ] {
+        // The second run is on this thread, where it was cheap.
+        for _ in 0..2 {
+            let result = engine.instant(&query, 600_000, Options::default()).await;
+            assert!(result.is_ok(), "{}: {result:?}", query.text());
+        }
+    }
+}
