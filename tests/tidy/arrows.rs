@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("leadline-adapter", &["model", "standing", "cluster"]),
     ("leadline-scaler", &["model", "standing"]),
     ("leadline-testkit", &["model"]),
+    ("leadline-bench", &["testkit"]),
     (
         "leadline",
         &[
