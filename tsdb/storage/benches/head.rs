@@ -1,9 +1,5 @@
 //! What a commit of known series and a window over a thousand series cost. Run: `cargo bench -p leadline-storage`.
-#![expect(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a benchmark may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use leadline_model::clock::ManualClock;
