@@ -38,7 +38,9 @@ fn failed(error: impl std::fmt::Display) -> BenchError {
 pub async fn measure(cli: &Cli) -> Result<(), BenchError> {
     let folder = tempfile::tempdir()?;
     let block = Block::claim().map_err(failed)?;
-    let control_plane = ControlPlane::start(folder.path(), &block, Hpa::default()).await.map_err(failed)?;
+    let control_plane = ControlPlane::start(folder.path(), &block, Hpa::default())
+        .await
+        .map_err(failed)?;
     let outcome = with_control_plane(cli, folder.path(), &control_plane).await;
     control_plane.stop().await;
     outcome
@@ -61,8 +63,13 @@ async fn with_control_plane(cli: &Cli, folder: &Path, control_plane: &ControlPla
     let process = Process::start(&cli.leadline, &args, &folder.join("leadline.log"))?;
     let mut client = connect(control_plane, adapter, &process).await?;
     print("");
-    print(&format!("adapter: pods/* over one TLS connection, {REQUESTS} requests each, values change every second"));
-    print(&format!("{:>6} {:>10} {:>10} {:>10} {:>10}", "pods", "bytes", "p50 ms", "p90 ms", "p99 ms"));
+    print(&format!(
+        "adapter: pods/* over one TLS connection, {REQUESTS} requests each, values change every second"
+    ));
+    print(&format!(
+        "{:>6} {:>10} {:>10} {:>10} {:>10}",
+        "pods", "bytes", "p50 ms", "p90 ms", "p99 ms"
+    ));
     for pods in GROUPS {
         let path = path(pods);
         let body = wait_for_pods(&mut client, &path, pods, &process).await?;
@@ -97,8 +104,14 @@ async fn populate(control_plane: &ControlPlane) -> Result<(), BenchError> {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": USER},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
     });
-    admin.create("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role).await.map_err(failed)?;
-    admin.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await.map_err(failed)?;
+    admin
+        .create("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role)
+        .await
+        .map_err(failed)?;
+    admin
+        .create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)
+        .await
+        .map_err(failed)?;
     for group in GROUPS {
         for i in 0..group {
             let pod = json!({
@@ -127,8 +140,11 @@ async fn exporter() -> Result<SocketAddr, BenchError> {
         for group in GROUPS {
             for i in 0..group {
                 let value = began.elapsed().as_millis() as usize * (i % 7 + 1);
-                let written =
-                    writeln!(body, "requests_total{{namespace=\"default\",pod=\"{}\"}} {value}", name(group, i));
+                let written = writeln!(
+                    body,
+                    "requests_total{{namespace=\"default\",pod=\"{}\"}} {value}",
+                    name(group, i)
+                );
                 debug_assert!(written.is_ok(), "writing to a String cannot fail");
             }
         }
@@ -165,7 +181,11 @@ async fn connect(control_plane: &ControlPlane, adapter: SocketAddr, process: &Pr
             Err(_) if began.elapsed().as_secs() < PATIENCE => tokio::time::sleep(Duration::from_millis(200)).await,
             Err(_) => {
                 let what = "leadline listening".to_owned();
-                return Err(BenchError::Late { what, seconds: PATIENCE, log: process.log_tail() });
+                return Err(BenchError::Late {
+                    what,
+                    seconds: PATIENCE,
+                    log: process.log_tail(),
+                });
             }
         }
     }
@@ -183,7 +203,11 @@ async fn wait_for_pods(client: &mut Client, path: &str, pods: usize, process: &P
         }
         if began.elapsed().as_secs() > PATIENCE {
             let what = format!("{pods} pods in the answer (now {found}: {})", answer["message"]);
-            return Err(BenchError::Late { what, seconds: PATIENCE, log: process.log_tail() });
+            return Err(BenchError::Late {
+                what,
+                seconds: PATIENCE,
+                log: process.log_tail(),
+            });
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -224,6 +248,8 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
