@@ -35,7 +35,7 @@ fn failed(error: impl std::fmt::Display) -> BenchError {
 }
 
 /// Measures and prints the table.
-pub async fn measure(cli: &Cli) -> Result<(), BenchError> {
+pub(crate) async fn measure(cli: &Cli) -> Result<(), BenchError> {
     let folder = tempfile::tempdir()?;
     let block = Block::claim().map_err(failed)?;
     let control_plane = ControlPlane::start(folder.path(), &block, Hpa::default())
@@ -61,7 +61,7 @@ async fn with_control_plane(cli: &Cli, folder: &Path, control_plane: &ControlPla
         format!("--scaler.listen-address={}", free_address()?),
     ];
     let process = Process::start(&cli.leadline, &args, &folder.join("leadline.log"))?;
-    let mut client = connect(control_plane, adapter, &process).await?;
+    let tls = client_config(control_plane)?;
     print("");
     print(&format!(
         "adapter: pods/* over one TLS connection, {REQUESTS} requests each, values change every second"
@@ -72,7 +72,7 @@ async fn with_control_plane(cli: &Cli, folder: &Path, control_plane: &ControlPla
     ));
     for pods in GROUPS {
         let path = path(pods);
-        let body = wait_for_pods(&mut client, &path, pods, &process).await?;
+        let (mut client, body) = wait_for_pods(adapter, &tls, &path, pods, &process).await?;
         let latency = client.time(&path, REQUESTS).await?;
         print(&format!(
             "{pods:>6} {body:>10} {:>10.3} {:>10.3} {:>10.3}",
@@ -163,7 +163,8 @@ fn configuration(exporter: SocketAddr) -> String {
     )
 }
 
-async fn connect(control_plane: &ControlPlane, adapter: SocketAddr, process: &Process) -> Result<Client, BenchError> {
+/// Shows the bench's certificate, signed by the cluster's authority.
+fn client_config(control_plane: &ControlPlane) -> Result<Arc<rustls::ClientConfig>, BenchError> {
     let pair = control_plane.ca.issue(USER, &[], &[], Usage::Client).map_err(failed)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(failed)?;
@@ -173,36 +174,36 @@ async fn connect(control_plane: &ControlPlane, adapter: SocketAddr, process: &Pr
         .with_custom_certificate_verifier(Arc::new(AnyServer))
         .with_client_auth_cert(chain.map_err(failed)?, key)
         .map_err(failed)?;
-    let config = Arc::new(config);
-    let began = Instant::now();
-    loop {
-        match Client::connect(adapter, Some((Arc::clone(&config), "localhost"))).await {
-            Ok(client) => return Ok(client),
-            Err(_) if began.elapsed().as_secs() < PATIENCE => tokio::time::sleep(Duration::from_millis(200)).await,
-            Err(_) => {
-                let what = "leadline listening".to_owned();
-                return Err(BenchError::Late {
-                    what,
-                    seconds: PATIENCE,
-                    log: process.log_tail(),
-                });
-            }
-        }
-    }
+    Ok(Arc::new(config))
 }
 
-/// Waits until every pod of the group has a value; the size of the answer.
-async fn wait_for_pods(client: &mut Client, path: &str, pods: usize, process: &Process) -> Result<usize, BenchError> {
+/// Waits until every pod of the group has a value: the connection on which it was seen, and the size of the answer.
+async fn wait_for_pods(
+    adapter: SocketAddr,
+    tls: &Arc<rustls::ClientConfig>,
+    path: &str,
+    pods: usize,
+    process: &Process,
+) -> Result<(Client, usize), BenchError> {
     let began = Instant::now();
     loop {
-        let (status, body) = client.get(path).await?;
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let found = answer["items"].as_array().map_or(0, Vec::len);
-        if status == 200 && found == pods {
-            return Ok(body.len());
-        }
+        let seen = match Client::connect(adapter, Some((Arc::clone(tls), "localhost"))).await {
+            Ok(mut client) => client.get(path).await.map(|answer| (client, answer)),
+            Err(error) => Err(error),
+        };
+        let why = match seen {
+            Ok((client, (status, body))) => {
+                let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let found = answer["items"].as_array().map_or(0, Vec::len);
+                if status == 200 && found == pods {
+                    return Ok((client, body.len()));
+                }
+                format!("{found} with status {status}: {}", answer["message"])
+            }
+            Err(error) => error.to_string(),
+        };
         if began.elapsed().as_secs() > PATIENCE {
-            let what = format!("{pods} pods in the answer (now {found}: {})", answer["message"]);
+            let what = format!("{pods} pods in the answer (now {why})");
             return Err(BenchError::Late {
                 what,
                 seconds: PATIENCE,

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 const NAMES: usize = 100;
 
 /// Targets that are served.
-pub struct Load {
+pub(crate) struct Load {
     /// Where they listen.
     pub addresses: Vec<SocketAddr>,
     served: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ struct Target {
 
 impl Load {
     /// Serves `targets` targets of `series` series on loopback.
-    pub async fn start(targets: usize, series: usize) -> std::io::Result<Self> {
+    pub(crate) async fn start(targets: usize, series: usize) -> std::io::Result<Self> {
         let served = Arc::new(AtomicU64::new(0));
         let mut addresses = Vec::new();
         for n in 0..targets {
@@ -52,7 +52,7 @@ impl Load {
     }
 
     /// Scrapes that were answered until now.
-    pub fn scrapes(&self) -> u64 {
+    pub(crate) fn scrapes(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 }

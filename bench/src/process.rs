@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A running program; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts `program` with `args`; its output goes to `log`.
-    pub fn start(program: &Path, args: &[String], log: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn start(program: &Path, args: &[String], log: &Path) -> Result<Self, BenchError> {
         let out = std::fs::File::create(log)?;
         let child = Command::new(program)
             .args(args)
@@ -28,7 +28,7 @@ impl Process {
     }
 
     /// CPU time used until now, seconds (user and system).
-    pub fn cpu(&self) -> Result<f64, BenchError> {
+    pub(crate) fn cpu(&self) -> Result<f64, BenchError> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<f64> = stat
             .rsplit(')')
@@ -44,7 +44,7 @@ impl Process {
     }
 
     /// Memory held now, bytes (`VmRSS`).
-    pub fn rss(&self) -> Result<f64, BenchError> {
+    pub(crate) fn rss(&self) -> Result<f64, BenchError> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
         let kilobytes = line
@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// The end of its output.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")

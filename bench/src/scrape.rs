@@ -27,7 +27,7 @@ struct Figures {
 }
 
 /// Measures every system and prints the table.
-pub async fn compare(cli: &Cli) -> Result<(), BenchError> {
+pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
     print(&format!(
         "scraping {} targets x {} series every {INTERVAL} s, CPU over {} s of steady state; query: {QUERY} over {} series",
         cli.targets,
