@@ -32,8 +32,17 @@ pub(crate) struct State {
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
     pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
-        let state = State { text: config.text, applied: rooms.clock.now(), error: None };
-        Arc::new(Self { rooms, file, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        let state = State {
+            text: config.text,
+            applied: rooms.clock.now(),
+            error: None,
+        };
+        Arc::new(Self {
+            rooms,
+            file,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What is in force.
@@ -51,12 +60,20 @@ impl Reloads {
         let mut state = self.state.lock();
         match result {
             Ok(text) => {
-                *state = State { text, applied: self.rooms.clock.now(), error: None };
+                *state = State {
+                    text,
+                    applied: self.rooms.clock.now(),
+                    error: None,
+                };
                 tracing::info!(why, file = %self.file.display(), "configuration reloaded");
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(why, error, "configuration not reloaded, the last good one stays in force");
+                tracing::error!(
+                    why,
+                    error,
+                    "configuration not reloaded, the last good one stays in force"
+                );
                 state.error = Some(error.clone());
                 Err(error)
             }
@@ -67,7 +84,10 @@ impl Reloads {
     fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
-        self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
+        self.rooms
+            .tsdb
+            .apply(config.scrape.clone())
+            .map_err(|e| e.to_string())?;
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.text)
     }

@@ -38,7 +38,10 @@ impl Client {
                 Self::speak(TokioIo::new(stream)).await?
             }
         };
-        Ok(Self { sender, host: address.to_string() })
+        Ok(Self {
+            sender,
+            host: address.to_string(),
+        })
     }
 
     async fn speak<I>(io: I) -> Result<SendRequest<Empty<Bytes>>, BenchError>
@@ -71,7 +74,10 @@ impl Client {
             let began = Instant::now();
             let (status, body) = self.get(path).await?;
             if status != 200 {
-                return Err(BenchError::Unexpected(format!("{path}: {status}: {}", String::from_utf8_lossy(&body))));
+                return Err(BenchError::Unexpected(format!(
+                    "{path}: {status}: {}",
+                    String::from_utf8_lossy(&body)
+                )));
             }
             if i >= n / 10 {
                 taken.push(began.elapsed());

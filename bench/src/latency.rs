@@ -16,6 +16,8 @@ impl Latency {
     pub fn ms(&self, q: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         let place = (last as f64 * q).round() as usize;
-        self.0.get(place.min(last)).map_or(f64::NAN, |d| d.as_secs_f64() * 1000.0)
+        self.0
+            .get(place.min(last))
+            .map_or(f64::NAN, |d| d.as_secs_f64() * 1000.0)
     }
 }

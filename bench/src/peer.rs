@@ -32,7 +32,10 @@ impl Peer {
         let (program, args) = match self {
             Self::Leadline => {
                 if !leadline.exists() {
-                    return Err(BenchError::Missing { program: text(leadline), remedy: "cargo build --release" });
+                    return Err(BenchError::Missing {
+                        program: text(leadline),
+                        remedy: "cargo build --release",
+                    });
                 }
                 let args = vec![
                     "serve".to_owned(),
@@ -63,7 +66,10 @@ pub fn built(name: &str) -> Result<PathBuf, BenchError> {
     if folder.is_dir() {
         Ok(folder)
     } else {
-        Err(BenchError::Missing { program: name.to_owned(), remedy: "run it from the root of the checkout after tests/programs/build" })
+        Err(BenchError::Missing {
+            program: name.to_owned(),
+            remedy: "run it from the root of the checkout after tests/programs/build",
+        })
     }
 }
 

@@ -97,8 +97,16 @@ impl Listener {
         router: Router,
         limits: Limits,
     ) -> Result<Self, BindError> {
-        let socket = TcpListener::bind(address).await.map_err(|source| BindError { address, flag, source })?;
-        Ok(Self { name, socket, tls, router, limits })
+        let socket = TcpListener::bind(address)
+            .await
+            .map_err(|source| BindError { address, flag, source })?;
+        Ok(Self {
+            name,
+            socket,
+            tls,
+            router,
+            limits,
+        })
     }
 
     /// The bound address (with the port the system chose, where 0 was asked for).
@@ -111,7 +119,9 @@ impl Listener {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                break;
+            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
@@ -160,7 +170,8 @@ impl Connection {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
         let Some(tls) = &self.tls else {
-            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer)
+                .await;
             return;
         };
         let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
@@ -181,7 +192,10 @@ impl Connection {
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -3,8 +3,8 @@
 use leadline_cluster::Selector;
 use leadline_exposition::{Event, Parser};
 use leadline_model::duration::Duration;
-use leadline_model::sample::Samples;
 use leadline_model::regex::Regex;
+use leadline_model::sample::Samples;
 
 /// A target's name (its corpus' folder), and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -34,7 +34,9 @@ pub fn exposition(bytes: &[u8]) {
 /// PromQL: what is accepted prints, and what is printed is accepted and prints the same.
 pub fn promql(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else { return };
+    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else {
+        return;
+    };
     let printed = expr.to_string();
     match leadline_promql::check::parse_checked(&printed) {
         Ok((again, _)) => assert_eq!(again.to_string(), printed, "printed twice"),
@@ -57,7 +59,10 @@ pub fn selector(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(selector) = Selector::parse(text) {
         let printed = selector.to_string();
-        assert!(Selector::parse(&printed).is_ok(), "{printed:?} was printed and is refused");
+        assert!(
+            Selector::parse(&printed).is_ok(),
+            "{printed:?} was printed and is refused"
+        );
     }
 }
 
