@@ -3,6 +3,7 @@
 use crate::failure::Context;
 use crate::pki::Credential;
 use crate::{Failure, Result, fail};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, StatusCode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -79,7 +80,7 @@ impl Api {
         }
     }
 
-    /// One request; the status and the body, whatever they say. `headers` are added as they are.
+    /// One request; the status and the body, whatever they say. `headers` take the place of ours.
     ///
     /// # Errors
     /// There was no answer.
@@ -91,9 +92,13 @@ impl Api {
         body: Option<(&str, &Value)>,
     ) -> Result<(StatusCode, Value)> {
         let mut request = self.builder(method.clone(), path).timeout(TIMEOUT);
+        let mut own = HeaderMap::new();
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| Failure::new(error.to_string()))?;
+            let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
+            own.append(name, value);
         }
+        request = request.headers(own);
         if let Some((content_type, value)) = body {
             request = request
                 .header("Content-Type", content_type)
