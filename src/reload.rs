@@ -68,6 +68,7 @@ impl Reloads {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
         self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
+        self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.text)
     }

@@ -23,6 +23,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     scraping(&mut page, rooms);
     storage(&mut page, rooms);
     standing(&mut page, rooms);
+    rules(&mut page, rooms);
     adapter(&mut page, rooms);
     scaler(&mut page, rooms);
     page.finish()
@@ -88,6 +89,16 @@ fn standing(page: &mut Page, rooms: &Rooms) {
     page.family(Counter, "leadline_standing_questions_total", "questions", label, per(|c| c.questions));
     page.family(Counter, "leadline_standing_index_answers_total", "answers from the index", label, per(|c| c.from_index));
     page.family(Counter, "leadline_standing_pushed_total", "snapshots pushed to subscribers", label, per(|c| c.pushed));
+}
+
+fn rules(page: &mut Page, rooms: &Rooms) {
+    let status = rooms.adapter.registry.status();
+    let disabled = status.iter().filter(|rule| !rule.problems.is_empty()).count();
+    let working = status.len() - disabled;
+    page.family(Gauge, "leadline_autoscaling_rules", "metric rules of the configuration by state", &["state"], [
+        (["working"], working as f64),
+        (["disabled"], disabled as f64),
+    ]);
 }
 
 /// The adapter's counters come one by one; a family's lines have to stand together.
