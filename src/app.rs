@@ -193,7 +193,7 @@ impl App {
 }
 
 /// Resolves at SIGTERM or SIGINT with its name.
-async fn told_to_stop() -> &'static str {
+pub(crate) async fn told_to_stop() -> &'static str {
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
             _ = terminate.recv() => "SIGTERM",

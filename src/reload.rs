@@ -88,6 +88,7 @@ impl Reloads {
             .tsdb
             .apply(config.scrape.clone())
             .map_err(|e| e.to_string())?;
+        self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.text)
     }

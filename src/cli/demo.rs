@@ -1,6 +1,6 @@
 //! `leadline demo`: the whole main job on this machine.
 
-use crate::app::{App, ClusterMode, Options};
+use crate::app::{App, ClusterMode, Options, told_to_stop};
 use crate::cli::{fail, on_runtime};
 use crate::demo::access::{Access, USER};
 use crate::demo::decide;
@@ -88,7 +88,7 @@ impl Demo {
         screen.begin()?;
         let ended = tokio::select! {
             ended = watch(&mut questions, &mut screen) => ended,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
+            _signal = told_to_stop() => Ok(()),
             () = deadline(self.length) => Ok(()),
         };
         stop.cancel();

@@ -39,6 +39,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     scraping(&mut page, rooms);
     storage(&mut page, rooms);
     standing(&mut page, rooms);
+    rules(&mut page, rooms);
     adapter(&mut page, rooms);
     scaler(&mut page, rooms);
     page.finish()
@@ -226,6 +227,19 @@ fn standing(page: &mut Page, rooms: &Rooms) {
         "snapshots pushed to subscribers",
         label,
         per(|c| c.pushed),
+    );
+}
+
+fn rules(page: &mut Page, rooms: &Rooms) {
+    let status = rooms.adapter.registry.status();
+    let disabled = status.iter().filter(|rule| !rule.problems.is_empty()).count();
+    let working = status.len() - disabled;
+    page.family(
+        Gauge,
+        "leadline_autoscaling_rules",
+        "metric rules of the configuration by state",
+        &["state"],
+        [(["working"], working as f64), (["disabled"], disabled as f64)],
     );
 }
 

@@ -66,7 +66,7 @@ const TOKENS: &[&[u8]] = &[
 const LONGEST: usize = 4096;
 
 /// Makes inputs.
-pub struct Mutator<'a> {
+pub(crate) struct Mutator<'a> {
     kept: &'a [Vec<u8>],
     state: u64,
     current: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct Mutator<'a> {
 
 impl<'a> Mutator<'a> {
     /// Inputs made from `kept` (not empty); `name` is the seed.
-    pub fn new(name: &str, kept: &'a [Vec<u8>]) -> Self {
+    pub(crate) fn new(name: &str, kept: &'a [Vec<u8>]) -> Self {
         let state = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| {
             (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
         });
@@ -98,7 +98,7 @@ impl<'a> Mutator<'a> {
     }
 
     /// The next input.
-    pub fn next(&mut self) -> &[u8] {
+    pub(crate) fn next(&mut self) -> &[u8] {
         let start = self.below(self.kept.len());
         self.current.clone_from(&self.kept[start]);
         for _ in 0..=self.below(4) {

@@ -147,7 +147,11 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
         "Z" | "z" => 0,
         _ => {
             let (h, m) = zone.get(1..)?.split_once(':')?;
-            let minutes = h.parse::<i64>().ok()? * 60 + m.parse::<i64>().ok()?;
+            let (h, m): (i64, i64) = (h.parse().ok()?, m.parse().ok()?);
+            if !(0..24).contains(&h) || !(0..60).contains(&m) {
+                return None;
+            }
+            let minutes = h * 60 + m;
             if zone.starts_with('-') { -minutes } else { minutes }
         }
     };
@@ -203,7 +207,8 @@ mod tests {
         ] {
             assert_eq!(parse_time(text), Ok(ms), "{text}");
         }
-        for text in ["", "now", "2015-13-01T00:00:00Z", "2015-07-01", "NaN", "1e300"] {
+        let zone = "2015-07-01T00:00:00+9223372036854775807:00";
+        for text in ["", "now", "2015-13-01T00:00:00Z", "2015-07-01", "NaN", "1e300", zone] {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }

@@ -293,6 +293,8 @@ pub fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples
                 next_value(&mut reader, &mut s, i)?;
             }
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(i > 1 && s.t < 0 && s.width == 64);
         if reader.overrun() {
             return Err(ChunkError::Truncated {
                 len: chunk.len(),
