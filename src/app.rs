@@ -249,7 +249,10 @@ impl Rooms {
         .map_err(|e| build(&e))?;
         tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
         let standing = Standing::new(
-            leadline_standing::Settings::default(),
+            leadline_standing::Settings {
+                kept_ms: options.retention.as_millis(),
+                ..leadline_standing::Settings::default()
+            },
             tsdb.evaluate(),
             tsdb.queryable(),
             tsdb.commits(),
