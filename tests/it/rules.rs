@@ -60,12 +60,15 @@ async fn explain_tells_how_a_value_comes_about() {
     let view: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((view["sum"].as_str(), view["rows"].as_array().map(Vec::len)), (Some("12"), Some(2)), "{view}");
 
-    let output = explain("pods", "*", "requests", &[]).await;
-    let text = printed(&output);
-    assert!(text.contains("rule      requests describes pods") && text.contains("app-0"), "{text}");
-    let output = explain("pods", "*", "requests", &["--json"]).await;
+    let text = printed(&explain("pods", "app-0", "requests", &[]).await);
+    for part in ["rule      requests describes pods", "answer    app-0 = 5 at "] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let output = explain("pods", "app-0", "requests", &["--json"]).await;
     let view: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(view["rule"]["name"], json!("requests"), "{view}");
+    assert_eq!((&view["rule"]["name"], &view["answer"][0]["quantity"]), (&json!("requests"), &json!("5")), "{view}");
+    let text = printed(&explain("pods", "*", "requests", &[]).await);
+    assert!(text.contains("pods cannot be selected: there is no API server to watch"), "{text}");
 
     let output = explain("external", "*", "unknown", &[]).await;
     assert_eq!(output.status.code(), Some(1));
