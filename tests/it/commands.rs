@@ -20,6 +20,7 @@ async fn check_config_tells_good_files_from_bad_ones() {
 
     // Text, and what the message says behind the file's name.
     for (name, text, parts) in [
+<<<<<<< HEAD
         (
             "key",
             "global: {}\nscrape_config: []\n",
@@ -51,6 +52,15 @@ async fn check_config_tells_good_files_from_bad_ones() {
             "autoscaling:\n  metrics:\n  - name: m\n    describes: external\n    query: sum(\n",
             vec![":5:", "metric m: query"],
         ),
+=======
+        ("key", "global: {}\nscrape_config: []\n", vec![":2:1: ", "scrape_config"]),
+        ("yaml", "global: {\n", vec![":1:9: ", "bracket"]),
+        ("interval", "scrape_configs:\n- job_name: a\n  scrape_interval: soon\n", vec![":3:20: ", "soon"]),
+        ("twice", "scrape_configs:\n- job_name: a\n- job_name: a\n", vec![":3:13: ", "\"a\""]),
+        ("later", "global: {}\nrule_files: [x]\n", vec![":2:13: ", "not supported yet: rule_files"]),
+        ("relabel", "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - {action: jump}\n", vec![":4:", "jump"]),
+        ("rule", "autoscaling:\n  metrics:\n  - name: m\n    describes: external\n    query: sum(\n", vec![":5:", "metric m: query"]),
+>>>>>>> wip-blackbox
         ("scaler", "scaler: {partial: 3}\n", vec!["scaler", "partial"]),
     ] {
         let file = write(name, text);

@@ -11,6 +11,7 @@ async fn bad_requests_are_refused_with_a_type_and_a_place() {
     let query = |text| vec![("query", text)];
     let many = "{__name__=~\".+\"}[1m] offset";
     let cases = [
+<<<<<<< HEAD
         (
             "/api/v1/query",
             query("sum(up"),
@@ -25,6 +26,10 @@ async fn bad_requests_are_refused_with_a_type_and_a_place() {
             "bad_data",
             vec!["2:", "range"],
         ),
+=======
+        ("/api/v1/query", query("sum(up"), 400, "bad_data", vec!["1:7: parse error", "parenthesis"]),
+        ("/api/v1/query", query("up\n  + rate(up)"), 400, "bad_data", vec!["2:", "range"]),
+>>>>>>> wip-blackbox
         ("/api/v1/query", query(many), 400, "bad_data", vec!["1:"]),
         ("/api/v1/query", query("up{a=~\"(\"}"), 400, "bad_data", vec!["1:"]),
         ("/api/v1/query", vec![], 400, "bad_data", vec!["query"]),

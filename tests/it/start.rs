@@ -20,11 +20,10 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
         .issue("scaler", &[], &["127.0.0.1"], Usage::Both)
         .unwrap();
     let (cert, key) = (write("s.crt", &pair.certificate), write("s.key", &pair.key));
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+    let occupant = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = occupant.local_addr().unwrap().to_string();
     let missing = folder.path().join("none").display().to_string();
     let flag = |name: &str, value: &str| format!("--{name}={value}");
-    let occupied = std::net::TcpListener::bind(&taken).unwrap();
 
     // Flags, exit code, what the message names. A wrong command line ends with 2, everything else with 1.
     let cases: Vec<(Vec<String>, i32, Vec<&str>)> = vec![
@@ -128,7 +127,7 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
             ));
         }
     }
-    drop(occupied);
+    drop(occupant);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

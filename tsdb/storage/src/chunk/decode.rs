@@ -220,7 +220,11 @@ impl<'a> Decoder<'a> {
     /// Refuses a sample that lies behind the end in part.
     #[inline(always)]
     fn check_end(&self) -> Result<(), ChunkError> {
-        if self.bits.overrun() { Err(self.truncated()) } else { Ok(()) }
+        if self.bits.overrun() {
+            Err(self.truncated())
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
