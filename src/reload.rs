@@ -13,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Reloads {
     rooms: Arc<Rooms>,
     file: PathBuf,
+    /// The file's content when it was read at the start.
+    read: Vec<u8>,
+    /// In force since the start: the scaler takes its settings once.
+    scaler: leadline_scaler::Settings,
     state: Mutex<State>,
     /// Held while one is under way.
     turn: tokio::sync::Mutex<()>,
@@ -21,8 +25,10 @@ pub(crate) struct Reloads {
 /// What is in force, and how the last attempt went.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
-    /// The text of the configuration in force.
+    /// The text of the configuration in force, secrets hidden.
     pub text: String,
+    /// What the file says that only a restart puts in force.
+    pub pending: Vec<String>,
     /// When it was applied, ms.
     pub applied: Timestamp,
     /// Why the last attempt was refused; `None` when it succeeded.
@@ -32,8 +38,9 @@ pub(crate) struct State {
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
     pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
-        let state = State { text: config.text, applied: rooms.clock.now(), error: None };
-        Arc::new(Self { rooms, file, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        let state = State { text: config.shown(), pending: Vec::new(), applied: rooms.clock.now(), error: None };
+        let (read, scaler) = (config.text.into_bytes(), config.scaler);
+        Arc::new(Self { rooms, file, read, scaler, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
     }
 
     /// What is in force.
@@ -43,17 +50,22 @@ impl Reloads {
 
     /// Reads the file and puts it in force.
     ///
+    /// Gives what only a restart will put in force.
+    ///
     /// # Errors
     /// What is wrong with it; nothing has changed then.
-    pub(crate) async fn reload(&self, why: &'static str) -> Result<(), String> {
+    pub(crate) async fn reload(&self, why: &'static str) -> Result<Vec<String>, String> {
         let _turn = self.turn.lock().await;
         let result = self.attempt();
         let mut state = self.state.lock();
         match result {
-            Ok(text) => {
-                *state = State { text, applied: self.rooms.clock.now(), error: None };
+            Ok((text, pending)) => {
                 tracing::info!(why, file = %self.file.display(), "configuration reloaded");
-                Ok(())
+                for what in &pending {
+                    tracing::warn!(what, "not in force before the next start");
+                }
+                *state = State { text, pending: pending.clone(), applied: self.rooms.clock.now(), error: None };
+                Ok(pending)
             }
             Err(error) => {
                 tracing::error!(why, error, "configuration not reloaded, the last good one stays in force");
@@ -63,19 +75,19 @@ impl Reloads {
         }
     }
 
-    /// Validates everything, then applies everything; gives the text.
-    fn attempt(&self) -> Result<String, String> {
+    /// Validates everything, then applies everything; gives the text to show, and what a restart is needed for.
+    fn attempt(&self) -> Result<(String, Vec<String>), String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
         self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
-        Ok(config.text)
+        Ok((config.shown(), pending(&self.scaler, &config.scaler)))
     }
 
     /// Reloads on SIGHUP and when the file changes, until `stop`.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (changed, mut changes) = tokio::sync::watch::channel(0);
-        let follow = leadline_tsdb::reload::follow(vec![self.file.clone()], changed, stop.clone());
+        let follow = leadline_tsdb::reload::follow(vec![(self.file.clone(), self.read.clone())], changed, stop.clone());
         let work = async {
             let mut hangup = match signal(SignalKind::hangup()) {
                 Ok(signal) => signal,
@@ -99,5 +111,27 @@ impl Reloads {
             }
         };
         tokio::select! { () = stop.cancelled() => {}, ((), ()) = async { tokio::join!(follow, work) } => {} }
+    }
+}
+
+/// What the file says now and a reload does not put in force.
+fn pending(scaler: &leadline_scaler::Settings, wanted: &leadline_scaler::Settings) -> Vec<String> {
+    let mut pending = Vec::new();
+    if scaler != wanted {
+        pending.push("scaler: its settings are read at the start alone".to_owned());
+    }
+    pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_does_not_put_in_force_is_told() {
+        let old = leadline_scaler::Settings::default();
+        assert!(pending(&old, &old).is_empty());
+        let new = leadline_scaler::Settings { tenancy: leadline_scaler::Tenancy::Namespace, ..old.clone() };
+        assert_eq!(pending(&old, &new), ["scaler: its settings are read at the start alone"]);
     }
 }

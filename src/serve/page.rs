@@ -19,6 +19,8 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     page.one(Gauge, "leadline_config_last_reload_successful", "whether the configuration file is in force", good);
     let applied = state.applied as f64 / 1000.0;
     page.one(Gauge, "leadline_config_applied_timestamp_seconds", "when it was put in force", applied);
+    let pending = state.pending.len() as f64;
+    page.one(Gauge, "leadline_config_pending_restart", "sections of the file that need a restart", pending);
     targets(&mut page, rooms);
     scraping(&mut page, rooms);
     storage(&mut page, rooms);
