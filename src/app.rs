@@ -15,7 +15,7 @@ use leadline_cluster::{Cluster, Mapper, PodStore};
 use leadline_discovery::PodSource;
 use leadline_model::Clock;
 use leadline_model::duration::Duration;
-use leadline_scaler::Scaler;
+use leadline_scaler::{HealthReporter, Scaler};
 use leadline_standing::Standing;
 use leadline_tsdb::{Parts, Tsdb};
 use std::net::SocketAddr;
@@ -119,6 +119,7 @@ pub(crate) struct App {
     drain: CancellationToken,
     drains: bool,
     addresses: Addresses,
+    scaler_health: HealthReporter,
 }
 
 /// Where the listeners are.
@@ -143,18 +144,12 @@ impl App {
         let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
         let reloads = reload::Reloads::new(Arc::clone(&rooms), options.config_file.clone(), config);
         let mut parts = Shutdown::default();
-        let addresses = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
+        let (addresses, scaler_health) = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
         rooms.start(&mut parts);
         parts.start("reload", |stop| reloads.run(stop));
         rooms.ready.set("listeners", Condition::Met);
         let drains = rooms.cluster.is_some();
-        Ok(Self {
-            rooms,
-            parts,
-            drain,
-            drains,
-            addresses,
-        })
+        Ok(Self { rooms, parts, drain, drains, addresses, scaler_health })
     }
 
     /// Where the listeners are.
@@ -164,7 +159,7 @@ impl App {
 
     /// Runs until SIGTERM or SIGINT, then stops in order.
     pub(crate) async fn run(mut self) -> ExitCode {
-        tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "ready");
+        tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "listening");
         let code = tokio::select! {
             signal = told_to_stop() => {
                 tracing::info!(signal, "stopping");
@@ -181,9 +176,8 @@ impl App {
 
     /// Stops: unready first, then connections, then what they read from.
     pub(crate) async fn stop(self) {
-        self.rooms
-            .ready
-            .set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        leadline_scaler::stop_serving(&self.scaler_health).await;
         self.drain.cancel();
         if self.drains {
             tokio::time::sleep(DRAIN).await;
@@ -218,6 +212,8 @@ impl Rooms {
         let (cluster, pods, mapper, source) = match &options.cluster {
             ClusterMode::Connected(cluster) => {
                 let source = PodSource::Cluster(Arc::clone(cluster));
+                let waiting = "extension-apiserver-authentication is not loaded yet".to_owned();
+                ready.set("authentication", Condition::Waiting(waiting));
                 (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
             }
             ClusterMode::Demo(demo) => {
@@ -293,7 +289,7 @@ impl Rooms {
         let tsdb = Arc::clone(&self.tsdb);
         parts.start("tsdb", |stop| async move { tsdb.run(stop).await });
         if let Some(cluster) = self.cluster.clone() {
-            let feed = access::feed(Arc::clone(&self.adapter), &cluster);
+            let feed = access::feed(Arc::clone(&self.adapter), &cluster, self.ready.clone());
             parts.start("trust", |stop| async move {
                 tokio::select! { () = stop.cancelled() => {}, () = feed => {} }
             });
@@ -318,21 +314,20 @@ fn seed() -> u64 {
     })
 }
 
-/// Binds the three listeners and starts them.
+/// Binds the three listeners and starts them; the scaler's health is told when that ends.
 async fn listen(
     options: &Options,
     rooms: &Arc<Rooms>,
     reloads: &Arc<reload::Reloads>,
     drain: &CancellationToken,
     parts: &mut Shutdown,
-) -> Result<Addresses, StartError> {
+) -> Result<(Addresses, HealthReporter), StartError> {
     let identity = Identity::establish(options, Arc::clone(&rooms.clock)).await?;
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
     let scaler_tls = identity.scaler_tls()?;
-    let (routes, _health) = leadline_scaler::routes(&rooms.scaler)
-        .await
-        .map_err(|e| StartError::Build(e.to_string()))?;
+    let (routes, health) =
+        leadline_scaler::routes(&rooms.scaler).await.map_err(|e| StartError::Build(e.to_string()))?;
     let limits = Limits {
         streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
         keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
@@ -397,5 +392,5 @@ async fn listen(
         let drain = drain.clone();
         parts.start(listener.name, |stop| listener.run(drain, stop));
     }
-    Ok(addresses)
+    Ok((addresses, health))
 }

@@ -59,7 +59,7 @@ pub(crate) struct Config {
     pub autoscaling: Autoscaling,
     /// The scaler's settings.
     pub scaler: leadline_scaler::Settings,
-    /// The text as it was read, for `/api/v1/status/config`.
+    /// The text as it was read.
     pub text: String,
 }
 
@@ -117,6 +117,19 @@ impl Config {
                 Err(Errors(errors))
             }
         }
+    }
+
+    /// The text with every password and token hidden, for `/api/v1/status/config`. Where one cannot be found as it is
+    /// written (YAML has many ways), nothing of the text is shown.
+    pub(crate) fn shown(&self) -> String {
+        let secrets = self.scrape.iter().flat_map(|resolved| resolved.job.http.secrets());
+        let mut secrets: Vec<&str> = secrets.map(leadline_httpclient::Secret::expose).collect();
+        // One may be a part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        if secrets.iter().any(|secret| !self.text.contains(secret)) {
+            return "# not shown: it holds a secret that cannot be told from the rest\n".to_owned();
+        }
+        secrets.iter().fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
     }
 
     /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
@@ -185,5 +198,21 @@ mod tests {
         let told = config.refused_rules();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].to_string().starts_with("leadline.yaml:5:"), "{}", told[0]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let with = |password: &str| {
+            let text = format!(
+                "scrape_configs:\n- job_name: a\n  basic_auth: {{username: u, password: {password}}}\n\
+                 - job_name: b\n  authorization: {{credentials: t0ken}}\n"
+            );
+            Config::parse(&text, "leadline.yaml").unwrap().shown()
+        };
+        let shown = with("pa55word");
+        assert!(shown.contains("username: u, password: <secret>"), "{shown}");
+        assert!(shown.contains("credentials: <secret>"), "{shown}");
+        let escaped = with("\"pa\\x35\\x35word\"");
+        assert!(!escaped.contains("word") && !escaped.contains("t0ken"), "{escaped}");
     }
 }

@@ -1,7 +1,7 @@
 //! Who may ask the adapter: built from the API server's word, or from the demo's one identity.
 
 use crate::app::ClusterMode;
-use crate::ready::Ready;
+use crate::ready::{Condition, Ready};
 use leadline_adapter::api::ReadyCheck;
 use leadline_adapter::auth::Authenticator;
 use leadline_adapter::auth::authorize::{Attributes, Authorizer, Lifetimes, Review, ReviewError, Reviewer};
@@ -132,15 +132,18 @@ pub(crate) fn verifier() -> Arc<ClientCertVerifier> {
 }
 
 /// Takes over the aggregation layer's authentication data whenever it changes; what cannot be used leaves the last good
-/// one in force.
-pub(crate) fn feed(adapter: Arc<Adapter>, cluster: &Cluster) -> impl Future<Output = ()> + use<> {
+/// one in force. The first that can be used makes the process ready.
+pub(crate) fn feed(adapter: Arc<Adapter>, cluster: &Cluster, ready: Ready) -> impl Future<Output = ()> + use<> {
     let mut data = cluster.extension_auth();
     async move {
         loop {
             let current = data.borrow_and_update().clone();
             if let Some(current) = current {
                 match Trust::from_cluster(&current) {
-                    Ok(trust) => adapter.authenticator.set_trust(trust),
+                    Ok(trust) => {
+                        adapter.authenticator.set_trust(trust);
+                        ready.set("authentication", Condition::Met);
+                    }
                     Err(error) => tracing::error!(%error, "authentication data was not taken over"),
                 }
             }

@@ -122,7 +122,7 @@ impl Serving {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::error!(%error, "the serving certificate was not renewed, the last good one stays")
+                    tracing::error!(%error, "the serving certificate was not renewed, the last good one stays");
                 }
             }
         }

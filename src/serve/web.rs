@@ -95,11 +95,7 @@ async fn readyz(State(web): State<Web>, uri: Uri) -> Response {
 async fn reload(State(web): State<Web>) -> Response {
     match web.reloads.reload("POST /-/reload").await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("failed to reload config: {error}\n"),
-        )
-            .into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error}\n")).into_response(),
     }
 }
 
@@ -145,7 +141,9 @@ impl StatusSource for Web {
             "buildinfo" => Some(json!({ "version": env!("CARGO_PKG_VERSION"), "application": "leadline" })),
             "config" => {
                 let state = self.reloads.state();
-                Some(json!({ "yaml": state.text, "lastReloadError": state.error, "applied": state.applied }))
+                Some(json!({
+                    "yaml": state.text, "lastReloadError": state.error, "applied": state.applied,
+                }))
             }
             "rules" => Some(self.rules()),
             "triggers" => Some(self.triggers()),
