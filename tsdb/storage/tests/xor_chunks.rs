@@ -223,7 +223,11 @@ impl Slow<'_> {
             match i {
                 0 => {
                     let raw = bits.uvarint()?;
-                    t = if raw & 1 == 0 { (raw / 2) as i64 } else { !((raw / 2) as i64) };
+                    t = if raw & 1 == 0 {
+                        (raw / 2) as i64
+                    } else {
+                        !((raw / 2) as i64)
+                    };
                 }
                 1 => delta = bits.uvarint()? as i64,
                 _ => delta = delta.wrapping_add(bits.dod()?),
