@@ -144,7 +144,8 @@ impl<'a> Decoder<'a> {
     fn dod(&mut self, window: u64) -> (i64, u32, u64) {
         let ones = (!window).leading_zeros();
         if ones > 3 {
-            let dod = self.wide_dod();
+            self.bits.skip(4);
+            let dod = self.bits.read(64) as i64;
             return (dod, 0, self.bits.peek());
         }
         // One to three ones, a zero, and 14, 17 or 20 bits.
@@ -154,12 +155,6 @@ impl<'a> Decoder<'a> {
         let dod = (raw.wrapping_sub(1) << (64 - bits)) as i64 >> (64 - bits);
         let taken = ones + 1 + bits;
         (dod + 1, taken, window << taken)
-    }
-
-    #[cold]
-    fn wide_dod(&mut self) -> i64 {
-        self.bits.skip(4);
-        self.bits.read(64) as i64
     }
 
     /// Takes the next value. `window` holds what follows `taken` bits that are not skipped yet.
@@ -172,7 +167,7 @@ impl<'a> Decoder<'a> {
         if window >> 62 == 0b10 {
             self.bits.skip(taken + 2);
             if self.width == 0 {
-                return Err(self.bad_window(0, 0));
+                return Err(bad_window(self.chunk, self.left, 0, 0));
             }
         } else {
             self.bits.skip(taken + 13);
@@ -180,7 +175,7 @@ impl<'a> Decoder<'a> {
             self.width = if width == 0 { 64 } else { width as u32 };
             let used = leading as u32 + self.width;
             if used > 64 {
-                return Err(self.bad_window(leading as u8, self.width as u8));
+                return Err(bad_window(self.chunk, self.left, leading as u8, self.width as u8));
             }
             self.trailing = 64 - used;
         }
@@ -188,6 +183,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn uvarint(&mut self) -> Result<u64, ChunkError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
@@ -200,39 +196,42 @@ impl<'a> Decoder<'a> {
                 return Ok(value);
             }
         }
-        Err(ChunkError::Overflow { sample: self.sample() })
-    }
-
-    /// The number of this sample, from 0.
-    fn sample(&self) -> u16 {
-        sample_count(self.chunk) - 1 - self.left
-    }
-
-    #[cold]
-    fn bad_window(&self, leading: u8, significant: u8) -> ChunkError {
-        ChunkError::Window {
-            sample: self.sample(),
-            leading,
-            significant,
-        }
+        Err(ChunkError::Overflow {
+            sample: sample(self.chunk, self.left),
+        })
     }
 
     /// Refuses a sample that lies behind the end in part.
     #[inline(always)]
     fn check_end(&self) -> Result<(), ChunkError> {
         if self.bits.overrun() {
-            Err(self.truncated())
-        } else {
-            Ok(())
+            return Err(truncated(self.chunk, self.left));
         }
+        Ok(())
     }
+}
 
-    #[cold]
-    fn truncated(&self) -> ChunkError {
-        ChunkError::Truncated {
-            len: self.chunk.len(),
-            sample: self.sample(),
-            samples: sample_count(self.chunk),
-        }
+// What follows takes values and no decoder, so that a decoder can stay in registers.
+
+/// The number of the sample behind which `left` are, from 0.
+fn sample(chunk: &[u8], left: u16) -> u16 {
+    sample_count(chunk) - 1 - left
+}
+
+#[cold]
+fn bad_window(chunk: &[u8], left: u16, leading: u8, significant: u8) -> ChunkError {
+    ChunkError::Window {
+        sample: sample(chunk, left),
+        leading,
+        significant,
+    }
+}
+
+#[cold]
+fn truncated(chunk: &[u8], left: u16) -> ChunkError {
+    ChunkError::Truncated {
+        len: chunk.len(),
+        sample: sample(chunk, left),
+        samples: sample_count(chunk),
     }
 }
