@@ -38,7 +38,8 @@ fn write_number(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         f.write_str("NaN")
     } else if value.is_infinite() {
-        f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
+        // Prometheus writes `+Inf`, which is read back as a sign in front of whatever follows (`+Inf ^ x`).
+        f.write_str(if value > 0.0 { "Inf" } else { "-Inf" })
     } else {
         write!(f, "{value}")
     }
@@ -81,12 +82,7 @@ fn write_shift(f: &mut Formatter<'_>, shift: Shift) -> fmt::Result {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    match subquery.expr.kind {
-        // A sign in front would be read as that of the whole subquery.
-        ExprKind::Number(value) if value == f64::INFINITY => f.write_str("Inf")?,
-        _ => write!(f, "{}", subquery.expr)?,
-    }
-    write!(f, "[{}:", Duration::from_millis(subquery.range_ms))?;
+    write!(f, "{}[{}:", subquery.expr, Duration::from_millis(subquery.range_ms))?;
     if let Some(step_ms) = subquery.step_ms {
         write!(f, "{}", Duration::from_millis(step_ms))?;
     }
