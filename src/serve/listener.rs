@@ -255,7 +255,7 @@ impl Connection {
         let silent = async {
             tokio::time::sleep(self.limits.silence).await;
             if life.began.is_cancelled() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let age = async {
