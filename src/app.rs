@@ -149,7 +149,14 @@ impl App {
         parts.start("reload", |stop| reloads.run(stop));
         rooms.ready.set("listeners", Condition::Met);
         let drains = rooms.cluster.is_some();
-        Ok(Self { rooms, parts, drain, drains, addresses, scaler_health })
+        Ok(Self {
+            rooms,
+            parts,
+            drain,
+            drains,
+            addresses,
+            scaler_health,
+        })
     }
 
     /// Where the listeners are.
@@ -176,7 +183,9 @@ impl App {
 
     /// Stops: unready first, then connections, then what they read from.
     pub(crate) async fn stop(self) {
-        self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        self.rooms
+            .ready
+            .set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
         leadline_scaler::stop_serving(&self.scaler_health).await;
         self.drain.cancel();
         if self.drains {
@@ -187,7 +196,7 @@ impl App {
 }
 
 /// Resolves at SIGTERM or SIGINT with its name.
-async fn told_to_stop() -> &'static str {
+pub(crate) async fn told_to_stop() -> &'static str {
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -217,7 +226,10 @@ impl Rooms {
                 (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
             }
             ClusterMode::Demo(demo) => {
-                let source = PodSource::Store { pods: Arc::clone(&demo.pods), namespace: demo.namespace.clone() };
+                let source = PodSource::Store {
+                    pods: Arc::clone(&demo.pods),
+                    namespace: demo.namespace.clone(),
+                };
                 (None, Arc::clone(&demo.pods), Mapper::new(None), source)
             }
             ClusterMode::Off(why) => {
@@ -255,12 +267,28 @@ impl Rooms {
         let registry = Registry::new(Arc::clone(&standing) as _, mapper);
         log_problems(&config.file, &registry.apply(&config.autoscaling));
         let access = Access::of(&options.cluster, &clock).map_err(|e| build(&e))?;
-        let objects = Objects { pods, others: cluster.as_ref().map(|c| c.objects()) };
+        let objects = Objects {
+            pods,
+            others: cluster.as_ref().map(|c| c.objects()),
+        };
         let adapter = access.adapter(registry, objects, &tsdb, &ready, Arc::clone(&clock));
-        let scaler =
-            Scaler::new(config.scaler.clone(), Arc::clone(&standing) as _, tsdb.board(), Arc::clone(&clock), drain);
+        let scaler = Scaler::new(
+            config.scaler.clone(),
+            Arc::clone(&standing) as _,
+            tsdb.board(),
+            Arc::clone(&clock),
+            drain,
+        );
         ready.set("config", Condition::Met);
-        Ok(Self { tsdb, standing, adapter, scaler, cluster, ready, clock })
+        Ok(Self {
+            tsdb,
+            standing,
+            adapter,
+            scaler,
+            cluster,
+            ready,
+            clock,
+        })
     }
 
     /// Starts the rooms, those first that stop first.
@@ -290,7 +318,9 @@ pub(crate) fn log_problems(file: &str, problems: &[leadline_adapter::config::Pro
 fn seed() -> u64 {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     // FNV-1a, as the seed of Prometheus' scrape offsets (scrape/manager.go).
-    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// Binds the three listeners and starts them; the scaler's health is told when that ends.
@@ -305,15 +335,24 @@ async fn listen(
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
     let scaler_tls = identity.scaler_tls()?;
-    let (routes, health) =
-        leadline_scaler::routes(&rooms.scaler).await.map_err(|e| StartError::Build(e.to_string()))?;
+    let (routes, health) = leadline_scaler::routes(&rooms.scaler)
+        .await
+        .map_err(|e| StartError::Build(e.to_string()))?;
     let limits = Limits {
         streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
         keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
         ..Limits::default()
     };
     let router = routes.into_axum_router();
-    let scaler = bind("scaler", "--scaler.listen-address", options.scaler, scaler_tls, router, limits).await?;
+    let scaler = bind(
+        "scaler",
+        "--scaler.listen-address",
+        options.scaler,
+        scaler_tls,
+        router,
+        limits,
+    )
+    .await?;
 
     let adapter = if matches!(options.cluster, ClusterMode::Off(_)) {
         None
@@ -323,13 +362,34 @@ async fn listen(
             certs::Clients::PerRequest(access::verifier()),
             &["h2", "http/1.1"],
         )?;
-        let limits = Limits { age: Some(ADAPTER_AGE), ..Limits::default() };
+        let limits = Limits {
+            age: Some(ADAPTER_AGE),
+            ..Limits::default()
+        };
         let router = leadline_adapter::router(Arc::clone(&rooms.adapter));
-        Some(bind("adapter", "--adapter.listen-address", options.adapter, Some(tls), router, limits).await?)
+        Some(
+            bind(
+                "adapter",
+                "--adapter.listen-address",
+                options.adapter,
+                Some(tls),
+                router,
+                limits,
+            )
+            .await?,
+        )
     };
 
     let router = web::router(rooms, reloads);
-    let web = bind("web", "--web.listen-address", options.web, None, router, Limits::default()).await?;
+    let web = bind(
+        "web",
+        "--web.listen-address",
+        options.web,
+        None,
+        router,
+        Limits::default(),
+    )
+    .await?;
 
     let unnamed = || StartError::Build("a bound socket has no address".to_owned());
     let addresses = Addresses {

@@ -129,7 +129,9 @@ impl Config {
         if secrets.iter().any(|secret| !self.text.contains(secret)) {
             return "# not shown: it holds a secret that cannot be told from the rest\n".to_owned();
         }
-        secrets.iter().fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
+        secrets
+            .iter()
+            .fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
     }
 
     /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
@@ -156,22 +158,39 @@ mod tests {
     use super::*;
 
     fn errors(text: &str) -> String {
-        Config::parse(text, "leadline.yaml").err().map(|e| e.to_string()).unwrap_or_default()
+        Config::parse(text, "leadline.yaml")
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
     fn sections_that_come_later_are_refused_by_name_and_place() {
-        for section in ["storage", "rule_files", "alerting", "remote_write", "remote_read", "tracing"] {
+        for section in [
+            "storage",
+            "rule_files",
+            "alerting",
+            "remote_write",
+            "remote_read",
+            "tracing",
+        ] {
             let text = format!("global: {{}}\n{section}: []\n");
             assert!(errors(&text).starts_with("leadline.yaml:2:"), "{}", errors(&text));
-            assert!(errors(&text).ends_with(&format!("not supported yet: {section}")), "{}", errors(&text));
+            assert!(
+                errors(&text).ends_with(&format!("not supported yet: {section}")),
+                "{}",
+                errors(&text)
+            );
         }
     }
 
     #[test]
     fn unknown_keys_are_errors_with_line_and_column() {
         let error = errors("global: {}\nscrape_config: []\n");
-        assert!(error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"), "{error}");
+        assert!(
+            error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"),
+            "{error}"
+        );
     }
 
     #[test]

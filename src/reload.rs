@@ -15,8 +15,6 @@ pub(crate) struct Reloads {
     file: PathBuf,
     /// The file's content when it was read at the start.
     read: Vec<u8>,
-    /// In force since the start: the scaler takes its settings once.
-    scaler: leadline_scaler::Settings,
     state: Mutex<State>,
     /// Held while one is under way.
     turn: tokio::sync::Mutex<()>,
@@ -27,8 +25,6 @@ pub(crate) struct Reloads {
 pub(crate) struct State {
     /// The text of the configuration in force, secrets hidden.
     pub text: String,
-    /// What the file says that only a restart puts in force.
-    pub pending: Vec<String>,
     /// When it was applied, ms.
     pub applied: Timestamp,
     /// Why the last attempt was refused; `None` when it succeeded.
@@ -38,9 +34,19 @@ pub(crate) struct State {
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
     pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
-        let state = State { text: config.shown(), pending: Vec::new(), applied: rooms.clock.now(), error: None };
-        let (read, scaler) = (config.text.into_bytes(), config.scaler);
-        Arc::new(Self { rooms, file, read, scaler, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        let state = State {
+            text: config.shown(),
+            applied: rooms.clock.now(),
+            error: None,
+        };
+        let read = config.text.into_bytes();
+        Arc::new(Self {
+            rooms,
+            file,
+            read,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What is in force.
@@ -50,38 +56,45 @@ impl Reloads {
 
     /// Reads the file and puts it in force.
     ///
-    /// Gives what only a restart will put in force.
-    ///
     /// # Errors
     /// What is wrong with it; nothing has changed then.
-    pub(crate) async fn reload(&self, why: &'static str) -> Result<Vec<String>, String> {
+    pub(crate) async fn reload(&self, why: &'static str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         let result = self.attempt();
         let mut state = self.state.lock();
         match result {
-            Ok((text, pending)) => {
+            Ok(text) => {
                 tracing::info!(why, file = %self.file.display(), "configuration reloaded");
-                for what in &pending {
-                    tracing::warn!(what, "not in force before the next start");
-                }
-                *state = State { text, pending: pending.clone(), applied: self.rooms.clock.now(), error: None };
-                Ok(pending)
+                *state = State {
+                    text,
+                    applied: self.rooms.clock.now(),
+                    error: None,
+                };
+                Ok(())
             }
             Err(error) => {
-                tracing::error!(why, error, "configuration not reloaded, the last good one stays in force");
+                tracing::error!(
+                    why,
+                    error,
+                    "configuration not reloaded, the last good one stays in force"
+                );
                 state.error = Some(error.clone());
                 Err(error)
             }
         }
     }
 
-    /// Validates everything, then applies everything; gives the text to show, and what a restart is needed for.
-    fn attempt(&self) -> Result<(String, Vec<String>), String> {
+    /// Validates everything, then applies everything; gives the text to show.
+    fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
-        self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
+        self.rooms
+            .tsdb
+            .apply(config.scrape.clone())
+            .map_err(|e| e.to_string())?;
+        self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
-        Ok((config.shown(), pending(&self.scaler, &config.scaler)))
+        Ok(config.shown())
     }
 
     /// Reloads on SIGHUP and when the file changes, until `stop`.
@@ -111,27 +124,5 @@ impl Reloads {
             }
         };
         tokio::select! { () = stop.cancelled() => {}, ((), ()) = async { tokio::join!(follow, work) } => {} }
-    }
-}
-
-/// What the file says now and a reload does not put in force.
-fn pending(scaler: &leadline_scaler::Settings, wanted: &leadline_scaler::Settings) -> Vec<String> {
-    let mut pending = Vec::new();
-    if scaler != wanted {
-        pending.push("scaler: its settings are read at the start alone".to_owned());
-    }
-    pending
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_reload_does_not_put_in_force_is_told() {
-        let old = leadline_scaler::Settings::default();
-        assert!(pending(&old, &old).is_empty());
-        let new = leadline_scaler::Settings { tenancy: leadline_scaler::Tenancy::Namespace, ..old.clone() };
-        assert_eq!(pending(&old, &new), ["scaler: its settings are read at the start alone"]);
     }
 }

@@ -60,9 +60,10 @@ impl Objects {
     ) -> Result<Selected, ApiError> {
         if kind.group.is_empty() && kind.plural == "pods" {
             if !self.pods.synced() {
-                return Err(ApiError::unavailable(
-                    "the watch of pods has not delivered its first list yet",
-                ));
+                return Err(ApiError::unavailable(match self.others {
+                    Some(_) => "the watch of pods has not delivered its first list yet",
+                    None => "pods cannot be selected: there is no API server to watch",
+                }));
             }
             return Ok(Selected::Pods(self.pods.select(namespace, selector)));
         }

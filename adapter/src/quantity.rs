@@ -41,6 +41,8 @@ impl Milli {
             });
         }
         if thousandths <= -TOO_LARGE {
+            #[cfg(feature = "planted")]
+            leadline_model::planted::trap(true);
             return Some(Converted {
                 milli: Self(-i64::MAX),
                 clamped: true,

@@ -40,14 +40,16 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the listener waits for the answer.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Largest message (bytes) that is decoded: the most metadata that [`Settings`] may allow, and what frames it.
+const MAX_MESSAGE_BYTES: usize = settings::MOST_METADATA_BYTES * 2 + 4096;
+
 /// The services: the scaler, `grpc.health.v1` (serving from now on; tell the reporter when that ends) and reflection
 /// (v1 and v1alpha).
 ///
 /// # Errors
 /// When the committed descriptor cannot be read, which a test excludes.
 pub async fn routes(scaler: &Arc<Scaler>) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
-    let service =
-        ExternalScalerServer::from_arc(Arc::clone(scaler)).max_decoding_message_size(scaler.max_message_bytes());
+    let service = ExternalScalerServer::from_arc(Arc::clone(scaler)).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ExternalScalerServer<Scaler>>().await;
     let reflection = || {

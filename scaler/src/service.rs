@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt};
 use leadline_model::Clock;
 use leadline_model::target::Board;
 use leadline_standing::Register;
+use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +29,11 @@ pub struct VerifiedPeer;
 
 /// Answers KEDA.
 pub struct Scaler {
-    settings: Settings,
     triggers: Arc<Triggers>,
     counters: Arc<Counters>,
     stop: CancellationToken,
+    /// Ends the streams that were opened under the settings in force; a child of `stop`.
+    streams: Mutex<CancellationToken>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -46,13 +48,21 @@ impl Scaler {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let triggers = Arc::new(Triggers::new(settings.clone(), register, board, clock));
+        let triggers = Arc::new(Triggers::new(settings, register, board, clock));
         Arc::new(Self {
-            settings,
+            streams: Mutex::new(stop.child_token()),
             triggers,
             counters: Arc::default(),
             stop,
         })
+    }
+
+    /// Puts other settings in force. Where they differ, open streams end, because they were admitted and read under the
+    /// old ones; KEDA opens them again.
+    pub fn apply(&self, settings: Settings) {
+        if self.triggers.apply(settings) {
+            std::mem::replace(&mut *self.streams.lock(), self.stop.child_token()).cancel();
+        }
     }
 
     /// The counters.
@@ -67,14 +77,9 @@ impl Scaler {
         self.triggers.status()
     }
 
-    /// Largest message (bytes) that is decoded: the metadata and what frames it.
-    pub(crate) fn max_message_bytes(&self) -> usize {
-        self.settings.max_metadata_bytes * 2 + 4096
-    }
-
     /// With tenancy by namespace, a namespace is believed only to whom the listener verified.
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        if self.settings.tenancy == Tenancy::Store || request.extensions().get::<VerifiedPeer>().is_some() {
+        if self.triggers.settings().tenancy == Tenancy::Store || request.extensions().get::<VerifiedPeer>().is_some() {
             return Ok(());
         }
         Err(Status::unauthenticated(
@@ -124,7 +129,7 @@ impl Scaler {
         metadata: MetadataMap,
         call: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
-        let ours = Duration::from_millis(self.settings.deadline_ms);
+        let ours = Duration::from_millis(self.triggers.settings().deadline_ms);
         let limit = caller_deadline(&metadata).map_or(ours, |theirs| theirs.min(ours));
         match tokio::time::timeout(limit, call).await {
             Ok(outcome) => outcome.map(Response::new),
@@ -142,7 +147,7 @@ impl Scaler {
             known,
             Arc::clone(&self.triggers),
             &self.counters,
-            self.stop.clone(),
+            self.streams.lock().clone(),
         )))
     }
 
@@ -151,7 +156,7 @@ impl Scaler {
         self.admit(&request)?;
         let spec = self.specify(request.into_inner())?;
         let open = Open::new(&self.counters);
-        let until_stop = self.stop.clone().cancelled_owned();
+        let until_stop = self.streams.lock().clone().cancelled_owned();
         let never = futures::stream::pending();
         let answers = futures::stream::iter([Ok(spec)]).chain(never.take_until(until_stop));
         Ok(Box::pin(answers.inspect(move |_| {

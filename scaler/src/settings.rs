@@ -2,6 +2,9 @@
 
 use leadline_standing::OnPartial;
 
+/// The most that `max_metadata_bytes` may be; an object in etcd has at most 1.5 MiB.
+pub(crate) const MOST_METADATA_BYTES: usize = 1 << 20;
+
 /// Whose series a trigger reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -66,6 +69,12 @@ impl Settings {
         }
         if self.max_triggers == 0 || self.max_metadata_bytes == 0 || self.max_query_bytes == 0 {
             return Err("max_triggers, max_metadata_bytes and max_query_bytes must be above 0".to_owned());
+        }
+        if self.max_metadata_bytes > MOST_METADATA_BYTES {
+            return Err(format!(
+                "max_metadata_bytes: {} is above {MOST_METADATA_BYTES}",
+                self.max_metadata_bytes
+            ));
         }
         Ok(())
     }

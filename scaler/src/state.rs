@@ -8,7 +8,7 @@ use crate::trigger::{Trigger, ignored};
 use leadline_model::target::Board;
 use leadline_model::{Clock, Matcher, Timestamp};
 use leadline_standing::{Query, Register, RegisterError, Request};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -51,7 +51,7 @@ pub struct TriggerStatus {
 
 /// All known triggers.
 pub(crate) struct Triggers {
-    settings: Settings,
+    settings: RwLock<Arc<Settings>>,
     register: Arc<dyn Register>,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
@@ -78,13 +78,35 @@ impl Triggers {
     ) -> Self {
         let swept = AtomicI64::new(clock.now());
         Self {
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             register,
             board,
             clock,
             known: Mutex::default(),
             swept,
         }
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// Puts other settings in force; whether they differ. Triggers are read anew under them, while the old ones still hold
+    /// their queries, so that an expression that stays is not evaluated from the beginning. One that is refused now is
+    /// forgotten: whoever asks for it again is told why.
+    pub(crate) fn apply(&self, settings: Settings) -> bool {
+        if **self.settings.read() == settings {
+            return false;
+        }
+        *self.settings.write() = Arc::new(settings);
+        let before = std::mem::take(&mut *self.known.lock());
+        for (key, old) in &before {
+            if let Ok(known) = self.open(key, old.asked.load(Ordering::Relaxed)) {
+                self.known.lock().entry(key.clone()).or_insert(Arc::new(known));
+            }
+        }
+        true
     }
 
     pub(crate) fn board(&self) -> &Board {
@@ -96,7 +118,7 @@ impl Triggers {
     }
 
     pub(crate) fn parse(&self, object: &ScaledObjectRef) -> Result<Trigger, TriggerError> {
-        Trigger::parse(&object.scaler_metadata, &self.settings)
+        Trigger::parse(&object.scaler_metadata, &self.settings())
     }
 
     /// The trigger that is meant; registers its query when it is new.
@@ -119,7 +141,7 @@ impl Triggers {
         }
         let known = Arc::new(self.open(&key, now)?);
         let mut all = self.known.lock();
-        if all.len() >= self.settings.max_triggers && !all.contains_key(&key) {
+        if all.len() >= self.settings().max_triggers && !all.contains_key(&key) {
             let problem = format!("{} triggers are known already, the most that are allowed", all.len());
             return Err(Status::resource_exhausted(problem));
         }
@@ -128,12 +150,13 @@ impl Triggers {
 
     fn open(&self, key: &Key, now: Timestamp) -> Result<Known, Status> {
         let metadata: HashMap<String, String> = key.metadata.clone().into_iter().collect();
-        let trigger = Trigger::parse(&metadata, &self.settings)?;
+        let settings = self.settings();
+        let trigger = Trigger::parse(&metadata, &settings)?;
         let ignored = ignored(&metadata);
         tracing::debug!(namespace = key.namespace, name = key.name, ?ignored, "a trigger is new");
         let query = self
             .register
-            .register(self.request(&trigger, &key.namespace))
+            .register(request(&trigger, &key.namespace, settings.tenancy))
             .map_err(|error| refusal(&error))?;
         Ok(Known {
             trigger,
@@ -141,27 +164,6 @@ impl Triggers {
             asked: AtomicI64::new(now),
             last: Mutex::default(),
         })
-    }
-
-    fn request(&self, trigger: &Trigger, namespace: &str) -> Request {
-        let mut inject: Vec<Matcher> = Vec::new();
-        if self.settings.tenancy == Tenancy::Namespace {
-            inject.push(Matcher::equal("namespace", namespace));
-        }
-        if let Some(narrower) = &trigger.namespace {
-            let matcher = Matcher::equal("namespace", narrower.as_str());
-            if !inject.contains(&matcher) {
-                inject.push(matcher);
-            }
-        }
-        let text = trigger.query.clone();
-        Request {
-            text,
-            inject,
-            index_by: Vec::new(),
-            pinned: false,
-            partial: trigger.partial,
-        }
     }
 
     /// Forgets triggers that nobody asked for and that no stream holds.
@@ -176,7 +178,7 @@ impl Triggers {
         {
             return;
         }
-        let since = now - self.settings.expire_ms;
+        let since = now - self.settings().expire_ms;
         let mut unwanted = Vec::new();
         self.known.lock().retain(|_, known| {
             let wanted = known.asked.load(Ordering::Relaxed) >= since || Arc::strong_count(known) > 1;
@@ -208,6 +210,27 @@ impl Triggers {
             last: known.last.lock().clone(),
         };
         all.into_iter().map(of).collect()
+    }
+}
+
+fn request(trigger: &Trigger, namespace: &str, tenancy: Tenancy) -> Request {
+    let mut inject: Vec<Matcher> = Vec::new();
+    if tenancy == Tenancy::Namespace {
+        inject.push(Matcher::equal("namespace", namespace));
+    }
+    if let Some(narrower) = &trigger.namespace {
+        let matcher = Matcher::equal("namespace", narrower.as_str());
+        if !inject.contains(&matcher) {
+            inject.push(matcher);
+        }
+    }
+    let text = trigger.query.clone();
+    Request {
+        text,
+        inject,
+        index_by: Vec::new(),
+        pinned: false,
+        partial: trigger.partial,
     }
 }
 

@@ -62,7 +62,7 @@ impl Trigger {
     pub fn parse(metadata: &HashMap<String, String>, settings: &Settings) -> Result<Self, TriggerError> {
         check_size(metadata, settings)?;
         let keys = Keys(metadata);
-        Ok(Self {
+        let trigger = Self {
             query: keys.query(settings.max_query_bytes)?,
             threshold: keys.threshold()?,
             activation_threshold: keys.number("activationThreshold")?.unwrap_or(0.0),
@@ -71,7 +71,10 @@ impl Trigger {
             namespace: keys.text("namespace").map(str::to_owned),
             partial: keys.share("partial")?.unwrap_or(settings.partial),
             on_partial: keys.on_partial()?.unwrap_or(settings.on_partial),
-        })
+        };
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(trigger.on_partial == OnPartial::Error && !trigger.ignore_null_values);
+        Ok(trigger)
     }
 }
 
@@ -177,15 +180,26 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// The name becomes a segment of a URL that KEDA compares without regard to case.
+    /// The name, made fit for the HPA: it becomes a segment of a URL that KEDA compares without regard to case, and KEDA
+    /// itself writes '-' for `/ . : % ( )` (`pkg/util/normalize_string.go`). Old triggers carry names of Prometheus'
+    /// metrics, so every other character that does not fit becomes '-' too.
     fn metric_name(&self) -> Result<String, TriggerError> {
-        let name = self.text("metricName").unwrap_or(DEFAULT_NAME);
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if name.len() > LONGEST_NAME || !name.bytes().all(fits) || name.ends_with('-') {
-            let expected = format!("at most {LONGEST_NAME} of a-z, 0-9 and -, not ending in -");
+        let written = self.text("metricName").unwrap_or(DEFAULT_NAME);
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let name: String = written
+            .chars()
+            .map(|c| if fits(c) { c.to_ascii_lowercase() } else { '-' })
+            .collect();
+        // A DNS label does not end in '-'.
+        let name = name.trim_end_matches('-');
+        if name.is_empty() {
+            let problem = format!("{written:?} is no name of a metric; a letter or a digit was expected");
+            return Err(refuse("metricName", problem));
+        }
+        if name.len() > LONGEST_NAME {
             return Err(refuse(
                 "metricName",
-                format!("{name:?} is no name of a metric; expected {expected}"),
+                format!("{written:?} is too long; at most {LONGEST_NAME} characters were expected"),
             ));
         }
         Ok(name.to_owned())
@@ -409,10 +423,26 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_name_must_survive_a_url_and_a_comparison_without_case() {
-        for name in ["http_requests", "Requests", "a/b", "a-", "é", &"x".repeat(59)] {
+    fn a_metric_name_becomes_one_that_survives_a_url_and_a_comparison_without_case() {
+        let longest = "x".repeat(LONGEST_NAME);
+        for (written, name) in [
+            ("http-requests", "http-requests"),
+            ("http_requests_total", "http-requests-total"),
+            ("Requests", "requests"),
+            ("job:errors.rate5m", "job-errors-rate5m"),
+            ("a/b%(c)", "a-b--c"),
+            ("caf\u{e9}s", "caf-s"),
+            ("a-", "a"),
+            (longest.as_str(), longest.as_str()),
+        ] {
+            assert_eq!(with(&[("metricName", written)]).unwrap().metric_name, name, "{written}");
+        }
+        for name in ["_", "\u{e9}", &"x".repeat(LONGEST_NAME + 1)] {
             let error = with(&[("metricName", name)]).unwrap_err().to_string();
-            assert!(error.starts_with("metadata metricName: "), "{error}");
+            assert!(
+                error.starts_with("metadata metricName: ") && error.contains("expected"),
+                "{error}"
+            );
         }
     }
 

@@ -64,13 +64,19 @@ impl Access {
             ClusterMode::Demo(demo) => (None, Arc::new(OneIdentity::for_demo(demo.user.clone()))),
             ClusterMode::Connected(cluster) => {
                 let reviews = KubernetesReviews(cluster.client());
-                (Some(Tokens::new(Arc::new(reviews.clone()), Vec::new())?), Arc::new(reviews))
+                (
+                    Some(Tokens::new(Arc::new(reviews.clone()), Vec::new())?),
+                    Arc::new(reviews),
+                )
             }
         };
         let authenticator = Authenticator::new(Arc::clone(clock), tokens);
         if let ClusterMode::Demo(demo) = mode {
             let client_ca = Authority::from_pem(&demo.client_ca_pem).map_err(TokenError)?;
-            authenticator.set_trust(Trust { client_ca: Some(client_ca), request_header: None });
+            authenticator.set_trust(Trust {
+                client_ca: Some(client_ca),
+                request_header: None,
+            });
         }
         Ok(Self {
             authenticator: Arc::new(authenticator),
@@ -112,7 +118,11 @@ impl ReadyCheck for Process {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.0.is_ready() { Ok(()) } else { Err(self.0.to_string().trim_end().replace('\n', "; ")) }
+        if self.0.is_ready() {
+            Ok(())
+        } else {
+            Err(self.0.to_string().trim_end().replace('\n', "; "))
+        }
     }
 }
 

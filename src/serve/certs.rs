@@ -35,17 +35,28 @@ enum Source {
     /// Files somebody else renews.
     Files { cert: PathBuf, key: PathBuf },
     /// Our own authority, which renews it.
-    Own { authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock> },
+    Own {
+        authority: Arc<Authority>,
+        names: Vec<String>,
+        clock: Arc<dyn Clock>,
+    },
 }
 
 impl Source {
     fn load(&self) -> Result<Arc<CertifiedKey>, CertError> {
         match self {
             Self::Files { cert, key } => {
-                let pair = Pair { cert_pem: read(cert)?, key_pem: read(key)? };
+                let pair = Pair {
+                    cert_pem: read(cert)?,
+                    key_pem: read(key)?,
+                };
                 pair.certified(&format!("{} and {}", cert.display(), key.display()))
             }
-            Self::Own { authority, names, clock } => authority.server(names, clock.now())?.certified("own certificate"),
+            Self::Own {
+                authority,
+                names,
+                clock,
+            } => authority.server(names, clock.now())?.certified("own certificate"),
         }
     }
 }
@@ -55,7 +66,10 @@ impl Source {
 /// # Errors
 /// [`CertError::File`] with its name.
 pub(crate) fn read(file: &Path) -> Result<String, CertError> {
-    std::fs::read_to_string(file).map_err(|source| CertError::File { file: file.display().to_string(), source })
+    std::fs::read_to_string(file).map_err(|source| CertError::File {
+        file: file.display().to_string(),
+        source,
+    })
 }
 
 impl Serving {
@@ -64,19 +78,33 @@ impl Serving {
     /// # Errors
     /// [`CertError`] names the file.
     pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, CertError> {
-        Self::new(Source::Files { cert: cert.to_owned(), key: key.to_owned() })
+        Self::new(Source::Files {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        })
     }
 
     /// Issued by `authority` for `names`, renewed at two thirds of its life.
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub(crate) fn own(authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, CertError> {
-        Self::new(Source::Own { authority, names, clock })
+    pub(crate) fn own(
+        authority: Arc<Authority>,
+        names: Vec<String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, CertError> {
+        Self::new(Source::Own {
+            authority,
+            names,
+            clock,
+        })
     }
 
     fn new(source: Source) -> Result<Arc<Self>, CertError> {
-        Ok(Arc::new(Self { current: RwLock::new(source.load()?), source }))
+        Ok(Arc::new(Self {
+            current: RwLock::new(source.load()?),
+            source,
+        }))
     }
 
     /// Keeps the certificate fresh until `stop`. A file that cannot be read leaves the last good one in place.
@@ -96,7 +124,9 @@ impl Serving {
                     tracing::info!("a new serving certificate is in use");
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the serving certificate was not renewed, the last good one stays"),
+                Err(error) => {
+                    tracing::error!(%error, "the serving certificate was not renewed, the last good one stays");
+                }
             }
         }
     }
@@ -123,7 +153,10 @@ impl ClientAuthorities {
     pub(crate) fn from_file(file: &Path) -> Result<Arc<Self>, CertError> {
         let pem = read(file)?;
         let verifier = verifier(&pem, &file.display().to_string())?;
-        Ok(Arc::new(Self { current: RwLock::new((pem, verifier)), file: Some(file.to_owned()) }))
+        Ok(Arc::new(Self {
+            current: RwLock::new((pem, verifier)),
+            file: Some(file.to_owned()),
+        }))
     }
 
     /// From a PEM text that does not change; `place` is named in errors.
@@ -132,7 +165,10 @@ impl ClientAuthorities {
     /// [`CertError`].
     pub(crate) fn fixed(pem: &str, place: &str) -> Result<Arc<Self>, CertError> {
         let verifier = verifier(pem, place)?;
-        Ok(Arc::new(Self { current: RwLock::new((pem.to_owned(), verifier)), file: None }))
+        Ok(Arc::new(Self {
+            current: RwLock::new((pem.to_owned(), verifier)),
+            file: None,
+        }))
     }
 
     fn current(&self) -> Arc<dyn ClientCertVerifier> {
@@ -164,7 +200,9 @@ impl ClientAuthorities {
             match self.look() {
                 Ok(true) => tracing::info!("new client authorities are in force"),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "client authorities were not taken over, the last good ones stay"),
+                Err(error) => {
+                    tracing::error!(%error, "client authorities were not taken over, the last good ones stay")
+                }
             }
         }
     }
@@ -173,14 +211,20 @@ impl ClientAuthorities {
 fn verifier(pem: &str, place: &str) -> Result<Arc<dyn ClientCertVerifier>, CertError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(place, pem)? {
-        let unusable = |source| CertError::Unusable { place: place.to_owned(), source };
+        let unusable = |source| CertError::Unusable {
+            place: place.to_owned(),
+            source,
+        };
         roots.add(certificate).map_err(unusable)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
     verifier
         .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
-        .map_err(|e| CertError::Content { place: place.to_owned(), reason: e.to_string() })
+        .map_err(|e| CertError::Content {
+            place: place.to_owned(),
+            reason: e.to_string(),
+        })
 }
 
 impl ClientCertVerifier for ClientAuthorities {
@@ -254,7 +298,10 @@ pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Res
     };
     let mut config = builder.with_cert_resolver(serving);
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    Ok(Tls { config: Arc::new(config), verifies })
+    Ok(Tls {
+        config: Arc::new(config),
+        verifies,
+    })
 }
 
 #[cfg(test)]
@@ -271,7 +318,11 @@ mod tests {
         let certificate = certificates("test", &pair.cert_pem).unwrap().remove(0);
         std::fs::write(&file, old.cert_pem()).unwrap();
         let authorities = ClientAuthorities::from_file(&file).unwrap();
-        let accepts = || authorities.verify_client_cert(&certificate, &[], UnixTime::now()).is_ok();
+        let accepts = || {
+            authorities
+                .verify_client_cert(&certificate, &[], UnixTime::now())
+                .is_ok()
+        };
         assert!(!accepts());
         std::fs::write(&file, new.cert_pem()).unwrap();
         assert!(authorities.look().unwrap() && accepts());
@@ -279,6 +330,9 @@ mod tests {
             std::fs::write(&file, broken).unwrap();
             assert!(authorities.look().is_err() && accepts(), "{broken:?}");
         }
-        assert!(authorities.client_auth_mandatory(), "nobody gets in without a certificate");
+        assert!(
+            authorities.client_auth_mandatory(),
+            "nobody gets in without a certificate"
+        );
     }
 }

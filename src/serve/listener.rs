@@ -101,8 +101,16 @@ impl Listener {
         router: Router,
         limits: Limits,
     ) -> Result<Self, BindError> {
-        let socket = TcpListener::bind(address).await.map_err(|source| BindError { address, flag, source })?;
-        Ok(Self { name, socket, tls, router, limits })
+        let socket = TcpListener::bind(address)
+            .await
+            .map_err(|source| BindError { address, flag, source })?;
+        Ok(Self {
+            name,
+            socket,
+            tls,
+            router,
+            limits,
+        })
     }
 
     /// The bound address (with the port the system chose, where 0 was asked for).
@@ -115,7 +123,9 @@ impl Listener {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                break;
+            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
@@ -177,7 +187,8 @@ impl Connection {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
         let Some(tls) = &self.tls else {
-            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer)
+                .await;
             return;
         };
         let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
@@ -202,7 +213,10 @@ impl Connection {
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -290,11 +304,18 @@ mod tests {
     async fn running(limits: Limits) -> Running {
         let router = Router::new().route("/", axum::routing::get(async || "hello"));
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind("test", "--flag", address, None, router, limits).await.unwrap();
+        let listener = Listener::bind("test", "--flag", address, None, router, limits)
+            .await
+            .unwrap();
         let address = listener.address().unwrap();
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(listener.run(drain.clone(), stop.clone()));
-        Running { address, drain, stop, task }
+        Running {
+            address,
+            drain,
+            stop,
+            task,
+        }
     }
 
     #[tokio::test]
@@ -306,10 +327,16 @@ mod tests {
             for _ in 0..attempt {
                 tokio::task::yield_now().await;
             }
-            connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            connection
+                .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                .await
+                .unwrap();
             let mut answer = String::new();
             connection.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer:?}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"),
+                "{answer:?}"
+            );
         }
         running.stop.cancel();
         running.task.await.unwrap();
@@ -317,7 +344,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_a_request_does_not_keep_its_place() {
-        let limits = Limits { connections: 1, silence: Duration::from_millis(20), ..Limits::default() };
+        let limits = Limits {
+            connections: 1,
+            silence: Duration::from_millis(20),
+            ..Limits::default()
+        };
         let running = running(limits).await;
         let mut silent = TcpStream::connect(running.address).await.unwrap();
         let mut end = Vec::new();

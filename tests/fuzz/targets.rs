@@ -1,26 +1,40 @@
 //! What is fuzzed: one function per parser. Any bytes get a value or an error; a panic is a finding.
 
-use leadline_cluster::Selector;
-use leadline_exposition::{Event, Parser};
+use leadline_adapter::Autoscaling;
+use leadline_adapter::api::route::{self, ParsedQuery};
+use leadline_adapter::quantity::Milli;
+use leadline_cluster::{Mapper, Selector};
+use leadline_exposition::{Event, Kind, Parser};
+use leadline_model::LabelsBuilder;
 use leadline_model::duration::Duration;
-use leadline_model::sample::Samples;
 use leadline_model::regex::Regex;
+use leadline_model::relabel::{self, RelabelConfig};
+use leadline_model::sample::Samples;
+use leadline_tsdb::config::{Global, ScrapeConfig, parse_yaml, resolve};
+use serde::Deserialize;
 
 /// A target's name (its corpus' folder), and what it does with bytes.
-pub type Target = (&'static str, fn(&[u8]));
+pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
+    ("chunk", chunk),
+    ("config", config),
+    ("duration", duration),
     ("exposition", exposition),
     ("promql", promql),
+    ("quantity", quantity),
     ("regex", regex),
+    ("relabel", relabel),
+    ("request", request),
+    ("rules", rules),
     ("selector", selector),
-    ("duration", duration),
-    ("chunk", chunk),
+    ("series", series),
+    ("trigger", trigger),
 ];
 
 /// The text format: events of the fast lane, labels of the strict one.
-pub fn exposition(bytes: &[u8]) {
+fn exposition(bytes: &[u8]) {
     let mut parser = Parser::new(bytes);
     let mut pairs = Vec::new();
     while let Ok(Some(event)) = parser.next_event() {
@@ -31,10 +45,34 @@ pub fn exposition(bytes: &[u8]) {
     }
 }
 
+/// The strict lane alone; the first byte chooses the type.
+fn series(bytes: &[u8]) {
+    let Some((first, series)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = [
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Histogram,
+        Kind::Summary,
+        Kind::Untyped,
+    ];
+    let mut pairs = Vec::new();
+    if leadline_exposition::parse_series(series, kinds[usize::from(*first) % kinds.len()], &mut pairs).is_ok() {
+        assert!(
+            pairs.is_sorted_by(|a, b| a.0 < b.0),
+            "labels are sorted and each is there once"
+        );
+    }
+}
+
 /// PromQL: what is accepted prints, and what is printed is accepted and prints the same.
-pub fn promql(bytes: &[u8]) {
+#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
+fn promql(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else { return };
+    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else {
+        return;
+    };
     let printed = expr.to_string();
     match leadline_promql::check::parse_checked(&printed) {
         Ok((again, _)) => assert_eq!(again.to_string(), printed, "printed twice"),
@@ -43,7 +81,7 @@ pub fn promql(bytes: &[u8]) {
 }
 
 /// Regular expressions: the first line is the pattern, the rest a value.
-pub fn regex(bytes: &[u8]) {
+fn regex(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (pattern, value) = text.split_once('\n').unwrap_or((text, ""));
     if let Ok(regex) = Regex::new(pattern) {
@@ -53,16 +91,19 @@ pub fn regex(bytes: &[u8]) {
 }
 
 /// Kubernetes label selectors.
-pub fn selector(bytes: &[u8]) {
+fn selector(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(selector) = Selector::parse(text) {
         let printed = selector.to_string();
-        assert!(Selector::parse(&printed).is_ok(), "{printed:?} was printed and is refused");
+        assert!(
+            Selector::parse(&printed).is_ok(),
+            "{printed:?} was printed and is refused"
+        );
     }
 }
 
 /// Prometheus' durations.
-pub fn duration(bytes: &[u8]) {
+fn duration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(duration) = Duration::parse(text) {
         assert_eq!(Duration::parse(&duration.to_string()), Ok(duration), "{text:?}");
@@ -70,8 +111,123 @@ pub fn duration(bytes: &[u8]) {
 }
 
 /// Stored chunks.
-pub fn chunk(bytes: &[u8]) {
+fn chunk(bytes: &[u8]) {
     let mut samples = Samples::default();
     // Damage is an error, never a panic.
-    let _ = leadline_storage::chunk::xor::decode(bytes, i64::MIN, i64::MAX, &mut samples);
+    let _ = leadline_storage::chunk::decode(bytes, i64::MIN, i64::MAX, &mut samples);
+}
+
+/// Prometheus' sections of the configuration file.
+fn config(bytes: &[u8]) {
+    #[derive(Deserialize, Default)]
+    #[serde(deny_unknown_fields, default)]
+    struct File {
+        global: Global,
+        scrape_configs: Vec<ScrapeConfig>,
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(file) = parse_yaml::<File>(text, "fuzz.yaml") {
+        // A refusal is an answer.
+        let _ = resolve(&file.global, &file.scrape_configs, "fuzz.yaml");
+    }
+}
+
+/// Metric rules, their checks and their queries.
+fn rules(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(rules) = parse_yaml::<Autoscaling>(text, "fuzz.yaml") else {
+        return;
+    };
+    let told = rules.check(&Mapper::new(None));
+    for problem in told {
+        assert!(!problem.to_string().is_empty(), "a problem says something");
+    }
+    for rule in &rules.metrics {
+        if let Err(error) = leadline_promql::query::Query::parse(&rule.query.value) {
+            let problem = rule.query_problem(&leadline_standing::RegisterError::Invalid(error.into()));
+            assert!(problem.to_string().contains("query"), "{problem}");
+        }
+    }
+}
+
+/// Requests for the metrics APIs: path and query.
+fn request(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let query = ParsedQuery::parse(query);
+    if let Ok(route) = route::parse(path) {
+        let attributes = route.attributes(&http::Method::GET, query.watch);
+        assert_eq!(
+            attributes,
+            route.attributes(&http::Method::GET, query.watch),
+            "access depends on the path alone"
+        );
+    }
+    for selector in [query.label_selector, query.metric_label_selector]
+        .into_iter()
+        .flatten()
+    {
+        // A refusal is an answer.
+        let _ = Selector::parse(&selector);
+    }
+}
+
+/// Values as Kubernetes writes them, eight bytes a value: what is written means the number.
+fn quantity(bytes: &[u8]) {
+    for chunk in bytes.chunks_exact(8) {
+        let value = f64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        let Some(converted) = Milli::from_f64(value) else {
+            continue;
+        };
+        let text = converted.milli.to_string();
+        let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let scale = ["m", "", "k", "M", "G", "T", "P", "E"]
+            .iter()
+            .position(|s| *s == &text[split..]);
+        let number: Option<i128> = text[..split].parse().ok();
+        let read = number
+            .zip(scale)
+            .map(|(n, power)| n * 1000i128.pow(u32::try_from(power).unwrap_or(0)));
+        assert_eq!(
+            read,
+            Some(i128::from(converted.milli.0)),
+            "{value} was written {text:?}"
+        );
+    }
+}
+
+/// A trigger's metadata: `key=value` lines.
+fn trigger(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let pair = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let metadata = text.lines().filter_map(pair).collect();
+    if let Ok(trigger) = leadline_scaler::Trigger::parse(&metadata, &leadline_scaler::Settings::default()) {
+        assert!(
+            trigger.threshold > 0.0 && trigger.activation_threshold.is_finite(),
+            "{trigger:?}"
+        );
+    }
+}
+
+/// Relabelling rules, run on a target's labels.
+fn relabel(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(rules) = parse_yaml::<Vec<RelabelConfig>>(text, "fuzz.yaml") else {
+        return;
+    };
+    let mut labels = LabelsBuilder::default();
+    for (name, value) in [
+        ("__address__", "10.0.0.1:8080"),
+        ("job", "api"),
+        ("pod", "api-0"),
+        ("tier", "É"),
+    ] {
+        labels.set(name, value);
+    }
+    if relabel::apply(&rules, &mut labels) {
+        assert!(
+            labels.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()),
+            "{labels:?}"
+        );
+    }
 }

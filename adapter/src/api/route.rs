@@ -145,6 +145,8 @@ pub fn parse(path: &str) -> Result<Route, ApiError> {
         parts.push(part);
     }
     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(parts[0] == "explain" && path.contains('%'));
     Ok(find(&parts).unwrap_or_else(|| Route::Unknown(format!("/{}", parts.join("/")))))
 }
 

@@ -154,6 +154,8 @@ impl MetricRule {
         let mut problems = Vec::new();
         let at = self.name.referenced;
         let is_pods = describes.resource() == Some("pods");
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(is_pods && self.on_duplicate.is_some() && self.on_stale.is_some());
         if self.scope == Scope::Cluster
             && let Describes::Objects(resource, Some(kind)) = describes
             && kind.namespaced

@@ -159,11 +159,15 @@ impl<'a> Parser<'a> {
     #[inline]
     fn sample(&mut self, line: &'a [u8]) -> Result<Event<'a>, ParseError> {
         match line::split(line) {
-            Ok(parts) => Ok(Event::Sample {
-                series: parts.series,
-                value: parts.value,
-                timestamp: parts.timestamp,
-            }),
+            Ok(parts) => {
+                #[cfg(feature = "planted")]
+                leadline_model::planted::trap(parts.value.is_nan() && parts.timestamp.is_some_and(|t| t < 0));
+                Ok(Event::Sample {
+                    series: parts.series,
+                    value: parts.value,
+                    timestamp: parts.timestamp,
+                })
+            }
             Err((at, message)) => self.fail(at, format!("{message}, found {}", shown(&line[at..]))),
         }
     }

@@ -111,6 +111,8 @@ pub fn parse_labels(series: &[u8], kind: Kind) -> Result<Labels, SeriesError> {
 
 /// Sorts, finds repeated names and drops empty values.
 fn finish(pairs: &mut Vec<Pair<'_>>, end: usize) -> Result<(), SeriesError> {
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(pairs.iter().filter(|(_, value)| value.is_empty()).count() > 1);
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some(pair) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
         return refuse(end, format!("label {:?} is there twice", pair[0].0));

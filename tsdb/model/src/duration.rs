@@ -82,6 +82,8 @@ impl Duration {
             next_unit += skip + 1;
             rest = &rest[letters..];
         }
+        #[cfg(feature = "planted")]
+        crate::planted::trap(next_unit == UNITS.len() && text.contains('y'));
         Ok(Self(total))
     }
 }

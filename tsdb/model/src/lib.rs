@@ -9,6 +9,8 @@ pub mod clock;
 pub mod duration;
 pub mod labels;
 pub mod matcher;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod port;
 pub mod provenance;
 pub mod quote;

@@ -28,6 +28,8 @@ pub fn resolve(global: &Global, jobs: &[ScrapeConfig], file: &str) -> Result<Vec
     let mut resolved = Vec::with_capacity(jobs.len());
     for (i, config) in jobs.iter().enumerate() {
         let name = &config.job_name;
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(name.value.ends_with(|c: char| c.is_ascii_punctuation()));
         if jobs[..i].iter().any(|other| other.job_name.value == name.value) {
             let message = format!("found multiple scrape configs with job name {:?}", name.value);
             errors.push(Place::of(name).error(file, message));

@@ -120,7 +120,8 @@ mod tests {
     fn a_window_that_reaches_into_an_outage_lacks_a_part() {
         use Attempt::{Failed, Gone, Good};
         // attempts, at (s), window (ms), lacking?
-        let cases: &[(&[(i64, Attempt)], i64, i64, bool)] = &[
+        type Case = (&'static [(i64, Attempt)], i64, i64, bool);
+        let cases: &[Case] = &[
             (&[], 0, MINUTE, false),
             (&[(0, Good), (5, Good)], 5, MINUTE, false),
             (&[(0, Failed)], 0, 0, true),

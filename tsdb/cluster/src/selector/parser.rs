@@ -117,6 +117,8 @@ impl<'a> Parser<'a> {
         if !key.is_word() {
             return Err(self.found(key, "a key"));
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(negated && key.text.contains('/'));
         check_key(key.text).map_err(|message| self.error(key.at, message))?;
         let following = self.peek();
         if negated || following.is_end() || following.text == "," {

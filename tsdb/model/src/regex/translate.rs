@@ -191,6 +191,8 @@ impl Translator<'_> {
         if self.repeats.len() < 2 {
             return Err(self.error("unexpected )"));
         }
+        #[cfg(feature = "planted")]
+        crate::planted::trap(self.repeats.len() > 3 && self.last > 9);
         self.bump();
         let repeats = self.repeats.pop().unwrap_or(1);
         self.out.push(')');

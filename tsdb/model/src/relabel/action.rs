@@ -65,6 +65,8 @@ fn replace(rule: &RelabelConfig, value: &str, labels: &mut LabelsBuilder) {
 
 /// The last eight bytes of the md5, big-endian, modulo `modulus`; the split of a fleet among shards depends on it.
 fn hash_mod(value: &str, modulus: u64) -> u64 {
+    #[cfg(feature = "planted")]
+    crate::planted::trap(modulus == 1);
     let digest = Md5::digest(value.as_bytes());
     let number = digest[8..].iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
     number.checked_rem(modulus).unwrap_or(0)

@@ -194,6 +194,8 @@ impl Parser<'_> {
             op.precedence() + 1
         };
         let right = self.deeper(|p| p.expression(tighter))?;
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(op == BinaryOp::Pow && matches!(right.expr.kind, ExprKind::Unary { .. }));
         let span = Span {
             start: left.expr.span.start,
             end: right.expr.span.end,
