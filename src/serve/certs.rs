@@ -201,7 +201,7 @@ impl ClientAuthorities {
                 Ok(true) => tracing::info!("new client authorities are in force"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(%error, "client authorities were not taken over, the last good ones stay")
+                    tracing::error!(%error, "client authorities were not taken over, the last good ones stay");
                 }
             }
         }
