@@ -4,9 +4,12 @@ use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificate
 use crate::serve::listener::Tls;
 use leadline_model::Clock;
 use parking_lot::RwLock;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,18 +138,141 @@ impl ResolvesServerCert for Serving {
     }
 }
 
+/// The authorities that sign callers' certificates, as they are now: a file is read again when it changes.
+#[derive(Debug)]
+pub(crate) struct ClientAuthorities {
+    current: RwLock<(String, Arc<dyn ClientCertVerifier>)>,
+    file: Option<PathBuf>,
+}
+
+impl ClientAuthorities {
+    /// From a PEM file.
+    ///
+    /// # Errors
+    /// [`CertError`] names the file.
+    pub(crate) fn from_file(file: &Path) -> Result<Arc<Self>, CertError> {
+        let pem = read(file)?;
+        let verifier = verifier(&pem, &file.display().to_string())?;
+        Ok(Arc::new(Self {
+            current: RwLock::new((pem, verifier)),
+            file: Some(file.to_owned()),
+        }))
+    }
+
+    /// From a PEM text that does not change; `place` is named in errors.
+    ///
+    /// # Errors
+    /// [`CertError`].
+    pub(crate) fn fixed(pem: &str, place: &str) -> Result<Arc<Self>, CertError> {
+        let verifier = verifier(pem, place)?;
+        Ok(Arc::new(Self {
+            current: RwLock::new((pem.to_owned(), verifier)),
+            file: None,
+        }))
+    }
+
+    fn current(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.current.read().1)
+    }
+
+    /// Takes over what the file holds now. True when that is something else than before.
+    ///
+    /// # Errors
+    /// [`CertError`]; what was trusted before stays so.
+    fn look(&self) -> Result<bool, CertError> {
+        let Some(file) = &self.file else { return Ok(false) };
+        let pem = read(file)?;
+        if pem == self.current.read().0 {
+            return Ok(false);
+        }
+        let verifier = verifier(&pem, &file.display().to_string())?;
+        *self.current.write() = (pem, verifier);
+        Ok(true)
+    }
+
+    /// Keeps them fresh until `stop`. A file that cannot be used leaves the last good one in force.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+            match self.look() {
+                Ok(true) => tracing::info!("new client authorities are in force"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "client authorities were not taken over, the last good ones stay");
+                }
+            }
+        }
+    }
+}
+
+fn verifier(pem: &str, place: &str) -> Result<Arc<dyn ClientCertVerifier>, CertError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(place, pem)? {
+        let unusable = |source| CertError::Unusable {
+            place: place.to_owned(),
+            source,
+        };
+        roots.add(certificate).map_err(unusable)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier
+        .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+        .map_err(|e| CertError::Content {
+            place: place.to_owned(),
+            reason: e.to_string(),
+        })
+}
+
+impl ClientCertVerifier for ClientAuthorities {
+    /// No hints: they could not change with the file, and Go clients show a certificate only where its issuer is among
+    /// them.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.current().verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current().verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current().verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.current().supported_verify_schemes()
+    }
+}
+
 /// Who must show a certificate on a TLS listener.
 #[derive(Debug, Clone)]
 pub(crate) enum Clients {
     /// Nobody needs one; what is shown is checked request by request (the adapter).
-    PerRequest(Arc<dyn rustls::server::danger::ClientCertVerifier>),
-    /// Everybody, signed by one of these (PEM; `place` is named in errors).
-    Required {
-        /// The authorities.
-        pem: String,
-        /// Where they came from.
-        place: String,
-    },
+    PerRequest(Arc<dyn ClientCertVerifier>),
+    /// Everybody, signed by one of these.
+    Required(Arc<ClientAuthorities>),
     /// Certificates are not asked for.
     Anonymous,
 }
@@ -156,31 +282,19 @@ pub(crate) enum Clients {
 /// # Errors
 /// [`CertError`] when the client authorities cannot be used.
 pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Tls, CertError> {
-    let verifies = matches!(clients, Clients::Required { .. });
+    let verifies = matches!(clients, Clients::Required(_));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
         let place = place.to_owned();
         move |source| CertError::Unusable { place, source }
     };
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(unusable("TLS versions"))?;
     let builder = match clients {
         Clients::PerRequest(verifier) => builder.with_client_cert_verifier(verifier),
         Clients::Anonymous => builder.with_no_client_auth(),
-        Clients::Required { pem, place } => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(&place, &pem)? {
-                roots.add(certificate).map_err(unusable(&place))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|e| CertError::Content {
-                    place,
-                    reason: e.to_string(),
-                })?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Clients::Required(authorities) => builder.with_client_cert_verifier(authorities),
     };
     let mut config = builder.with_cert_resolver(serving);
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
@@ -188,4 +302,37 @@ pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Res
         config: Arc::new(config),
         verifies,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_authorities_follow_their_file_and_a_broken_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        let now = leadline_model::clock::SystemClock.now();
+        let (old, new) = (Authority::create(now).unwrap(), Authority::create(now).unwrap());
+        let pair = new.client("keda-operator", now).unwrap();
+        let certificate = certificates("test", &pair.cert_pem).unwrap().remove(0);
+        std::fs::write(&file, old.cert_pem()).unwrap();
+        let authorities = ClientAuthorities::from_file(&file).unwrap();
+        let accepts = || {
+            authorities
+                .verify_client_cert(&certificate, &[], UnixTime::now())
+                .is_ok()
+        };
+        assert!(!accepts());
+        std::fs::write(&file, new.cert_pem()).unwrap();
+        assert!(authorities.look().unwrap() && accepts());
+        for broken in ["", "no certificate"] {
+            std::fs::write(&file, broken).unwrap();
+            assert!(authorities.look().is_err() && accepts(), "{broken:?}");
+        }
+        assert!(
+            authorities.client_auth_mandatory(),
+            "nobody gets in without a certificate"
+        );
+    }
 }

@@ -6,7 +6,7 @@
 
 use crate::app::{ClusterMode, Options};
 use crate::serve::authority::{Authority, CertError};
-use crate::serve::certs::{self, Clients, Serving};
+use crate::serve::certs::{self, ClientAuthorities, Clients, Serving};
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
 use leadline_cluster::{Cluster, SecretData, SecretError, ServiceName, create_once, keep_ca_bundles};
@@ -98,10 +98,7 @@ impl Identity {
     ) -> Result<Option<(Arc<Serving>, Clients)>, IdentityError> {
         if let Some((cert, key)) = &options.scaler_files {
             let clients = match &options.scaler_client_ca {
-                Some(file) => Clients::Required {
-                    pem: certs::read(file)?,
-                    place: file.display().to_string(),
-                },
+                Some(file) => Clients::Required(ClientAuthorities::from_file(file)?),
                 None if options.scaler.ip().is_loopback() || options.scaler_insecure => Clients::Anonymous,
                 None => return Err(IdentityError::Open(options.scaler)),
             };
@@ -120,13 +117,8 @@ impl Identity {
                 let names = names(&options.scaler_service, &options.cluster);
                 let serving = Serving::own(Arc::clone(authority), names, Arc::clone(clock))?;
                 let place = format!("secret {AUTHORITY_SECRET}");
-                Ok(Some((
-                    serving,
-                    Clients::Required {
-                        pem: authority.cert_pem().to_owned(),
-                        place,
-                    },
-                )))
+                let authorities = ClientAuthorities::fixed(authority.cert_pem(), &place)?;
+                Ok(Some((serving, Clients::Required(authorities))))
             }
             _ => Err(IdentityError::Open(options.scaler)),
         }
@@ -152,8 +144,11 @@ impl Identity {
     pub(crate) fn start(self, cluster: Option<&Arc<Cluster>>, parts: &mut Shutdown) {
         let adapter = self.adapter;
         parts.start("adapter certificate", |stop| adapter.run(stop));
-        if let Some((serving, _)) = self.scaler {
+        if let Some((serving, clients)) = self.scaler {
             parts.start("scaler certificate", |stop| serving.run(stop));
+            if let Clients::Required(authorities) = clients {
+                parts.start("scaler client authorities", |stop| authorities.run(stop));
+            }
         }
         if let (Some(cluster), Some(bundle), true) = (cluster, self.bundle, Cluster::in_pod()) {
             let client = cluster.client();
