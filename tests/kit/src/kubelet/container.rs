@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The wait before a second start; it doubles up to [`LONGEST_BACKOFF`]. A kubelet starts at 10 s.
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(4);
+/// The wait before a second start; it doubles up to [`LONGEST_BACKOFF`]. A kubelet starts at 10 s. Long enough that what is
+/// gone is missed: the rate of a counter over 10 s loses half in this time.
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// A run as long as this makes the next wait the first again.
 const GOOD_RUN: Duration = Duration::from_secs(5);
 
