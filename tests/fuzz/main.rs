@@ -18,12 +18,19 @@ use targets::{TARGETS, Target};
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The time of a run is counted on two threads, whatever the machine says of itself.
-    arguments.test_threads.get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get().max(2)));
+    arguments
+        .test_threads
+        .get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get().max(2)));
     let mut trials = Vec::new();
     for &target in TARGETS {
-        trials.push(Trial::test(format!("{}_answers_or_refuses_any_bytes", target.0), move || search(target)));
+        trials.push(Trial::test(
+            format!("{}_answers_or_refuses_any_bytes", target.0),
+            move || search(target),
+        ));
         #[cfg(feature = "planted")]
-        trials.push(Trial::test(format!("{}_planted_panic_is_found", target.0), move || planted(target)));
+        trials.push(Trial::test(format!("{}_planted_panic_is_found", target.0), move || {
+            planted(target)
+        }));
     }
     // Findings are caught and reported with their input; the hook would only print each of them on the way.
     std::panic::set_hook(Box::new(|_| {}));
@@ -37,16 +44,26 @@ fn seconds() -> Duration {
 
 /// The kept inputs of a target, in order of their names.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
-    let mut files: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|f| f.path()).collect();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz/corpus")
+        .join(name);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|f| f.path())
+        .collect();
     files.sort();
     files.iter().filter_map(|f| std::fs::read(f).ok()).collect()
 }
 
 /// Runs a target on bytes; what it panicked with, if it did.
 fn run(target: Target, bytes: &[u8]) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| target.1(bytes))).err()?;
-    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    let panic = catch_unwind(AssertUnwindSafe(|| targets::run(target.0, bytes))).err()?;
+    let text = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     Some(text.unwrap_or_else(|| "a panic without text".to_owned()))
 }
 
@@ -83,7 +100,11 @@ fn report(target: Target, input: &[u8]) -> Result<(), Failed> {
 fn search(target: Target) -> Result<(), Failed> {
     let runs = find(target, seconds())?;
     // At least the corpus was run; how much more depends on the machine.
-    if runs == 0 { Err("nothing was run".into()) } else { Ok(()) }
+    if runs == 0 {
+        Err("nothing was run".into())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(feature = "planted")]

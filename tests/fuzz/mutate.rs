@@ -2,10 +2,64 @@
 
 /// Pieces that parsers treat specially.
 const TOKENS: &[&[u8]] = &[
-    b"{", b"}", b"(", b")", b"[", b"]", b",", b"=", b"!=", b"=~", b"!~", b"\"", b"'", b"`", b"\\", b"\n", b"\r\n", b" ", b"\t",
-    b"#", b"-", b"+", b"^", b"*", b"?", b"|", b".", b":", b"@", b"0", b"1e309", b"-1", b"NaN", b"+Inf", b"0x", b"5m", b"1h30m",
-    b"offset ", b"by ", b"on ", b"in ", b"notin ", b"(?i)", b"\\Q", b"\\E", b"{1000}", b"\xff", b"\xc3\xa9", b"\0", b"sum(",
-    b"rate(", b" bool ", b"group_left()", b"# TYPE ", b"# HELP ", b" counter", b"le=\"1\"", b"start()",
+    b"{",
+    b"}",
+    b"(",
+    b")",
+    b"[",
+    b"]",
+    b",",
+    b"=",
+    b"!=",
+    b"=~",
+    b"!~",
+    b"\"",
+    b"'",
+    b"`",
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"\t",
+    b"#",
+    b"-",
+    b"+",
+    b"^",
+    b"*",
+    b"?",
+    b"|",
+    b".",
+    b":",
+    b"@",
+    b"0",
+    b"1e309",
+    b"-1",
+    b"NaN",
+    b"+Inf",
+    b"0x",
+    b"5m",
+    b"1h30m",
+    b"offset ",
+    b"by ",
+    b"on ",
+    b"in ",
+    b"notin ",
+    b"(?i)",
+    b"\\Q",
+    b"\\E",
+    b"{1000}",
+    b"\xff",
+    b"\xc3\xa9",
+    b"\0",
+    b"sum(",
+    b"rate(",
+    b" bool ",
+    b"group_left()",
+    b"# TYPE ",
+    b"# HELP ",
+    b" counter",
+    b"le=\"1\"",
+    b"start()",
 ];
 
 /// The longest input that is made, bytes.
@@ -21,8 +75,14 @@ pub(crate) struct Mutator<'a> {
 impl<'a> Mutator<'a> {
     /// Inputs made from `kept` (not empty); `name` is the seed.
     pub(crate) fn new(name: &str, kept: &'a [Vec<u8>]) -> Self {
-        let state = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        Self { kept, state: state | 1, current: Vec::new() }
+        let state = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        });
+        Self {
+            kept,
+            state: state | 1,
+            current: Vec::new(),
+        }
     }
 
     /// Marsaglia's xorshift64*.

@@ -1,8 +1,8 @@
 //! What is fuzzed: one function per parser. Any bytes get a value or an error; a panic is a finding.
 
+use leadline_adapter::Autoscaling;
 use leadline_adapter::api::route::{self, ParsedQuery};
 use leadline_adapter::quantity::Milli;
-use leadline_adapter::Autoscaling;
 use leadline_cluster::{Mapper, Selector};
 use leadline_exposition::{Event, Kind, Parser};
 use leadline_model::LabelsBuilder;
@@ -33,6 +33,14 @@ pub(crate) const TARGETS: &[Target] = &[
     ("trigger", trigger),
 ];
 
+/// Runs the target `name` on bytes.
+pub(crate) fn run(name: &str, bytes: &[u8]) {
+    match TARGETS.iter().find(|target| target.0 == name) {
+        Some(target) => target.1(bytes),
+        None => panic!("no target is called {name}"),
+    }
+}
+
 /// The text format: events of the fast lane, labels of the strict one.
 fn exposition(bytes: &[u8]) {
     let mut parser = Parser::new(bytes);
@@ -47,18 +55,31 @@ fn exposition(bytes: &[u8]) {
 
 /// The strict lane alone; the first byte chooses the type.
 fn series(bytes: &[u8]) {
-    let Some((first, series)) = bytes.split_first() else { return };
-    let kinds = [Kind::Counter, Kind::Gauge, Kind::Histogram, Kind::Summary, Kind::Untyped];
+    let Some((first, series)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = [
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Histogram,
+        Kind::Summary,
+        Kind::Untyped,
+    ];
     let mut pairs = Vec::new();
     if leadline_exposition::parse_series(series, kinds[usize::from(*first) % kinds.len()], &mut pairs).is_ok() {
-        assert!(pairs.is_sorted_by(|a, b| a.0 < b.0), "labels are sorted and each is there once");
+        assert!(
+            pairs.is_sorted_by(|a, b| a.0 < b.0),
+            "labels are sorted and each is there once"
+        );
     }
 }
 
 /// PromQL: what is accepted prints, and what is printed is accepted and prints the same.
 fn promql(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else { return };
+    let Ok((expr, _)) = leadline_promql::check::parse_checked(text) else {
+        return;
+    };
     let printed = expr.to_string();
     match leadline_promql::check::parse_checked(&printed) {
         Ok((again, _)) => assert_eq!(again.to_string(), printed, "printed twice"),
@@ -81,7 +102,10 @@ fn selector(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(selector) = Selector::parse(text) {
         let printed = selector.to_string();
-        assert!(Selector::parse(&printed).is_ok(), "{printed:?} was printed and is refused");
+        assert!(
+            Selector::parse(&printed).is_ok(),
+            "{printed:?} was printed and is refused"
+        );
     }
 }
 
@@ -118,7 +142,9 @@ fn config(bytes: &[u8]) {
 /// Metric rules, their checks and their queries.
 fn rules(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(rules) = parse_yaml::<Autoscaling>(text, "fuzz.yaml") else { return };
+    let Ok(rules) = parse_yaml::<Autoscaling>(text, "fuzz.yaml") else {
+        return;
+    };
     let told = rules.check(&Mapper::new(None));
     for problem in told {
         assert!(!problem.to_string().is_empty(), "a problem says something");
@@ -138,9 +164,16 @@ fn request(bytes: &[u8]) {
     let query = ParsedQuery::parse(query);
     if let Ok(route) = route::parse(path) {
         let attributes = route.attributes(&http::Method::GET, query.watch);
-        assert_eq!(attributes, route.attributes(&http::Method::GET, query.watch), "access depends on the path alone");
+        assert_eq!(
+            attributes,
+            route.attributes(&http::Method::GET, query.watch),
+            "access depends on the path alone"
+        );
     }
-    for selector in [query.label_selector, query.metric_label_selector].into_iter().flatten() {
+    for selector in [query.label_selector, query.metric_label_selector]
+        .into_iter()
+        .flatten()
+    {
         // A refusal is an answer.
         let _ = Selector::parse(&selector);
     }
@@ -150,13 +183,23 @@ fn request(bytes: &[u8]) {
 fn quantity(bytes: &[u8]) {
     for chunk in bytes.chunks_exact(8) {
         let value = f64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let Some(converted) = Milli::from_f64(value) else { continue };
+        let Some(converted) = Milli::from_f64(value) else {
+            continue;
+        };
         let text = converted.milli.to_string();
         let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-        let scale = ["m", "", "k", "M", "G", "T", "P", "E"].iter().position(|s| *s == &text[split..]);
+        let scale = ["m", "", "k", "M", "G", "T", "P", "E"]
+            .iter()
+            .position(|s| *s == &text[split..]);
         let number: Option<i128> = text[..split].parse().ok();
-        let read = number.zip(scale).map(|(n, power)| n * 1000i128.pow(u32::try_from(power).unwrap_or(0)));
-        assert_eq!(read, Some(i128::from(converted.milli.0)), "{value} was written {text:?}");
+        let read = number
+            .zip(scale)
+            .map(|(n, power)| n * 1000i128.pow(u32::try_from(power).unwrap_or(0)));
+        assert_eq!(
+            read,
+            Some(i128::from(converted.milli.0)),
+            "{value} was written {text:?}"
+        );
     }
 }
 
@@ -166,19 +209,32 @@ fn trigger(bytes: &[u8]) {
     let pair = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
     let metadata = text.lines().filter_map(pair).collect();
     if let Ok(trigger) = leadline_scaler::Trigger::parse(&metadata, &leadline_scaler::Settings::default()) {
-        assert!(trigger.threshold > 0.0 && trigger.activation_threshold.is_finite(), "{trigger:?}");
+        assert!(
+            trigger.threshold > 0.0 && trigger.activation_threshold.is_finite(),
+            "{trigger:?}"
+        );
     }
 }
 
 /// Relabelling rules, run on a target's labels.
 fn relabel(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(rules) = parse_yaml::<Vec<RelabelConfig>>(text, "fuzz.yaml") else { return };
+    let Ok(rules) = parse_yaml::<Vec<RelabelConfig>>(text, "fuzz.yaml") else {
+        return;
+    };
     let mut labels = LabelsBuilder::default();
-    for (name, value) in [("__address__", "10.0.0.1:8080"), ("job", "api"), ("pod", "api-0"), ("tier", "É")] {
+    for (name, value) in [
+        ("__address__", "10.0.0.1:8080"),
+        ("job", "api"),
+        ("pod", "api-0"),
+        ("tier", "É"),
+    ] {
         labels.set(name, value);
     }
     if relabel::apply(&rules, &mut labels) {
-        assert!(labels.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()), "{labels:?}");
+        assert!(
+            labels.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()),
+            "{labels:?}"
+        );
     }
 }
