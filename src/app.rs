@@ -15,7 +15,7 @@ use leadline_cluster::{Cluster, Mapper, PodStore};
 use leadline_discovery::PodSource;
 use leadline_model::Clock;
 use leadline_model::duration::Duration;
-use leadline_scaler::Scaler;
+use leadline_scaler::{HealthReporter, Scaler};
 use leadline_standing::Standing;
 use leadline_tsdb::{Parts, Tsdb};
 use std::net::SocketAddr;
@@ -119,6 +119,7 @@ pub(crate) struct App {
     drain: CancellationToken,
     drains: bool,
     addresses: Addresses,
+    scaler_health: HealthReporter,
 }
 
 /// Where the listeners are.
@@ -143,12 +144,12 @@ impl App {
         let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
         let reloads = reload::Reloads::new(Arc::clone(&rooms), options.config_file.clone(), config);
         let mut parts = Shutdown::default();
-        let addresses = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
+        let (addresses, scaler_health) = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
         rooms.start(&mut parts);
         parts.start("reload", |stop| reloads.run(stop));
         rooms.ready.set("listeners", Condition::Met);
         let drains = rooms.cluster.is_some();
-        Ok(Self { rooms, parts, drain, drains, addresses })
+        Ok(Self { rooms, parts, drain, drains, addresses, scaler_health })
     }
 
     /// Where the listeners are.
@@ -158,7 +159,7 @@ impl App {
 
     /// Runs until SIGTERM or SIGINT, then stops in order.
     pub(crate) async fn run(mut self) -> ExitCode {
-        tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "ready");
+        tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "listening");
         let code = tokio::select! {
             signal = told_to_stop() => {
                 tracing::info!(signal, "stopping");
@@ -176,6 +177,7 @@ impl App {
     /// Stops: unready first, then connections, then what they read from.
     pub(crate) async fn stop(self) {
         self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        leadline_scaler::stop_serving(&self.scaler_health).await;
         self.drain.cancel();
         if self.drains {
             tokio::time::sleep(DRAIN).await;
@@ -210,10 +212,15 @@ impl Rooms {
         let (cluster, pods, mapper, source) = match &options.cluster {
             ClusterMode::Connected(cluster) => {
                 let source = PodSource::Cluster(Arc::clone(cluster));
+                let waiting = "extension-apiserver-authentication is not loaded yet".to_owned();
+                ready.set("authentication", Condition::Waiting(waiting));
                 (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
             }
             ClusterMode::Demo(demo) => {
-                let source = PodSource::Store { pods: Arc::clone(&demo.pods), namespace: demo.namespace.clone() };
+                let source = PodSource::Store {
+                    pods: Arc::clone(&demo.pods),
+                    namespace: demo.namespace.clone(),
+                };
                 (None, Arc::clone(&demo.pods), Mapper::new(None), source)
             }
             ClusterMode::Off(why) => {
@@ -238,7 +245,10 @@ impl Rooms {
         .map_err(|e| build(&e))?;
         tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
         let standing = Standing::new(
-            leadline_standing::Settings::default(),
+            leadline_standing::Settings {
+                kept_ms: options.retention.as_millis(),
+                ..leadline_standing::Settings::default()
+            },
             tsdb.evaluate(),
             tsdb.queryable(),
             tsdb.commits(),
@@ -248,12 +258,28 @@ impl Rooms {
         let registry = Registry::new(Arc::clone(&standing) as _, mapper);
         log_problems(&config.file, &registry.apply(&config.autoscaling));
         let access = Access::of(&options.cluster, &clock).map_err(|e| build(&e))?;
-        let objects = Objects { pods, others: cluster.as_ref().map(|c| c.objects()) };
+        let objects = Objects {
+            pods,
+            others: cluster.as_ref().map(|c| c.objects()),
+        };
         let adapter = access.adapter(registry, objects, &tsdb, &ready, Arc::clone(&clock));
-        let scaler =
-            Scaler::new(config.scaler.clone(), Arc::clone(&standing) as _, tsdb.board(), Arc::clone(&clock), drain);
+        let scaler = Scaler::new(
+            config.scaler.clone(),
+            Arc::clone(&standing) as _,
+            tsdb.board(),
+            Arc::clone(&clock),
+            drain,
+        );
         ready.set("config", Condition::Met);
-        Ok(Self { tsdb, standing, adapter, scaler, cluster, ready, clock })
+        Ok(Self {
+            tsdb,
+            standing,
+            adapter,
+            scaler,
+            cluster,
+            ready,
+            clock,
+        })
     }
 
     /// Starts the rooms, those first that stop first.
@@ -263,7 +289,7 @@ impl Rooms {
         let tsdb = Arc::clone(&self.tsdb);
         parts.start("tsdb", |stop| async move { tsdb.run(stop).await });
         if let Some(cluster) = self.cluster.clone() {
-            let feed = access::feed(Arc::clone(&self.adapter), &cluster);
+            let feed = access::feed(Arc::clone(&self.adapter), &cluster, self.ready.clone());
             parts.start("trust", |stop| async move {
                 tokio::select! { () = stop.cancelled() => {}, () = feed => {} }
             });
@@ -283,22 +309,24 @@ pub(crate) fn log_problems(file: &str, problems: &[leadline_adapter::config::Pro
 fn seed() -> u64 {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     // FNV-1a, as the seed of Prometheus' scrape offsets (scrape/manager.go).
-    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
-/// Binds the three listeners and starts them.
+/// Binds the three listeners and starts them; the scaler's health is told when that ends.
 async fn listen(
     options: &Options,
     rooms: &Arc<Rooms>,
     reloads: &Arc<reload::Reloads>,
     drain: &CancellationToken,
     parts: &mut Shutdown,
-) -> Result<Addresses, StartError> {
+) -> Result<(Addresses, HealthReporter), StartError> {
     let identity = Identity::establish(options, Arc::clone(&rooms.clock)).await?;
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
     let scaler_tls = identity.scaler_tls()?;
-    let (routes, _health) =
+    let (routes, health) =
         leadline_scaler::routes(&rooms.scaler).await.map_err(|e| StartError::Build(e.to_string()))?;
     let limits = Limits {
         streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
@@ -306,7 +334,15 @@ async fn listen(
         ..Limits::default()
     };
     let router = routes.into_axum_router();
-    let scaler = bind("scaler", "--scaler.listen-address", options.scaler, scaler_tls, router, limits).await?;
+    let scaler = bind(
+        "scaler",
+        "--scaler.listen-address",
+        options.scaler,
+        scaler_tls,
+        router,
+        limits,
+    )
+    .await?;
 
     let adapter = if matches!(options.cluster, ClusterMode::Off(_)) {
         None
@@ -316,13 +352,34 @@ async fn listen(
             certs::Clients::PerRequest(access::verifier()),
             &["h2", "http/1.1"],
         )?;
-        let limits = Limits { age: Some(ADAPTER_AGE), ..Limits::default() };
+        let limits = Limits {
+            age: Some(ADAPTER_AGE),
+            ..Limits::default()
+        };
         let router = leadline_adapter::router(Arc::clone(&rooms.adapter));
-        Some(bind("adapter", "--adapter.listen-address", options.adapter, Some(tls), router, limits).await?)
+        Some(
+            bind(
+                "adapter",
+                "--adapter.listen-address",
+                options.adapter,
+                Some(tls),
+                router,
+                limits,
+            )
+            .await?,
+        )
     };
 
     let router = web::router(rooms, reloads);
-    let web = bind("web", "--web.listen-address", options.web, None, router, Limits::default()).await?;
+    let web = bind(
+        "web",
+        "--web.listen-address",
+        options.web,
+        None,
+        router,
+        Limits::default(),
+    )
+    .await?;
 
     let unnamed = || StartError::Build("a bound socket has no address".to_owned());
     let addresses = Addresses {
@@ -335,5 +392,5 @@ async fn listen(
         let drain = drain.clone();
         parts.start(listener.name, |stop| listener.run(drain, stop));
     }
-    Ok(addresses)
+    Ok((addresses, health))
 }

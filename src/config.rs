@@ -59,7 +59,7 @@ pub(crate) struct Config {
     pub autoscaling: Autoscaling,
     /// The scaler's settings.
     pub scaler: leadline_scaler::Settings,
-    /// The text as it was read, for `/api/v1/status/config`.
+    /// The text as it was read.
     pub text: String,
 }
 
@@ -119,6 +119,19 @@ impl Config {
         }
     }
 
+    /// The text with every password and token hidden, for `/api/v1/status/config`. Where one cannot be found as it is
+    /// written (YAML has many ways), nothing of the text is shown.
+    pub(crate) fn shown(&self) -> String {
+        let secrets = self.scrape.iter().flat_map(|resolved| resolved.job.http.secrets());
+        let mut secrets: Vec<&str> = secrets.map(leadline_httpclient::Secret::expose).collect();
+        // One may be a part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        if secrets.iter().any(|secret| !self.text.contains(secret)) {
+            return "# not shown: it holds a secret that cannot be told from the rest\n".to_owned();
+        }
+        secrets.iter().fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
+    }
+
     /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
     /// status.
     pub(crate) fn refused_rules(&self) -> Vec<ConfigError> {
@@ -143,22 +156,39 @@ mod tests {
     use super::*;
 
     fn errors(text: &str) -> String {
-        Config::parse(text, "leadline.yaml").err().map(|e| e.to_string()).unwrap_or_default()
+        Config::parse(text, "leadline.yaml")
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
     fn sections_that_come_later_are_refused_by_name_and_place() {
-        for section in ["storage", "rule_files", "alerting", "remote_write", "remote_read", "tracing"] {
+        for section in [
+            "storage",
+            "rule_files",
+            "alerting",
+            "remote_write",
+            "remote_read",
+            "tracing",
+        ] {
             let text = format!("global: {{}}\n{section}: []\n");
             assert!(errors(&text).starts_with("leadline.yaml:2:"), "{}", errors(&text));
-            assert!(errors(&text).ends_with(&format!("not supported yet: {section}")), "{}", errors(&text));
+            assert!(
+                errors(&text).ends_with(&format!("not supported yet: {section}")),
+                "{}",
+                errors(&text)
+            );
         }
     }
 
     #[test]
     fn unknown_keys_are_errors_with_line_and_column() {
         let error = errors("global: {}\nscrape_config: []\n");
-        assert!(error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"), "{error}");
+        assert!(
+            error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -168,5 +198,21 @@ mod tests {
         let told = config.refused_rules();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].to_string().starts_with("leadline.yaml:5:"), "{}", told[0]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let with = |password: &str| {
+            let text = format!(
+                "scrape_configs:\n- job_name: a\n  basic_auth: {{username: u, password: {password}}}\n\
+                 - job_name: b\n  authorization: {{credentials: t0ken}}\n"
+            );
+            Config::parse(&text, "leadline.yaml").unwrap().shown()
+        };
+        let shown = with("pa55word");
+        assert!(shown.contains("username: u, password: <secret>"), "{shown}");
+        assert!(shown.contains("credentials: <secret>"), "{shown}");
+        let escaped = with("\"pa\\x35\\x35word\"");
+        assert!(!escaped.contains("word") && !escaped.contains("t0ken"), "{escaped}");
     }
 }

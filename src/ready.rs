@@ -32,7 +32,11 @@ impl Ready {
 
     /// Every condition by name.
     pub(crate) fn all(&self) -> Vec<(&'static str, Condition)> {
-        self.0.lock().iter().map(|(name, condition)| (*name, condition.clone())).collect()
+        self.0
+            .lock()
+            .iter()
+            .map(|(name, condition)| (*name, condition.clone()))
+            .collect()
     }
 }
 
@@ -59,7 +63,10 @@ mod tests {
         let ready = Ready::default();
         ready.set("cluster", Condition::Off("no kubeconfig".to_owned()));
         assert!(ready.is_ready());
-        ready.set("authentication", Condition::Waiting("the ConfigMap is not loaded".to_owned()));
+        ready.set(
+            "authentication",
+            Condition::Waiting("the ConfigMap is not loaded".to_owned()),
+        );
         assert!(!ready.is_ready());
         assert_eq!(
             ready.to_string(),

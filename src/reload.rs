@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Reloads {
     rooms: Arc<Rooms>,
     file: PathBuf,
+    /// The file's content when it was read at the start.
+    read: Vec<u8>,
     state: Mutex<State>,
     /// Held while one is under way.
     turn: tokio::sync::Mutex<()>,
@@ -21,7 +23,7 @@ pub(crate) struct Reloads {
 /// What is in force, and how the last attempt went.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
-    /// The text of the configuration in force.
+    /// The text of the configuration in force, secrets hidden.
     pub text: String,
     /// When it was applied, ms.
     pub applied: Timestamp,
@@ -32,8 +34,9 @@ pub(crate) struct State {
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
     pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
-        let state = State { text: config.text, applied: rooms.clock.now(), error: None };
-        Arc::new(Self { rooms, file, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        let state = State { text: config.shown(), applied: rooms.clock.now(), error: None };
+        let read = config.text.into_bytes();
+        Arc::new(Self { rooms, file, read, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
     }
 
     /// What is in force.
@@ -51,32 +54,39 @@ impl Reloads {
         let mut state = self.state.lock();
         match result {
             Ok(text) => {
-                *state = State { text, applied: self.rooms.clock.now(), error: None };
                 tracing::info!(why, file = %self.file.display(), "configuration reloaded");
+                *state = State { text, applied: self.rooms.clock.now(), error: None };
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(why, error, "configuration not reloaded, the last good one stays in force");
+                tracing::error!(
+                    why,
+                    error,
+                    "configuration not reloaded, the last good one stays in force"
+                );
                 state.error = Some(error.clone());
                 Err(error)
             }
         }
     }
 
-    /// Validates everything, then applies everything; gives the text.
+    /// Validates everything, then applies everything; gives the text to show.
     fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
-        self.rooms.tsdb.apply(config.scrape.clone()).map_err(|e| e.to_string())?;
+        self.rooms
+            .tsdb
+            .apply(config.scrape.clone())
+            .map_err(|e| e.to_string())?;
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
-        Ok(config.text)
+        Ok(config.shown())
     }
 
     /// Reloads on SIGHUP and when the file changes, until `stop`.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (changed, mut changes) = tokio::sync::watch::channel(0);
-        let follow = leadline_tsdb::reload::follow(vec![self.file.clone()], changed, stop.clone());
+        let follow = leadline_tsdb::reload::follow(vec![(self.file.clone(), self.read.clone())], changed, stop.clone());
         let work = async {
             let mut hangup = match signal(SignalKind::hangup()) {
                 Ok(signal) => signal,

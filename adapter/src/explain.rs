@@ -279,7 +279,7 @@ async fn object_answer(
         for row in &rows {
             add_row(adapter, judge, row, into);
         }
-        match judge.object(&rows) {
+        match custom::pick(adapter, judge, namespace, name) {
             Pick::Value(answer) => into.answer.push(ValueView {
                 of: name.clone(),
                 quantity: answer.milli.to_string(),

@@ -47,6 +47,8 @@ pub struct Check<'a> {
     pub snapshot: &'a Snapshot,
     /// The targets.
     pub board: &'a Board,
+    /// Whether, of a selection nobody asked for before, targets that are down may have fed it although nothing says so.
+    pub strangers: bool,
 }
 
 impl Selections {
@@ -104,7 +106,8 @@ impl Selections {
 
 impl Check<'_> {
     /// Who should feed the selection: who did and is still discovered, and who does. Of a selection nobody asked for
-    /// before, every target of the expression that is down might have fed it, unless it is another namespace's.
+    /// before, every target of the expression that is down might have fed it, unless it is another namespace's
+    /// or one object among many is meant.
     fn expected(&self, before: &[OwnerId], now: &[OwnerId]) -> Vec<OwnerId> {
         let mut expected: Vec<OwnerId> = before
             .iter()
@@ -112,7 +115,7 @@ impl Check<'_> {
             .chain(now)
             .copied()
             .collect();
-        if before.is_empty() {
+        if before.is_empty() && self.strangers {
             let may_be_ours = |owner: &&OwnerId| {
                 let target = self.board.get(**owner);
                 let theirs = target

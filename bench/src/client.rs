@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     sender: SendRequest<Empty<Bytes>>,
     host: String,
 }
@@ -24,7 +24,7 @@ fn unexpected(error: impl std::fmt::Display) -> BenchError {
 
 impl Client {
     /// Connects; over TLS when `tls` is given, which the server must name `name`.
-    pub async fn connect(
+    pub(crate) async fn connect(
         address: SocketAddr,
         tls: Option<(Arc<rustls::ClientConfig>, &'static str)>,
     ) -> Result<Self, BenchError> {
@@ -38,7 +38,10 @@ impl Client {
                 Self::speak(TokioIo::new(stream)).await?
             }
         };
-        Ok(Self { sender, host: address.to_string() })
+        Ok(Self {
+            sender,
+            host: address.to_string(),
+        })
     }
 
     async fn speak<I>(io: I) -> Result<SendRequest<Empty<Bytes>>, BenchError>
@@ -51,12 +54,13 @@ impl Client {
     }
 
     /// One GET; status and body.
-    pub async fn get(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
         let request = Request::get(path)
             .header("host", &self.host)
             .header("accept", "application/json")
             .body(Empty::new())
             .map_err(unexpected)?;
+        self.sender.ready().await.map_err(unexpected)?;
         let answer = self.sender.send_request(request).await.map_err(unexpected)?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
@@ -65,13 +69,16 @@ impl Client {
 
     /// `n` GETs of one path, one after the other; each must be answered 200. The first tenth warms up and is not
     /// counted.
-    pub async fn time(&mut self, path: &str, n: usize) -> Result<Latency, BenchError> {
+    pub(crate) async fn time(&mut self, path: &str, n: usize) -> Result<Latency, BenchError> {
         let mut taken = Vec::with_capacity(n);
         for i in 0..n + n / 10 {
             let began = Instant::now();
             let (status, body) = self.get(path).await?;
             if status != 200 {
-                return Err(BenchError::Unexpected(format!("{path}: {status}: {}", String::from_utf8_lossy(&body))));
+                return Err(BenchError::Unexpected(format!(
+                    "{path}: {status}: {}",
+                    String::from_utf8_lossy(&body)
+                )));
             }
             if i >= n / 10 {
                 taken.push(began.elapsed());

@@ -2,7 +2,7 @@
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchError {
+pub(crate) enum BenchError {
     /// A program is not there.
     #[error("{program} is missing: {remedy}")]
     Missing {

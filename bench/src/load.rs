@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 const NAMES: usize = 100;
 
 /// Targets that are served.
-pub struct Load {
+pub(crate) struct Load {
     /// Where they listen.
     pub addresses: Vec<SocketAddr>,
     served: Arc<AtomicU64>,
@@ -30,21 +30,29 @@ struct Target {
 
 impl Load {
     /// Serves `targets` targets of `series` series on loopback.
-    pub async fn start(targets: usize, series: usize) -> std::io::Result<Self> {
+    pub(crate) async fn start(targets: usize, series: usize) -> std::io::Result<Self> {
         let served = Arc::new(AtomicU64::new(0));
         let mut addresses = Vec::new();
         for n in 0..targets {
             let socket = TcpListener::bind(("127.0.0.1", 0)).await?;
             addresses.push(socket.local_addr()?);
-            let target = Target { prefixes: prefixes(n, series), scrapes: AtomicU64::new(0), served: Arc::clone(&served) };
+            let target = Target {
+                prefixes: prefixes(n, series),
+                scrapes: AtomicU64::new(0),
+                served: Arc::clone(&served),
+            };
             let router = Router::new().route("/metrics", get(page)).with_state(Arc::new(target));
             tokio::spawn(async move { axum::serve(socket, router).await });
         }
-        Ok(Self { addresses, served, series })
+        Ok(Self {
+            addresses,
+            served,
+            series,
+        })
     }
 
     /// Scrapes that were answered until now.
-    pub fn scrapes(&self) -> u64 {
+    pub(crate) fn scrapes(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 }
@@ -70,5 +78,8 @@ async fn page(State(target): State<Arc<Target>>) -> ([(http::HeaderName, &'stati
         let written = writeln!(body, "{value}");
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
-    ([(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body)
+    (
+        [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        body,
+    )
 }

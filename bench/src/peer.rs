@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// A system under measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// This project.
     Leadline,
     /// Prometheus, from its Go module.
@@ -17,7 +17,7 @@ pub enum Peer {
 
 impl Peer {
     /// As the report names it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Leadline => "leadline",
             Self::Prometheus => "Prometheus 3.16.0",
@@ -25,14 +25,22 @@ impl Peer {
     }
 
     /// Starts it on `config`; its HTTP API is at the address returned.
-    pub fn start(self, leadline: &Path, config: &Path, folder: &Path) -> Result<(Process, SocketAddr), BenchError> {
+    pub(crate) fn start(
+        self,
+        leadline: &Path,
+        config: &Path,
+        folder: &Path,
+    ) -> Result<(Process, SocketAddr), BenchError> {
         let web = free_address()?;
         let log = folder.join("log");
         let text = |path: &Path| path.display().to_string();
         let (program, args) = match self {
             Self::Leadline => {
                 if !leadline.exists() {
-                    return Err(BenchError::Missing { program: text(leadline), remedy: "cargo build --release" });
+                    return Err(BenchError::Missing {
+                        program: text(leadline),
+                        remedy: "cargo build --release",
+                    });
                 }
                 let args = vec![
                     "serve".to_owned(),
@@ -57,17 +65,20 @@ impl Peer {
 }
 
 /// The folder of a program built by `tests/programs/build`.
-pub fn built(name: &str) -> Result<PathBuf, BenchError> {
+pub(crate) fn built(name: &str) -> Result<PathBuf, BenchError> {
     let output = Command::new("tests/programs/build").args(["--where", name]).output()?;
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     if folder.is_dir() {
         Ok(folder)
     } else {
-        Err(BenchError::Missing { program: name.to_owned(), remedy: "run it from the root of the checkout after tests/programs/build" })
+        Err(BenchError::Missing {
+            program: name.to_owned(),
+            remedy: "run it from the root of the checkout after tests/programs/build",
+        })
     }
 }
 
 /// A loopback address that nobody listens on.
-pub fn free_address() -> Result<SocketAddr, BenchError> {
+pub(crate) fn free_address() -> Result<SocketAddr, BenchError> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

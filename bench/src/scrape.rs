@@ -27,7 +27,7 @@ struct Figures {
 }
 
 /// Measures every system and prints the table.
-pub async fn compare(cli: &Cli) -> Result<(), BenchError> {
+pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
     print(&format!(
         "scraping {} targets x {} series every {INTERVAL} s, CPU over {} s of steady state; query: {QUERY} over {} series",
         cli.targets,
@@ -38,9 +38,19 @@ pub async fn compare(cli: &Cli) -> Result<(), BenchError> {
     let ours = measure(cli, Peer::Leadline).await?;
     let theirs = measure(cli, Peer::Prometheus).await?;
     print("");
-    print(&format!("{:<34} {:>12} {:>18} {:>8}", "", Peer::Leadline.name(), Peer::Prometheus.name(), "ratio"));
+    print(&format!(
+        "{:<34} {:>12} {:>18} {:>8}",
+        "",
+        Peer::Leadline.name(),
+        Peer::Prometheus.name(),
+        "ratio"
+    ));
     for (name, a, b) in [
-        ("CPU seconds per million samples", ours.cpu_per_million, theirs.cpu_per_million),
+        (
+            "CPU seconds per million samples",
+            ours.cpu_per_million,
+            theirs.cpu_per_million,
+        ),
         ("RSS bytes per series", ours.rss_per_series, theirs.rss_per_series),
         ("query p50, ms", ours.query_p50, theirs.query_p50),
         ("query p99, ms", ours.query_p99, theirs.query_p99),
@@ -72,7 +82,11 @@ async fn measure(cli: &Cli, peer: Peer) -> Result<Figures, BenchError> {
     tokio::time::sleep(Duration::from_secs(cli.seconds)).await;
     let samples = (load.scrapes() - scrapes) as f64 * load.series as f64;
     let used = process.cpu()? - cpu;
-    print(&format!("{}: {samples} samples in {:.1} s", peer.name(), began.elapsed().as_secs_f64()));
+    print(&format!(
+        "{}: {samples} samples in {:.1} s",
+        peer.name(),
+        began.elapsed().as_secs_f64()
+    ));
     let rss = process.rss()?;
     let (latency, query_cpu) = query(web, &process, cli).await?;
     Ok(Figures {
@@ -89,7 +103,11 @@ async fn wait_for_scrapes(load: &Load, process: &Process, least: u64, peer: Peer
     while load.scrapes() < least {
         if began.elapsed().as_secs() > PATIENCE {
             let what = format!("{} scraping every target twice", peer.name());
-            return Err(BenchError::Late { what, seconds: PATIENCE, log: process.log_tail() });
+            return Err(BenchError::Late {
+                what,
+                seconds: PATIENCE,
+                log: process.log_tail(),
+            });
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -98,12 +116,18 @@ async fn wait_for_scrapes(load: &Load, process: &Process, least: u64, peer: Peer
 
 /// Latency of the query, and CPU per query in ms (what scraping costs meanwhile is in it, for both systems alike).
 async fn query(web: SocketAddr, process: &Process, cli: &Cli) -> Result<(crate::latency::Latency, f64), BenchError> {
-    let path = format!("/api/v1/query?query={}", QUERY.replace(' ', "%20").replace('[', "%5B").replace(']', "%5D"));
+    let path = format!(
+        "/api/v1/query?query={}",
+        QUERY.replace(' ', "%20").replace('[', "%5B").replace(']', "%5D")
+    );
     let mut client = Client::connect(web, None).await?;
     let (status, body) = client.get(&path).await?;
     let found = String::from_utf8_lossy(&body).matches("\"pod\"").count();
     if status != 200 || found != cli.targets {
-        return Err(BenchError::Unexpected(format!("{path}: {status}, {found} pods: {}", String::from_utf8_lossy(&body))));
+        return Err(BenchError::Unexpected(format!(
+            "{path}: {status}, {found} pods: {}",
+            String::from_utf8_lossy(&body)
+        )));
     }
     let cpu = process.cpu()?;
     let latency = client.time(&path, QUERIES).await?;

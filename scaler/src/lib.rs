@@ -21,13 +21,14 @@ pub use service::{Scaler, VerifiedPeer};
 pub use settings::{Settings, Tenancy};
 pub use state::TriggerStatus;
 pub use stats::{Calls, Method, Stats};
+pub use tonic_health::server::HealthReporter;
 pub use trigger::{Trigger, ignored};
 
 use externalscaler::external_scaler_server::ExternalScalerServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::Routes;
-use tonic_health::server::HealthReporter;
+use tonic_health::ServingStatus;
 
 /// Most streams on one connection of the listener. KEDA keeps two open per external-push trigger and sends everything
 /// over one connection; where the limit is reached its calls wait without a deadline.
@@ -48,8 +49,7 @@ const MAX_MESSAGE_BYTES: usize = settings::MOST_METADATA_BYTES * 2 + 4096;
 /// # Errors
 /// When the committed descriptor cannot be read, which a test excludes.
 pub async fn routes(scaler: &Arc<Scaler>) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
-    let service =
-        ExternalScalerServer::from_arc(Arc::clone(scaler)).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let service = ExternalScalerServer::from_arc(Arc::clone(scaler)).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ExternalScalerServer<Scaler>>().await;
     let reflection = || {
@@ -63,4 +63,12 @@ pub async fn routes(scaler: &Arc<Scaler>) -> Result<(Routes, HealthReporter), to
         .add_service(reflection().build_v1alpha()?)
         .prepare();
     Ok((routes, reporter))
+}
+
+/// Tells whoever checks or watches health that the scaler no longer serves; to be called before its connections are asked
+/// to end.
+pub async fn stop_serving(reporter: &HealthReporter) {
+    reporter.set_not_serving::<ExternalScalerServer<Scaler>>().await;
+    // The name that stands for the whole process, which probes ask for.
+    reporter.set_service_status("", ServingStatus::NotServing).await;
 }

@@ -71,7 +71,10 @@ impl Settings {
             return Err("max_triggers, max_metadata_bytes and max_query_bytes must be above 0".to_owned());
         }
         if self.max_metadata_bytes > MOST_METADATA_BYTES {
-            return Err(format!("max_metadata_bytes: {} is above {MOST_METADATA_BYTES}", self.max_metadata_bytes));
+            return Err(format!(
+                "max_metadata_bytes: {} is above {MOST_METADATA_BYTES}",
+                self.max_metadata_bytes
+            ));
         }
         Ok(())
     }

@@ -236,7 +236,7 @@ fn request(trigger: &Trigger, namespace: &str, tenancy: Tenancy) -> Request {
 
 fn refusal(error: &RegisterError) -> Status {
     match error {
-        RegisterError::Invalid(_) | RegisterError::Shape(_) => {
+        RegisterError::Invalid(_) | RegisterError::Shape(_) | RegisterError::Window { .. } => {
             Status::invalid_argument(format!("metadata query: {error}"))
         }
         RegisterError::Full(_) => Status::resource_exhausted(error.to_string()),

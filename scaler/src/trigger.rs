@@ -186,7 +186,10 @@ impl<'a> Keys<'a> {
     fn metric_name(&self) -> Result<String, TriggerError> {
         let written = self.text("metricName").unwrap_or(DEFAULT_NAME);
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        let name: String = written.chars().map(|c| if fits(c) { c.to_ascii_lowercase() } else { '-' }).collect();
+        let name: String = written
+            .chars()
+            .map(|c| if fits(c) { c.to_ascii_lowercase() } else { '-' })
+            .collect();
         // A DNS label does not end in '-'.
         let name = name.trim_end_matches('-');
         if name.is_empty() {
@@ -194,7 +197,10 @@ impl<'a> Keys<'a> {
             return Err(refuse("metricName", problem));
         }
         if name.len() > LONGEST_NAME {
-            return Err(refuse("metricName", format!("{written:?} is too long; at most {LONGEST_NAME} characters were expected")));
+            return Err(refuse(
+                "metricName",
+                format!("{written:?} is too long; at most {LONGEST_NAME} characters were expected"),
+            ));
         }
         Ok(name.to_owned())
     }
@@ -433,7 +439,10 @@ mod tests {
         }
         for name in ["_", "\u{e9}", &"x".repeat(LONGEST_NAME + 1)] {
             let error = with(&[("metricName", name)]).unwrap_err().to_string();
-            assert!(error.starts_with("metadata metricName: ") && error.contains("expected"), "{error}");
+            assert!(
+                error.starts_with("metadata metricName: ") && error.contains("expected"),
+                "{error}"
+            );
         }
     }
 

@@ -3,10 +3,10 @@
 use crate::app::{App, ClusterMode, Options, told_to_stop};
 use crate::cli::{fail, on_runtime};
 use crate::demo::access::{Access, USER};
+use crate::demo::decide;
 use crate::demo::question::Questions;
 use crate::demo::screen::{Reading, Screen};
 use crate::demo::workload::{self, Exporter};
-use crate::demo::decide;
 use crate::serve::access::Demo as DemoMode;
 use crate::serve::authority::Authority;
 use crate::telemetry::log::{Format, Level, install};
@@ -25,13 +25,25 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Where Prometheus' HTTP API is served.
-    #[arg(long = "web.listen-address", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    #[arg(
+        long = "web.listen-address",
+        default_value = "127.0.0.1:9090",
+        value_name = "HOST:PORT"
+    )]
     web: SocketAddr,
     /// Where the Kubernetes metrics APIs are served.
-    #[arg(long = "adapter.listen-address", default_value = "127.0.0.1:6443", value_name = "HOST:PORT")]
+    #[arg(
+        long = "adapter.listen-address",
+        default_value = "127.0.0.1:6443",
+        value_name = "HOST:PORT"
+    )]
     adapter: SocketAddr,
     /// Where KEDA's external scaler is served.
-    #[arg(long = "scaler.listen-address", default_value = "127.0.0.1:6000", value_name = "HOST:PORT")]
+    #[arg(
+        long = "scaler.listen-address",
+        default_value = "127.0.0.1:6000",
+        value_name = "HOST:PORT"
+    )]
     scaler: SocketAddr,
     /// Ends after so long; by default it runs until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = Duration::parse)]
@@ -148,10 +160,21 @@ async fn watch(questions: &mut Questions, screen: &mut Screen) -> Result<(), Fai
         let pods = questions.pods("http_requests_per_second").await;
         let queue = questions.external("queue_depth").await;
         let trigger = questions.trigger(&TRIGGER).await;
-        let average = pods.as_ref().ok().filter(|p| !p.is_empty()).map(|p| p.iter().map(|(_, v)| v).sum::<f64>() / p.len() as f64);
-        let queue_replicas = queue.as_ref().ok().map(|q| decide::share_of_total(replicas, *q, TARGET, MOST));
+        let average = pods
+            .as_ref()
+            .ok()
+            .filter(|p| !p.is_empty())
+            .map(|p| p.iter().map(|(_, v)| v).sum::<f64>() / p.len() as f64);
+        let queue_replicas = queue
+            .as_ref()
+            .ok()
+            .map(|q| decide::share_of_total(replicas, *q, TARGET, MOST));
         let trigger_replicas = trigger.as_ref().ok().map(|t| {
-            if t.active { decide::share_of_total(replicas, t.value, TARGET, MOST) } else { 0 }
+            if t.active {
+                decide::share_of_total(replicas, t.value, TARGET, MOST)
+            } else {
+                0
+            }
         });
         let reading = Reading {
             second,
@@ -172,7 +195,12 @@ async fn watch(questions: &mut Questions, screen: &mut Screen) -> Result<(), Fai
 fn configuration(exporters: &[Exporter]) -> String {
     let targets: Vec<String> = exporters
         .iter()
-        .map(|e| format!("      - {{targets: [\"{}\"], labels: {{namespace: demo, pod: {}}}}}\n", e.address, e.pod))
+        .map(|e| {
+            format!(
+                "      - {{targets: [\"{}\"], labels: {{namespace: demo, pod: {}}}}}\n",
+                e.address, e.pod
+            )
+        })
         .collect();
     format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\

@@ -69,6 +69,10 @@ impl Explain {
             body.extend_from_slice(&chunk);
         }
         let text = String::from_utf8_lossy(&body).into_owned();
-        if status.is_success() { Ok(text) } else { Err(format!("{url}: {status}: {}", text.trim())) }
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(format!("{url}: {status}: {}", text.trim()))
+        }
     }
 }

@@ -26,29 +26,51 @@ pub(crate) struct Serve {
     #[arg(long = "storage.tsdb.max-series", default_value_t = 2_000_000, value_name = "N")]
     max_series: u32,
     /// Where Prometheus' HTTP API, explain and /metrics are served, without authentication.
-    #[arg(long = "web.listen-address", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    #[arg(
+        long = "web.listen-address",
+        default_value = "127.0.0.1:9090",
+        value_name = "HOST:PORT"
+    )]
     web: SocketAddr,
     /// Where the Kubernetes metrics APIs are served, over TLS.
-    #[arg(long = "adapter.listen-address", default_value = "0.0.0.0:6443", value_name = "HOST:PORT")]
+    #[arg(
+        long = "adapter.listen-address",
+        default_value = "0.0.0.0:6443",
+        value_name = "HOST:PORT"
+    )]
     adapter: SocketAddr,
     /// Certificate of the adapter's listener, PEM. Absent: issued by a CA of our own.
     #[arg(long = "adapter.tls-cert-file", value_name = "FILE", requires = "adapter_key")]
     adapter_cert: Option<PathBuf>,
     /// Its key.
-    #[arg(id = "adapter_key", long = "adapter.tls-private-key-file", value_name = "FILE", requires = "adapter_cert")]
+    #[arg(
+        id = "adapter_key",
+        long = "adapter.tls-private-key-file",
+        value_name = "FILE",
+        requires = "adapter_cert"
+    )]
     adapter_key: Option<PathBuf>,
     /// The Service that the APIServices name, for the certificate of our own CA.
     #[arg(long = "adapter.service-name", default_value = "leadline", value_name = "NAME")]
     adapter_service: String,
     /// Where KEDA's external scaler is served over gRPC. Anything but loopback needs TLS with a client CA (in a pod: of our
     /// own), or --scaler.insecure.
-    #[arg(long = "scaler.listen-address", default_value = "127.0.0.1:6000", value_name = "HOST:PORT")]
+    #[arg(
+        long = "scaler.listen-address",
+        default_value = "127.0.0.1:6000",
+        value_name = "HOST:PORT"
+    )]
     scaler: SocketAddr,
     /// Certificate of the scaler's listener, PEM.
     #[arg(long = "scaler.tls-cert-file", value_name = "FILE", requires = "scaler_key")]
     scaler_cert: Option<PathBuf>,
     /// Its key.
-    #[arg(id = "scaler_key", long = "scaler.tls-private-key-file", value_name = "FILE", requires = "scaler_cert")]
+    #[arg(
+        id = "scaler_key",
+        long = "scaler.tls-private-key-file",
+        value_name = "FILE",
+        requires = "scaler_cert"
+    )]
     scaler_key: Option<PathBuf>,
     /// Who may call the scaler: CA of client certificates, PEM.
     #[arg(long = "scaler.tls-client-ca-file", value_name = "FILE", requires = "scaler_cert")]
@@ -58,7 +80,11 @@ pub(crate) struct Serve {
     scaler_service: String,
     /// Where the Secret with KEDA's client certificate is created, when the certificates are of our own CA: KEDA reads a
     /// ClusterTriggerAuthentication's Secrets from its own namespace. Default: this pod's.
-    #[arg(long = "scaler.client-secret-namespace", value_name = "NAMESPACE", env = "LEADLINE_SCALER_CLIENT_NAMESPACE")]
+    #[arg(
+        long = "scaler.client-secret-namespace",
+        value_name = "NAMESPACE",
+        env = "LEADLINE_SCALER_CLIENT_NAMESPACE"
+    )]
     scaler_client_namespace: Option<String>,
     /// Lets the scaler listen beyond loopback without TLS.
     #[arg(long = "scaler.insecure")]
@@ -96,9 +122,13 @@ impl Serve {
 
     async fn cluster(&self) -> Result<ClusterMode, leadline_cluster::ConnectError> {
         if self.kubeconfig.is_none() && !Cluster::in_pod() {
-            return Ok(ClusterMode::Off("no --kubeconfig was given and this is no pod".to_owned()));
+            return Ok(ClusterMode::Off(
+                "no --kubeconfig was given and this is no pod".to_owned(),
+            ));
         }
-        Cluster::connect(self.kubeconfig.as_deref()).await.map(ClusterMode::Connected)
+        Cluster::connect(self.kubeconfig.as_deref())
+            .await
+            .map(ClusterMode::Connected)
     }
 
     fn options(self, cluster: ClusterMode) -> Options {

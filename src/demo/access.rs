@@ -31,7 +31,10 @@ impl Access {
             let file = file.display().to_string();
             move |source| CertError::File { file, source }
         };
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(fail(&folder))?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(fail(&folder))?;
         let access = Self {
             identity_pem: format!("{}{}", pair.cert_pem, pair.key_pem),
             authority_pem: authority.cert_pem().to_owned(),
@@ -45,8 +48,14 @@ impl Access {
         ];
         for (name, text) in files {
             let path = access.file(name);
-            let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            opened.and_then(|mut f| f.write_all(text.as_bytes())).map_err(fail(&path))?;
+            let opened = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
+            opened
+                .and_then(|mut f| f.write_all(text.as_bytes()))
+                .map_err(fail(&path))?;
         }
         Ok(access)
     }

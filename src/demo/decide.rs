@@ -32,7 +32,14 @@ mod tests {
 
     #[test]
     fn averages_move_replicas_outside_the_tolerance_only() {
-        for (current, average, wanted) in [(3, 10.0, 3), (3, 10.9, 3), (3, 11.1, 4), (3, 20.0, 6), (3, 1.0, 1), (3, 1e9, 10)] {
+        for (current, average, wanted) in [
+            (3, 10.0, 3),
+            (3, 10.9, 3),
+            (3, 11.1, 4),
+            (3, 20.0, 6),
+            (3, 1.0, 1),
+            (3, 1e9, 10),
+        ] {
             assert_eq!(average_per_pod(current, average, 10.0, 10), wanted, "{average}");
         }
     }

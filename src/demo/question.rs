@@ -38,8 +38,14 @@ impl Questions {
             .timeout(Duration::from_secs(3))
             .build()
             .map_err(text)?;
-        let channel = Channel::from_shared(format!("http://{scaler}")).map_err(|e| e.to_string())?.connect_lazy();
-        Ok(Self { http, adapter, keda: ExternalScalerClient::new(channel) })
+        let channel = Channel::from_shared(format!("http://{scaler}"))
+            .map_err(|e| e.to_string())?
+            .connect_lazy();
+        Ok(Self {
+            http,
+            adapter,
+            keda: ExternalScalerClient::new(channel),
+        })
     }
 
     async fn items(&self, path: &str) -> Answer<Vec<Value>> {
@@ -48,7 +54,10 @@ impl Questions {
         let status = answer.status();
         let body: Value = answer.json().await.map_err(|e| e.to_string())?;
         if !status.is_success() {
-            return Err(body["message"].as_str().unwrap_or("an error without a message").to_owned());
+            return Err(body["message"]
+                .as_str()
+                .unwrap_or("an error without a message")
+                .to_owned());
         }
         Ok(body["items"].as_array().cloned().unwrap_or_default())
     }
@@ -70,8 +79,16 @@ impl Questions {
 
     /// The sum of an external metric.
     pub(crate) async fn external(&self, metric: &str) -> Answer<f64> {
-        let items = self.items(&format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/{metric}")).await?;
-        Ok(items.iter().filter_map(|item| item["value"].as_str()).map(quantity).sum())
+        let items = self
+            .items(&format!(
+                "/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/{metric}"
+            ))
+            .await?;
+        Ok(items
+            .iter()
+            .filter_map(|item| item["value"].as_str())
+            .map(quantity)
+            .sum())
     }
 
     /// What a ScaledObject with this trigger would be told.
@@ -79,13 +96,30 @@ impl Questions {
         let scaled_object_ref = ScaledObjectRef {
             name: "worker".to_owned(),
             namespace: "demo".to_owned(),
-            scaler_metadata: metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>(),
+            scaler_metadata: metadata
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect::<HashMap<_, _>>(),
         };
         let text = |status: tonic::Status| status.message().to_owned();
-        let active = self.keda.is_active(scaled_object_ref.clone()).await.map_err(text)?.into_inner().result;
-        let request =
-            GetMetricsRequest { scaled_object_ref: Some(scaled_object_ref), metric_name: "prometheus".to_owned() };
-        let values = self.keda.get_metrics(request).await.map_err(text)?.into_inner().metric_values;
+        let active = self
+            .keda
+            .is_active(scaled_object_ref.clone())
+            .await
+            .map_err(text)?
+            .into_inner()
+            .result;
+        let request = GetMetricsRequest {
+            scaled_object_ref: Some(scaled_object_ref),
+            metric_name: "prometheus".to_owned(),
+        };
+        let values = self
+            .keda
+            .get_metrics(request)
+            .await
+            .map_err(text)?
+            .into_inner()
+            .metric_values;
         let value = values.first().map_or(0.0, |v| v.metric_value_float);
         Ok(Trigger { value, active })
     }

@@ -34,7 +34,12 @@ impl Screen {
     pub(crate) fn new(intro: String) -> Self {
         let out = std::io::stdout();
         let terminal = out.is_terminal();
-        Self { out, terminal, drawn: 0, intro }
+        Self {
+            out,
+            terminal,
+            drawn: 0,
+            intro,
+        }
     }
 
     /// Shows what is always there.
@@ -67,33 +72,63 @@ fn replicas(n: Option<u32>) -> String {
 
 fn table(reading: &Reading) -> Vec<String> {
     let mut lines = vec![
-        format!("{:>4} s   {:<46} {:<22} {:>8}", reading.second, "reads", "against", "replicas"),
+        format!(
+            "{:>4} s   {:<46} {:<22} {:>8}",
+            reading.second, "reads", "against", "replicas"
+        ),
         String::new(),
     ];
     let pods = match &reading.pods {
-        Ok(pods) => pods.iter().map(|(name, v)| format!("{name} {v:.1}/s")).collect::<Vec<_>>().join("  "),
+        Ok(pods) => pods
+            .iter()
+            .map(|(name, v)| format!("{name} {v:.1}/s"))
+            .collect::<Vec<_>>()
+            .join("  "),
         Err(why) => short(why),
     };
-    lines.push(format!("  HPA     {pods:<46} {:<22} {:>8}", "10/s per pod", replicas(reading.pods_replicas)));
+    lines.push(format!(
+        "  HPA     {pods:<46} {:<22} {:>8}",
+        "10/s per pod",
+        replicas(reading.pods_replicas)
+    ));
     let queue = match &reading.queue {
         Ok(queue) => format!("queue_depth {queue:.0} {}", bar(*queue, 60.0)),
         Err(why) => short(why),
     };
-    lines.push(format!("  HPA     {queue:<46} {:<22} {:>8}", "10 per pod", replicas(reading.queue_replicas)));
+    lines.push(format!(
+        "  HPA     {queue:<46} {:<22} {:>8}",
+        "10 per pod",
+        replicas(reading.queue_replicas)
+    ));
     let trigger = match &reading.trigger {
-        Ok(t) => format!("queue_depth {:.0} {}", t.value, if t.active { "active" } else { "inactive" }),
+        Ok(t) => format!(
+            "queue_depth {:.0} {}",
+            t.value,
+            if t.active { "active" } else { "inactive" }
+        ),
         Err(why) => short(why),
     };
-    lines.push(format!("  KEDA    {trigger:<46} {:<22} {:>8}", "10 per pod, active > 0", replicas(reading.trigger_replicas)));
+    lines.push(format!(
+        "  KEDA    {trigger:<46} {:<22} {:>8}",
+        "10 per pod, active > 0",
+        replicas(reading.trigger_replicas)
+    ));
     lines
 }
 
 fn line(reading: &Reading) -> String {
     let pods = match &reading.pods {
-        Ok(pods) => pods.iter().map(|(name, v)| format!("{name}={v:.1}")).collect::<Vec<_>>().join(","),
+        Ok(pods) => pods
+            .iter()
+            .map(|(name, v)| format!("{name}={v:.1}"))
+            .collect::<Vec<_>>()
+            .join(","),
         Err(why) => format!("({why})"),
     };
-    let queue = reading.queue.as_ref().map_or_else(|why| format!("({why})"), |q| format!("{q:.0}"));
+    let queue = reading
+        .queue
+        .as_ref()
+        .map_or_else(|why| format!("({why})"), |q| format!("{q:.0}"));
     let trigger = match &reading.trigger {
         Ok(t) => format!("{:.0} {}", t.value, if t.active { "active" } else { "inactive" }),
         Err(why) => format!("({why})"),

@@ -70,7 +70,9 @@ pub(crate) async fn start(clock: Arc<dyn Clock>, stop: CancellationToken) -> std
         let router = Router::new().route("/metrics", get(page));
         let stop = stop.clone();
         tokio::spawn(async move {
-            let served = axum::serve(socket, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            let served = axum::serve(socket, router)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await;
             if let Err(error) = served {
                 tracing::warn!(pod, %error, "the demo's exporter ended");
             }
@@ -84,12 +86,24 @@ fn render(load: Load, now: Timestamp, share: f64) -> String {
     let mut page = Page::default();
     if share > 0.0 {
         let requests = load.requests(now, share);
-        page.family(Kind::Counter, "http_requests_total", "requests served", &["code"], [
-            (["200"], (requests * 0.98).floor()),
-            (["500"], (requests * 0.02).floor()),
-        ]);
+        page.family(
+            Kind::Counter,
+            "http_requests_total",
+            "requests served",
+            &["code"],
+            [
+                (["200"], (requests * 0.98).floor()),
+                (["500"], (requests * 0.02).floor()),
+            ],
+        );
     } else {
-        page.family(Kind::Gauge, "queue_depth", "messages that wait", &["queue"], [(["work"], load.queue(now))]);
+        page.family(
+            Kind::Gauge,
+            "queue_depth",
+            "messages that wait",
+            &["queue"],
+            [(["work"], load.queue(now))],
+        );
     }
     page.finish()
 }

@@ -1,7 +1,7 @@
 //! Who may ask the adapter: built from the API server's word, or from the demo's one identity.
 
 use crate::app::ClusterMode;
-use crate::ready::Ready;
+use crate::ready::{Condition, Ready};
 use leadline_adapter::api::ReadyCheck;
 use leadline_adapter::auth::Authenticator;
 use leadline_adapter::auth::authorize::{Attributes, Authorizer, Lifetimes, Review, ReviewError, Reviewer};
@@ -64,13 +64,19 @@ impl Access {
             ClusterMode::Demo(demo) => (None, Arc::new(OneIdentity::for_demo(demo.user.clone()))),
             ClusterMode::Connected(cluster) => {
                 let reviews = KubernetesReviews(cluster.client());
-                (Some(Tokens::new(Arc::new(reviews.clone()), Vec::new())?), Arc::new(reviews))
+                (
+                    Some(Tokens::new(Arc::new(reviews.clone()), Vec::new())?),
+                    Arc::new(reviews),
+                )
             }
         };
         let authenticator = Authenticator::new(Arc::clone(clock), tokens);
         if let ClusterMode::Demo(demo) = mode {
             let client_ca = Authority::from_pem(&demo.client_ca_pem).map_err(TokenError)?;
-            authenticator.set_trust(Trust { client_ca: Some(client_ca), request_header: None });
+            authenticator.set_trust(Trust {
+                client_ca: Some(client_ca),
+                request_header: None,
+            });
         }
         Ok(Self {
             authenticator: Arc::new(authenticator),
@@ -112,7 +118,11 @@ impl ReadyCheck for Process {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.0.is_ready() { Ok(()) } else { Err(self.0.to_string().trim_end().replace('\n', "; ")) }
+        if self.0.is_ready() {
+            Ok(())
+        } else {
+            Err(self.0.to_string().trim_end().replace('\n', "; "))
+        }
     }
 }
 
@@ -122,15 +132,18 @@ pub(crate) fn verifier() -> Arc<ClientCertVerifier> {
 }
 
 /// Takes over the aggregation layer's authentication data whenever it changes; what cannot be used leaves the last good
-/// one in force.
-pub(crate) fn feed(adapter: Arc<Adapter>, cluster: &Cluster) -> impl Future<Output = ()> + use<> {
+/// one in force. The first that can be used makes the process ready.
+pub(crate) fn feed(adapter: Arc<Adapter>, cluster: &Cluster, ready: Ready) -> impl Future<Output = ()> + use<> {
     let mut data = cluster.extension_auth();
     async move {
         loop {
             let current = data.borrow_and_update().clone();
             if let Some(current) = current {
                 match Trust::from_cluster(&current) {
-                    Ok(trust) => adapter.authenticator.set_trust(trust),
+                    Ok(trust) => {
+                        adapter.authenticator.set_trust(trust);
+                        ready.set("authentication", Condition::Met);
+                    }
                     Err(error) => tracing::error!(%error, "authentication data was not taken over"),
                 }
             }

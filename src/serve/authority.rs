@@ -71,7 +71,9 @@ fn named(common_name: &str) -> DistinguishedName {
 }
 
 fn validity(params: &mut CertificateParams, now: Timestamp, days: i64) {
-    let at = |ms: i64| time::OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let at = |ms: i64| {
+        time::OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    };
     params.not_before = at(now - BACKDATE_MS);
     params.not_after = at(now + days * DAY_MS);
 }
@@ -87,11 +89,19 @@ impl Authority {
         // The name carries the birth, so that an old and a new authority can be told apart in one bundle.
         params.distinguished_name = named(&format!("leadline-ca-{}", now / 1000));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         validity(&mut params, now, AUTHORITY_DAYS);
         let cert_pem = params.self_signed(&key)?.pem();
         let key_pem = key.serialize_pem();
-        Ok(Self { issuer: Issuer::new(params, key), cert_pem, key_pem })
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            cert_pem,
+            key_pem,
+        })
     }
 
     /// Reads one back.
@@ -99,11 +109,18 @@ impl Authority {
     /// # Errors
     /// [`CertError::Content`] with `place`.
     pub(crate) fn from_pem(place: &str, cert_pem: &str, key_pem: &str) -> Result<Self, CertError> {
-        let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
+        let fail = |reason: String| CertError::Content {
+            place: place.to_owned(),
+            reason,
+        };
         let key = KeyPair::from_pem(key_pem).map_err(|e| fail(format!("a private key in PEM was expected: {e}")))?;
         let issuer = Issuer::from_ca_cert_pem(cert_pem, key)
             .map_err(|e| fail(format!("a certificate authority in PEM was expected: {e}")))?;
-        Ok(Self { issuer, cert_pem: cert_pem.to_owned(), key_pem: key_pem.to_owned() })
+        Ok(Self {
+            issuer,
+            cert_pem: cert_pem.to_owned(),
+            key_pem: key_pem.to_owned(),
+        })
     }
 
     /// Its certificate, PEM: what a caBundle holds.
@@ -157,7 +174,10 @@ impl Authority {
         validity(&mut params, now, days);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
-        Ok(Pair { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
+        Ok(Pair {
+            cert_pem: cert.pem(),
+            key_pem: key.serialize_pem(),
+        })
     }
 }
 
@@ -167,12 +187,18 @@ impl Pair {
     /// # Errors
     /// [`CertError::Content`] and [`CertError::Unusable`].
     pub(crate) fn certified(&self, place: &str) -> Result<Arc<rustls::sign::CertifiedKey>, CertError> {
-        let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
+        let fail = |reason: String| CertError::Content {
+            place: place.to_owned(),
+            reason,
+        };
         let chain = certificates(place, &self.cert_pem)?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
             .map_err(|e| fail(format!("a private key in PEM was expected: {e}")))?;
         let key = rustls::sign::CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|source| CertError::Unusable { place: place.to_owned(), source })?;
+            .map_err(|source| CertError::Unusable {
+                place: place.to_owned(),
+                source,
+            })?;
         Ok(Arc::new(key))
     }
 }
@@ -182,11 +208,16 @@ impl Pair {
 /// # Errors
 /// [`CertError::Content`] with `place`.
 pub(crate) fn certificates(place: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
-    let fail = |reason: String| CertError::Content { place: place.to_owned(), reason };
+    let fail = |reason: String| CertError::Content {
+        place: place.to_owned(),
+        reason,
+    };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let found = found.map_err(|e| fail(format!("certificates in PEM were expected: {e}")))?;
     if found.is_empty() {
-        return Err(fail("it holds no certificate; at least one in PEM was expected".to_owned()));
+        return Err(fail(
+            "it holds no certificate; at least one in PEM was expected".to_owned(),
+        ));
     }
     Ok(found)
 }
@@ -201,17 +232,25 @@ mod tests {
     fn what_an_authority_issues_is_servable_and_survives_being_stored() {
         let made = Authority::create(NOW).unwrap();
         let again = Authority::from_pem("secret", made.cert_pem(), made.key_pem()).unwrap();
-        let pair = again.server(&["leadline.monitoring.svc".to_owned(), "127.0.0.1".to_owned()], NOW).unwrap();
+        let pair = again
+            .server(&["leadline.monitoring.svc".to_owned(), "127.0.0.1".to_owned()], NOW)
+            .unwrap();
         assert_eq!(pair.certified("test").unwrap().cert.len(), 1);
     }
 
     #[test]
     fn errors_name_the_place_and_what_was_expected() {
         for (cert, key, part) in [("", "", "private key in PEM"), ("junk", "junk", "private key in PEM")] {
-            let error = Authority::from_pem("secret leadline-ca", cert, key).err().unwrap().to_string();
+            let error = Authority::from_pem("secret leadline-ca", cert, key)
+                .err()
+                .unwrap()
+                .to_string();
             assert!(error.contains("secret leadline-ca") && error.contains(part), "{error}");
         }
         let error = certificates("/etc/tls.crt", "").unwrap_err().to_string();
-        assert!(error.contains("/etc/tls.crt") && error.contains("no certificate"), "{error}");
+        assert!(
+            error.contains("/etc/tls.crt") && error.contains("no certificate"),
+            "{error}"
+        );
     }
 }

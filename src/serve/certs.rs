@@ -32,17 +32,28 @@ enum Source {
     /// Files somebody else renews.
     Files { cert: PathBuf, key: PathBuf },
     /// Our own authority, which renews it.
-    Own { authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock> },
+    Own {
+        authority: Arc<Authority>,
+        names: Vec<String>,
+        clock: Arc<dyn Clock>,
+    },
 }
 
 impl Source {
     fn load(&self) -> Result<Arc<CertifiedKey>, CertError> {
         match self {
             Self::Files { cert, key } => {
-                let pair = Pair { cert_pem: read(cert)?, key_pem: read(key)? };
+                let pair = Pair {
+                    cert_pem: read(cert)?,
+                    key_pem: read(key)?,
+                };
                 pair.certified(&format!("{} and {}", cert.display(), key.display()))
             }
-            Self::Own { authority, names, clock } => authority.server(names, clock.now())?.certified("own certificate"),
+            Self::Own {
+                authority,
+                names,
+                clock,
+            } => authority.server(names, clock.now())?.certified("own certificate"),
         }
     }
 }
@@ -52,7 +63,10 @@ impl Source {
 /// # Errors
 /// [`CertError::File`] with its name.
 pub(crate) fn read(file: &Path) -> Result<String, CertError> {
-    std::fs::read_to_string(file).map_err(|source| CertError::File { file: file.display().to_string(), source })
+    std::fs::read_to_string(file).map_err(|source| CertError::File {
+        file: file.display().to_string(),
+        source,
+    })
 }
 
 impl Serving {
@@ -61,19 +75,33 @@ impl Serving {
     /// # Errors
     /// [`CertError`] names the file.
     pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<Arc<Self>, CertError> {
-        Self::new(Source::Files { cert: cert.to_owned(), key: key.to_owned() })
+        Self::new(Source::Files {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        })
     }
 
     /// Issued by `authority` for `names`, renewed at two thirds of its life.
     ///
     /// # Errors
     /// [`CertError::Make`].
-    pub(crate) fn own(authority: Arc<Authority>, names: Vec<String>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, CertError> {
-        Self::new(Source::Own { authority, names, clock })
+    pub(crate) fn own(
+        authority: Arc<Authority>,
+        names: Vec<String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, CertError> {
+        Self::new(Source::Own {
+            authority,
+            names,
+            clock,
+        })
     }
 
     fn new(source: Source) -> Result<Arc<Self>, CertError> {
-        Ok(Arc::new(Self { current: RwLock::new(source.load()?), source }))
+        Ok(Arc::new(Self {
+            current: RwLock::new(source.load()?),
+            source,
+        }))
     }
 
     /// Keeps the certificate fresh until `stop`. A file that cannot be read leaves the last good one in place.
@@ -93,7 +121,9 @@ impl Serving {
                     tracing::info!("a new serving certificate is in use");
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the serving certificate was not renewed, the last good one stays"),
+                Err(error) => {
+                    tracing::error!(%error, "the serving certificate was not renewed, the last good one stays");
+                }
             }
         }
     }
@@ -145,11 +175,17 @@ pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Res
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
-                .map_err(|e| CertError::Content { place, reason: e.to_string() })?;
+                .map_err(|e| CertError::Content {
+                    place,
+                    reason: e.to_string(),
+                })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let mut config = builder.with_cert_resolver(serving);
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    Ok(Tls { config: Arc::new(config), verifies })
+    Ok(Tls {
+        config: Arc::new(config),
+        verifies,
+    })
 }

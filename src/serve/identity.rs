@@ -19,8 +19,11 @@ pub(crate) const AUTHORITY_SECRET: &str = "leadline-ca";
 /// The Secret with the certificate that KEDA shows the scaler.
 pub(crate) const CLIENT_SECRET: &str = "leadline-scaler-client";
 /// The APIServices whose `caBundle` is ours.
-const API_SERVICES: [&str; 3] =
-    ["v1beta2.custom.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
+const API_SERVICES: [&str; 3] = [
+    "v1beta2.custom.metrics.k8s.io",
+    "v1beta1.custom.metrics.k8s.io",
+    "v1beta1.external.metrics.k8s.io",
+];
 /// How often they are looked at: somebody who applies the manifests again takes the bundle away.
 const BUNDLE_PERIOD: Duration = Duration::from_secs(30);
 /// How long a missing answer of the API server is waited for at the start.
@@ -67,9 +70,17 @@ impl Identity {
                 Serving::own(Arc::clone(&authority), names, Arc::clone(&clock))?
             }
         };
-        let bundle = options.adapter_files.is_none().then(|| authority.cert_pem().as_bytes().to_vec());
+        let bundle = options
+            .adapter_files
+            .is_none()
+            .then(|| authority.cert_pem().as_bytes().to_vec());
         let scaler = Self::scaler(options, &authority, &clock).await?;
-        Ok(Self { adapter, scaler, bundle, service: options.adapter_service.clone() })
+        Ok(Self {
+            adapter,
+            scaler,
+            bundle,
+            service: options.adapter_service.clone(),
+        })
     }
 
     async fn authority(options: &Options, clock: &dyn Clock) -> Result<Arc<Authority>, IdentityError> {
@@ -87,7 +98,10 @@ impl Identity {
     ) -> Result<Option<(Arc<Serving>, Clients)>, IdentityError> {
         if let Some((cert, key)) = &options.scaler_files {
             let clients = match &options.scaler_client_ca {
-                Some(file) => Clients::Required { pem: certs::read(file)?, place: file.display().to_string() },
+                Some(file) => Clients::Required {
+                    pem: certs::read(file)?,
+                    place: file.display().to_string(),
+                },
                 None if options.scaler.ip().is_loopback() || options.scaler_insecure => Clients::Anonymous,
                 None => return Err(IdentityError::Open(options.scaler)),
             };
@@ -98,12 +112,21 @@ impl Identity {
         }
         match &options.cluster {
             ClusterMode::Connected(cluster) if Cluster::in_pod() => {
-                let namespace = options.scaler_client_namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+                let namespace = options
+                    .scaler_client_namespace
+                    .as_deref()
+                    .unwrap_or_else(|| cluster.namespace());
                 share_client(cluster, namespace, authority, &**clock).await?;
                 let names = names(&options.scaler_service, &options.cluster);
                 let serving = Serving::own(Arc::clone(authority), names, Arc::clone(clock))?;
                 let place = format!("secret {AUTHORITY_SECRET}");
-                Ok(Some((serving, Clients::Required { pem: authority.cert_pem().to_owned(), place })))
+                Ok(Some((
+                    serving,
+                    Clients::Required {
+                        pem: authority.cert_pem().to_owned(),
+                        place,
+                    },
+                )))
             }
             _ => Err(IdentityError::Open(options.scaler)),
         }
@@ -119,7 +142,9 @@ impl Identity {
     /// # Errors
     /// [`CertError`] when the client authorities cannot be used.
     pub(crate) fn scaler_tls(&self) -> Result<Option<Tls>, CertError> {
-        let Some((serving, clients)) = &self.scaler else { return Ok(None) };
+        let Some((serving, clients)) = &self.scaler else {
+            return Ok(None);
+        };
         certs::tls(Arc::clone(serving), clients.clone(), &["h2"]).map(Some)
     }
 
@@ -132,7 +157,10 @@ impl Identity {
         }
         if let (Some(cluster), Some(bundle), true) = (cluster, self.bundle, Cluster::in_pod()) {
             let client = cluster.client();
-            let ours = ServiceName { namespace: cluster.namespace().to_owned(), name: self.service };
+            let ours = ServiceName {
+                namespace: cluster.namespace().to_owned(),
+                name: self.service,
+            };
             parts.start("caBundle", |stop| async move {
                 // The authority does not change while the process lives; the sender is kept so that the watch goes on.
                 let (_keep, bundle) = tokio::sync::watch::channel(bundle);
@@ -155,7 +183,9 @@ fn names(service: &str, cluster: &ClusterMode) -> Vec<String> {
 }
 
 fn utf8(data: &SecretData, key: &str) -> String {
-    data.get(key).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+    data.get(key)
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// The authority that all replicas share. An API server that does not answer yet is waited for.
@@ -167,7 +197,11 @@ async fn shared_authority(cluster: &Cluster, clock: &dyn Clock) -> Result<Arc<Au
     };
     let data = patiently(|| create_once(cluster.client(), cluster.namespace(), AUTHORITY_SECRET, make)).await?;
     let place = format!("secret {}/{AUTHORITY_SECRET}", cluster.namespace());
-    Ok(Arc::new(Authority::from_pem(&place, &utf8(&data, "ca.crt"), &utf8(&data, "ca.key"))?))
+    Ok(Arc::new(Authority::from_pem(
+        &place,
+        &utf8(&data, "ca.crt"),
+        &utf8(&data, "ca.key"),
+    )?))
 }
 
 /// Puts a client certificate for KEDA where its TriggerAuthentication finds it.
@@ -178,7 +212,9 @@ async fn share_client(
     clock: &dyn Clock,
 ) -> Result<(), IdentityError> {
     let make = || {
-        let pair = authority.long_lived_client("keda-operator", clock.now()).map_err(|e| e.to_string())?;
+        let pair = authority
+            .long_lived_client("keda-operator", clock.now())
+            .map_err(|e| e.to_string())?;
         let part = |key: &str, pem: &str| (key.to_owned(), pem.as_bytes().to_vec());
         Ok([
             part("ca.crt", authority.cert_pem()),
@@ -192,7 +228,9 @@ async fn share_client(
 }
 
 /// Tries again while the API server does not answer, up to a minute.
-async fn patiently<T, F: Future<Output = Result<T, SecretError>>>(mut work: impl FnMut() -> F) -> Result<T, SecretError> {
+async fn patiently<T, F: Future<Output = Result<T, SecretError>>>(
+    mut work: impl FnMut() -> F,
+) -> Result<T, SecretError> {
     let began = tokio::time::Instant::now();
     loop {
         match work().await {

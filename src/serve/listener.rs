@@ -1,7 +1,8 @@
 //! Sockets: accepts connections, with or without TLS, and serves a router on them until told to stop.
 //!
 //! A listener stops in two steps: at `drain` open connections are asked to end (GOAWAY) while new ones are still
-//! accepted, because whoever routes here has not heard of it yet; at `stop` nothing is accepted any more.
+//! accepted and answered once, because whoever routes here has not heard of it yet; at `stop` nothing is accepted any
+//! more.
 //!
 //! One connection's life: TCP accept → TLS handshake (with a time limit) → HTTP/1.1 or HTTP/2 as ALPN says → requests →
 //! a graceful end, because the process stops or because the connection reached its greatest age. The age matters for the
@@ -37,6 +38,8 @@ pub(crate) struct Limits {
     pub handshake: Duration,
     /// How long the head of a request may take on HTTP/1.1.
     pub head: Duration,
+    /// How long a connection may go without its first request: it holds one of [`Self::connections`].
+    pub silence: Duration,
     /// After this long a connection is asked to end (GOAWAY), give or take a tenth; `None` for never.
     pub age: Option<Duration>,
     /// A ping after so much silence on HTTP/2, and the wait for its answer.
@@ -50,6 +53,7 @@ impl Default for Limits {
             streams: 250,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
             age: None,
             keepalive: (Duration::from_secs(20), Duration::from_secs(10)),
         }
@@ -97,8 +101,16 @@ impl Listener {
         router: Router,
         limits: Limits,
     ) -> Result<Self, BindError> {
-        let socket = TcpListener::bind(address).await.map_err(|source| BindError { address, flag, source })?;
-        Ok(Self { name, socket, tls, router, limits })
+        let socket = TcpListener::bind(address)
+            .await
+            .map_err(|source| BindError { address, flag, source })?;
+        Ok(Self {
+            name,
+            socket,
+            tls,
+            router,
+            limits,
+        })
     }
 
     /// The bound address (with the port the system chose, where 0 was asked for).
@@ -111,7 +123,9 @@ impl Listener {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                break;
+            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
@@ -138,9 +152,22 @@ impl Listener {
                 }
             }
         }
+        // Whoever is not accepted yet is refused now, instead of waiting for the others.
+        drop(self.socket);
         connections.close();
         connections.wait().await;
     }
+}
+
+/// How far a connection has come.
+#[derive(Debug, Default)]
+struct Life {
+    /// Its first request was read.
+    began: CancellationToken,
+    /// Its first answer was given.
+    answered: CancellationToken,
+    /// An answer asked for its end.
+    refused: CancellationToken,
 }
 
 /// What one connection needs.
@@ -160,11 +187,16 @@ impl Connection {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
         let Some(tls) = &self.tls else {
-            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer).await;
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer)
+                .await;
             return;
         };
         let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
-        match tokio::time::timeout(self.limits.handshake, handshake).await {
+        let shaken = tokio::select! {
+            () = self.stop.cancelled() => return,
+            shaken = tokio::time::timeout(self.limits.handshake, handshake) => shaken,
+        };
+        match shaken {
             Ok(Ok(stream)) => {
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let chain = PeerCertificates(chain.iter().map(|c| c.clone().into_owned()).collect());
@@ -181,7 +213,10 @@ impl Connection {
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -189,12 +224,13 @@ impl Connection {
             .keep_alive_interval(self.limits.keepalive.0)
             .keep_alive_timeout(self.limits.keepalive.1);
         let verified = self.tls.as_ref().is_some_and(|tls| tls.verifies) && !certificates.0.is_empty();
-        let close = CancellationToken::new();
-        let refused = close.clone();
+        let life = Life::default();
+        let (began, answered, refused) = (life.began.clone(), life.answered.clone(), life.refused.clone());
         let service = self
             .router
             .clone()
             .map_request(move |mut request: http::Request<Incoming>| {
+                began.cancel();
                 request.extensions_mut().insert(certificates.clone());
                 if verified {
                     request.extensions_mut().insert(VerifiedPeer);
@@ -205,13 +241,14 @@ impl Connection {
                 if response.extensions().get::<CloseConnection>().is_some() {
                     refused.cancel();
                 }
+                answered.cancel();
                 response
             });
         let connection = builder.serve_connection(io, TowerToHyperService::new(service));
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.end_of_life(peer, close) => {
+            () = self.end_of_life(peer, &life) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -222,7 +259,19 @@ impl Connection {
     }
 
     /// Resolves when the connection should be asked to end.
-    async fn end_of_life(&self, peer: SocketAddr, close: CancellationToken) {
+    async fn end_of_life(&self, peer: SocketAddr, life: &Life) {
+        // hyper-util cuts a connection whose first bytes it did not read yet, and whoever opens one during the drain has
+        // not heard of it: it is answered first.
+        let drained = async {
+            self.drain.cancelled().await;
+            life.answered.cancelled().await;
+        };
+        let silent = async {
+            tokio::time::sleep(self.limits.silence).await;
+            if life.began.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+        };
         let age = async {
             match self.limits.age {
                 // The port spreads connections that began together, so that they do not all move at once.
@@ -231,10 +280,66 @@ impl Connection {
             }
         };
         tokio::select! {
-            () = self.drain.cancelled() => {}
+            () = drained => {}
             () = self.stop.cancelled() => {}
-            () = close.cancelled() => {}
+            () = life.refused.cancelled() => {}
+            () = silent => {}
             () = age => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    struct Running {
+        address: SocketAddr,
+        drain: CancellationToken,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn running(limits: Limits) -> Running {
+        let router = Router::new().route("/", axum::routing::get(async || "hello"));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind("test", "--flag", address, None, router, limits).await.unwrap();
+        let address = listener.address().unwrap();
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let task = tokio::spawn(listener.run(drain.clone(), stop.clone()));
+        Running { address, drain, stop, task }
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_during_the_drain_is_answered_once() {
+        let running = running(Limits::default()).await;
+        running.drain.cancel();
+        for attempt in 0..20 {
+            let mut connection = TcpStream::connect(running.address).await.unwrap();
+            for _ in 0..attempt {
+                tokio::task::yield_now().await;
+            }
+            connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer:?}");
+        }
+        running.stop.cancel();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_does_not_keep_its_place() {
+        let limits = Limits { connections: 1, silence: Duration::from_millis(20), ..Limits::default() };
+        let running = running(limits).await;
+        let mut silent = TcpStream::connect(running.address).await.unwrap();
+        let mut end = Vec::new();
+        silent.read_to_end(&mut end).await.unwrap();
+        let mut next = TcpStream::connect(running.address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        next.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("200 OK"), "{answer:?}");
     }
 }

@@ -12,11 +12,22 @@ use Kind::{Counter, Gauge};
 pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     let mut page = Page::default();
     let version = env!("CARGO_PKG_VERSION");
-    page.family(Gauge, "leadline_build_info", "the program", &["version"], [([version], 1.0)]);
+    page.family(
+        Gauge,
+        "leadline_build_info",
+        "the program",
+        &["version"],
+        [([version], 1.0)],
+    );
     process(&mut page);
     let state = reloads.state();
     let good = f64::from(u8::from(state.error.is_none()));
-    page.one(Gauge, "leadline_config_last_reload_successful", "whether the configuration file is in force", good);
+    page.one(
+        Gauge,
+        "leadline_config_last_reload_successful",
+        "whether the configuration file is in force",
+        good,
+    );
     let applied = state.applied as f64 / 1000.0;
     page.one(Gauge, "leadline_config_applied_timestamp_seconds", "when it was put in force", applied);
     targets(&mut page, rooms);
@@ -32,73 +43,199 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
 fn targets(page: &mut Page, rooms: &Rooms) {
     let all = rooms.tsdb.board().all();
     let count = |health| all.iter().filter(|t| t.health == health).count() as f64;
-    page.family(Gauge, "leadline_targets", "discovered targets by health", &["health"], [
-        (["up"], count(Health::Up)),
-        (["down"], count(Health::Down)),
-        (["unknown"], count(Health::Unknown)),
-    ]);
+    page.family(
+        Gauge,
+        "leadline_targets",
+        "discovered targets by health",
+        &["health"],
+        [
+            (["up"], count(Health::Up)),
+            (["down"], count(Health::Down)),
+            (["unknown"], count(Health::Unknown)),
+        ],
+    );
 }
 
 fn scraping(page: &mut Page, rooms: &Rooms) {
     let stats = rooms.tsdb.scrape_stats();
     for (name, help, counter) in [
         ("leadline_scrapes_total", "scrapes that were tried", &stats.scrapes),
-        ("leadline_scrape_samples_total", "samples of good scrapes", &stats.samples),
-        ("leadline_scrape_cache_misses_total", "lines whose series had to be looked up", &stats.cache_misses),
-        ("leadline_scrape_duplicates_total", "lines that repeat a series of their scrape", &stats.duplicates),
-        ("leadline_scrape_stale_markers_total", "stale markers that were written", &stats.stale_markers),
-        ("leadline_scrape_body_bytes_total", "bytes of bodies, uncompressed", &stats.body_bytes),
-        ("leadline_scrape_missed_slots_total", "slots of the grid without a scrape", &stats.missed_slots),
+        (
+            "leadline_scrape_samples_total",
+            "samples of good scrapes",
+            &stats.samples,
+        ),
+        (
+            "leadline_scrape_cache_misses_total",
+            "lines whose series had to be looked up",
+            &stats.cache_misses,
+        ),
+        (
+            "leadline_scrape_duplicates_total",
+            "lines that repeat a series of their scrape",
+            &stats.duplicates,
+        ),
+        (
+            "leadline_scrape_stale_markers_total",
+            "stale markers that were written",
+            &stats.stale_markers,
+        ),
+        (
+            "leadline_scrape_body_bytes_total",
+            "bytes of bodies, uncompressed",
+            &stats.body_bytes,
+        ),
+        (
+            "leadline_scrape_missed_slots_total",
+            "slots of the grid without a scrape",
+            &stats.missed_slots,
+        ),
     ] {
         page.one(Counter, name, help, counter.load(Ordering::Relaxed) as f64);
     }
     let rows = |counts: Vec<(&'static str, u64)>| counts.into_iter().map(|(reason, n)| ([reason], n as f64));
-    page.family(Counter, "leadline_scrape_failures_total", "failed scrapes", &["reason"], rows(stats.failures()));
-    page.family(Counter, "leadline_scrape_refused_total", "samples not stored", &["reason"], rows(stats.refusals()));
+    page.family(
+        Counter,
+        "leadline_scrape_failures_total",
+        "failed scrapes",
+        &["reason"],
+        rows(stats.failures()),
+    );
+    page.family(
+        Counter,
+        "leadline_scrape_refused_total",
+        "samples not stored",
+        &["reason"],
+        rows(stats.refusals()),
+    );
 }
 
 fn storage(page: &mut Page, rooms: &Rooms) {
     let stats = rooms.tsdb.head().stats();
     for (kind, name, help, value) in [
         (Gauge, "leadline_storage_series", "series that exist", stats.series),
-        (Gauge, "leadline_storage_samples", "samples that are held", stats.samples),
+        (
+            Gauge,
+            "leadline_storage_samples",
+            "samples that are held",
+            stats.samples,
+        ),
         (Gauge, "leadline_storage_chunks", "chunks that are held", stats.chunks),
-        (Gauge, "leadline_storage_bytes", "estimate of the memory held", stats.bytes),
+        (
+            Gauge,
+            "leadline_storage_bytes",
+            "estimate of the memory held",
+            stats.bytes,
+        ),
         (Counter, "leadline_storage_commits_total", "commits", stats.commits),
-        (Counter, "leadline_storage_samples_appended_total", "samples that were stored", stats.appended),
-        (Counter, "leadline_storage_series_created_total", "series that were created", stats.series_created),
-        (Counter, "leadline_storage_series_removed_total", "series that were dropped", stats.series_removed),
+        (
+            Counter,
+            "leadline_storage_samples_appended_total",
+            "samples that were stored",
+            stats.appended,
+        ),
+        (
+            Counter,
+            "leadline_storage_series_created_total",
+            "series that were created",
+            stats.series_created,
+        ),
+        (
+            Counter,
+            "leadline_storage_series_removed_total",
+            "series that were dropped",
+            stats.series_removed,
+        ),
     ] {
         page.one(kind, name, help, value as f64);
     }
     let refused = stats.refused.by_reason().map(|(reason, n)| ([reason], n as f64));
-    page.family(Counter, "leadline_storage_refused_total", "samples that were refused", &["reason"], refused);
+    page.family(
+        Counter,
+        "leadline_storage_refused_total",
+        "samples that were refused",
+        &["reason"],
+        refused,
+    );
 }
 
 fn standing(page: &mut Page, rooms: &Rooms) {
     let stats = rooms.standing.stats();
-    page.one(Gauge, "leadline_standing_expressions", "registered expressions", stats.registered as f64);
-    page.one(Counter, "leadline_standing_lagged_total", "times that events were lost", stats.lagged as f64);
+    page.one(
+        Gauge,
+        "leadline_standing_expressions",
+        "registered expressions",
+        stats.registered as f64,
+    );
+    page.one(
+        Counter,
+        "leadline_standing_lagged_total",
+        "times that events were lost",
+        stats.lagged as f64,
+    );
     let per = |of: fn(&leadline_standing::Counts) -> u64| {
-        stats.expressions.iter().map(|e| ([e.text.clone()], of(&e.counts) as f64)).collect::<Vec<_>>()
+        stats
+            .expressions
+            .iter()
+            .map(|e| ([e.text.clone()], of(&e.counts) as f64))
+            .collect::<Vec<_>>()
     };
     let label = &["expression"];
-    page.family(Counter, "leadline_standing_evaluations_total", "evaluations", label, per(|c| c.evaluations));
-    page.family(Counter, "leadline_standing_failures_total", "evaluations that failed", label, per(|c| c.failures));
-    page.family(Counter, "leadline_standing_commits_total", "commits that touched it", label, per(|c| c.commits));
-    page.family(Counter, "leadline_standing_questions_total", "questions", label, per(|c| c.questions));
-    page.family(Counter, "leadline_standing_index_answers_total", "answers from the index", label, per(|c| c.from_index));
-    page.family(Counter, "leadline_standing_pushed_total", "snapshots pushed to subscribers", label, per(|c| c.pushed));
+    page.family(
+        Counter,
+        "leadline_standing_evaluations_total",
+        "evaluations",
+        label,
+        per(|c| c.evaluations),
+    );
+    page.family(
+        Counter,
+        "leadline_standing_failures_total",
+        "evaluations that failed",
+        label,
+        per(|c| c.failures),
+    );
+    page.family(
+        Counter,
+        "leadline_standing_commits_total",
+        "commits that touched it",
+        label,
+        per(|c| c.commits),
+    );
+    page.family(
+        Counter,
+        "leadline_standing_questions_total",
+        "questions",
+        label,
+        per(|c| c.questions),
+    );
+    page.family(
+        Counter,
+        "leadline_standing_index_answers_total",
+        "answers from the index",
+        label,
+        per(|c| c.from_index),
+    );
+    page.family(
+        Counter,
+        "leadline_standing_pushed_total",
+        "snapshots pushed to subscribers",
+        label,
+        per(|c| c.pushed),
+    );
 }
 
 fn rules(page: &mut Page, rooms: &Rooms) {
     let status = rooms.adapter.registry.status();
     let disabled = status.iter().filter(|rule| !rule.problems.is_empty()).count();
     let working = status.len() - disabled;
-    page.family(Gauge, "leadline_autoscaling_rules", "metric rules of the configuration by state", &["state"], [
-        (["working"], working as f64),
-        (["disabled"], disabled as f64),
-    ]);
+    page.family(
+        Gauge,
+        "leadline_autoscaling_rules",
+        "metric rules of the configuration by state",
+        &["state"],
+        [(["working"], working as f64), (["disabled"], disabled as f64)],
+    );
 }
 
 /// The adapter's counters come one by one; a family's lines have to stand together.
@@ -113,19 +250,56 @@ fn adapter(page: &mut Page, rooms: &Rooms) {
         }
     });
     for (name, rows) in families {
-        page.labelled(Counter, &format!("leadline_adapter_{name}"), "what the metrics APIs did", rows);
+        page.labelled(
+            Counter,
+            &format!("leadline_adapter_{name}"),
+            "what the metrics APIs did",
+            rows,
+        );
     }
 }
 
 fn scaler(page: &mut Page, rooms: &Rooms) {
     let stats = rooms.scaler.stats();
-    page.one(Gauge, "leadline_scaler_triggers", "triggers that KEDA asked for", stats.triggers as f64);
+    page.one(
+        Gauge,
+        "leadline_scaler_triggers",
+        "triggers that KEDA asked for",
+        stats.triggers as f64,
+    );
     let rows = |of: fn(&leadline_scaler::Calls) -> u64| {
-        leadline_scaler::Method::ALL.iter().zip(&stats.calls).map(move |(m, c)| ([m.as_str()], of(c) as f64))
+        leadline_scaler::Method::ALL
+            .iter()
+            .zip(&stats.calls)
+            .map(move |(m, c)| ([m.as_str()], of(c) as f64))
     };
     let label = &["method"];
-    page.family(Counter, "leadline_scaler_calls_total", "calls", label, rows(|c| c.total));
-    page.family(Counter, "leadline_scaler_invalid_total", "calls refused for what was asked", label, rows(|c| c.invalid));
-    page.family(Counter, "leadline_scaler_unavailable_total", "calls without a value", label, rows(|c| c.unavailable));
-    page.family(Counter, "leadline_scaler_late_total", "calls that took too long", label, rows(|c| c.late));
+    page.family(
+        Counter,
+        "leadline_scaler_calls_total",
+        "calls",
+        label,
+        rows(|c| c.total),
+    );
+    page.family(
+        Counter,
+        "leadline_scaler_invalid_total",
+        "calls refused for what was asked",
+        label,
+        rows(|c| c.invalid),
+    );
+    page.family(
+        Counter,
+        "leadline_scaler_unavailable_total",
+        "calls without a value",
+        label,
+        rows(|c| c.unavailable),
+    );
+    page.family(
+        Counter,
+        "leadline_scaler_late_total",
+        "calls that took too long",
+        label,
+        rows(|c| c.late),
+    );
 }

@@ -26,7 +26,10 @@ struct Web {
 
 /// All routes.
 pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
-    let web = Web { rooms: Arc::clone(rooms), reloads: Arc::clone(reloads) };
+    let web = Web {
+        rooms: Arc::clone(rooms),
+        reloads: Arc::clone(reloads),
+    };
     let api = leadline_api::router(Api {
         engine: rooms.tsdb.engine(),
         queryable: rooms.tsdb.queryable(),
@@ -43,7 +46,10 @@ pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(readyz))
-        .route("/explain/v1/namespaces/{namespace}/{resource}/{name}/{metric}", get(explained))
+        .route(
+            "/explain/v1/namespaces/{namespace}/{resource}/{name}/{metric}",
+            get(explained),
+        )
         .with_state(web)
         .merge(api)
 }
@@ -54,7 +60,10 @@ async fn index() -> &'static str {
 }
 
 async fn metrics(State(web): State<Web>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], page::render(&web.rooms, &web.reloads))
+    (
+        [(header::CONTENT_TYPE, Page::CONTENT_TYPE)],
+        page::render(&web.rooms, &web.reloads),
+    )
 }
 
 fn readiness(web: &Web, ready_text: String) -> Response {
@@ -70,8 +79,16 @@ async fn ready(State(web): State<Web>) -> Response {
 }
 
 async fn readyz(State(web): State<Web>, uri: Uri) -> Response {
-    let verbose = uri.query().unwrap_or("").split('&').any(|p| p == "verbose" || p.starts_with("verbose="));
-    let text = if verbose { web.rooms.ready.to_string() } else { "ok".to_owned() };
+    let verbose = uri
+        .query()
+        .unwrap_or("")
+        .split('&')
+        .any(|p| p == "verbose" || p.starts_with("verbose="));
+    let text = if verbose {
+        web.rooms.ready.to_string()
+    } else {
+        "ok".to_owned()
+    };
     readiness(&web, text)
 }
 
@@ -124,7 +141,9 @@ impl StatusSource for Web {
             "buildinfo" => Some(json!({ "version": env!("CARGO_PKG_VERSION"), "application": "leadline" })),
             "config" => {
                 let state = self.reloads.state();
-                Some(json!({ "yaml": state.text, "lastReloadError": state.error, "applied": state.applied }))
+                Some(json!({
+                    "yaml": state.text, "lastReloadError": state.error, "applied": state.applied,
+                }))
             }
             "rules" => Some(self.rules()),
             "triggers" => Some(self.triggers()),
@@ -160,7 +179,9 @@ impl Web {
     }
 
     fn cluster(&self) -> Value {
-        let Some(cluster) = &self.rooms.cluster else { return json!({ "connected": false }) };
+        let Some(cluster) = &self.rooms.cluster else {
+            return json!({ "connected": false });
+        };
         let watches: Vec<String> = cluster.status().iter().map(|w| format!("{w:?}")).collect();
         json!({ "connected": true, "server": cluster.url(), "namespace": cluster.namespace(), "watches": watches })
     }
@@ -181,6 +202,13 @@ impl Web {
             Condition::Off(why) => format!("off: {why}"),
             Condition::Waiting(what) => format!("waiting: {what}"),
         };
-        Value::Object(self.rooms.ready.all().into_iter().map(|(n, c)| (n.to_owned(), Value::from(text(c)))).collect())
+        Value::Object(
+            self.rooms
+                .ready
+                .all()
+                .into_iter()
+                .map(|(n, c)| (n.to_owned(), Value::from(text(c))))
+                .collect(),
+        )
     }
 }

@@ -33,8 +33,14 @@ pub(crate) fn install(level: Level, format: Format) {
         Level::Error => "error",
     };
     // Libraries below the rooms speak up only when something is wrong; `debug` opens our own crates alone.
-    let filter = EnvFilter::new(format!("warn,leadline={word},{}", ROOMS.map(|r| format!("leadline_{r}={word}")).join(",")));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let filter = EnvFilter::new(format!(
+        "warn,leadline={word},{}",
+        ROOMS.map(|r| format!("leadline_{r}={word}")).join(",")
+    ));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(true);
     let installed = match format {
         Format::Logfmt => subscriber.with_ansi(false).try_init(),
         Format::Json => subscriber.json().flatten_event(true).try_init(),
@@ -43,6 +49,17 @@ pub(crate) fn install(level: Level, format: Format) {
 }
 
 const ROOMS: [&str; 13] = [
-    "adapter", "api", "cluster", "discovery", "exposition", "httpclient", "promql", "scaler", "scrape", "standing", "storage",
-    "tsdb", "model",
+    "adapter",
+    "api",
+    "cluster",
+    "discovery",
+    "exposition",
+    "httpclient",
+    "promql",
+    "scaler",
+    "scrape",
+    "standing",
+    "storage",
+    "tsdb",
+    "model",
 ];

@@ -34,9 +34,18 @@ impl Page {
         rows: impl IntoIterator<Item = ([S; N], f64)>,
     ) {
         let pairs = |values: &[S; N]| -> Vec<(String, String)> {
-            labels.iter().zip(values).map(|(label, value)| ((*label).to_owned(), value.as_ref().to_owned())).collect()
+            labels
+                .iter()
+                .zip(values)
+                .map(|(label, value)| ((*label).to_owned(), value.as_ref().to_owned()))
+                .collect()
         };
-        self.labelled(kind, name, help, rows.into_iter().map(|(values, value)| (pairs(&values), value)));
+        self.labelled(
+            kind,
+            name,
+            help,
+            rows.into_iter().map(|(values, value)| (pairs(&values), value)),
+        );
     }
 
     /// A family whose rows name their labels themselves.
@@ -50,11 +59,20 @@ impl Page {
         let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
         for (labels, value) in rows {
-            let pairs: Vec<String> =
-                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
-            let braces = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
+            let pairs: Vec<String> = labels
+                .iter()
+                .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
+                .collect();
+            let braces = if pairs.is_empty() {
+                String::new()
+            } else {
+                format!("{{{}}}", pairs.join(","))
+            };
             if value.is_infinite() {
-                self.line(format_args!("{name}{braces} {}Inf", if value > 0.0 { '+' } else { '-' }));
+                self.line(format_args!(
+                    "{name}{braces} {}Inf",
+                    if value > 0.0 { '+' } else { '-' }
+                ));
             } else {
                 self.line(format_args!("{name}{braces} {value}"));
             }
@@ -81,16 +99,36 @@ pub(crate) fn process(page: &mut Page) {
     let ticks = 100.0; // USER_HZ, which Linux fixes for user space
     if let Ok(stat) = std::fs::read_to_string("/proc/self/stat") {
         // Fields behind the command's name, which may hold blanks and stands in parentheses.
-        let fields: Vec<f64> =
-            stat.rsplit(')').next().unwrap_or("").split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
+        let fields: Vec<f64> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .map(|f| f.parse().unwrap_or(0.0))
+            .collect();
         if let (Some(user), Some(system), Some(pages)) = (fields.get(11), fields.get(12), fields.get(21)) {
             let cpu = (user + system) / ticks;
-            page.one(Kind::Counter, "process_cpu_seconds_total", "CPU time this process used", cpu);
-            page.one(Kind::Gauge, "process_resident_memory_bytes", "memory this process holds", pages * 4096.0);
+            page.one(
+                Kind::Counter,
+                "process_cpu_seconds_total",
+                "CPU time this process used",
+                cpu,
+            );
+            page.one(
+                Kind::Gauge,
+                "process_resident_memory_bytes",
+                "memory this process holds",
+                pages * 4096.0,
+            );
         }
     }
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-        page.one(Kind::Gauge, "process_open_fds", "open file descriptors", open.count() as f64);
+        page.one(
+            Kind::Gauge,
+            "process_open_fds",
+            "open file descriptors",
+            open.count() as f64,
+        );
     }
 }
 
@@ -102,7 +140,13 @@ mod tests {
     fn a_page_is_the_text_format() {
         let mut page = Page::default();
         page.one(Kind::Gauge, "up", "whether", 1.0);
-        page.family(Kind::Counter, "seen_total", "what", &["why"], [(["a\"b"], 2.5), (["c"], f64::INFINITY)]);
+        page.family(
+            Kind::Counter,
+            "seen_total",
+            "what",
+            &["why"],
+            [(["a\"b"], 2.5), (["c"], f64::INFINITY)],
+        );
         assert_eq!(
             page.finish(),
             "# HELP up whether\n# TYPE up gauge\nup 1\n# HELP seen_total what\n# TYPE seen_total counter\n\

@@ -22,6 +22,12 @@ const LOAD: Workload<'_> = Workload {
 };
 /// How many processes are killed.
 const KILLS: u32 = 20;
+/// The longest time between two kills, ms: the mean of 6 s leaves a replica, which every fourth kill hits, alive for about
+/// two windows, so that it serves values between its deaths and not only errors.
+const PAUSE_MS: u64 = 12_000;
+/// How many values each of the two autoscalers reads at least while processes are killed; one that read none would not
+/// move either.
+const VALUES: usize = 10;
 /// A killed replica is started again and listens within this time of its death.
 const RESTART: Duration = Duration::from_secs(10);
 
@@ -63,7 +69,7 @@ pub(crate) async fn nothing_moves(lab: &Lab) -> Result<()> {
 
     let from = lab.cluster.audit.position()?;
     for kill in 0..KILLS {
-        tokio::time::sleep(Duration::from_millis(300 + random() % 4000)).await;
+        tokio::time::sleep(Duration::from_millis(random() % PAUSE_MS)).await;
         one_kill(lab, kill).await?;
     }
     // What the last kill may still cause comes within its window and a sync.
@@ -76,6 +82,13 @@ pub(crate) async fn nothing_moves(lab: &Lab) -> Result<()> {
         .collect();
     if !writes.is_empty() {
         fail!("scales were written:\n{}", writes.join("\n"));
+    }
+    for group in ["custom.metrics.k8s.io", "external.metrics.k8s.io"] {
+        let read = |event: &&Event| event.group() == group && event.namespace() == STEADY && event.status() == 200;
+        let values = events.iter().filter(read).count();
+        if values < VALUES {
+            fail!("only {values} values of {group} were read while processes were killed");
+        }
     }
     for name in ["by-hpa", "by-keda"] {
         let replicas = lab.cluster.replicas(STEADY, name).await?;

@@ -49,7 +49,6 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             stand_in::kill,
         ),
         stage.trial("stand_in_leads_services_to_ready_pods", Metrics, stand_in::services),
-        stage.trial("discovery_lists_the_metrics", Metrics, hpa::discovery),
         stage.trial(
             "an_hpa_with_pods_object_and_external_metrics_scales_up_and_down",
             Metrics,
@@ -60,6 +59,8 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             Metrics,
             hpa_zero::scales,
         ),
+        // Later than the others, because the API server lists a changed configuration's metrics within a minute only.
+        stage.trial("discovery_lists_the_metrics", Metrics, hpa::discovery),
         stage.trial("reads_cost_no_list_of_pods", Metrics, reads::no_list),
         stage.trial(
             "who_may_not_read_gets_403_and_a_spoofed_user_gets_nothing",

@@ -63,10 +63,11 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
             _ = ticks.tick() => tally.read(&hpa).await,
         }
     }
-    if !tally.wrong.is_empty() || tally.good == 0 {
+    if !tally.wrong.is_empty() || tally.values == 0 {
         fail!(
-            "{} good reads, {} warming up, and: {}",
-            tally.good,
+            "{} good reads of discovery, {} of values, {} warming up, and: {}",
+            tally.lists,
+            tally.values,
             tally.warming,
             tally.wrong.join("\n")
         );
@@ -77,7 +78,8 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
 #[derive(Debug, Default)]
 struct Tally {
     next: usize,
-    good: u64,
+    lists: u64,
+    values: u64,
     warming: u64,
     wrong: Vec<String>,
 }
@@ -87,13 +89,16 @@ impl Tally {
     async fn read(&mut self, api: &Api) {
         let turn = self.next % (READS.len() + 1);
         self.next += 1;
-        let result = match turn.checked_sub(1) {
-            None => discover(api).await.map(|()| true),
-            Some(index) => value(api, READS[index].0, READS[index].1).await,
+        let count = match turn.checked_sub(1) {
+            None => discover(api).await.map(|()| &mut self.lists),
+            Some(index) => match value(api, READS[index].0, READS[index].1).await {
+                Ok(true) => Ok(&mut self.values),
+                Ok(false) => Ok(&mut self.warming),
+                Err(error) => Err(error),
+            },
         };
-        match result {
-            Ok(true) => self.good += 1,
-            Ok(false) => self.warming += 1,
+        match count {
+            Ok(count) => *count += 1,
             Err(error) => self.wrong.push(error.to_string()),
         }
     }

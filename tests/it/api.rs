@@ -25,7 +25,13 @@ async fn queries_are_answered_in_prometheus_json_by_get_and_post() {
     let metric = json!({"__name__": "queue_depth", "queue": "mail", "job": "app", "namespace": "default", "pod": "app-0",
                         "instance": exporter.address.to_string()});
     // Path, parameters, JSON pointer into the answer, what stands there.
-    let cases: &[(&str, &[(&str, &str)], &str, Value)] = &[
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        Value,
+    );
+    let cases: &[Case] = &[
         (
             "/api/v1/query",
             &[("query", "queue_depth")],

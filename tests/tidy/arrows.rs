@@ -11,27 +11,44 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("leadline-standing", &["model"]),
     ("leadline-httpclient", &["model"]),
     ("leadline-cluster", &["model"]),
-    ("leadline-discovery", &["model", "cluster", "httpclient"]),
+    ("leadline-discovery", &["model", "cluster"]),
     ("leadline-scrape", &["model", "exposition", "httpclient"]),
     ("leadline-api", &["model", "promql"]),
-    ("leadline-tsdb", &["model", "exposition", "storage", "promql", "discovery", "scrape", "httpclient", "cluster", "api"]),
+    (
+        "leadline-tsdb",
+        &["model", "storage", "promql", "discovery", "scrape", "httpclient"],
+    ),
     ("leadline-adapter", &["model", "standing", "cluster"]),
     ("leadline-scaler", &["model", "standing"]),
     ("leadline-testkit", &["model"]),
+    ("leadline-bench", &["testkit"]),
     (
         "leadline",
         &[
-            "model", "exposition", "storage", "promql", "standing", "discovery", "scrape", "httpclient", "cluster", "api",
-            "tsdb", "adapter", "scaler",
+            "model",
+            "exposition",
+            "storage",
+            "promql",
+            "standing",
+            "discovery",
+            "scrape",
+            "httpclient",
+            "cluster",
+            "api",
+            "tsdb",
+            "adapter",
+            "scaler",
         ],
     ),
 ];
 
 /// The direct dependencies of each workspace package on other ones, without those of tests.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata: serde_json::Value =
-        serde_json::from_str(&super::output("cargo", &["metadata", "--format-version", "1", "--no-deps", "--locked"]))
-            .expect("cargo metadata prints JSON");
+    let metadata: serde_json::Value = serde_json::from_str(&super::output(
+        "cargo",
+        &["metadata", "--format-version", "1", "--no-deps", "--locked"],
+    ))
+    .expect("cargo metadata prints JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     packages
         .iter()
@@ -60,21 +77,40 @@ fn rooms_use_only_rooms_below_them() {
             assert!(allowed.contains(&short), "{room} must not use {used}");
         }
     }
-    assert_eq!(found.len(), ARROWS.len(), "the table of arrows names a room that is gone");
+    assert_eq!(
+        found.len(),
+        ARROWS.len(),
+        "the table of arrows names a room that is gone"
+    );
 }
 
 #[test]
 fn every_room_lists_its_crate_in_default_members() {
     let manifest = super::read("Cargo.toml".as_ref()).expect("Cargo.toml");
-    let defaults = manifest.split("default-members").nth(1).and_then(|rest| rest.split(']').next()).expect("default-members");
-    let members = manifest.split("members").nth(1).and_then(|rest| rest.split(']').next()).expect("members");
-    assert_eq!(members.matches('"').count(), defaults.matches('"').count(), "members and default-members differ");
+    let defaults = manifest
+        .split("default-members")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .expect("default-members");
+    let members = manifest
+        .split("members")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .expect("members");
+    assert_eq!(
+        members.matches('"').count(),
+        defaults.matches('"').count(),
+        "members and default-members differ"
+    );
 }
 
 #[test]
 fn the_architecture_document_names_every_room() {
     let document = super::read("ARCHITECTURE.md".as_ref()).expect("ARCHITECTURE.md");
     for (room, _) in ARROWS {
-        assert!(document.contains(&format!("`{room}`")), "ARCHITECTURE.md does not name {room}");
+        assert!(
+            document.contains(&format!("`{room}`")),
+            "ARCHITECTURE.md does not name {room}"
+        );
     }
 }

@@ -13,7 +13,17 @@ const BANNED: &[(&str, &str)] = &[
 fn no_second_tls_stack_and_no_foreign_parser_is_compiled() {
     let tree = super::output(
         "cargo",
-        &["tree", "--workspace", "--locked", "--edges", "normal,build", "--target", "x86_64-unknown-linux-gnu", "--prefix", "none"],
+        &[
+            "tree",
+            "--workspace",
+            "--locked",
+            "--edges",
+            "normal,build",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--prefix",
+            "none",
+        ],
     );
     for line in tree.lines() {
         let name = line.split(' ').next().unwrap_or("");
@@ -21,5 +31,8 @@ fn no_second_tls_stack_and_no_foreign_parser_is_compiled() {
             panic!("{banned} is in the graph: {reason}");
         }
     }
-    assert!(tree.lines().any(|l| l.starts_with("aws-lc-rs ")), "aws-lc-rs is gone: is this still the right check?");
+    assert!(
+        tree.lines().any(|l| l.starts_with("aws-lc-rs ")),
+        "aws-lc-rs is gone: is this still the right check?"
+    );
 }

@@ -13,24 +13,21 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Files and what they held when they were last read.
 struct Watched {
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Watched {
-    fn new(paths: Vec<PathBuf>) -> Self {
-        Self {
-            files: paths.into_iter().map(|path| (path, None)).collect(),
-        }
-    }
-
-    /// Reads every file; whether one holds something else than before. The first reading is no change, and neither is a
-    /// file that is gone or unreadable for a moment: what replaces it is.
+    /// Reads every file; whether one holds something else than before. A file that is gone or unreadable for a moment is no
+    /// change: what replaces it is.
     async fn look(&mut self) -> bool {
         let mut changed = false;
         for (path, last) in &mut self.files {
             match tokio::fs::read(&*path).await {
-                Ok(content) if last.as_ref() == Some(&content) => {}
-                Ok(content) => changed |= last.replace(content).is_some(),
+                Ok(content) if *last == content => {}
+                Ok(content) => {
+                    *last = content;
+                    changed = true;
+                }
                 Err(error) => tracing::debug!(path = %path.display(), %error, "configuration file cannot be read"),
             }
         }
@@ -38,9 +35,10 @@ impl Watched {
     }
 }
 
-/// Follows the files `paths` until `cancel` and sends a growing number whenever the content of one changed since the call.
-pub async fn follow(paths: Vec<PathBuf>, changed: watch::Sender<u64>, cancel: CancellationToken) {
-    let mut watched = Watched::new(paths);
+/// Follows `files` until `cancel` and sends a growing number whenever the content of one is another than before: at first
+/// than what the caller read, so that a change between that and the call is not missed.
+pub async fn follow(files: Vec<(PathBuf, Vec<u8>)>, changed: watch::Sender<u64>, cancel: CancellationToken) {
+    let mut watched = Watched { files };
     loop {
         if watched.look().await {
             changed.send_modify(|n| *n += 1);
@@ -67,7 +65,8 @@ mod tests {
             std::os::unix::fs::symlink(to, at("tmp")).unwrap();
             std::fs::rename(at("tmp"), at("file")).unwrap();
         };
-        let mut watched = Watched::new(vec![at("file")]);
+        let files = vec![(at("file"), b"a".to_vec())];
+        let mut watched = Watched { files };
         for (to, changed) in [
             ("1", false),
             ("1", false),
@@ -80,5 +79,18 @@ mod tests {
             swap(to);
             assert_eq!(watched.look().await, changed, "{to}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_since_the_caller_read_the_file_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "new").unwrap();
+        let (changed, mut changes) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(follow(vec![(file, b"old".to_vec())], changed, stop.clone()));
+        changes.changed().await.unwrap();
+        stop.cancel();
+        following.await.unwrap();
     }
 }

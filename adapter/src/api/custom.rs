@@ -3,9 +3,11 @@
 use super::route::{CUSTOM, CustomPath, ParsedQuery};
 use super::types::{Common, CustomList};
 use super::{Adapter, status};
+use crate::config::OnDuplicate;
 use crate::error::{About, ApiError};
 use crate::query::{Judge, LeftOut, Pick, Reason};
 use crate::registry::{Lookup, Rule};
+use crate::selection::Check;
 use axum::response::Response;
 use leadline_cluster::{MappedResource, Selector};
 use leadline_model::Timestamp;
@@ -157,10 +159,37 @@ pub(crate) fn rows_of<'a>(
     rows
 }
 
+/// The value of one object. Where it is made of several results, a result that is gone because its exporter is down
+/// makes the value partial: each of the others is complete.
+pub(crate) fn pick(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>, name: &str) -> Pick {
+    let rows = rows_of(judge, judge.snapshot, namespace, name);
+    let pick = judge.object(&rows);
+    let merges = judge
+        .rule
+        .config
+        .on_duplicate
+        .is_some_and(|how| how != OnDuplicate::Error);
+    let (Pick::Value(answer), true) = (&pick, merges) else {
+        return pick;
+    };
+    let check = Check {
+        rule: judge.rule,
+        namespace,
+        selector: &format!("{name}\u{1f}{}", judge.metric_selector),
+        snapshot: judge.snapshot,
+        board: judge.board,
+        strangers: false,
+    };
+    match adapter.selections.check(&check, &rows, answer.milli.0 as f64 / 1000.0) {
+        Ok(()) => pick,
+        Err(_) if judge.rule.is_pods() => Pick::LeftOut(Reason::Partial),
+        Err(why) => Pick::Failed(ApiError::unavailable(format!("metric {}: {why}", judge.rule.name()))),
+    }
+}
+
 impl Request<'_> {
     fn pick(&self, name: &str) -> Pick {
-        self.judge
-            .object(&rows_of(&self.judge, self.judge.snapshot, self.common.namespace, name))
+        pick(self.adapter, &self.judge, self.common.namespace, name)
     }
 
     /// One object: exactly one item, for the HPA demands one.

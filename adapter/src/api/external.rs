@@ -108,6 +108,7 @@ pub(crate) fn items(
             selector: &judge.metric_selector.to_string(),
             snapshot: judge.snapshot,
             board: judge.board,
+            strangers: true,
         };
         let total = rows.iter().map(|r| r.value).filter(|v| v.is_finite()).sum();
         let checked = adapter.selections.check(&check, &rows, total);

@@ -81,7 +81,7 @@ pub struct Adapter {
     pub authorizer: Authorizer,
     /// Counters.
     pub stats: Arc<Stats>,
-    /// The selections of external metrics that were asked for; [`Selections::default`].
+    /// The selections of external metrics and of merged results that were asked for; [`Selections::default`].
     pub selections: Selections,
     /// What `/readyz` checks beside the adapter's own.
     pub checks: Vec<Arc<dyn ReadyCheck>>,

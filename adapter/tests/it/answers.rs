@@ -451,6 +451,50 @@ async fn a_sum_that_lost_one_of_its_exporters_may_not_lower() {
 }
 
 #[tokio::test]
+async fn an_object_of_several_results_that_lost_one_may_not_lower() {
+    for (describes, label, name, lost) in [
+        ("ingresses.networking.k8s.io", "ingress", "main", 503),
+        ("pods", "pod", "p-1", 404),
+    ] {
+        let rules = format!("metrics:\n  - {{name: hits, describes: {describes}, query: hits, onDuplicate: sum}}\n");
+        let world = World::new(&rules);
+        let path = format!("{CUSTOM}/{describes}/{name}/hits");
+        let of = |zone: &str, owner: u32, value: f64| {
+            let mut row = row(&[("namespace", "demo"), (label, name), ("zone", zone)], value, 0);
+            row.provenance.owners = vec![OwnerId(owner)];
+            row
+        };
+        let one_is_down = |world: &World, value: f64| {
+            world.content("hits", |c| {
+                c.rows = Ok(vec![of("a", 1, value)]);
+                c.completeness = Completeness {
+                    feeders: 2,
+                    down: vec![OwnerId(2)],
+                };
+            });
+        };
+        // Before this object was asked for, another one's target is no reason to refuse it.
+        one_is_down(&world, 5.0);
+        assert_eq!(world.get(&path).await.code(), 200);
+        world.content("hits", |c| {
+            c.rows = Ok(vec![of("a", 1, 5.0), of("b", 2, 7.0)]);
+            c.completeness = Completeness {
+                feeders: 2,
+                down: Vec::new(),
+            };
+        });
+        assert_eq!(world.get(&path).await.values(), [format!("{name}=12")]);
+        one_is_down(&world, 5.0);
+        for _ in 0..2 {
+            let reply = world.get(&path).await;
+            assert_eq!(reply.code(), lost, "{}", reply.text);
+        }
+        one_is_down(&world, 13.0);
+        assert_eq!(world.get(&path).await.values(), [format!("{name}=13")]);
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_reads_only_its_own_results() {
     let world = world();
     let reply = world

@@ -48,7 +48,7 @@ async fn request_headers_count_only_behind_the_front_proxys_certificate() {
         p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     });
     let expired = world.proxies.issue("front-proxy-client", &[], |p| {
-        p.not_after = rcgen::date_time_ymd(2026, 1, 1)
+        p.not_after = rcgen::date_time_ymd(2026, 1, 1);
     });
     let spoof = [("x-remote-user", "admin"), ("x-remote-group", "system:masters-no")];
     for (what, peer, expected) in [

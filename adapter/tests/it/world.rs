@@ -43,8 +43,10 @@ pub(crate) struct Content {
 }
 
 /// Queries by their text.
+/// Snapshots are kept until the content changes, as the real room keeps them.
 #[derive(Default)]
 pub(crate) struct FakeStanding {
+    kept: Mutex<HashMap<String, Arc<Snapshot>>>,
     content: Mutex<HashMap<String, Content>>,
     pub(crate) registered: AtomicUsize,
 }
@@ -65,6 +67,9 @@ impl Query for FakeQuery {
         if self.plan.text == "hangs" {
             std::future::pending::<()>().await;
         }
+        if let Some(kept) = self.standing.kept.lock().get(&self.plan.text) {
+            return Arc::clone(kept);
+        }
         let empty = Content {
             warmth: Warmth::Warm,
             rows: Ok(Vec::new()),
@@ -81,14 +86,19 @@ impl Query for FakeQuery {
             .get(&self.plan.text)
             .cloned()
             .unwrap_or(empty);
-        Arc::new(Snapshot::new(
+        let snapshot = Arc::new(Snapshot::new(
             Generation(7),
             NOW,
             warmth,
             rows,
             completeness,
             &self.index_by,
-        ))
+        ));
+        self.standing
+            .kept
+            .lock()
+            .insert(self.plan.text.clone(), Arc::clone(&snapshot));
+        snapshot
     }
 
     fn subscribe(&self) -> tokio::sync::watch::Receiver<Option<Arc<Snapshot>>> {
@@ -368,6 +378,7 @@ impl World {
 
     /// Changes what a query answers.
     pub(crate) fn content(&self, query: &str, change: impl FnOnce(&mut Content)) {
+        self.standing.kept.lock().clear();
         let mut content = self.standing.content.lock();
         let empty = Content {
             warmth: Warmth::Warm,

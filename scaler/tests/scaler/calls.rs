@@ -6,6 +6,9 @@ use leadline_scaler::externalscaler::{GetMetricsRequest, MetricSpec, MetricValue
 use leadline_scaler::{Settings, Tenancy, VerifiedPeer};
 use std::time::Duration;
 use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 fn metrics(object: ScaledObjectRef) -> GetMetricsRequest {
     GetMetricsRequest {
@@ -289,4 +292,25 @@ async fn health_and_reflection_are_served_beside() {
             .any(|service| service.name == "externalscaler.ExternalScaler"),
         "{list:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_ends_when_serving_does() {
+    let world = World::new().await;
+    let check = |service: &'static str| {
+        let mut client = HealthClient::new(world.routes.clone());
+        async move {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            client.check(request).await.unwrap().into_inner().status()
+        }
+    };
+    for service in ["", "externalscaler.ExternalScaler"] {
+        assert_eq!(check(service).await, ServingStatus::Serving, "{service:?}");
+    }
+    leadline_scaler::stop_serving(&world.health).await;
+    for service in ["", "externalscaler.ExternalScaler"] {
+        assert_eq!(check(service).await, ServingStatus::NotServing, "{service:?}");
+    }
 }

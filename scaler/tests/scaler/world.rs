@@ -7,7 +7,7 @@ use leadline_model::target::{Board, OwnerId};
 use leadline_model::{Clock, Labels};
 use leadline_scaler::externalscaler::ScaledObjectRef;
 use leadline_scaler::externalscaler::external_scaler_client::ExternalScalerClient;
-use leadline_scaler::{Scaler, Settings};
+use leadline_scaler::{HealthReporter, Scaler, Settings};
 use leadline_standing::{Completeness, Query, Register, RegisterError, Request, Row, Snapshot, Warmth};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -88,6 +88,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) stop: CancellationToken,
     pub(crate) routes: Routes,
+    pub(crate) health: HealthReporter,
 }
 
 impl World {
@@ -112,13 +113,14 @@ impl World {
             clock.clone() as Arc<dyn Clock>,
             stop.clone(),
         );
-        let (routes, _health) = leadline_scaler::routes(&scaler).await.unwrap();
+        let (routes, health) = leadline_scaler::routes(&scaler).await.unwrap();
         let world = Self {
             registry,
             scaler,
             clock,
             stop,
             routes,
+            health,
         };
         world.answer(&[35.0]);
         world

@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 /// The names of labels.
 pub(crate) async fn names(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    answer(&params, |matchers, mint, maxt| api.queryable.label_names(matchers, mint, maxt))
+    answer(&params, |matchers, mint, maxt| {
+        api.queryable.label_names(matchers, mint, maxt)
+    })
 }
 
 /// The values of one label.
@@ -24,13 +26,17 @@ pub(crate) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    answer(&params, |matchers, mint, maxt| api.queryable.label_values(&name, matchers, mint, maxt))
+    answer(&params, |matchers, mint, maxt| {
+        api.queryable.label_values(&name, matchers, mint, maxt)
+    })
 }
 
 /// `U__my_2e_label` is how a name that is no identifier is written in a path (escaping scheme "values" of
 /// prometheus/common's `model.UnescapeName`).
 fn unescape(name: &str) -> String {
-    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let Some(escaped) = name.strip_prefix("U__") else {
+        return name.to_owned();
+    };
     let (mut out, mut rest) = (String::new(), escaped);
     while let Some(at) = rest.find('_') {
         out.push_str(&rest[..at]);
@@ -40,8 +46,12 @@ fn unescape(name: &str) -> String {
             rest = after;
             continue;
         }
-        let Some((code, after)) = rest.split_once('_') else { return name.to_owned() };
-        let Some(c) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else { return name.to_owned() };
+        let Some((code, after)) = rest.split_once('_') else {
+            return name.to_owned();
+        };
+        let Some(c) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else {
+            return name.to_owned();
+        };
         out.push(c);
         rest = after;
     }
@@ -67,7 +77,11 @@ fn answer(
         }
     };
     let shown = limit.unwrap_or(found.len()).min(found.len());
-    let warnings = if shown < found.len() { vec!["results truncated due to limit".to_owned()] } else { Vec::new() };
+    let warnings = if shown < found.len() {
+        vec!["results truncated due to limit".to_owned()]
+    } else {
+        Vec::new()
+    };
     let mut data = String::new();
     push_list(&mut data, found[..shown].iter().map(String::as_str));
     Ok(success(&data, &warnings, &[]))
@@ -79,9 +93,12 @@ mod tests {
 
     #[test]
     fn escaped_names_are_read_back() {
-        for (path, name) in
-            [("job", "job"), ("U__my_2e_label", "my.label"), ("U__a__b", "a_b"), ("U__bad_zz_", "U__bad_zz_")]
-        {
+        for (path, name) in [
+            ("job", "job"),
+            ("U__my_2e_label", "my.label"),
+            ("U__a__b", "a_b"),
+            ("U__bad_zz_", "U__bad_zz_"),
+        ] {
             assert_eq!(unescape(path), name);
         }
     }

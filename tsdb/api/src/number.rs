@@ -10,8 +10,11 @@ pub fn push_timestamp(out: &mut String, t: Timestamp) {
     }
     let ms = t.unsigned_abs();
     let (seconds, fraction) = (ms / 1000, ms % 1000);
-    let written =
-        if fraction == 0 { write!(out, "{seconds}") } else { write!(out, "{seconds}.{fraction:03}") };
+    let written = if fraction == 0 {
+        write!(out, "{seconds}")
+    } else {
+        write!(out, "{seconds}.{fraction:03}")
+    };
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
@@ -36,7 +39,9 @@ fn format_float(v: f64) -> String {
         let text = format!("{v:e}");
         // Go writes a sign and at least two digits of exponent.
         if let Some((mantissa, exponent)) = text.split_once('e') {
-            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+            let (sign, digits) = exponent
+                .strip_prefix('-')
+                .map_or(('+', exponent), |digits| ('-', digits));
             return format!("{mantissa}e{sign}{digits:0>2}");
         }
         return text;
@@ -92,7 +97,13 @@ mod tests {
 
     #[test]
     fn times_are_seconds_with_three_decimals() {
-        for (t, text) in [(0, "0"), (1_500, "1.500"), (1_435_781_430_781, "1435781430.781"), (-50, "-0.050"), (7_000, "7")] {
+        for (t, text) in [
+            (0, "0"),
+            (1_500, "1.500"),
+            (1_435_781_430_781, "1435781430.781"),
+            (-50, "-0.050"),
+            (7_000, "7"),
+        ] {
             let mut out = String::new();
             push_timestamp(&mut out, t);
             assert_eq!(out, text);

@@ -27,9 +27,9 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             .and_then(|v| v.to_str().ok())
             .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
         if request.method() == Method::POST && form {
-            let body = to_bytes(request.into_body(), FORM_LIMIT)
-                .await
-                .map_err(|_| ApiError::bad_data(format!("the form cannot be read or has more than {FORM_LIMIT} bytes")))?;
+            let body = to_bytes(request.into_body(), FORM_LIMIT).await.map_err(|_| {
+                ApiError::bad_data(format!("the form cannot be read or has more than {FORM_LIMIT} bytes"))
+            })?;
             pairs.extend(decode(&body));
         }
         Ok(Self(pairs))
@@ -40,7 +40,9 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 fn decode(text: &[u8]) -> Vec<(String, String)> {
     let part = |bytes: &[u8]| {
         let spaced: Vec<u8> = bytes.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
-        percent_encoding::percent_decode(&spaced).decode_utf8_lossy().into_owned()
+        percent_encoding::percent_decode(&spaced)
+            .decode_utf8_lossy()
+            .into_owned()
     };
     text.split(|&b| b == b'&')
         .filter(|pair| !pair.is_empty())
@@ -54,7 +56,10 @@ fn decode(text: &[u8]) -> Vec<(String, String)> {
 impl Params {
     /// The first value of `name` that is not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, v)| n == name && !v.is_empty())
+            .map(|(_, v)| v.as_str())
     }
 
     /// Every value of `name`.
@@ -69,19 +74,24 @@ impl Params {
 
     /// A time, if given.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.get(name).map(|text| parse_time(text).map_err(|reason| ApiError::parameter(name, reason))).transpose()
+        self.get(name)
+            .map(|text| parse_time(text).map_err(|reason| ApiError::parameter(name, reason)))
+            .transpose()
     }
 
     /// A length of time in ms, if given: seconds as a number, or a duration.
     pub(crate) fn duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.get(name).map(|text| parse_duration(text).map_err(|reason| ApiError::parameter(name, reason))).transpose()
+        self.get(name)
+            .map(|text| parse_duration(text).map_err(|reason| ApiError::parameter(name, reason)))
+            .transpose()
     }
 
     /// How many entries at most; `None` for no limit.
     pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get("limit") else { return Ok(None) };
-        let limit: usize =
-            text.parse().map_err(|_| ApiError::parameter("limit", format!("cannot parse {text:?} to a whole number")))?;
+        let limit: usize = text
+            .parse()
+            .map_err(|_| ApiError::parameter("limit", format!("cannot parse {text:?} to a whole number")))?;
         Ok((limit > 0).then_some(limit))
     }
 
@@ -92,7 +102,10 @@ impl Params {
         let end = self.time("end")?.ok_or_else(|| missing("end"))?;
         let step = self.duration("step")?.ok_or_else(|| missing("step"))?;
         if end < start {
-            return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+            return Err(ApiError::parameter(
+                "end",
+                "end timestamp must not be before start time",
+            ));
         }
         if step <= 0 {
             return Err(ApiError::parameter(
@@ -119,7 +132,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
             Err(format!("{text:?} is no time that can be held"))
         };
     }
-    rfc3339(text).ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: Unix seconds or RFC 3339 expected"))
+    rfc3339(text)
+        .ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: Unix seconds or RFC 3339 expected"))
 }
 
 /// `2015-07-01T20:10:51.781Z` to ms since the epoch; days are counted by Howard Hinnant's `days_from_civil`.
@@ -201,7 +215,10 @@ mod tests {
 
     #[test]
     fn durations_are_seconds_or_units() {
-        assert_eq!((parse_duration("15"), parse_duration("0.5"), parse_duration("1m30s")), (Ok(15_000), Ok(500), Ok(90_000)));
+        assert_eq!(
+            (parse_duration("15"), parse_duration("0.5"), parse_duration("1m30s")),
+            (Ok(15_000), Ok(500), Ok(90_000))
+        );
         assert!(parse_duration("1e300").unwrap_err().contains("overflows"));
         assert!(parse_duration("fast").is_err());
     }
@@ -210,6 +227,14 @@ mod tests {
     fn forms_are_decoded() {
         let pairs = decode(b"match[]=up%7Ba%3D%22b+c%22%7D&match%5B%5D=down&empty=&flag");
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        assert_eq!(pairs, [("match[]", r#"up{a="b c"}"#), ("match[]", "down"), ("empty", ""), ("flag", "")]);
+        assert_eq!(
+            pairs,
+            [
+                ("match[]", r#"up{a="b c"}"#),
+                ("match[]", "down"),
+                ("empty", ""),
+                ("flag", "")
+            ]
+        );
     }
 }

@@ -31,7 +31,9 @@ pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Resp
 }
 
 fn expression(api: &Api, params: &Params) -> Result<Query, ApiError> {
-    api.engine.parse(params.need("query")?).map_err(|e| ApiError::parameter("query", e))
+    api.engine
+        .parse(params.need("query")?)
+        .map_err(|e| ApiError::parameter("query", e))
 }
 
 /// `timeout` and `lookback_delta` of the request.
@@ -40,7 +42,10 @@ fn options(params: &Params) -> Result<Options, ApiError> {
     if lookback_ms.is_some_and(|ms| ms <= 0) {
         return Err(ApiError::parameter("lookback_delta", "more than 0 was expected"));
     }
-    Ok(Options { lookback_ms, timeout: params.duration("timeout")?.map(Duration::from_millis) })
+    Ok(Options {
+        lookback_ms,
+        timeout: params.duration("timeout")?.map(Duration::from_millis),
+    })
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {

@@ -1,9 +1,9 @@
 //! The framing of answers.
 
 use axum::body::Body;
+use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::http::{Method, Uri};
 use leadline_model::port::QueryError;
 use leadline_promql::error::Error;
 
@@ -18,7 +18,11 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// The request is wrong: 400.
     pub(crate) fn bad_data(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", message: message.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            kind: "bad_data",
+            message: message.into(),
+        }
     }
 
     /// A parameter is wrong: 400, in the words Prometheus uses.
@@ -28,7 +32,11 @@ impl ApiError {
 
     /// There is no such thing: 404.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, kind: "not_found", message: message.into() }
+        Self {
+            status: StatusCode::NOT_FOUND,
+            kind: "not_found",
+            message: message.into(),
+        }
     }
 
     fn new(status: StatusCode, kind: &'static str, message: String) -> Self {
@@ -47,7 +55,9 @@ impl From<Error> for ApiError {
             Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
             Error::Canceled(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", message),
             Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
-            Error::Storage(QueryError::Unavailable(_)) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
+            Error::Storage(QueryError::Unavailable(_)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            }
             Error::Storage(QueryError::Corrupt(_)) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
         }
     }
@@ -90,7 +100,10 @@ pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Resp
 fn json(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -148,7 +161,11 @@ pub(crate) async fn not_found(uri: Uri) -> ApiError {
 
 /// A known path, another method.
 pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_data", format!("method {method} is not allowed here"))
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "bad_data",
+        format!("method {method} is not allowed here"),
+    )
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
     let expr = leadline_promql::syntax::parse(text).map_err(|e| refuse(e.to_string()))?;
     match expr.kind {
         ExprKind::Selector(selector) if selector.shift == Default::default() => Ok(selector.matchers),
-        _ => Err(refuse(format!("{text:?} is no plain series selector such as up{{job=\"api\"}}"))),
+        _ => Err(refuse(format!(
+            "{text:?} is no plain series selector such as up{{job=\"api\"}}"
+        ))),
     }
 }
 
@@ -24,7 +26,10 @@ pub(crate) fn times(params: &Params) -> Result<(Timestamp, Timestamp), ApiError>
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
-        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
     }
     Ok((start, end))
 }

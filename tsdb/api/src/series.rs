@@ -22,7 +22,11 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
         found.extend((0..set.len()).map(|i| set.labels(i)));
     }
     let shown = limit.unwrap_or(found.len()).min(found.len());
-    let warnings = if shown < found.len() { vec!["results truncated due to limit".to_owned()] } else { Vec::new() };
+    let warnings = if shown < found.len() {
+        vec!["results truncated due to limit".to_owned()]
+    } else {
+        Vec::new()
+    };
     let mut data = String::from("[");
     for (i, labels) in found.iter().take(shown).enumerate() {
         if i > 0 {

@@ -16,19 +16,26 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         "active" => (true, false),
         "dropped" => (false, true),
         "any" => (true, true),
-        other => return Err(ApiError::parameter("state", format!("active, dropped or any expected, got {other:?}"))),
+        other => {
+            return Err(ApiError::parameter(
+                "state",
+                format!("active, dropped or any expected, got {other:?}"),
+            ));
+        }
     };
     let mut targets = if active { api.board.all() } else { Vec::new() };
     targets.retain(|t| pool.is_none_or(|p| p == &*t.job));
     targets.sort_by(|a, b| (&a.job, &a.labels, &a.url).cmp(&(&b.job, &b.labels, &b.url)));
     let gone = api.status.dropped_targets();
-    let gone: Vec<_> = gone.iter().filter(|(job, _)| pool.is_none_or(|p| p == &**job)).collect();
-    let counts: serde_json::Map<String, Value> =
-        gone.iter().fold(serde_json::Map::new(), |mut counts, (job, _)| {
-            let n = counts.get(&**job).and_then(Value::as_u64).unwrap_or(0);
-            counts.insert(job.to_string(), json!(n + 1));
-            counts
-        });
+    let gone: Vec<_> = gone
+        .iter()
+        .filter(|(job, _)| pool.is_none_or(|p| p == &**job))
+        .collect();
+    let counts: serde_json::Map<String, Value> = gone.iter().fold(serde_json::Map::new(), |mut counts, (job, _)| {
+        let n = counts.get(&**job).and_then(Value::as_u64).unwrap_or(0);
+        counts.insert(job.to_string(), json!(n + 1));
+        counts
+    });
     let data = json!({
         "activeTargets": targets.iter().map(|t| target(t)).collect::<Vec<_>>(),
         "droppedTargets": if dropped {

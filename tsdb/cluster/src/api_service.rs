@@ -50,7 +50,10 @@ pub async fn ensure_ca_bundle(
         Err(error) => return Err(error),
     };
     let spec = service.spec.unwrap_or_default();
-    let named = spec.service.as_ref().map(|s| (s.namespace.as_deref(), s.name.as_deref()));
+    let named = spec
+        .service
+        .as_ref()
+        .map(|s| (s.namespace.as_deref(), s.name.as_deref()));
     if named != Some((Some(&ours.namespace), Some(&ours.name))) {
         return Ok(CaBundle::Foreign);
     }

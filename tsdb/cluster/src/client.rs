@@ -89,6 +89,8 @@ impl Cluster {
     fn of(mut config: Config) -> Result<Arc<Self>, ConnectError> {
         config.connect_timeout = Some(REQUEST_TIMEOUT);
         config.write_timeout = Some(REQUEST_TIMEOUT);
+        // Whoever asks has a deadline and a backoff of its own; a hidden second one holds answers up for minutes.
+        config.default_retry = false;
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = Client::try_from(config)?;
         let mapper = Mapper::new(Some(client.clone()));

@@ -207,27 +207,32 @@ impl Mapper {
     }
 }
 
-/// Every resource in its group's preferred version, core first.
+/// How long one group's answer is waited for. The API server asks an aggregated API itself, and one that hangs must not
+/// keep the others from being known.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every resource in its group's preferred version, core first. The groups are asked all at once.
 async fn discover(client: &Client) -> Result<Vec<MappedResource>, kube::Error> {
-    let mut found = Vec::new();
-    found.extend(mapped("", "v1", client.list_core_api_resources("v1").await?.resources));
-    for group in client.list_api_groups().await?.groups {
-        let Some(preferred) = group
-            .preferred_version
-            .clone()
-            .or_else(|| group.versions.first().cloned())
-        else {
-            continue;
+    let (core, groups) = tokio::try_join!(client.list_core_api_resources("v1"), client.list_api_groups())?;
+    let mut found: Vec<MappedResource> = mapped("", "v1", core.resources).collect();
+    let preferred = groups.groups.into_iter().filter_map(|group| {
+        let version = group.preferred_version.or_else(|| group.versions.first().cloned())?;
+        Some((group.name, version))
+    });
+    let asked = preferred.map(|(group, version)| async move {
+        let answer = tokio::time::timeout(GROUP_TIMEOUT, client.list_api_group_resources(&version.group_version)).await;
+        (group, version.version, answer)
+    });
+    for (group, version, answer) in futures::future::join_all(asked).await {
+        let error = match answer {
+            Ok(Ok(list)) => {
+                found.extend(mapped(&group, &version, list.resources));
+                continue;
+            }
+            Ok(Err(error)) => describe(&error),
+            Err(_) => "no answer in time".to_owned(),
         };
-        match client.list_api_group_resources(&preferred.group_version).await {
-            Ok(list) => found.extend(mapped(&group.name, &preferred.version, list.resources)),
-            // One aggregated API that is down must not hide the others.
-            Err(error) => tracing::warn!(
-                group = group.name,
-                error = describe(&error),
-                "discovery of an API group failed"
-            ),
-        }
+        tracing::warn!(group, error, "discovery of an API group failed");
     }
     Ok(found)
 }

@@ -131,6 +131,17 @@ fn some<T>(option: Option<&T>) -> bool {
 }
 
 impl Settings {
+    /// Every secret that is written in the settings themselves, so that whoever shows their text can hide them.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let password = self.basic_auth.as_ref().and_then(|basic| basic.password.as_ref());
+        let credentials = self.authorization.as_ref().and_then(|a| a.credentials.as_ref());
+        let key = self.tls_config.as_ref().and_then(|tls| tls.key.as_ref());
+        [password, credentials, self.bearer_token.as_ref(), key]
+            .into_iter()
+            .flatten()
+            .filter(|secret| !secret.is_empty())
+    }
+
     /// Checks what the types cannot say, with Prometheus' rules (`HTTPClientConfig.Validate`).
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::provenance::Provenance;
-use crate::sample::{Samples, Timestamp};
+use crate::sample::{Sample, Samples, Timestamp};
 use crate::target::OwnerId;
 use std::any::Any;
 use std::sync::Arc;
@@ -169,6 +169,18 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// [`QueryError`] when stored data cannot be read.
     fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError>;
+
+    /// The newest sample of the i-th series with `mint <= t <= maxt` (ms), which may be a stale marker: the last that
+    /// [`Self::read`] gives. A store that knows it without decoding answers faster than this default, which reads.
+    ///
+    /// # Errors
+    /// [`QueryError`] when stored data cannot be read.
+    fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
+        let mut samples = Samples::default();
+        self.read(i, mint, maxt, &mut samples)?;
+        let last = samples.t.last().zip(samples.v.last());
+        Ok(last.map(|(&t, &v)| Sample { t, v }))
+    }
 }
 
 /// Why the store could not answer.

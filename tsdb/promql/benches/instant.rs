@@ -7,8 +7,11 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use leadline_model::Labels;
+use leadline_model::clock::ManualClock;
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Slot};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::settings::Settings;
+use leadline_storage::Head;
 use std::hint::black_box;
 use std::sync::Arc;
 use support::MemoryStore;
@@ -58,6 +61,71 @@ fn store() -> Arc<MemoryStore> {
     store
 }
 
+/// The labels of one of 20 counters of a pod.
+fn counter(pod: u32, path: u32) -> Labels {
+    Labels::from_pairs([
+        ("__name__", "m"),
+        ("container", "app"),
+        ("endpoint", "metrics"),
+        ("instance", &format!("10.0.0.{pod}:8080")),
+        ("job", "shop"),
+        ("namespace", "production"),
+        ("path", &format!("/api/v1/resource/{path}")),
+        ("pod", &format!("shop-6f7d8c9b5-{pod:05}")),
+        ("service", "shop"),
+    ])
+}
+
+/// The head of the real store with 1,000 of 20,000 series called `m`, 20 of each of 50 targets, scraped 116 times 5 s
+/// apart, so that the open chunk is nearly full: the longest way to the newest minute.
+fn head() -> Option<Arc<Head>> {
+    let clock = Arc::new(ManualClock::at(0));
+    let head = Head::new(leadline_storage::Settings::default(), clock.clone()).ok()?;
+    let owners: Vec<_> = (0..50).map(|_| head.new_owner()).collect();
+    for step in NOW / 5_000 - 115..=NOW / 5_000 {
+        let t = step * 5_000;
+        clock.set(t);
+        for (pod, owner) in (0..50).zip(&owners) {
+            let other = |i: u32| Labels::from_pairs([("__name__", format!("other_{i}")), ("pod", format!("{pod}"))]);
+            let value = |i: u32| (step * i64::from(pod + i % 37) + (step * 7 + i64::from(i)) % 5) as f64;
+            let batch = Batch {
+                owner: *owner,
+                slot: t,
+                attempt: Attempt::Good,
+                created: (0..400)
+                    .map(|i| if i % 20 == 0 { counter(pod, i / 20) } else { other(i) })
+                    .collect(),
+                entries: (0..400)
+                    .map(|i| Entry {
+                        series: Slot::New(i),
+                        t,
+                        v: value(i),
+                    })
+                    .collect(),
+            };
+            head.commit(&batch).ok()?;
+        }
+    }
+    Some(head)
+}
+
+/// Asks the real store.
+fn stored(c: &mut Criterion) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    let Some(head) = head() else { return };
+    let engine = Engine::new(head, Settings::default());
+    let mut group = c.benchmark_group("head");
+    for text in ["sum by (pod) (rate(m[1m]))", "sum by (pod) (m)", "m"] {
+        let Ok(query) = engine.parse(text) else { return };
+        let ask = || runtime.block_on(engine.instant(&query, NOW, Options::default()));
+        assert!(ask().is_ok_and(|r| r.stats.series_read == 1_000), "{text}");
+        group.bench_function(text, |b| b.iter(|| black_box(ask())));
+    }
+    group.finish();
+}
+
 fn instant(c: &mut Criterion) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
@@ -77,5 +145,5 @@ fn instant(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, instant);
+criterion_group!(benches, stored, instant);
 criterion_main!(benches);

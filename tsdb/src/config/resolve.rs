@@ -121,3 +121,86 @@ fn limits(global: &Global, config: &ScrapeConfig) -> Limits {
         target_limit: or(config.target_limit, global.target_limit),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_yaml;
+    use leadline_model::duration::Duration;
+
+    fn load(global: &str, jobs: &str) -> Result<Vec<Resolved>, Vec<String>> {
+        let global: Global = parse_yaml(global, "/etc/l.yml").map_err(|e| vec![e.to_string()])?;
+        let jobs: Vec<ScrapeConfig> = parse_yaml(jobs, "/etc/l.yml").map_err(|e| vec![e.to_string()])?;
+        resolve(&global, &jobs, "/etc/l.yml").map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_a_job_leaves_out_comes_from_global_and_then_from_the_defaults() {
+        for (global, own, interval_ms, timeout_ms) in [
+            ("{}", "", 60_000, 10_000),
+            ("scrape_interval: 5s", "", 5_000, 5_000),
+            ("scrape_timeout: 20s", "", 60_000, 20_000),
+            ("scrape_timeout: 20s", "scrape_interval: 2s", 2_000, 2_000),
+            (
+                "scrape_interval: 5s",
+                "scrape_interval: 1m\n  scrape_timeout: 30s",
+                60_000,
+                30_000,
+            ),
+        ] {
+            let resolved = load(global, &format!("- job_name: a\n  {own}\n")).unwrap();
+            let job = &resolved[0].job;
+            assert_eq!(
+                (job.interval_ms, job.timeout_ms),
+                (interval_ms, timeout_ms),
+                "{global} {own}"
+            );
+        }
+        let resolved = load(
+            "sample_limit: 7\nlabel_limit: 3\nbody_size_limit: 1MB\nexternal_labels: {a: b}",
+            "- job_name: a\n  label_limit: 9\n  file_sd_configs: [{files: [t/*.json]}]\n  basic_auth: {username: u, \
+             password_file: pw}\n",
+        )
+        .unwrap();
+        let Resolved { job, discovery } = &resolved[0];
+        assert_eq!(
+            (
+                job.limits.sample_limit,
+                job.limits.label_limit,
+                job.limits.body_size_limit
+            ),
+            (7, 9, 1 << 20)
+        );
+        assert_eq!(
+            (job.metrics_path.as_str(), job.honor_timestamps, job.enable_compression),
+            ("/metrics", true, true)
+        );
+        assert_eq!(discovery.file[0].files, [Path::new("/etc/t/*.json")]);
+        assert_eq!(discovery.file[0].refresh_interval, Duration::from_secs(300));
+        let password = job.http.basic_auth.as_ref().and_then(|b| b.password_file.as_deref());
+        assert_eq!(password, Some(Path::new("/etc/pw")));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_each_at_its_place() {
+        let errors = load(
+            "scrape_interval: 1s\nscrape_timeout: 2s\nquery_log_file: q\n",
+            "- job_name: a\n  scrape_timeout: 2s\n- job_name: a\n  bearer_token: x\n  basic_auth: {username: u}\n\
+             - job_name: c\n  dns_sd_configs: []\n  oauth2: {client_id: x}\n- job_name: ''\n",
+        )
+        .unwrap_err();
+        let expected = [
+            "/etc/l.yml:3:17: not supported yet: query_log_file",
+            "/etc/l.yml:2:17: global scrape timeout greater than scrape interval",
+            "/etc/l.yml:2:19: scrape timeout greater than scrape interval for scrape config with job name \"a\"",
+            "/etc/l.yml:3:13: found multiple scrape configs with job name \"a\"",
+            "/etc/l.yml:4:17: bearer_token: basic_auth is set too",
+            "/etc/l.yml:7:19: not supported yet: dns_sd_configs",
+            "/etc/l.yml:8:11: not supported yet: oauth2",
+            "/etc/l.yml:9:13: job_name is empty",
+        ];
+        for part in expected {
+            assert!(errors.iter().any(|e| e.starts_with(part)), "{part}: {errors:#?}");
+        }
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) enum Why {
 pub(crate) struct Entry {
     pub(crate) plan: Arc<Plan>,
     admissions: Vec<Admission>,
+    /// How far back any of its selectors reads, ms.
+    window_ms: i64,
     pub(crate) counters: Counters,
     state: Mutex<State>,
     views: RwLock<Vec<Arc<View>>>,
@@ -90,6 +92,7 @@ impl Entry {
     pub(crate) fn new(plan: Arc<Plan>, now: Timestamp) -> Self {
         Self {
             admissions: admissions(&plan),
+            window_ms: plan.selectors.iter().map(|s| s.window_ms).max().unwrap_or(0).max(0),
             plan,
             counters: Counters::default(),
             state: Mutex::new(State {
@@ -300,8 +303,8 @@ impl Entry {
         let mut state = self.state.lock();
         let Some(newest) = state.newest.clone() else { return };
         let warmth = self.warmth(&mut state, &targets, newest.at, inner);
-        let failed = inner.failed.read();
-        let mut condition = Condition::new(&inner.board, &failed);
+        let outages = inner.outages.read();
+        let mut condition = Condition::new(&inner.board, &outages, newest.at, self.window_ms);
         let values = newest.outcome.as_ref().map_or(&[][..], Vec::as_slice);
         let forget = now - inner.settings.remember_ms;
         let whole = condition.completeness(inner.feeders(&state.selectors));

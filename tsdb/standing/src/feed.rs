@@ -1,38 +1,46 @@
 //! Which targets feed a row, and which of those are down.
 
+use crate::outage::Outages;
 use crate::snapshot::Completeness;
 use leadline_model::port::Value;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use leadline_model::{Labels, Timestamp};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The state of targets at one moment; looks each of them up once.
 pub(crate) struct Condition<'a> {
     board: &'a Board,
-    /// Owners whose newest commit records a failed attempt. The board may be a moment behind the commits.
-    failed: &'a HashSet<OwnerId>,
+    /// What the commits told of outages. The board may be a moment behind the commits.
+    outages: &'a Outages,
+    /// The evaluation time, ms.
+    at: Timestamp,
+    /// How far back the expression reads, ms.
+    window_ms: i64,
     known: HashMap<OwnerId, Option<(Arc<TargetState>, bool)>>,
 }
 
 impl<'a> Condition<'a> {
-    pub(crate) fn new(board: &'a Board, failed: &'a HashSet<OwnerId>) -> Self {
+    /// For an expression that reads `window_ms` back from `at` (ms).
+    pub(crate) fn new(board: &'a Board, outages: &'a Outages, at: Timestamp, window_ms: i64) -> Self {
         Self {
             board,
-            failed,
+            outages,
+            at,
+            window_ms,
             known: HashMap::new(),
         }
     }
 
-    /// The target of an owner and whether it is down; `None` for what discovery dropped and for what is no target (a
+    /// The target of an owner and whether it is down, or was in the window; `None` for what discovery dropped and for what is no target (a
     /// rule, a push).
     fn of(&mut self, owner: OwnerId) -> Option<&(Arc<TargetState>, bool)> {
-        let (board, failed) = (self.board, self.failed);
+        let (board, outages, at, window_ms) = (self.board, self.outages, self.at, self.window_ms);
         self.known
             .entry(owner)
             .or_insert_with(|| {
                 let target = board.get(owner)?;
-                let down = target.health == Health::Down || failed.contains(&owner);
+                let down = target.health == Health::Down || outages.lack(owner, at, window_ms);
                 Some((target, down))
             })
             .as_ref()
@@ -177,8 +185,8 @@ mod tests {
     }
 
     fn judged(memory: &mut Memory, board: &Board, values: &[Value], feeders: &[u32]) -> Vec<(usize, Vec<u32>)> {
-        let failed = HashSet::new();
-        let mut condition = Condition::new(board, &failed);
+        let outages = Outages::default();
+        let mut condition = Condition::new(board, &outages, 0, 0);
         memory.learn(values, &mut condition, 1_000, 0);
         let whole = condition.completeness(feeders.iter().copied().map(OwnerId));
         let rows = memory.judge(values, &whole.down, &mut condition);
@@ -207,8 +215,9 @@ mod tests {
     #[test]
     fn a_failed_commit_counts_before_the_board_says_so() {
         let board = board(&[]);
-        let failed = HashSet::from([OwnerId(2)]);
-        let mut condition = Condition::new(&board, &failed);
+        let mut outages = Outages::default();
+        outages.note(OwnerId(2), leadline_model::port::Attempt::Failed, 0);
+        let mut condition = Condition::new(&board, &outages, 0, 0);
         assert_eq!(condition.completeness([OwnerId(1), OwnerId(2)]).down, [OwnerId(2)]);
     }
 

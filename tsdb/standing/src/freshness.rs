@@ -8,7 +8,7 @@
 
 use crate::snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
 use leadline_model::Timestamp;
-use leadline_model::target::{Board, OwnerId, TargetState};
+use leadline_model::target::{Board, Health, OwnerId, TargetState};
 
 /// How many down targets a message names before it only counts.
 const NAMED: usize = 3;
@@ -81,10 +81,14 @@ pub fn check_warm(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
 #[must_use]
 pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
     let down = &completeness.down;
-    let verb = if completeness.feeders == 1 {
-        "target that feeds it is"
-    } else {
-        "targets that feed it are"
+    let up = |&owner: &OwnerId| board.get(owner).is_some_and(|target| target.health == Health::Up);
+    let (noun, verb) = match completeness.feeders {
+        1 => ("target that feeds it", "is"),
+        _ => ("targets that feed it", "are"),
+    };
+    let state = match down.iter().any(up) {
+        true => "down or came back within the window that is read",
+        false => "down",
     };
     let named: Vec<String> = down
         .iter()
@@ -96,7 +100,7 @@ pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
         n => format!(" and {n} more"),
     };
     format!(
-        "{} of {} {verb} down: {}{more}",
+        "{} of {} {noun} {verb} {state}: {}{more}",
         down.len(),
         completeness.feeders,
         named.join(", ")
@@ -121,7 +125,6 @@ fn name_of_owner(owner: OwnerId, board: &Board) -> String {
 mod tests {
     use super::*;
     use crate::fixture::{put_target, row, snapshot_of};
-    use leadline_model::target::Health;
 
     fn board() -> std::sync::Arc<Board> {
         let board = Board::new();

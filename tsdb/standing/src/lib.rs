@@ -12,6 +12,7 @@ mod feed;
 mod fixture;
 pub mod freshness;
 mod index;
+mod outage;
 mod registry;
 mod roster;
 mod schedule;

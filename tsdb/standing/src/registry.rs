@@ -2,6 +2,7 @@
 
 use crate::entry::{Answer, Entry};
 use crate::error::RegisterError;
+use crate::outage::Outages;
 use crate::roster::Roster;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -13,7 +14,7 @@ use leadline_model::port::{Commits, Evaluate, Plan, Queryable, SelectorId, Shape
 use leadline_model::target::{Board, OwnerId};
 use leadline_model::{Clock, Matcher, Timestamp};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
@@ -27,8 +28,7 @@ pub(crate) struct Inner {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roster: Roster,
-    /// Owners whose newest commit records a failed attempt.
-    pub(crate) failed: RwLock<HashSet<OwnerId>>,
+    pub(crate) outages: RwLock<Outages>,
     pub(crate) routes: RwLock<HashMap<SelectorId, Arc<Entry>>>,
     pub(crate) forgotten: Counters,
     pub(crate) expired: AtomicU64,
@@ -68,7 +68,7 @@ impl Inner {
             board,
             clock,
             roster,
-            failed: RwLock::default(),
+            outages: RwLock::default(),
             routes: RwLock::default(),
             forgotten: Counters::default(),
             expired: AtomicU64::new(0),
@@ -84,6 +84,11 @@ impl Inner {
             Shape::Scalar | Shape::Vector => {}
             Shape::Matrix => return Err(RegisterError::Shape("range vector")),
             Shape::String => return Err(RegisterError::Shape("string")),
+        }
+        let window_ms = plan.selectors.iter().map(|s| s.window_ms).max().unwrap_or(0);
+        if window_ms > self.settings.kept_ms {
+            let kept_ms = self.settings.kept_ms;
+            return Err(RegisterError::Window { window_ms, kept_ms });
         }
         let mut registry = self.registry.lock();
         let entry = match registry.by_text.get(&plan.text) {

@@ -13,8 +13,7 @@ use crate::entry::{Entry, Why, aligned};
 use crate::registry::Inner;
 use crate::stats::count;
 use leadline_model::Timestamp;
-use leadline_model::port::{Attempt, CommitEvent, Commits};
-use leadline_model::target::OwnerId;
+use leadline_model::port::{CommitEvent, Commits};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +99,7 @@ impl Inner {
     }
 
     fn on_commit(self: &Arc<Self>, event: &CommitEvent) {
-        self.note_attempt(event.owner, event.attempt);
+        self.note_attempt(event);
         if event.touched.is_empty() {
             return;
         }
@@ -116,27 +115,22 @@ impl Inner {
         }
     }
 
-    fn note_attempt(&self, owner: OwnerId, attempt: Attempt) {
-        let known = self.failed.read().contains(&owner);
-        match attempt {
-            Attempt::Failed if !known => {
-                self.failed.write().insert(owner);
-            }
-            Attempt::Good | Attempt::Gone if known => {
-                self.failed.write().remove(&owner);
-            }
-            Attempt::Failed | Attempt::Good | Attempt::Gone => {}
+    fn note_attempt(&self, event: &CommitEvent) {
+        let (owner, attempt) = (event.owner, event.attempt);
+        // Nearly every commit is a good one after a good one.
+        if self.outages.read().changes(owner, attempt) {
+            self.outages.write().note(owner, attempt, event.slot);
         }
     }
 
-    /// Commits were missed: everything counts as touched, and the board alone knows who is down.
+    /// Commits were missed: everything counts as touched, and the board knows who is up again.
     fn on_lag(self: &Arc<Self>, missed: u64) {
         count(&self.lagged);
         tracing::warn!(
             missed,
             "commits came faster than standing queries took them in; all count as touched"
         );
-        self.failed.write().clear();
+        self.outages.write().catch_up(&self.board);
         let generation = self.store.generation();
         for entry in self.attached() {
             let slot = self.newest_slot(&entry).unwrap_or(Timestamp::MIN);
@@ -151,7 +145,7 @@ impl Inner {
         let now = self.clock.now();
         self.take_in();
         self.roster.observe(&self.board, now);
-        self.failed.write().retain(|&owner| self.board.get(owner).is_some());
+        self.outages.write().forget(&self.board);
         self.expire(now - self.settings.expire_ms);
         for entry in self.attached() {
             let subscribed = entry.subscribers() > 0;

@@ -6,6 +6,8 @@
 pub struct Settings {
     /// Most expressions that may be registered at one time.
     pub max_queries: usize,
+    /// For how long (ms) samples are kept: what reads further back is refused.
+    pub kept_ms: i64,
     /// Milliseconds without a question or subscriber after which an expression is no longer evaluated on commits, and
     /// is forgotten if it is not pinned.
     pub expire_ms: i64,
@@ -28,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_queries: 10_000,
+            kept_ms: i64::MAX,
             expire_ms: 600_000,
             min_gap_ms: 250,
             cost_factor: 10,

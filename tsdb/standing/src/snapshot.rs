@@ -26,7 +26,8 @@ pub enum Warmth {
 pub struct Completeness {
     /// Targets that feed the value now, or did while they were discovered.
     pub feeders: usize,
-    /// Those of them that are down yet still discovered.
+    /// Those of them that are down yet still discovered, or came back so lately that the window still reaches into a long
+    /// outage.
     pub down: Vec<OwnerId>,
 }
 

@@ -3,7 +3,7 @@
 //! After a start an instant selector is warm once every target that its `job` and `instance` matchers admit was
 //! scraped well, a selector that reads back in time once those targets were observed for all of its window (and twice
 //! at least: two samples in a minute's window give an eighth of the rate). A target that never answers is waited for
-//! ten minutes. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
+//! ten minutes. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
 //! an expression that was warm stays warm.
 
 use crate::freshness::name_of;
@@ -105,7 +105,12 @@ pub(crate) fn assess(
 }
 
 fn missing(admission: &Admission, targets: &[Arc<TargetState>], roster: &Roster, moment: Moment) -> Missing {
-    let admitted: Vec<&Arc<TargetState>> = targets.iter().filter(|t| admission.admits(t)).collect();
+    let mut admitted: Vec<&Arc<TargetState>> = targets.iter().filter(|t| admission.admits(t)).collect();
+    if admitted.is_empty() {
+        // With honor_labels a target exposes series of jobs that are none: any of them may feed the selector, and an
+        // empty result before it was scraped is no answer.
+        admitted.extend(targets);
+    }
     let mut missing = Missing {
         window_ms: admission.window_ms,
         ..Missing::default()
@@ -292,6 +297,20 @@ mod tests {
             let warmth = assess(&web, &roster, &board.all(), moment);
             assert_eq!(warmth == Warmth::Warm, warm, "at {at}, behind {behind}: {warmth:?}");
         }
+    }
+
+    #[test]
+    fn a_job_that_no_target_has_may_come_from_any_of_them() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        good(&board, 1, 1_000);
+        good(&board, 2, 1_000);
+        // As with honor_labels: the series say another job than the target that is scraped for them.
+        let foreign = admission(60_000, &[("job", "federated")]);
+        assert!(!warm(&foreign, &roster, &board, 90_000), "target 3 was never scraped");
+        good(&board, 3, 90_000);
+        assert!(!warm(&foreign, &roster, &board, 149_999));
+        assert!(warm(&foreign, &roster, &board, 150_000));
     }
 
     #[test]

@@ -1,9 +1,5 @@
 //! What a commit of known series and a window over a thousand series cost. Run: `cargo bench -p leadline-storage`.
-#![expect(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a benchmark may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use leadline_model::clock::ManualClock;
@@ -118,7 +114,8 @@ fn append(c: &mut Criterion) {
     for targets in [1, 50] {
         let mut filled = Filled::new(targets);
         filled.run(20);
-        let mut target = 0;
+        // The last target, so that the first iteration begins a new step.
+        let mut target = targets as usize - 1;
         let state = std::cell::RefCell::new(filled);
         group.bench_function(format!("2000 known series, {targets} targets"), |b| {
             b.iter_batched(

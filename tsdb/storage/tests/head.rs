@@ -63,6 +63,12 @@ impl Store {
         (0..set.len())
             .map(|i| {
                 set.read(i, mint, maxt, &mut samples).unwrap();
+                let newest = set.newest(i, mint, maxt).unwrap();
+                assert_eq!(
+                    newest.map(|s| (s.t, s.v.to_bits())),
+                    samples.t.last().copied().zip(samples.v.last().map(|v| v.to_bits())),
+                    "the newest sample is the last of those in the window"
+                );
                 let pairs = samples.t.iter().copied().zip(samples.v.iter().map(|v| v.to_bits()));
                 (set.labels(i).to_string(), pairs.collect())
             })

@@ -174,6 +174,81 @@ fn damage_is_named() {
     );
 }
 
+/// The format, read one bit after the other, without a thought to speed. `None` for anything damaged.
+struct Slow<'a> {
+    chunk: &'a [u8],
+    pos: usize,
+}
+
+impl Slow<'_> {
+    fn take(&mut self, n: u32) -> Option<u64> {
+        let mut value = 0;
+        for _ in 0..n {
+            let byte = self.chunk.get(self.pos / 8)?;
+            value = value << 1 | u64::from(byte >> (7 - self.pos % 8) & 1);
+            self.pos += 1;
+        }
+        Some(value)
+    }
+
+    fn uvarint(&mut self) -> Option<u64> {
+        let mut value = 0u128;
+        for shift in (0..70).step_by(7) {
+            let byte = self.take(8)?;
+            value |= u128::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u64::try_from(value).ok();
+            }
+        }
+        None
+    }
+
+    fn dod(&mut self) -> Option<i64> {
+        let mut ones = 0;
+        while ones < 4 && self.take(1)? == 1 {
+            ones += 1;
+        }
+        let bits = [0, 14, 17, 20, 64][ones];
+        let raw = i128::from(self.take(bits)?);
+        let half = 1i128 << bits >> 1;
+        let above = if bits == 64 { raw >= half } else { raw > half };
+        Some((raw - if above { 1i128 << bits } else { 0 }) as i64)
+    }
+
+    fn samples(chunk: &[u8]) -> Option<Vec<(i64, u64)>> {
+        let mut bits = Slow { chunk, pos: 0 };
+        let (mut t, mut v, mut delta, mut window) = (0i64, 0, 0i64, None);
+        let mut samples = Vec::new();
+        for i in 0..bits.take(16)? {
+            match i {
+                0 => {
+                    let raw = bits.uvarint()?;
+                    t = if raw & 1 == 0 {
+                        (raw / 2) as i64
+                    } else {
+                        !((raw / 2) as i64)
+                    };
+                }
+                1 => delta = bits.uvarint()? as i64,
+                _ => delta = delta.wrapping_add(bits.dod()?),
+            }
+            t = t.wrapping_add(delta);
+            if i == 0 {
+                v = bits.take(64)?;
+            } else if bits.take(1)? == 1 {
+                if bits.take(1)? == 1 {
+                    let (leading, width) = (bits.take(5)? as u32, bits.take(6)? as u32);
+                    window = Some((leading, if width == 0 { 64 } else { width }));
+                }
+                let (leading, width) = window.filter(|(leading, width)| leading + width <= 64)?;
+                v ^= bits.take(width)? << (64 - leading - width);
+            }
+            samples.push((t, v));
+        }
+        Some(samples)
+    }
+}
+
 fn value() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -210,6 +285,32 @@ proptest! {
         let (mint, maxt) = (samples[window.0.min(samples.len() - 1)].0, samples[window.1.min(samples.len() - 1)].0);
         let inside: Vec<_> = samples.iter().copied().filter(|s| s.0 >= mint && s.0 <= maxt).collect();
         prop_assert_eq!(decoded(&chunk, mint, maxt).unwrap(), inside);
+    }
+
+    #[test]
+    fn decoding_equals_reading_bit_by_bit(
+        start in any::<i64>(),
+        steps in prop::collection::vec((step(), value()), 1..130),
+    ) {
+        let start = start >> 12;
+        let samples: Vec<_> = steps.into_iter().scan(start, |t, (dt, v)| { *t += dt; Some((*t, v)) }).collect();
+        let chunk = encode(&samples);
+        prop_assert_eq!(Slow::samples(&chunk).unwrap(), decoded(&chunk, i64::MIN, i64::MAX).unwrap());
+    }
+
+    #[test]
+    fn damaged_chunks_are_refused_where_reading_bit_by_bit_fails_and_read_alike_elsewhere(
+        steps in prop::collection::vec((step(), value()), 1..130),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in 0usize..12,
+    ) {
+        let samples: Vec<_> = steps.into_iter().scan(0, |t, (dt, v)| { *t += dt; Some((*t, v)) }).collect();
+        let mut chunk = encode(&samples);
+        for (at, flip) in flips {
+            *at.get_mut(&mut chunk) ^= flip;
+        }
+        chunk.truncate(chunk.len() - cut.min(chunk.len()));
+        prop_assert_eq!(Slow::samples(&chunk), decoded(&chunk, i64::MIN, i64::MAX).ok());
     }
 
     #[test]

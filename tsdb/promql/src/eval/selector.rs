@@ -35,7 +35,15 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
     let mut grid = Grid::with_capacity(frame.steps, set.len());
     let mut samples = Samples::default();
     for i in 0..set.len() {
-        set.read(i, mint, maxt, &mut samples)?;
+        if frame.steps == 1 {
+            // One step sees the newest sample alone, which a store has at hand.
+            samples.clear();
+            if let Some(newest) = set.newest(i, mint, maxt)? {
+                samples.push(newest.t, newest.v);
+            }
+        } else {
+            set.read(i, mint, maxt, &mut samples)?;
+        }
         cx.decoded(&samples)?;
         if samples.is_empty() {
             continue;

@@ -81,7 +81,12 @@ fn write_shift(f: &mut Formatter<'_>, shift: Shift) -> fmt::Result {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    write!(f, "{}[{}:", subquery.expr, Duration::from_millis(subquery.range_ms))?;
+    match subquery.expr.kind {
+        // A sign in front would be read as that of the whole subquery.
+        ExprKind::Number(value) if value == f64::INFINITY => f.write_str("Inf")?,
+        _ => write!(f, "{}", subquery.expr)?,
+    }
+    write!(f, "[{}:", Duration::from_millis(subquery.range_ms))?;
     if let Some(step_ms) = subquery.step_ms {
         write!(f, "{}", Duration::from_millis(step_ms))?;
     }

@@ -163,3 +163,36 @@ async fn what_a_cold_window_shows_is_no_measure_for_a_partial_value() {
     half_dies(&world, 3.0).await;
     assert_eq!(row(&query).await.last_complete, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_lacks_a_target_that_came_back_until_it_lies_behind_the_outage() {
+    let world = World::new().await;
+    let query = world.register("moves window");
+    assert!(served(&world, &row(&query).await));
+    half_dies(&world, 5.0).await;
+    world.pass(90_000).await;
+    world.health(2, Health::Up);
+    world.commit(2).await;
+    let back = row(&query).await;
+    assert!(
+        !served(&world, &back),
+        "a rate has no value for the target before its second scrape: {back:?}"
+    );
+    world.pass(59_000).await;
+    assert!(!served(&world, &row(&query).await));
+    world.answer(&[(&[], 8.0, &[1, 2])]);
+    world.pass(1_000).await;
+    assert!(served(&world, &row(&query).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_of_less_than_a_quarter_of_the_window_is_bridged() {
+    let world = World::new().await;
+    let query = world.register("moves window");
+    row(&query).await;
+    half_dies(&world, 5.0).await;
+    world.pass(15_000).await;
+    world.health(2, Health::Up);
+    world.commit(2).await;
+    assert!(served(&world, &row(&query).await));
+}

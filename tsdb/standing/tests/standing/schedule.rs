@@ -263,3 +263,24 @@ async fn the_room_stops_when_told() {
     world.stop.cancel();
     world.run.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_reads_further_back_than_samples_are_kept_is_refused() {
+    let settings = |kept_ms| Settings {
+        kept_ms,
+        ..Settings::default()
+    };
+    let world = World::with(settings(59_999), 16).await;
+    let refused = world
+        .standing
+        .register(request("moves window"))
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the expression reads 1m back, and samples are kept for 59s999ms"
+    );
+    assert!(world.standing.register(request("still")).is_ok());
+    let world = World::with(settings(60_000), 16).await;
+    assert!(world.standing.register(request("moves window")).is_ok());
+}

@@ -50,24 +50,14 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next bits, from the top; at least 57 of them are meant.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&self) -> u64 {
         let at = self.pos >> 3;
-        let word = match self.data.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
-            Some(bytes) => u64::from_be_bytes(bytes),
-            None => self.tail(at),
+        let word = match self.data.get(at..at + 8).and_then(|rest| rest.first_chunk()) {
+            Some(bytes) => u64::from_be_bytes(*bytes),
+            None => tail(self.data, at),
         };
         word << (self.pos & 7)
-    }
-
-    /// The word at byte `at` where fewer than eight bytes are left.
-    #[cold]
-    fn tail(&self, at: usize) -> u64 {
-        let mut bytes = [0u8; 8];
-        if let Some(rest) = self.data.get(at..) {
-            bytes[..rest.len()].copy_from_slice(rest);
-        }
-        u64::from_be_bytes(bytes)
     }
 
     /// Goes on by `n` bits.
@@ -77,7 +67,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads `n` bits (1 to 64).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, n: u32) -> u64 {
         if n <= 57 {
             let value = self.peek() >> (64 - n);
@@ -96,6 +86,22 @@ impl<'a> BitReader<'a> {
     pub(crate) fn overrun(&self) -> bool {
         self.pos > self.data.len() * 8
     }
+}
+
+/// The word at byte `at` where fewer than eight bytes are left: the last word, moved up. It takes no reader, so that a
+/// reader can stay in registers.
+#[cold]
+fn tail(data: &[u8], at: usize) -> u64 {
+    if let Some(last) = data.last_chunk() {
+        let missing = (at + 8 - data.len()) * 8;
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        return u64::from_be_bytes(*last).checked_shl(missing).unwrap_or(0);
+    }
+    let mut bytes = [0u8; 8];
+    if let Some(rest) = data.get(at..) {
+        bytes[..rest.len()].copy_from_slice(rest);
+    }
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Samples as bytes: the encodings of Prometheus' chunks, bit for bit.
 
 mod bits;
+mod decode;
 mod xor;
 
-pub use xor::{XorAppender, decode, sample_count};
+pub use decode::{decode, sample_count};
+pub use xor::XorAppender;

@@ -14,13 +14,12 @@
 //! All bits run from the most significant down, and the last byte is padded with zero bits. The ranges of dod reach one
 //! further up than down, so a k-bit number above 2^(k-1) means itself minus 2^k.
 
-use super::bits::{BitReader, Pending};
-use crate::error::ChunkError;
-use leadline_model::sample::{Samples, Timestamp};
+use super::bits::Pending;
+use leadline_model::sample::Timestamp;
 use std::sync::Arc;
 
 /// Bytes of the header.
-const HEADER: usize = 2;
+pub(super) const HEADER: usize = 2;
 /// Marks that no window of significant bits was set yet.
 const NO_WINDOW: u8 = 0xff;
 /// The most bytes one sample can add (145 bits).
@@ -237,141 +236,4 @@ impl XorAppender {
         };
         Arc::from(scratch.as_slice())
     }
-}
-
-/// The number of samples that a chunk's header promises; 0 where there is no header.
-#[must_use]
-pub fn sample_count(chunk: &[u8]) -> u16 {
-    match chunk {
-        [a, b, ..] => u16::from_be_bytes([*a, *b]),
-        _ => 0,
-    }
-}
-
-/// What the decoder knows after a sample.
-struct State {
-    t: Timestamp,
-    v: u64,
-    delta: u64,
-    leading: u8,
-    /// Significant bits of the window; 0 while there is none.
-    width: u8,
-}
-
-/// Appends the samples of `chunk` with `mint <= t <= maxt` (ms) to `into`. Decoding ends behind `maxt`.
-///
-/// # Errors
-/// [`ChunkError`]; samples before the damage may be in `into` then.
-pub fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
-    if chunk.len() < HEADER {
-        return Err(ChunkError::NoHeader { len: chunk.len() });
-    }
-    let samples = sample_count(chunk);
-    let mut reader = BitReader::new(&chunk[HEADER..]);
-    let mut s = State {
-        t: 0,
-        v: 0,
-        delta: 0,
-        leading: 0,
-        width: 0,
-    };
-    for i in 0..samples {
-        match i {
-            0 => {
-                let raw = uvarint(&mut reader, i)?;
-                s.t = (raw >> 1) as i64 ^ -((raw & 1) as i64);
-                s.v = reader.read(64);
-            }
-            1 => {
-                s.delta = uvarint(&mut reader, i)?;
-                s.t = s.t.wrapping_add(s.delta as i64);
-                next_value(&mut reader, &mut s, i)?;
-            }
-            _ => {
-                s.delta = s.delta.wrapping_add(next_dod(&mut reader) as u64);
-                s.t = s.t.wrapping_add(s.delta as i64);
-                next_value(&mut reader, &mut s, i)?;
-            }
-        }
-        #[cfg(feature = "planted")]
-        leadline_model::planted::trap(i > 1 && s.t < 0 && s.width == 64);
-        if reader.overrun() {
-            return Err(ChunkError::Truncated {
-                len: chunk.len(),
-                sample: i,
-                samples,
-            });
-        }
-        if s.t > maxt {
-            break;
-        }
-        if s.t >= mint {
-            into.push(s.t, f64::from_bits(s.v));
-        }
-    }
-    Ok(())
-}
-
-fn uvarint(reader: &mut BitReader<'_>, sample: u16) -> Result<u64, ChunkError> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let byte = reader.read(8);
-        if shift == 63 && byte > 1 {
-            break;
-        }
-        value |= (byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(ChunkError::Overflow { sample })
-}
-
-#[inline]
-fn next_dod(reader: &mut BitReader<'_>) -> i64 {
-    let window = reader.peek();
-    let (prefix, bits) = match (!window).leading_zeros() {
-        0 => {
-            reader.skip(1);
-            return 0;
-        }
-        1 => (2, 14),
-        2 => (3, 17),
-        3 => (4, 20),
-        _ => {
-            reader.skip(4);
-            return reader.read(64) as i64;
-        }
-    };
-    reader.skip(prefix + bits);
-    let raw = (window << prefix >> (64 - bits)) as i64;
-    if raw > 1 << (bits - 1) { raw - (1 << bits) } else { raw }
-}
-
-#[inline]
-fn next_value(reader: &mut BitReader<'_>, s: &mut State, sample: u16) -> Result<(), ChunkError> {
-    let window = reader.peek();
-    if window >> 63 == 0 {
-        reader.skip(1);
-        return Ok(());
-    }
-    if window >> 62 == 0b10 {
-        reader.skip(2);
-    } else {
-        reader.skip(13);
-        s.leading = (window >> 57 & 31) as u8;
-        s.width = (window >> 51 & 63) as u8;
-        if s.width == 0 {
-            s.width = 64;
-        }
-    }
-    if s.width == 0 || s.leading + s.width > 64 {
-        return Err(ChunkError::Window {
-            sample,
-            leading: s.leading,
-            significant: s.width,
-        });
-    }
-    s.v ^= reader.read(u32::from(s.width)) << (64 - s.leading - s.width);
-    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::stats::Counters;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Generation, QueryError, Queryable, SeriesRef, SeriesSet};
-use leadline_model::sample::{Samples, Timestamp};
+use leadline_model::sample::{Sample, Samples, Timestamp};
 use leadline_model::target::OwnerId;
 use parking_lot::RwLockReadGuard;
 use rapidhash::RapidHashMap;
@@ -36,6 +36,8 @@ struct FrozenSeries {
     id: Id,
     owner: OwnerId,
     labels: Labels,
+    /// The newest sample of all.
+    newest: Sample,
     closed: Range<usize>,
     tail: Range<usize>,
 }
@@ -69,6 +71,19 @@ impl SeriesSet for Frozen {
         }
         Ok(())
     }
+
+    fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
+        let Some(newest) = self.series.get(i).map(|s| s.newest) else {
+            return Ok(None);
+        };
+        if newest.t <= maxt {
+            return Ok((newest.t >= mint).then_some(newest));
+        }
+        let mut samples = Samples::default();
+        self.read(i, mint, maxt, &mut samples)?;
+        let last = samples.t.last().zip(samples.v.last());
+        Ok(last.map(|(&t, &v)| Sample { t, v }))
+    }
 }
 
 impl Frozen {
@@ -87,6 +102,10 @@ impl Frozen {
                 id: found.0,
                 owner: OwnerId(hot.owner),
                 labels: Labels::default(),
+                newest: Sample {
+                    t: hot.open.last_t(),
+                    v: f64::from_bits(hot.open.last_bits()),
+                },
                 closed: closed..self.closed.len(),
                 tail: tail..self.tails.len(),
             });
