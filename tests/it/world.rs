@@ -135,7 +135,7 @@ impl Leadline {
             let text = read();
             let line = text
                 .lines()
-                .find(|l| l.contains(": ready ") && l.contains(" adapter="))?;
+                .find(|l| l.contains(": listening ") && l.contains(" adapter="))?;
             let word = |key: &str| line.split(' ').find_map(|w| w.strip_prefix(key))?.parse().ok();
             Some((word("web=")?, word("scaler=")?))
         })
