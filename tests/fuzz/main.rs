@@ -59,7 +59,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 
 /// Runs a target on bytes; what it panicked with, if it did.
 fn run(target: Target, bytes: &[u8]) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| target.1(bytes))).err()?;
+    let panic = catch_unwind(AssertUnwindSafe(|| targets::run(target.0, bytes))).err()?;
     let text = panic
         .downcast_ref::<String>()
         .cloned()

@@ -33,6 +33,14 @@ pub(crate) const TARGETS: &[Target] = &[
     ("trigger", trigger),
 ];
 
+/// Runs the target `name` on bytes.
+pub(crate) fn run(name: &str, bytes: &[u8]) {
+    match TARGETS.iter().find(|target| target.0 == name) {
+        Some(target) => target.1(bytes),
+        None => panic!("no target is called {name}"),
+    }
+}
+
 /// The text format: events of the fast lane, labels of the strict one.
 fn exposition(bytes: &[u8]) {
     let mut parser = Parser::new(bytes);

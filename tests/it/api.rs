@@ -25,20 +25,68 @@ async fn queries_are_answered_in_prometheus_json_by_get_and_post() {
     let metric = json!({"__name__": "queue_depth", "queue": "mail", "job": "app", "namespace": "default", "pod": "app-0",
                         "instance": exporter.address.to_string()});
     // Path, parameters, JSON pointer into the answer, what stands there.
-    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, Value);
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        Value,
+    );
     let cases: &[Case] = &[
-        ("/api/v1/query", &[("query", "queue_depth")], "/data/result/0/metric", metric),
-        ("/api/v1/query", &[("query", "queue_depth * 2")], "/data/result/0/value/1", json!("15")),
-        ("/api/v1/query", &[("query", "1 / 0")], "/data/resultType", json!("scalar")),
+        (
+            "/api/v1/query",
+            &[("query", "queue_depth")],
+            "/data/result/0/metric",
+            metric,
+        ),
+        (
+            "/api/v1/query",
+            &[("query", "queue_depth * 2")],
+            "/data/result/0/value/1",
+            json!("15"),
+        ),
+        (
+            "/api/v1/query",
+            &[("query", "1 / 0")],
+            "/data/resultType",
+            json!("scalar"),
+        ),
         ("/api/v1/query", &[("query", "1 / 0")], "/data/result/1", json!("+Inf")),
-        ("/api/v1/query", &[("query", "\"text\"")], "/data", json!({"resultType": "string", "result": [12, "text"]})),
-        ("/api/v1/query", &[("query", "nothing_of_the_kind")], "/data", json!({"resultType": "vector", "result": []})),
-        ("/api/v1/query", &[("query", "sum by (job) (http_requests_total)")], "/data/result/0/metric", json!({"job": "app"})),
-        ("/api/v1/query", &[("query", "queue_depth[1m]")], "/data/resultType", json!("matrix")),
-        ("/api/v1/query_range", &[("query", "vector(3)"), ("start", "0"), ("end", "20"), ("step", "10s")],
-         "/data/result/0/values", json!([[0, "3"], [10, "3"], [20, "3"]])),
-        ("/api/v1/labels", &[("match[]", "queue_depth")], "/data",
-         json!(["__name__", "instance", "job", "namespace", "pod", "queue"])),
+        (
+            "/api/v1/query",
+            &[("query", "\"text\"")],
+            "/data",
+            json!({"resultType": "string", "result": [12, "text"]}),
+        ),
+        (
+            "/api/v1/query",
+            &[("query", "nothing_of_the_kind")],
+            "/data",
+            json!({"resultType": "vector", "result": []}),
+        ),
+        (
+            "/api/v1/query",
+            &[("query", "sum by (job) (http_requests_total)")],
+            "/data/result/0/metric",
+            json!({"job": "app"}),
+        ),
+        (
+            "/api/v1/query",
+            &[("query", "queue_depth[1m]")],
+            "/data/resultType",
+            json!("matrix"),
+        ),
+        (
+            "/api/v1/query_range",
+            &[("query", "vector(3)"), ("start", "0"), ("end", "20"), ("step", "10s")],
+            "/data/result/0/values",
+            json!([[0, "3"], [10, "3"], [20, "3"]]),
+        ),
+        (
+            "/api/v1/labels",
+            &[("match[]", "queue_depth")],
+            "/data",
+            json!(["__name__", "instance", "job", "namespace", "pod", "queue"]),
+        ),
         ("/api/v1/labels", &[], "/status", json!("success")),
     ];
     for (path, parameters, pointer, expected) in cases {
@@ -47,11 +95,23 @@ async fn queries_are_answered_in_prometheus_json_by_get_and_post() {
             parameters.push(("time", "12"));
         }
         let (status, by_get) = leadline.json(path, &parameters).await;
-        assert_eq!((status, by_get["status"].as_str()), (200, Some("success")), "{path} {parameters:?}: {by_get}");
-        assert_eq!(by_get.pointer(pointer), Some(expected), "GET {path} {parameters:?}: {by_get}");
+        assert_eq!(
+            (status, by_get["status"].as_str()),
+            (200, Some("success")),
+            "{path} {parameters:?}: {by_get}"
+        );
+        assert_eq!(
+            by_get.pointer(pointer),
+            Some(expected),
+            "GET {path} {parameters:?}: {by_get}"
+        );
         let (status, body) = leadline.post(path, &parameters).await;
         let by_post: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!((status, by_post.pointer(pointer)), (200, Some(expected)), "POST {path} {parameters:?}: {by_post}");
+        assert_eq!(
+            (status, by_post.pointer(pointer)),
+            (200, Some(expected)),
+            "POST {path} {parameters:?}: {by_post}"
+        );
     }
 }
 
@@ -60,16 +120,30 @@ async fn labels_series_and_targets_are_listed() {
     let (exporter, leadline) = scraped().await;
     let (_, values) = leadline.json("/api/v1/label/code/values", &[]).await;
     assert_eq!(values["data"], json!(["200", "500"]));
-    let (_, names) = leadline.json("/api/v1/label/__name__/values", &[("match[]", "{queue=~\"m.*\"}")]).await;
+    let (_, names) = leadline
+        .json("/api/v1/label/__name__/values", &[("match[]", "{queue=~\"m.*\"}")])
+        .await;
     assert_eq!(names["data"], json!(["queue_depth"]));
-    let (_, series) = leadline.json("/api/v1/series", &[("match[]", "http_requests_total{code=\"500\"}")]).await;
+    let (_, series) = leadline
+        .json("/api/v1/series", &[("match[]", "http_requests_total{code=\"500\"}")])
+        .await;
     assert_eq!(series["data"][0]["code"], json!("500"), "{series}");
     assert_eq!(series["data"].as_array().map(Vec::len), Some(1), "{series}");
     let (_, targets) = leadline.json("/api/v1/targets", &[]).await;
     let target = &targets["data"]["activeTargets"][0];
     assert_eq!(
-        (&target["health"], &target["scrapeUrl"], &target["scrapePool"], &target["lastError"]),
-        (&json!("up"), &json!(format!("http://{}/metrics", exporter.address)), &json!("app"), &json!("")),
+        (
+            &target["health"],
+            &target["scrapeUrl"],
+            &target["scrapePool"],
+            &target["lastError"]
+        ),
+        (
+            &json!("up"),
+            &json!(format!("http://{}/metrics", exporter.address)),
+            &json!("app"),
+            &json!("")
+        ),
         "{targets}"
     );
     for (series, value) in [("up", 1.0), ("scrape_samples_scraped", 3.0)] {
@@ -83,11 +157,18 @@ async fn a_target_that_fails_is_down_and_its_series_end() {
     exporter.fail();
     leadline.until_value("up", 0.0).await;
     let (_, gone) = leadline.json("/api/v1/query", &[("query", "queue_depth")]).await;
-    assert_eq!(gone["data"]["result"], json!([]), "the series of a failed scrape are stale at once");
+    assert_eq!(
+        gone["data"]["result"],
+        json!([]),
+        "the series of a failed scrape are stale at once"
+    );
     let (_, targets) = leadline.json("/api/v1/targets", &[]).await;
     let target = &targets["data"]["activeTargets"][0];
     assert_eq!(target["health"], json!("down"), "{targets}");
-    assert!(target["lastError"].as_str().is_some_and(|e| e.contains("503")), "{targets}");
+    assert!(
+        target["lastError"].as_str().is_some_and(|e| e.contains("503")),
+        "{targets}"
+    );
     exporter.set(PAGE);
     leadline.until_value("queue_depth", 7.5).await;
 }
@@ -108,7 +189,10 @@ async fn health_readiness_and_what_is_off_are_told() {
     }
     let (status, verbose) = leadline.get("/readyz", &[("verbose", "")]).await;
     assert_eq!(status, 200, "{verbose}");
-    assert!(verbose.contains("[+]cluster off: no --kubeconfig was given"), "{verbose}");
+    assert!(
+        verbose.contains("[+]cluster off: no --kubeconfig was given"),
+        "{verbose}"
+    );
     let log = leadline.log();
     assert_eq!(log.matches("off: the metrics APIs").count(), 1, "said once:\n{log}");
 }
@@ -131,7 +215,11 @@ async fn our_own_metrics_are_the_format_that_we_read() {
     }
     assert!(seen.len() > 40, "{page}");
     assert!(leadline.own("leadline_scrapes_total").await > Some(0.0), "{page}");
-    assert_eq!(leadline.own("leadline_targets{health=\"up\"}").await, Some(1.0), "{page}");
+    assert_eq!(
+        leadline.own("leadline_targets{health=\"up\"}").await,
+        Some(1.0),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -12,17 +12,45 @@ async fn check_config_tells_good_files_from_bad_ones() {
     };
     let good = write("good.yaml", "scrape_configs:\n- job_name: a\n");
     let output = run(&["check", "config", &good]).await;
-    assert!(output.status.success() && printed(&output).contains("SUCCESS"), "{}", printed(&output));
+    assert!(
+        output.status.success() && printed(&output).contains("SUCCESS"),
+        "{}",
+        printed(&output)
+    );
 
     // Text, and what the message says behind the file's name.
     for (name, text, parts) in [
-        ("key", "global: {}\nscrape_config: []\n", vec![":2:1: ", "scrape_config"]),
+        (
+            "key",
+            "global: {}\nscrape_config: []\n",
+            vec![":2:1: ", "scrape_config"],
+        ),
         ("yaml", "global: {\n", vec![":1:9: ", "bracket"]),
-        ("interval", "scrape_configs:\n- job_name: a\n  scrape_interval: soon\n", vec![":3:20: ", "soon"]),
-        ("twice", "scrape_configs:\n- job_name: a\n- job_name: a\n", vec![":3:13: ", "\"a\""]),
-        ("later", "global: {}\nrule_files: [x]\n", vec![":2:13: ", "not supported yet: rule_files"]),
-        ("relabel", "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - {action: jump}\n", vec![":4:", "jump"]),
-        ("rule", "autoscaling:\n  metrics:\n  - name: m\n    describes: external\n    query: sum(\n", vec![":5:", "metric m: query"]),
+        (
+            "interval",
+            "scrape_configs:\n- job_name: a\n  scrape_interval: soon\n",
+            vec![":3:20: ", "soon"],
+        ),
+        (
+            "twice",
+            "scrape_configs:\n- job_name: a\n- job_name: a\n",
+            vec![":3:13: ", "\"a\""],
+        ),
+        (
+            "later",
+            "global: {}\nrule_files: [x]\n",
+            vec![":2:13: ", "not supported yet: rule_files"],
+        ),
+        (
+            "relabel",
+            "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - {action: jump}\n",
+            vec![":4:", "jump"],
+        ),
+        (
+            "rule",
+            "autoscaling:\n  metrics:\n  - name: m\n    describes: external\n    query: sum(\n",
+            vec![":5:", "metric m: query"],
+        ),
         ("scaler", "scaler: {partial: 3}\n", vec!["scaler", "partial"]),
     ] {
         let file = write(name, text);
@@ -32,17 +60,28 @@ async fn check_config_tells_good_files_from_bad_ones() {
         assert!(shown.contains("SUCCESS"), "the good file beside it: {shown}");
         let place = format!("{file}{}", parts[0]);
         let placed = shown.contains(&place) || !parts[0].starts_with(':');
-        assert!(placed && parts[1..].iter().all(|part| shown.contains(part)), "{name}: {parts:?} in\n{shown}");
+        assert!(
+            placed && parts[1..].iter().all(|part| shown.contains(part)),
+            "{name}: {parts:?} in\n{shown}"
+        );
     }
     let missing = folder.path().join("none.yaml").display().to_string();
     let output = run(&["check", "config", &missing]).await;
-    assert!(!output.status.success() && printed(&output).contains(&missing), "{}", printed(&output));
+    assert!(
+        !output.status.success() && printed(&output).contains(&missing),
+        "{}",
+        printed(&output)
+    );
 }
 
 #[tokio::test]
 async fn version_and_help_are_told() {
     for (args, part) in [(["--version"], env!("CARGO_PKG_VERSION")), (["--help"], "serve")] {
         let output = run(&args).await;
-        assert!(output.status.success() && printed(&output).contains(part), "{}", printed(&output));
+        assert!(
+            output.status.success() && printed(&output).contains(part),
+            "{}",
+            printed(&output)
+        );
     }
 }

@@ -1,6 +1,10 @@
 //! The binary from outside: started with files and flags, asked over its sockets, stopped with signals.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test needs and does not get fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test needs and does not get fails the test"
+)]
 
 mod api;
 mod commands;

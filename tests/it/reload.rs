@@ -12,7 +12,9 @@ async fn a_changed_file_is_applied_and_unchanged_targets_go_on() {
     let leadline = Leadline::start(&config(&[first.job("first")], "")).await;
     leadline.until_value("up{job=\"first\"}", 1.0).await;
     let oldest = async || {
-        let (_, answer) = leadline.json("/api/v1/query", &[("query", "up{job=\"first\"}[5m]")]).await;
+        let (_, answer) = leadline
+            .json("/api/v1/query", &[("query", "up{job=\"first\"}[5m]")])
+            .await;
         let values = answer["data"]["result"][0]["values"].as_array().unwrap().clone();
         assert!(values.iter().all(|value| value[1] == "1"), "{answer}");
         values[0][0].as_f64()
@@ -21,15 +23,30 @@ async fn a_changed_file_is_applied_and_unchanged_targets_go_on() {
     let created = leadline.own("leadline_storage_series_created_total").await.unwrap();
 
     std::fs::write(&leadline.file, config(&[first.job("first"), second.job("second")], "")).unwrap();
-    leadline.until_logged(&["configuration reloaded", "the file changed"]).await;
+    leadline
+        .until_logged(&["configuration reloaded", "the file changed"])
+        .await;
     leadline.until_value("up{job=\"second\"}", 1.0).await;
 
-    assert_eq!(leadline.own("leadline_scrape_stale_markers_total").await, Some(0.0), "nothing went stale");
-    assert_eq!(oldest().await, began, "the first target's series goes back to before the reload");
+    assert_eq!(
+        leadline.own("leadline_scrape_stale_markers_total").await,
+        Some(0.0),
+        "nothing went stale"
+    );
+    assert_eq!(
+        oldest().await,
+        began,
+        "the first target's series goes back to before the reload"
+    );
     // The second target's own series and report series, and none of the first's anew.
-    let (_, found) = leadline.json("/api/v1/series", &[("match[]", "{job=\"second\"}")]).await;
+    let (_, found) = leadline
+        .json("/api/v1/series", &[("match[]", "{job=\"second\"}")])
+        .await;
     let of_second = found["data"].as_array().map_or(0, Vec::len) as f64;
-    assert_eq!(leadline.own("leadline_storage_series_created_total").await, Some(created + of_second));
+    assert_eq!(
+        leadline.own("leadline_storage_series_created_total").await,
+        Some(created + of_second)
+    );
 
     std::fs::write(&leadline.file, config(&[second.job("second")], "")).unwrap();
     let gone = async || leadline.value("up{job=\"first\"}").await.is_none().then_some(());
@@ -43,7 +60,9 @@ async fn sighup_and_post_reload() {
     leadline.process.signal(Signal::HUP);
     leadline.until_logged(&["configuration reloaded", "SIGHUP"]).await;
     assert_eq!(leadline.post("/-/reload", &[]).await.0, 200, "{}", leadline.log());
-    leadline.until_logged(&["configuration reloaded", "POST /-/reload"]).await;
+    leadline
+        .until_logged(&["configuration reloaded", "POST /-/reload"])
+        .await;
 }
 
 #[tokio::test]
@@ -53,7 +72,11 @@ async fn a_configmap_that_is_swapped_is_applied() {
     // As a kubelet lays a ConfigMap out: the file is a link through ..data, and ..data is what is swapped.
     for (name, interval) in [("..1", "1m"), ("..2", "2m")] {
         std::fs::create_dir(at(name)).unwrap();
-        std::fs::write(at(name).join("leadline.yaml"), format!("global: {{scrape_interval: {interval}}}\n")).unwrap();
+        std::fs::write(
+            at(name).join("leadline.yaml"),
+            format!("global: {{scrape_interval: {interval}}}\n"),
+        )
+        .unwrap();
     }
     symlink("..1", at("..data")).unwrap();
     symlink("..data/leadline.yaml", at("leadline.yaml")).unwrap();
@@ -67,7 +90,12 @@ async fn a_configmap_that_is_swapped_is_applied() {
     assert!(yaml().await.contains("1m"));
     symlink("..2", &swap).unwrap();
     std::fs::rename(&swap, &data).unwrap();
-    until("the new file", || leadline.log(), async || yaml().await.contains("2m").then_some(())).await;
+    until(
+        "the new file",
+        || leadline.log(),
+        async || yaml().await.contains("2m").then_some(()),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -81,22 +109,39 @@ async fn a_broken_file_changes_nothing_and_is_told() {
     let place = format!("{}:2:1: ", leadline.file.display());
     std::fs::write(&leadline.file, "global: {}\nscrape_config: []\n").unwrap();
     let (status, body) = leadline.post("/-/reload", &[]).await;
-    assert!(status == 500 && body.contains(&place) && body.contains("scrape_config"), "{status} {body}");
+    assert!(
+        status == 500 && body.contains(&place) && body.contains("scrape_config"),
+        "{status} {body}"
+    );
     assert_eq!(leadline.own("leadline_config_last_reload_successful").await, Some(0.0));
     leadline.until_logged(&["configuration not reloaded", &place]).await;
     let (_, state) = leadline.json("/api/v1/status/config", &[]).await;
-    assert_eq!(state["data"]["yaml"].as_str(), Some(good.as_str()), "the good one is in force");
-    assert!(state["data"]["lastReloadError"].as_str().is_some_and(|e| e.contains(&place)), "{state}");
+    assert_eq!(
+        state["data"]["yaml"].as_str(),
+        Some(good.as_str()),
+        "the good one is in force"
+    );
+    assert!(
+        state["data"]["lastReloadError"]
+            .as_str()
+            .is_some_and(|e| e.contains(&place)),
+        "{state}"
+    );
     let scrapes = leadline.own("leadline_scrapes_total").await;
-    until("further scrapes", || leadline.log(), async || {
-        (leadline.own("leadline_scrapes_total").await > scrapes).then_some(())
-    })
+    until(
+        "further scrapes",
+        || leadline.log(),
+        async || (leadline.own("leadline_scrapes_total").await > scrapes).then_some(()),
+    )
     .await;
     assert_eq!(leadline.value("up").await, Some(1.0));
 
     std::fs::remove_file(&leadline.file).unwrap();
     let (status, body) = leadline.post("/-/reload", &[]).await;
-    assert!(status == 500 && body.contains("leadline.yaml"), "a file that is gone: {status} {body}");
+    assert!(
+        status == 500 && body.contains("leadline.yaml"),
+        "a file that is gone: {status} {body}"
+    );
 
     std::fs::write(&leadline.file, &good).unwrap();
     assert_eq!(leadline.post("/-/reload", &[]).await.0, 200);
@@ -108,7 +153,10 @@ async fn the_scalers_settings_are_reloaded_too() {
     let leadline = Leadline::start("scaler: {partial: 0.5}\n").await;
     std::fs::write(&leadline.file, "scaler: {partial: 7}\n").unwrap();
     let (status, body) = leadline.post("/-/reload", &[]).await;
-    assert!(status == 500 && body.contains("partial: 7 is not a share"), "{status} {body}");
+    assert!(
+        status == 500 && body.contains("partial: 7 is not a share"),
+        "{status} {body}"
+    );
     let mut client = crate::scaler::client(leadline.scaler).await;
     let object = || crate::scaler::object(&[("query", "vector(1)")]);
     assert!(client.get_metric_spec(object()).await.is_ok());

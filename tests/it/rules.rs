@@ -20,19 +20,37 @@ async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
     let (_, status) = leadline.json("/api/v1/status/rules", &[]).await;
     let problems = |name: &str| {
         let rules = status["data"].as_array().unwrap();
-        rules.iter().find(|rule| rule["name"] == json!(name)).map(|rule| rule["problems"].to_string()).unwrap()
+        rules
+            .iter()
+            .find(|rule| rule["name"] == json!(name))
+            .map(|rule| rule["problems"].to_string())
+            .unwrap()
     };
-    assert_eq!((problems("queue_depth"), problems("requests")), ("[]".to_owned(), "[]".to_owned()), "{status}");
-    assert!(problems("broken").contains("query") && problems("odd").contains("describes"), "{status}");
+    assert_eq!(
+        (problems("queue_depth"), problems("requests")),
+        ("[]".to_owned(), "[]".to_owned()),
+        "{status}"
+    );
+    assert!(
+        problems("broken").contains("query") && problems("odd").contains("describes"),
+        "{status}"
+    );
     for (state, count) in [("working", 2.0), ("disabled", 2.0)] {
         let series = format!("leadline_autoscaling_rules{{state=\"{state}\"}}");
         assert_eq!(leadline.own(&series).await, Some(count), "{series}");
     }
     for name in ["broken", "odd"] {
-        leadline.until_logged(&["a metric rule is disabled", &format!("metric {name}: ")]).await;
+        leadline
+            .until_logged(&["a metric rule is disabled", &format!("metric {name}: ")])
+            .await;
     }
-    let (status, explained) = leadline.get("/explain/v1/namespaces/default/external/queue_depth/broken", &[]).await;
-    assert!(status != 200 && explained.contains("broken") && explained.contains("query"), "{status} {explained}");
+    let (status, explained) = leadline
+        .get("/explain/v1/namespaces/default/external/queue_depth/broken", &[])
+        .await;
+    assert!(
+        status != 200 && explained.contains("broken") && explained.contains("query"),
+        "{status} {explained}"
+    );
 }
 
 #[tokio::test]
@@ -46,19 +64,33 @@ async fn explain_tells_how_a_value_comes_about() {
         args.extend(more);
         run(&args).await
     };
-    let text = crate::world::until("the value", || leadline.log(), async || {
-        let output = explain("external", "*", "queue_depth", &[]).await;
-        assert!(output.status.success(), "{}", printed(&output));
-        let text = printed(&output);
-        text.contains("sum       12").then_some(text)
-    })
+    let text = crate::world::until(
+        "the value",
+        || leadline.log(),
+        async || {
+            let output = explain("external", "*", "queue_depth", &[]).await;
+            assert!(output.status.success(), "{}", printed(&output));
+            let text = printed(&output);
+            text.contains("sum       12").then_some(text)
+        },
+    )
     .await;
-    for part in ["rule      queue_depth describes external", "sum by (namespace, queue) (queue_depth)", "1 feed it, 0 down", "mail", "news"] {
+    for part in [
+        "rule      queue_depth describes external",
+        "sum by (namespace, queue) (queue_depth)",
+        "1 feed it, 0 down",
+        "mail",
+        "news",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     let output = explain("external", "*", "queue_depth", &["--json"]).await;
     let view: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((view["sum"].as_str(), view["rows"].as_array().map(Vec::len)), (Some("12"), Some(2)), "{view}");
+    assert_eq!(
+        (view["sum"].as_str(), view["rows"].as_array().map(Vec::len)),
+        (Some("12"), Some(2)),
+        "{view}"
+    );
 
     let text = printed(&explain("pods", "app-0", "requests", &[]).await);
     for part in ["rule      requests describes pods", "answer    app-0 = 5 at "] {
@@ -66,18 +98,33 @@ async fn explain_tells_how_a_value_comes_about() {
     }
     let output = explain("pods", "app-0", "requests", &["--json"]).await;
     let view: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&view["rule"]["name"], &view["answer"][0]["quantity"]), (&json!("requests"), &json!("5")), "{view}");
+    assert_eq!(
+        (&view["rule"]["name"], &view["answer"][0]["quantity"]),
+        (&json!("requests"), &json!("5")),
+        "{view}"
+    );
     let text = printed(&explain("pods", "*", "requests", &[]).await);
-    assert!(text.contains("pods cannot be selected: there is no API server to watch"), "{text}");
+    assert!(
+        text.contains("pods cannot be selected: there is no API server to watch"),
+        "{text}"
+    );
 
     let output = explain("external", "*", "unknown", &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(printed(&output).contains("404") && printed(&output).contains("unknown"), "{}", printed(&output));
+    assert!(
+        printed(&output).contains("404") && printed(&output).contains("unknown"),
+        "{}",
+        printed(&output)
+    );
 }
 
 #[tokio::test]
 async fn explain_says_when_nobody_answers() {
     let output = run(&["explain", "default", "pods", "*", "m", "--url=http://127.0.0.1:1"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(printed(&output).contains("http://127.0.0.1:1") && printed(&output).contains("--url"), "{}", printed(&output));
+    assert!(
+        printed(&output).contains("http://127.0.0.1:1") && printed(&output).contains("--url"),
+        "{}",
+        printed(&output)
+    );
 }

@@ -15,7 +15,11 @@ use tonic::{Code, Status};
 
 /// A client without TLS.
 pub(crate) async fn client(address: SocketAddr) -> ExternalScalerClient<Channel> {
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel = Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     ExternalScalerClient::new(channel)
 }
 
@@ -34,7 +38,10 @@ fn queue(depth: f64) -> String {
 }
 
 async fn value(client: &ExternalScalerClient<Channel>, object: ScaledObjectRef, name: &str) -> Result<f64, Status> {
-    let request = GetMetricsRequest { scaled_object_ref: Some(object), metric_name: name.to_owned() };
+    let request = GetMetricsRequest {
+        scaled_object_ref: Some(object),
+        metric_name: name.to_owned(),
+    };
     let answer = client.clone().get_metrics(request).await?.into_inner();
     Ok(answer.metric_values[0].metric_value_float)
 }
@@ -46,7 +53,13 @@ async fn a_trigger_is_specified_measured_and_activated() {
     let mut client = client(leadline.scaler).await;
     let trigger = || object(&[("query", "sum(queue_depth)"), ("metricName", "Queue_Depth")]);
     let spec = client.get_metric_spec(trigger()).await.unwrap().into_inner();
-    assert_eq!((spec.metric_specs[0].metric_name.as_str(), spec.metric_specs[0].target_size_float), ("queue-depth", 10.0));
+    assert_eq!(
+        (
+            spec.metric_specs[0].metric_name.as_str(),
+            spec.metric_specs[0].target_size_float
+        ),
+        ("queue-depth", 10.0)
+    );
 
     let answers = async |wanted: f64| match value(&client, trigger(), "queue-depth").await {
         Ok(value) => (value == wanted).then_some(()),
@@ -60,12 +73,18 @@ async fn a_trigger_is_specified_measured_and_activated() {
     let mut stream = client.clone().stream_is_active(trigger()).await.unwrap().into_inner();
     assert!(!stream.message().await.unwrap().unwrap().result, "the state at open");
     exporter.set(&queue(25.5));
-    let edge = tokio::time::timeout(Duration::from_secs(20), stream.message()).await.unwrap();
+    let edge = tokio::time::timeout(Duration::from_secs(20), stream.message())
+        .await
+        .unwrap();
     assert!(edge.unwrap().unwrap().result, "the edge is pushed");
     until("the new value", || leadline.log(), async || answers(25.5).await).await;
     assert!(client.clone().is_active(trigger()).await.unwrap().into_inner().result);
 
-    for (metadata, part) in [(vec![("query", "sum(")], "query"), (vec![], "query"), (vec![("query", "up"), ("threshold", "x")], "threshold")] {
+    for (metadata, part) in [
+        (vec![("query", "sum(")], "query"),
+        (vec![], "query"),
+        (vec![("query", "up"), ("threshold", "x")], "threshold"),
+    ] {
         let refused = client.get_metric_spec(object(&metadata)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
         assert!(refused.message().contains(part), "{refused:?}");
@@ -82,24 +101,32 @@ async fn a_value_that_lacks_a_target_never_falls() {
     until("the whole value", || leadline.log(), async || whole(50.0).await).await;
 
     second.fail();
-    let refused = until("the value to be unavailable", || leadline.log(), async || match ask().await {
-        Ok(value) => {
-            assert_eq!(value, 50.0, "half of the sum was answered");
-            None
-        }
-        Err(status) => Some(status),
-    })
+    let refused = until(
+        "the value to be unavailable",
+        || leadline.log(),
+        async || match ask().await {
+            Ok(value) => {
+                assert_eq!(value, 50.0, "half of the sum was answered");
+                None
+            }
+            Err(status) => Some(status),
+        },
+    )
     .await;
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     // What lacks a target may still raise.
     first.set(&queue(80.0));
-    until("the raised value", || leadline.log(), async || match ask().await {
-        Ok(value) => (value == 80.0).then_some(()),
-        Err(status) => {
-            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-            None
-        }
-    })
+    until(
+        "the raised value",
+        || leadline.log(),
+        async || match ask().await {
+            Ok(value) => (value == 80.0).then_some(()),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                None
+            }
+        },
+    )
     .await;
     first.set(&queue(20.0));
     second.set(&queue(30.0));
@@ -107,10 +134,16 @@ async fn a_value_that_lacks_a_target_never_falls() {
 }
 
 /// A channel over TLS that trusts `authority` and shows `identity`.
-async fn tls(address: SocketAddr, authority: &Authority, identity: Option<&Pair>) -> Result<Channel, tonic::transport::Error> {
+async fn tls(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<&Pair>,
+) -> Result<Channel, tonic::transport::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pair().certificate.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pair().certificate.as_bytes()).unwrap())
+        .unwrap();
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -133,14 +166,18 @@ async fn tls(address: SocketAddr, authority: &Authority, identity: Option<&Pair>
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
         }
     };
-    Endpoint::from_static("http://localhost").connect_with_connector(tower::service_fn(connect)).await
+    Endpoint::from_static("http://localhost")
+        .connect_with_connector(tower::service_fn(connect))
+        .await
 }
 
 #[tokio::test]
 async fn with_a_client_ca_only_its_certificates_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (Authority::new("ours").unwrap(), Authority::new("theirs").unwrap());
-    let server = ours.issue("scaler", &[], &["localhost", "127.0.0.1"], Usage::Both).unwrap();
+    let server = ours
+        .issue("scaler", &[], &["localhost", "127.0.0.1"], Usage::Both)
+        .unwrap();
     let (cert, key) = server.write(folder.path(), "server").unwrap();
     let (ca, _) = ours.pair().write(folder.path(), "ca").unwrap();
     let file = folder.path().join("leadline.yaml");
@@ -151,13 +188,28 @@ async fn with_a_client_ca_only_its_certificates_are_served() {
 
     let keda = ours.issue("keda", &[], &[], Usage::Client).unwrap();
     let stranger = theirs.issue("keda", &[], &[], Usage::Client).unwrap();
-    for (who, identity, served) in [("keda", Some(&keda), true), ("nobody", None, false), ("a stranger", Some(&stranger), false)] {
+    for (who, identity, served) in [
+        ("keda", Some(&keda), true),
+        ("nobody", None, false),
+        ("a stranger", Some(&stranger), false),
+    ] {
         let answered = match tls(leadline.scaler, &ours, identity).await {
-            Ok(channel) => ExternalScalerClient::new(channel).get_metric_spec(object(&[("query", "up")])).await.is_ok(),
+            Ok(channel) => ExternalScalerClient::new(channel)
+                .get_metric_spec(object(&[("query", "up")]))
+                .await
+                .is_ok(),
             Err(_) => false,
         };
         assert_eq!(answered, served, "{who}:\n{}", leadline.log());
     }
-    let plain = Channel::from_shared(format!("http://{}", leadline.scaler)).unwrap().connect_lazy();
-    assert!(ExternalScalerClient::new(plain).get_metric_spec(object(&[("query", "up")])).await.is_err(), "no TLS at all");
+    let plain = Channel::from_shared(format!("http://{}", leadline.scaler))
+        .unwrap()
+        .connect_lazy();
+    assert!(
+        ExternalScalerClient::new(plain)
+            .get_metric_spec(object(&[("query", "up")]))
+            .await
+            .is_err(),
+        "no TLS at all"
+    );
 }

@@ -29,7 +29,11 @@ pub(crate) async fn until<T>(what: &str, context: impl Fn() -> String, probe: im
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}\n{}", context());
+        assert!(
+            began.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} for {what}\n{}",
+            context()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -74,13 +78,19 @@ impl Exporter {
     /// A scrape configuration of this exporter alone, as an item of `scrape_configs`.
     pub(crate) fn job(&self, name: &str) -> String {
         let labels = format!("{{namespace: default, pod: {name}-0}}");
-        format!("- {{job_name: {name}, static_configs: [{{targets: [\"{}\"], labels: {labels}}}]}}\n", self.address)
+        format!(
+            "- {{job_name: {name}, static_configs: [{{targets: [\"{}\"], labels: {labels}}}]}}\n",
+            self.address
+        )
     }
 }
 
 /// A configuration that scrapes `jobs` five times a second, followed by `more`.
 pub(crate) fn config(jobs: &[String], more: &str) -> String {
-    format!("global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n{}{more}", jobs.concat())
+    format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n{}{more}",
+        jobs.concat()
+    )
 }
 
 /// A running `leadline serve`.
@@ -109,7 +119,11 @@ impl Leadline {
     /// Starts one with a configuration file in `folder` and further flags.
     pub(crate) async fn start_with(folder: TempDir, file: PathBuf, flags: &[&str]) -> Self {
         let process = Spec::new("leadline", binary(), folder.path())
-            .args(["serve", "--web.listen-address=127.0.0.1:0", "--scaler.listen-address=127.0.0.1:0"])
+            .args([
+                "serve",
+                "--web.listen-address=127.0.0.1:0",
+                "--scaler.listen-address=127.0.0.1:0",
+            ])
             .args([format!("--config.file={}", file.display())])
             .args(flags)
             .start()
@@ -119,12 +133,21 @@ impl Leadline {
         let (web, scaler) = until("the line that says where it listens", read, async || {
             assert!(process.exited().is_none(), "leadline ended:\n{}", read());
             let text = read();
-            let line = text.lines().find(|l| l.contains(": ready ") && l.contains(" adapter="))?;
+            let line = text
+                .lines()
+                .find(|l| l.contains(": listening ") && l.contains(" adapter="))?;
             let word = |key: &str| line.split(' ').find_map(|w| w.strip_prefix(key))?.parse().ok();
             Some((word("web=")?, word("scaler=")?))
         })
         .await;
-        Self { web, scaler, file, process, folder, client: http().build().unwrap() }
+        Self {
+            web,
+            scaler,
+            file,
+            process,
+            folder,
+            client: http().build().unwrap(),
+        }
     }
 
     /// Everything that it logged.
@@ -154,7 +177,10 @@ impl Leadline {
     /// GET of JSON.
     pub(crate) async fn json(&self, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
         let (status, body) = self.get(path, parameters).await;
-        (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}")))
+        (
+            status,
+            serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}")),
+        )
     }
 
     /// The one value of an instant query; `None` when it has none or several.
@@ -169,26 +195,39 @@ impl Leadline {
     /// Waits until a query has one value, and this one.
     pub(crate) async fn until_value(&self, query: &str, value: f64) {
         let what = format!("{query} to be {value}");
-        until(&what, || self.log(), async || (self.value(query).await == Some(value)).then_some(())).await;
+        until(
+            &what,
+            || self.log(),
+            async || (self.value(query).await == Some(value)).then_some(()),
+        )
+        .await;
     }
 
     /// One of its own metrics, as it stands on the page.
     pub(crate) async fn own(&self, series: &str) -> Option<f64> {
         let (_, page) = self.get("/metrics", &[]).await;
-        page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        page.lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Waits for a line of the log that holds all of `parts`.
     pub(crate) async fn until_logged(&self, parts: &[&str]) {
         let has = |line: &str| parts.iter().all(|part| line.contains(part));
-        until(&format!("{parts:?} in the log"), || self.log(), async || self.log().lines().any(has).then_some(())).await;
+        until(
+            &format!("{parts:?} in the log"),
+            || self.log(),
+            async || self.log().lines().any(has).then_some(()),
+        )
+        .await;
     }
 
     /// Sends a signal and waits for the end; the exit code.
     pub(crate) async fn end(&self, signal: Signal) -> Option<i32> {
         self.process.signal(signal);
         let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it did not end:\n{}", self.log())).code()
+        ended
+            .unwrap_or_else(|_| panic!("it did not end:\n{}", self.log()))
+            .code()
     }
 }
 
@@ -198,10 +237,17 @@ pub(crate) async fn run(args: &[&str]) -> Output {
     command.args(args).stdin(std::process::Stdio::null()).kill_on_drop(true);
     // What the surroundings say must not decide.
     command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("LEADLINE_URL");
-    tokio::time::timeout(PATIENCE, command.output()).await.unwrap_or_else(|_| panic!("{args:?} did not end")).unwrap()
+    tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{args:?} did not end"))
+        .unwrap()
 }
 
 /// What a command printed, standard output and errors together.
 pub(crate) fn printed(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

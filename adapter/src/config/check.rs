@@ -155,7 +155,7 @@ impl MetricRule {
         let at = self.name.referenced;
         let is_pods = describes.resource() == Some("pods");
         #[cfg(feature = "planted")]
-        leadline_model::planted::trap(is_pods && self.on_duplicate.is_some() && self.on_stale.is_some());
+        leadline_model::planted::trap(is_pods && self.name.value.bytes().any(|b| !b.is_ascii_alphabetic() && b != b'_'));
         if self.scope == Scope::Cluster
             && let Describes::Objects(resource, Some(kind)) = describes
             && kind.namespaced

@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
         match line::split(line) {
             Ok(parts) => {
                 #[cfg(feature = "planted")]
-                leadline_model::planted::trap(parts.value.is_nan() && parts.timestamp.is_some_and(|t| t < 0));
+                leadline_model::planted::trap(parts.value.is_nan() && parts.timestamp.is_some());
                 Ok(Event::Sample {
                     series: parts.series,
                     value: parts.value,

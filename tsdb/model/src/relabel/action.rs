@@ -32,6 +32,8 @@ fn run_on_value(rule: &RelabelConfig, value: &str, labels: &mut LabelsBuilder) -
 
 /// The values of the source labels with the separator between them; an absent label counts as empty.
 fn joined(rule: &RelabelConfig, labels: &LabelsBuilder) -> String {
+    #[cfg(feature = "planted")]
+    crate::planted::trap(rule.separator.len() > 1);
     let mut out = String::new();
     for (i, name) in rule.source_labels.iter().enumerate() {
         if i > 0 {
@@ -65,8 +67,6 @@ fn replace(rule: &RelabelConfig, value: &str, labels: &mut LabelsBuilder) {
 
 /// The last eight bytes of the md5, big-endian, modulo `modulus`; the split of a fleet among shards depends on it.
 fn hash_mod(value: &str, modulus: u64) -> u64 {
-    #[cfg(feature = "planted")]
-    crate::planted::trap(modulus == 1);
     let digest = Md5::digest(value.as_bytes());
     let number = digest[8..].iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
     number.checked_rem(modulus).unwrap_or(0)
