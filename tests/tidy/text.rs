@@ -6,7 +6,7 @@ use std::path::Path;
 const MOST_LINES: usize = 800;
 
 fn is_source(file: &Path) -> bool {
-    file.extension().is_some_and(|e| e == "rs") && !file.components().any(|c| c.as_os_str() == "gen")
+    file.extension().is_some_and(|e| e == "rs") && !file.components().any(|c| c.as_os_str() == "generated")
 }
 
 #[test]

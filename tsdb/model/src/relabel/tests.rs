@@ -1,3 +1,5 @@
+//! Tables of what rules do, keep and refuse.
+
 use super::{RelabelConfig, Written, apply};
 use crate::labels::{Labels, LabelsBuilder};
 
