@@ -149,7 +149,14 @@ impl App {
         parts.start("reload", |stop| reloads.run(stop));
         rooms.ready.set("listeners", Condition::Met);
         let drains = rooms.cluster.is_some();
-        Ok(Self { rooms, parts, drain, drains, addresses, scaler_health })
+        Ok(Self {
+            rooms,
+            parts,
+            drain,
+            drains,
+            addresses,
+            scaler_health,
+        })
     }
 
     /// Where the listeners are.
@@ -176,7 +183,9 @@ impl App {
 
     /// Stops: unready first, then connections, then what they read from.
     pub(crate) async fn stop(self) {
-        self.rooms.ready.set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
+        self.rooms
+            .ready
+            .set("shutdown", Condition::Waiting("the process is stopping".to_owned()));
         leadline_scaler::stop_serving(&self.scaler_health).await;
         self.drain.cancel();
         if self.drains {
@@ -326,8 +335,9 @@ async fn listen(
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
     let scaler_tls = identity.scaler_tls()?;
-    let (routes, health) =
-        leadline_scaler::routes(&rooms.scaler).await.map_err(|e| StartError::Build(e.to_string()))?;
+    let (routes, health) = leadline_scaler::routes(&rooms.scaler)
+        .await
+        .map_err(|e| StartError::Build(e.to_string()))?;
     let limits = Limits {
         streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
         keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),

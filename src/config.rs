@@ -129,7 +129,9 @@ impl Config {
         if secrets.iter().any(|secret| !self.text.contains(secret)) {
             return "# not shown: it holds a secret that cannot be told from the rest\n".to_owned();
         }
-        secrets.iter().fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
+        secrets
+            .iter()
+            .fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
     }
 
     /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its

@@ -34,9 +34,19 @@ pub(crate) struct State {
 impl Reloads {
     /// Reloads of `file`, whose configuration `config` is in force.
     pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
-        let state = State { text: config.shown(), applied: rooms.clock.now(), error: None };
+        let state = State {
+            text: config.shown(),
+            applied: rooms.clock.now(),
+            error: None,
+        };
         let read = config.text.into_bytes();
-        Arc::new(Self { rooms, file, read, state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        Arc::new(Self {
+            rooms,
+            file,
+            read,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What is in force.
@@ -55,7 +65,11 @@ impl Reloads {
         match result {
             Ok(text) => {
                 tracing::info!(why, file = %self.file.display(), "configuration reloaded");
-                *state = State { text, applied: self.rooms.clock.now(), error: None };
+                *state = State {
+                    text,
+                    applied: self.rooms.clock.now(),
+                    error: None,
+                };
                 Ok(())
             }
             Err(error) => {

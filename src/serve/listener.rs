@@ -304,11 +304,18 @@ mod tests {
     async fn running(limits: Limits) -> Running {
         let router = Router::new().route("/", axum::routing::get(async || "hello"));
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind("test", "--flag", address, None, router, limits).await.unwrap();
+        let listener = Listener::bind("test", "--flag", address, None, router, limits)
+            .await
+            .unwrap();
         let address = listener.address().unwrap();
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(listener.run(drain.clone(), stop.clone()));
-        Running { address, drain, stop, task }
+        Running {
+            address,
+            drain,
+            stop,
+            task,
+        }
     }
 
     #[tokio::test]
@@ -320,10 +327,16 @@ mod tests {
             for _ in 0..attempt {
                 tokio::task::yield_now().await;
             }
-            connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            connection
+                .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                .await
+                .unwrap();
             let mut answer = String::new();
             connection.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer:?}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"),
+                "{answer:?}"
+            );
         }
         running.stop.cancel();
         running.task.await.unwrap();
@@ -331,7 +344,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_a_request_does_not_keep_its_place() {
-        let limits = Limits { connections: 1, silence: Duration::from_millis(20), ..Limits::default() };
+        let limits = Limits {
+            connections: 1,
+            silence: Duration::from_millis(20),
+            ..Limits::default()
+        };
         let running = running(limits).await;
         let mut silent = TcpStream::connect(running.address).await.unwrap();
         let mut end = Vec::new();

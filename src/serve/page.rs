@@ -29,7 +29,12 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
         good,
     );
     let applied = state.applied as f64 / 1000.0;
-    page.one(Gauge, "leadline_config_applied_timestamp_seconds", "when it was put in force", applied);
+    page.one(
+        Gauge,
+        "leadline_config_applied_timestamp_seconds",
+        "when it was put in force",
+        applied,
+    );
     targets(&mut page, rooms);
     scraping(&mut page, rooms);
     storage(&mut page, rooms);

@@ -95,7 +95,11 @@ async fn readyz(State(web): State<Web>, uri: Uri) -> Response {
 async fn reload(State(web): State<Web>) -> Response {
     match web.reloads.reload("POST /-/reload").await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error}\n")).into_response(),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("failed to reload config: {error}\n"),
+        )
+            .into_response(),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The rules of the repository itself.
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test that calls them")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test that calls them"
+)]
 
 mod arrows;
 mod graph;

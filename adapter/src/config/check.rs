@@ -155,7 +155,9 @@ impl MetricRule {
         let at = self.name.referenced;
         let is_pods = describes.resource() == Some("pods");
         #[cfg(feature = "planted")]
-        leadline_model::planted::trap(is_pods && self.name.value.bytes().any(|b| !b.is_ascii_alphabetic() && b != b'_'));
+        leadline_model::planted::trap(
+            is_pods && self.name.value.bytes().any(|b| !b.is_ascii_alphabetic() && b != b'_'),
+        );
         if self.scope == Scope::Cluster
             && let Describes::Objects(resource, Some(kind)) = describes
             && kind.namespaced
