@@ -23,9 +23,9 @@ const LOAD: Workload<'_> = Workload {
 };
 /// How many processes are killed.
 const KILLS: u32 = 20;
-/// The longest time between two kills, ms: the mean of 8 s leaves a replica, which every fourth kill hits, alive for about
-/// two windows, so that it serves values between its deaths and not only errors.
-const PAUSE_MS: u64 = 16_000;
+/// The longest time between two kills, ms: the mean of 12 s leaves a replica, which every fourth kill hits, alive for some
+/// windows, and an exporter, which every second one hits, often enough whole, so that values are served and not only errors.
+const PAUSE_MS: u64 = 24_000;
 /// How many values each of the two autoscalers reads at least while processes are killed; one that read none would not
 /// move either.
 const VALUES: usize = 10;
