@@ -7,7 +7,7 @@ use clap::Args;
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
 use leadline_model::duration::{Duration, DurationError};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ pub(crate) struct Serve {
     #[arg(
         long = "web.listen-address",
         default_value = "127.0.0.1:9090",
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT", value_parser = address
     )]
     web: SocketAddr,
     /// Where the Kubernetes metrics APIs are served, over TLS.
     #[arg(
         long = "adapter.listen-address",
         default_value = "0.0.0.0:6443",
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT", value_parser = address
     )]
     adapter: SocketAddr,
     /// Certificate of the adapter's listener, PEM. Absent: issued by a CA of our own.
@@ -58,7 +58,7 @@ pub(crate) struct Serve {
     #[arg(
         long = "scaler.listen-address",
         default_value = "127.0.0.1:6000",
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT", value_parser = address
     )]
     scaler: SocketAddr,
     /// Certificate of the scaler's listener, PEM.
@@ -98,6 +98,17 @@ pub(crate) struct Serve {
     /// How it is logged.
     #[arg(long = "log.format", value_enum, default_value = "logfmt")]
     log_format: Format,
+}
+
+/// `127.0.0.1:9090`, `localhost:9090`, or `:9090` for every address, as Prometheus takes them.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let all = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+    let mut found = all
+        .as_deref()
+        .unwrap_or(text)
+        .to_socket_addrs()
+        .map_err(|e| format!("{e}: host:port or :port was expected"))?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, DurationError> {
@@ -147,6 +158,26 @@ impl Serve {
             scaler_client_namespace: self.scaler_client_namespace,
             scaler_insecure: self.scaler_insecure,
             cluster,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn addresses_are_taken_as_prometheus_takes_them() {
+        for (text, socket) in [
+            (":9090", "0.0.0.0:9090"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]:2", "[::1]:2"),
+        ] {
+            assert_eq!(address(text).map(|a| a.to_string()), Ok(socket.to_owned()), "{text}");
+        }
+        assert!(address("localhost:3").is_ok_and(|a| a.ip().is_loopback()));
+        for text in ["", "9090", "127.0.0.1", "127.0.0.1:x"] {
+            assert!(address(text).is_err(), "{text}");
         }
     }
 }
