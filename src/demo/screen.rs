@@ -70,10 +70,11 @@ fn replicas(n: Option<u32>) -> String {
     n.map_or_else(|| "kept".to_owned(), |n| n.to_string())
 }
 
+/// The lines of a reading; none is wider than 80 columns, for a wrapped line could not be drawn over.
 fn table(reading: &Reading) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "{:>4} s   {:<46} {:<22} {:>8}",
+            "{:>4} s   {:<38} {:<19} {:>8}",
             reading.second, "reads", "against", "replicas"
         ),
         String::new(),
@@ -81,13 +82,13 @@ fn table(reading: &Reading) -> Vec<String> {
     let pods = match &reading.pods {
         Ok(pods) => pods
             .iter()
-            .map(|(name, v)| format!("{name} {v:.1}/s"))
+            .map(|(name, v)| format!("{name} {v:.1}"))
             .collect::<Vec<_>>()
-            .join("  "),
+            .join(" "),
         Err(why) => short(why),
     };
     lines.push(format!(
-        "  HPA     {pods:<46} {:<22} {:>8}",
+        "  HPA     {pods:<38} {:<19} {:>8}",
         "10/s per pod",
         replicas(reading.pods_replicas)
     ));
@@ -96,7 +97,7 @@ fn table(reading: &Reading) -> Vec<String> {
         Err(why) => short(why),
     };
     lines.push(format!(
-        "  HPA     {queue:<46} {:<22} {:>8}",
+        "  HPA     {queue:<38} {:<19} {:>8}",
         "10 per pod",
         replicas(reading.queue_replicas)
     ));
@@ -109,8 +110,8 @@ fn table(reading: &Reading) -> Vec<String> {
         Err(why) => short(why),
     };
     lines.push(format!(
-        "  KEDA    {trigger:<46} {:<22} {:>8}",
-        "10 per pod, active > 0",
+        "  KEDA    {trigger:<38} {:<19} {:>8}",
+        "10 per pod, if > 0",
         replicas(reading.trigger_replicas)
     ));
     lines
@@ -143,7 +144,7 @@ fn line(reading: &Reading) -> String {
 }
 
 fn short(why: &str) -> String {
-    let mut text: String = why.chars().take(44).collect();
+    let mut text: String = why.chars().take(36).collect();
     if text.len() < why.len() {
         text.push('…');
     }
@@ -152,4 +153,34 @@ fn short(why: &str) -> String {
 
 fn bar(value: f64, most: f64) -> String {
     "▇".repeat((value / most * 20.0).clamp(0.0, 20.0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_the_table_is_wider_than_a_terminal() {
+        let reading = |why: &str| Reading {
+            second: 9999,
+            pods: Err(why.to_owned()),
+            pods_replicas: None,
+            queue: Ok(60.0),
+            queue_replicas: Some(10),
+            trigger: Ok(Trigger {
+                value: 60.0,
+                active: false,
+            }),
+            trigger_replicas: Some(10),
+        };
+        let full = Reading {
+            pods: Ok(["web-1", "web-2", "web-3"].map(|p| (p.to_owned(), 123.45)).to_vec()),
+            ..reading("")
+        };
+        for reading in [reading(&"because ".repeat(50)), full] {
+            for line in table(&reading) {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
 }
