@@ -182,7 +182,7 @@ fn standing(page: &mut Page, rooms: &Rooms) {
         stats
             .expressions
             .iter()
-            .map(|e| ([e.text.clone()], of(&e.counts) as f64))
+            .map(|e| ([shown(&e.text)], of(&e.counts) as f64))
             .collect::<Vec<_>>()
     };
     let label = &["expression"];
@@ -241,6 +241,20 @@ fn rules(page: &mut Page, rooms: &Rooms) {
         &["state"],
         [(["working"], working as f64), (["disabled"], disabled as f64)],
     );
+}
+
+/// An expression as a label: long ones are cut, and told apart by a hash, so that the page stays bounded.
+fn shown(expression: &str) -> String {
+    const LONGEST: usize = 200;
+    match expression.char_indices().nth(LONGEST) {
+        None => expression.to_owned(),
+        Some((end, _)) => {
+            let hash = expression.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+                (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+            });
+            format!("{}… ({hash:016x})", &expression[..end])
+        }
+    }
 }
 
 /// The adapter's counters come one by one; a family's lines have to stand together.
@@ -307,4 +321,17 @@ fn scaler(page: &mut Page, rooms: &Rooms) {
         label,
         rows(|c| c.late),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn long_expressions_are_cut_and_still_told_apart() {
+        let long = |end: &str| format!("{}{end}", "é".repeat(500));
+        assert_eq!(shown("up"), "up");
+        assert!(shown(&long("a")).chars().count() < 230);
+        assert_ne!(shown(&long("a")), shown(&long("b")));
+    }
 }
