@@ -28,7 +28,7 @@ pub(crate) async fn denied(lab: &Lab) -> Result<()> {
     lab.leadline().await?;
     WEB.apply(&lab.cluster).await?;
     for path in PATHS {
-        lab.answers(path, |body| {
+        lab.answers_everywhere(path, |body| {
             body["items"].as_array().is_some_and(|items| !items.is_empty())
         })
         .await?;

@@ -205,6 +205,25 @@ impl Lab {
         .await
     }
 
+    /// Waits until every replica answers `path` with a body that `holds`: they scrape at times of their own, and a read goes
+    /// to any of them.
+    pub(crate) async fn answers_everywhere(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Result<()> {
+        let credential = self.hpa_credential().await?;
+        for replica in self.replicas() {
+            let api = self.direct(&replica, &credential).await?;
+            until(&format!("{} to answer {path}", replica.name), SETTLE, || async {
+                let body = api.get(path).await?;
+                if holds(&body) {
+                    Ok(Some(()))
+                } else {
+                    Err(Failure::new(body.to_string()))
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the API answers `path` with a body that `holds`.
     pub(crate) async fn answers(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
         until(&format!("{path} to hold"), SETTLE, || async {

@@ -1,9 +1,8 @@
 //! What a read costs the API server: nothing but its own review, and that only once in a while.
 
-use crate::lab::{Lab, NAMESPACE, SETTLE};
+use crate::lab::{Lab, NAMESPACE};
 use crate::workload::Workload;
 use leadline_testkit::audit::{Event, Position};
-use leadline_testkit::wait::until;
 use leadline_testkit::{Result, fail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,7 +28,7 @@ pub(crate) async fn no_list(lab: &Lab) -> Result<()> {
     WEB.apply(&lab.cluster).await?;
     let path =
         "/apis/custom.metrics.k8s.io/v1beta2/namespaces/reads/pods/%2A/requests_per_second?labelSelector=app%3Dweb";
-    each_replica_answers(lab, path).await?;
+    lab.answers_everywhere(path, names_all).await?;
     let hpa = lab.cluster.control_plane.client(&lab.hpa_credential().await?)?;
     let from = lab.cluster.audit.position()?;
     for _ in 0..READS {
@@ -57,19 +56,6 @@ pub(crate) async fn no_list(lab: &Lab) -> Result<()> {
         }
     }
     WEB.delete(&lab.cluster).await
-}
-
-/// Waits until every replica has a value of each pod: they scrape at times of their own, and reads go to any of them.
-async fn each_replica_answers(lab: &Lab, path: &str) -> Result<()> {
-    let credential = lab.hpa_credential().await?;
-    for replica in lab.replicas() {
-        let api = lab.direct(&replica, &credential).await?;
-        until(&format!("{} to answer for every pod", replica.name), SETTLE, || async {
-            Ok(names_all(&api.get(path).await?).then_some(()))
-        })
-        .await?;
-    }
-    Ok(())
 }
 
 fn names_all(body: &Value) -> bool {

@@ -38,7 +38,8 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
     lab.leadline().await?;
     WEB.apply(&lab.cluster).await?;
     for (path, count) in READS {
-        lab.answers(path, |body| true_values(path, body, count)).await?;
+        lab.answers_everywhere(path, |body| true_values(path, body, count))
+            .await?;
     }
     let before: BTreeSet<String> = lab.replicas().into_iter().map(|replica| replica.name).collect();
     let hpa = lab.cluster.control_plane.client(&lab.hpa_credential().await?)?;

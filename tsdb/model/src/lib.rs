@@ -7,8 +7,12 @@
 
 pub mod clock;
 pub mod duration;
+pub mod entropy;
+pub mod exemplar;
+pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod metadata;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod port;
@@ -20,6 +24,7 @@ pub mod sample;
 pub mod target;
 
 pub use clock::Clock;
+pub use entropy::Entropy;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use sample::{STALE_NAN, Sample, Timestamp, is_stale};

@@ -6,8 +6,11 @@
 //! * [`Commits`]: what a commit touched, so that only those wake whom it concerns.
 //! * [`Evaluate`]: an expression and a time to values with provenance. The embedded engine implements it.
 
+use crate::exemplar::Exemplar;
+use crate::histogram::{AnyHistogram, HistogramSample};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
+use crate::metadata::Metadata;
 use crate::provenance::Provenance;
 use crate::sample::{Sample, Samples, Timestamp};
 use crate::target::OwnerId;
@@ -72,6 +75,48 @@ pub struct Batch {
     pub created: Vec<Labels>,
     /// The samples, in any order; of equal (series, time) the first wins.
     pub entries: Vec<Entry>,
+    /// What few batches have.
+    pub extras: Extras,
+}
+
+/// What a batch may bring besides float samples.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Native histograms. Like [`Batch::entries`], and of equal (series, time) a float wins.
+    pub histograms: Vec<HistogramEntry>,
+    /// Exemplars; kept as long as there is room for them.
+    pub exemplars: Vec<ExemplarEntry>,
+    /// Kind, unit and help, where they changed since the owner told them last.
+    pub metadata: Vec<MetadataEntry>,
+}
+
+/// One native histogram of a batch.
+#[derive(Debug, Clone)]
+pub struct HistogramEntry {
+    /// The series.
+    pub series: Slot,
+    /// Time, ms.
+    pub t: Timestamp,
+    /// The distribution.
+    pub h: AnyHistogram,
+}
+
+/// One exemplar of a batch.
+#[derive(Debug, Clone)]
+pub struct ExemplarEntry {
+    /// The series.
+    pub series: Slot,
+    /// The observation.
+    pub exemplar: Exemplar,
+}
+
+/// What a batch says about one series' metric.
+#[derive(Debug, Clone)]
+pub struct MetadataEntry {
+    /// The series.
+    pub series: Slot,
+    /// Kind, unit and help.
+    pub metadata: Metadata,
 }
 
 /// Why a single sample or series was not taken. The rest of the batch is unaffected.
@@ -120,6 +165,10 @@ pub struct Outcome {
     /// (index into [`Batch::entries`], why) of every sample that was not stored; a sample that repeats a stored one
     /// bit for bit is no refusal.
     pub refused: Vec<(u32, Refusal)>,
+    /// The same of [`Extras::histograms`].
+    pub refused_histograms: Vec<(u32, Refusal)>,
+    /// The same of [`Extras::exemplars`].
+    pub refused_exemplars: Vec<(u32, Refusal)>,
 }
 
 /// Why a whole batch was not taken.
@@ -169,6 +218,23 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// [`QueryError`] when stored data cannot be read.
     fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError>;
+
+    /// Replaces `into` by the native histograms of the i-th series with `mint <= t <= maxt` (ms), stale markers included.
+    /// A series has a float or a histogram at one time, never both.
+    ///
+    /// # Errors
+    /// [`QueryError`] when stored data cannot be read.
+    fn read_histograms(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        let _ = (i, mint, maxt);
+        into.clear();
+        Ok(())
+    }
 
     /// The newest sample of the i-th series with `mint <= t <= maxt` (ms), which may be a stale marker: the last that
     /// [`Self::read`] gives. A store that knows it without decoding answers faster than this default, which reads.
@@ -226,6 +292,20 @@ pub trait Queryable: Send + Sync {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<String>, QueryError>;
+
+    /// The exemplars of series that fulfil all matchers, with `mint <= t <= maxt` (ms), by series and then by time.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        let _ = (matchers, mint, maxt);
+        Ok(Vec::new())
+    }
 
     /// The newest published commit.
     fn generation(&self) -> Generation;

@@ -8,7 +8,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use leadline_model::Labels;
 use leadline_model::clock::ManualClock;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::settings::Settings;
 use leadline_storage::Head;
@@ -102,6 +102,7 @@ fn head() -> Option<Arc<Head>> {
                         v: value(i),
                     })
                     .collect(),
+                extras: Extras::default(),
             };
             head.commit(&batch).ok()?;
         }

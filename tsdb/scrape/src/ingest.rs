@@ -8,7 +8,7 @@ use crate::report::{Measured, Report};
 use crate::stats::{Stats, add};
 use leadline_exposition::{Event, Pair, Parser, parse_series};
 use leadline_model::labels::Labels;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Outcome, Refusal, SeriesRef, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Outcome, Refusal, SeriesRef, Slot};
 use leadline_model::target::OwnerId;
 use leadline_model::{STALE_NAN, Timestamp, is_stale};
 use std::sync::Arc;
@@ -352,6 +352,7 @@ impl Ingest {
             attempt,
             created: std::mem::take(&mut scratch.created),
             entries: std::mem::take(&mut scratch.batch_entries),
+            extras: Extras::default(),
         };
         let outcome = self.appender.commit(&batch);
         (scratch.created, scratch.batch_entries) = (batch.created, batch.entries);

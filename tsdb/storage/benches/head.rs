@@ -5,7 +5,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Queryable, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Queryable, Slot};
 use leadline_model::sample::Samples;
 use leadline_storage::chunk::{XorAppender, decode};
 use leadline_storage::{Head, Settings};
@@ -62,6 +62,7 @@ impl Filled {
                 attempt: Attempt::Good,
                 created,
                 entries,
+                extras: Extras::default(),
             };
             let refs = head.commit(&batch).unwrap().refs;
             let entries = refs
@@ -78,6 +79,7 @@ impl Filled {
                 attempt: Attempt::Good,
                 created: vec![],
                 entries,
+                extras: Extras::default(),
             });
         }
         Self {

@@ -8,7 +8,7 @@
 
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_storage::{Head, Settings};
 use std::sync::Arc;
 
@@ -58,6 +58,7 @@ fn main() {
                 attempt: Attempt::Good,
                 created,
                 entries: vec![],
+                extras: Extras::default(),
             }
         })
         .collect();

@@ -1,4 +1,9 @@
-//! What can be wrong with stored bytes and with settings.
+//! What can be wrong with stored bytes, with the disk and with settings.
+
+use leadline_model::port::QueryError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a chunk cannot be decoded. Offsets count from the chunk's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,4 +52,93 @@ pub struct SettingsError {
     pub value: i64,
     /// What is allowed.
     pub expected: &'static str,
+}
+
+/// Stored bytes that are not what they must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: damaged at offset {offset}: expected {expected}, got {got}", path.display())]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it, bytes from its beginning.
+    pub offset: u64,
+    /// What should be there.
+    pub expected: String,
+    /// What is there.
+    pub got: String,
+}
+
+/// Why the store could not do something.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// What was tried: "open", "write", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
+    /// Stored bytes are not what they must be.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// Written by something newer, or something else.
+    #[error("{}: {what} {found} is not known, expected {known}", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What is unknown: "index version", "chunk encoding", …
+        what: &'static str,
+        /// What was found.
+        found: String,
+        /// What is known.
+        known: &'static str,
+    },
+    /// Another process has the directory.
+    #[error("{}: locked by another process: stop it, or work on a copy of the directory", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// What was asked for cannot be done, and why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StorageError {
+    /// The operating system refused `action` on `path`.
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    /// Bytes of `path` at `offset` are not `expected`.
+    pub fn damaged(path: &Path, offset: u64, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        Self::Damaged(Damage {
+            path: path.to_owned(),
+            offset,
+            expected: expected.into(),
+            got: got.into(),
+        })
+    }
+
+    /// Whether the disk has no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+}
+
+impl From<StorageError> for QueryError {
+    fn from(error: StorageError) -> Self {
+        Self::Corrupt(error.to_string())
+    }
 }

@@ -15,13 +15,22 @@
 //! every stripe it writes to until all of its samples are in, and a reader holds every stripe it reads from until all
 //! of them are copied: that is the isolation. A generation is published after the stripes are released.
 
+pub mod block;
 pub mod chunk;
+mod codec;
+pub mod compact;
+pub mod db;
+pub mod disk;
 mod error;
 mod head;
+pub mod interval;
+pub mod query;
 mod settings;
+pub mod source;
 mod stats;
+pub mod wal;
 
-pub use error::{ChunkError, SettingsError};
+pub use error::{ChunkError, Damage, SettingsError, StorageError};
 pub use head::{Head, Maintenance};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

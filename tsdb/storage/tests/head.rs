@@ -5,7 +5,7 @@ use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{MatchOp, Matcher};
 use leadline_model::port::{
-    AppendError, Appender, Attempt, Batch, Commits, Entry, Outcome, Queryable, Refusal, SelectorId, Slot,
+    AppendError, Appender, Attempt, Batch, Commits, Entry, Extras, Outcome, Queryable, Refusal, SelectorId, Slot,
 };
 use leadline_model::sample::{STALE_NAN, Samples, Timestamp};
 use leadline_model::target::OwnerId;
@@ -53,6 +53,7 @@ impl Store {
                 attempt,
                 created,
                 entries,
+                extras: Extras::default(),
             })
             .unwrap()
     }
@@ -147,6 +148,7 @@ fn each_sample_is_refused_on_its_own_merits() {
             attempt: Attempt::Good,
             created,
             entries: vec![Entry { series, t, v }],
+            extras: Extras::default(),
         };
         let outcome = s.head.commit(&batch).unwrap();
         assert_eq!(
@@ -282,6 +284,7 @@ fn retention_drops_chunks_first_and_then_series_with_all_that_names_them() {
         attempt: Attempt::Good,
         created: vec![],
         entries,
+        extras: Extras::default(),
     };
     assert_eq!(s.head.commit(&old).unwrap().refused, [(0, Refusal::UnknownSeries)]);
 }
@@ -342,6 +345,7 @@ fn a_closed_head_refuses_and_still_answers() {
         attempt: Attempt::Good,
         created: vec![],
         entries: vec![],
+        extras: Extras::default(),
     };
     assert!(matches!(s.head.commit(&batch), Err(AppendError::Closed)));
     assert_eq!((s.names(&[]).len(), s.head.generation().0), (1, 1));

@@ -4,7 +4,7 @@
 use leadline_model::clock::{Clock, ManualClock};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{Appender, Attempt, Batch, Commits, Entry, Queryable, SeriesRef, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Commits, Entry, Extras, Queryable, SeriesRef, Slot};
 use leadline_model::sample::Samples;
 use leadline_model::target::OwnerId;
 use leadline_storage::{Head, Settings};
@@ -48,6 +48,7 @@ fn spread(head: &Head) -> Vec<SeriesRef> {
                 attempt: Attempt::Good,
                 created,
                 entries,
+                extras: Extras::default(),
             };
             head.commit(&batch).unwrap().refs[0].unwrap()
         })
@@ -112,6 +113,7 @@ fn a_commit_over_many_stripes_is_seen_whole() {
             attempt: Attempt::Good,
             created: vec![],
             entries,
+            extras: Extras::default(),
         };
         assert_eq!(head.commit(&batch).unwrap().appended, WIDE as usize);
     };
@@ -153,6 +155,7 @@ fn a_commit_that_creates_series_beside_known_ones_is_seen_whole() {
             attempt: Attempt::Good,
             created,
             entries,
+            extras: Extras::default(),
         };
         assert_eq!(head.commit(&batch).unwrap().new_series, 2);
         if i.is_multiple_of(64) {
@@ -196,6 +199,7 @@ fn owners_that_create_the_same_series_at_once_share_it() {
                             attempt: Attempt::Good,
                             created,
                             entries,
+                            extras: Extras::default(),
                         };
                         refs.extend(head.commit(&batch).unwrap().refs.into_iter().map(Option::unwrap));
                     }
@@ -233,6 +237,7 @@ fn registering_while_series_are_created_misses_none() {
             attempt: Attempt::Good,
             created: vec![],
             entries,
+            extras: Extras::default(),
         };
         head.commit(&batch).unwrap();
         assert_eq!(events.try_recv().unwrap().touched[..], ids[..], "series {i}");
@@ -251,6 +256,7 @@ fn commit_one(head: &Head, i: u32) -> SeriesRef {
         attempt: Attempt::Good,
         created: vec![series(i)],
         entries,
+        extras: Extras::default(),
     };
     head.commit(&batch).unwrap().refs[0].unwrap()
 }

@@ -4,7 +4,7 @@
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{MatchOp, Matcher, all_match};
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Queryable, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Queryable, Slot};
 use leadline_storage::{Head, Settings};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -49,6 +49,7 @@ fn commit(head: &Head, sets: &[Labels], t: i64) {
             attempt: Attempt::Good,
             created: chunk.to_vec(),
             entries,
+            extras: Extras::default(),
         };
         head.commit(&batch).unwrap();
     }

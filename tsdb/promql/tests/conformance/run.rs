@@ -4,7 +4,7 @@ use crate::compare;
 use crate::script::{Command, CommandKind, Eval, Load, Times};
 use crate::series::SeriesLine;
 use leadline_model::clock::ManualClock;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_model::{Labels, Timestamp};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::query::Query;
@@ -104,6 +104,7 @@ impl Bench {
             attempt: Attempt::Good,
             created: vec![],
             entries: vec![],
+            extras: Extras::default(),
         };
         for (slot, series) in (0u32..).zip(last.into_values()) {
             batch.created.push(series.labels.clone());

@@ -3,7 +3,7 @@
 use crate::world::START;
 use leadline_model::clock::ManualClock;
 use leadline_model::port::{
-    Appender, Attempt, Batch, Entry, Evaluate, EvaluateError, Evaluation, Plan, PrepareError, Slot,
+    Appender, Attempt, Batch, Entry, Evaluate, EvaluateError, Evaluation, Extras, Plan, PrepareError, Slot,
 };
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use leadline_model::{Clock, Labels, Matcher, STALE_NAN, Timestamp};
@@ -117,6 +117,7 @@ impl House {
                 t: now,
                 v,
             }],
+            extras: Extras::default(),
         };
         self.head.commit(&batch).unwrap();
         self.board.update(self.owners[i], |target| {

@@ -6,3 +6,43 @@ mod xor;
 
 pub use decode::{decode, sample_count};
 pub use xor::XorAppender;
+
+/// How a chunk is encoded; the numbers are those of Prometheus (`tsdb/chunkenc/chunk.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Floats.
+    Xor = 1,
+    /// Native histograms of integer counts.
+    Histogram = 2,
+    /// Native histograms of float counts.
+    FloatHistogram = 3,
+    /// Floats with start times (read only).
+    Xor2 = 4,
+    /// Histograms with start times (read only).
+    HistogramSt = 5,
+    /// Float histograms with start times (read only).
+    FloatHistogramSt = 6,
+}
+
+impl Encoding {
+    /// The encoding with this number; `None` for one that is not known.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramSt,
+            6 => Self::FloatHistogramSt,
+            _ => return None,
+        })
+    }
+
+    /// Whether its samples are floats and not histograms.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::Xor | Self::Xor2)
+    }
+}

@@ -1,0 +1,1 @@
+//! Compaction: which blocks to write anew, decided apart from done.

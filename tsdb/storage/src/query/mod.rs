@@ -1,0 +1,1 @@
+//! Reading head and blocks as one.
