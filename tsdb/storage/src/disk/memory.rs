@@ -63,7 +63,7 @@ impl MemoryDisk {
     }
 
     /// The disk as a machine finds it that lost power now: what was synced, and of the rest what `entropy` chooses.
-    /// Nobody holds a lock on it, and there is no limit. This one must not be used afterwards, but may be.
+    /// Nobody holds a lock on it, and there is no limit. This one goes on as if nothing had happened.
     #[must_use]
     pub fn crash(&self, entropy: &dyn Entropy) -> Self {
         let mut copy = |content: &Content| content.after_crash(entropy);

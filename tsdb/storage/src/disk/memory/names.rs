@@ -224,10 +224,6 @@ impl Names {
             .into_iter()
             .partition(|changes: &Vec<Change>| changes.iter().any(|change| change.folder == folder));
         self.pending = pending;
-        self.make_durable(due);
-    }
-
-    fn make_durable(&mut self, due: Vec<Vec<Change>>) {
         for change in due.iter().flatten() {
             set(&mut self.folders[change.folder].durable, change);
         }
@@ -256,47 +252,59 @@ impl Names {
 
     /// The names after a loss of power: the durable ones, and those pending that `entropy` says, with new files whose
     /// content `copy` gives.
-    pub(super) fn after_crash(&mut self, entropy: &dyn Entropy, copy: &mut dyn FnMut(&Content) -> Vec<u8>) -> Self {
-        let mut pending = std::mem::take(&mut self.pending);
-        match below(entropy, 4) {
-            0 => pending.clear(),
-            1 => {}
-            2 => pending.truncate(below(entropy, pending.len() + 1)),
-            _ => pending.retain(|_| below(entropy, 2) == 0),
+    pub(super) fn after_crash(&self, entropy: &dyn Entropy, copy: &mut dyn FnMut(&Content) -> Vec<u8>) -> Self {
+        let mut durable: Vec<_> = self.folders.iter().map(|folder| folder.durable.clone()).collect();
+        for changes in self.survivors(entropy) {
+            for change in changes {
+                set(&mut durable[change.folder], change);
+            }
         }
-        self.make_durable(pending);
-        self.copy(copy, |folder| &folder.durable)
+        rebuild(&durable, copy)
+    }
+
+    /// The pending changes that `entropy` says became durable: none, all, the first ones, or any.
+    fn survivors(&self, entropy: &dyn Entropy) -> Vec<&[Change]> {
+        let mut kept: Vec<_> = self.pending.iter().map(Vec::as_slice).collect();
+        match below(entropy, 4) {
+            0 => kept.clear(),
+            1 => {}
+            2 => kept.truncate(below(entropy, kept.len() + 1)),
+            _ => kept.retain(|_| below(entropy, 2) == 0),
+        }
+        kept
     }
 
     /// The names as they are seen, all durable, with new files whose content `copy` gives.
     pub(super) fn duplicate(&self, copy: &mut dyn FnMut(&Content) -> Vec<u8>) -> Self {
-        self.copy(copy, |folder| &folder.now)
+        let now: Vec<_> = self.folders.iter().map(|folder| folder.now.clone()).collect();
+        rebuild(&now, copy)
     }
+}
 
-    fn copy(&self, copy: &mut dyn FnMut(&Content) -> Vec<u8>, side: fn(&Folder) -> &BTreeMap<String, Node>) -> Self {
-        let (mut made, mut known) = (Self::default(), BTreeMap::new());
-        let mut todo = vec![(ROOT, ROOT)];
-        while let Some((old, new)) = todo.pop() {
-            for (name, node) in side(&self.folders[old]) {
-                let node = match node {
-                    Node::Folder(inner) => {
-                        made.folders.push(Folder::default());
-                        todo.push((*inner, made.folders.len() - 1));
-                        Node::Folder(made.folders.len() - 1)
-                    }
-                    Node::File(file) => Node::File(
-                        known
-                            .entry(Arc::as_ptr(file) as usize)
-                            .or_insert_with(|| Arc::new(Mutex::new(Content::durable(copy(&file.lock())))))
-                            .clone(),
-                    ),
-                };
-                made.folders[new].now.insert(name.clone(), node.clone());
-                made.folders[new].durable.insert(name.clone(), node);
-            }
+/// Names with these folders, all durable, and with new files whose content `copy` gives.
+fn rebuild(folders: &[BTreeMap<String, Node>], copy: &mut dyn FnMut(&Content) -> Vec<u8>) -> Names {
+    let (mut made, mut known) = (Names::default(), BTreeMap::new());
+    let mut todo = vec![(ROOT, ROOT)];
+    while let Some((old, new)) = todo.pop() {
+        for (name, node) in &folders[old] {
+            let node = match node {
+                Node::Folder(inner) => {
+                    made.folders.push(Folder::default());
+                    todo.push((*inner, made.folders.len() - 1));
+                    Node::Folder(made.folders.len() - 1)
+                }
+                Node::File(file) => Node::File(
+                    known
+                        .entry(Arc::as_ptr(file) as usize)
+                        .or_insert_with(|| Arc::new(Mutex::new(Content::durable(copy(&file.lock())))))
+                        .clone(),
+                ),
+            };
+            made.folders[new].now.insert(name.clone(), node.clone());
+            made.folders[new].durable.insert(name.clone(), node);
         }
-        made
     }
+    made
 }
 
 fn set(names: &mut BTreeMap<String, Node>, change: &Change) {
