@@ -5,6 +5,10 @@
 //! [`Disk::sync_dir`] (names: creation, renaming and removal) have returned, and the implementation in memory forgets
 //! what was not when it crashes.
 
+mod real;
+
+pub use real::RealDisk;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
