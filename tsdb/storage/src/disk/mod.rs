@@ -7,6 +7,11 @@
 
 pub mod faulty;
 pub mod memory;
+mod real;
+
+pub use faulty::FaultyDisk;
+pub use memory::MemoryDisk;
+pub use real::RealDisk;
 
 use std::fmt;
 use std::io;

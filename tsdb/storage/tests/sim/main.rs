@@ -5,9 +5,11 @@
 //! * `LEADLINE_SIM_SEED=n` runs that one, and tells every step.
 #![expect(clippy::print_stderr, reason = "a test tells what it saw")]
 
+mod damage;
 #[cfg(feature = "planted")]
 mod defects;
 mod dice;
+mod kill;
 mod model;
 mod step;
 mod value;

@@ -1,6 +1,6 @@
 //! What the store must hold: a plain map, and what may be asked of it after each step.
 
-use crate::value::{Kind, Value};
+use crate::value::{self, Kind, Value};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{Matcher, all_match};
 use leadline_model::port::Queryable;
@@ -166,6 +166,14 @@ impl Model {
             history.check(labels, found, mint, maxt)?;
         }
         Ok(())
+    }
+
+    /// Whether a sample was ever written: the value is that of the series and time, or the end of the series.
+    pub fn was_written(&self, labels: &Labels, t: Timestamp, value: &Value) -> bool {
+        self.series.get(labels).is_some_and(|history| {
+            let of = |sample| Value::of(&sample) == *value;
+            of(value::sample(history.id, history.kind, t)) || of(value::stale(history.kind))
+        })
     }
 
     /// Times (ms) of samples that must be there, by series.

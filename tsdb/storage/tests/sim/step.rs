@@ -71,6 +71,18 @@ impl World {
         }
     }
 
+    /// Does something on a sound disk, without a restart.
+    pub fn calm_step(&mut self) -> Verdict {
+        let calm = [
+            (16, Step::Scrape),
+            (2, Step::Sync),
+            (3, Step::Maintain),
+            (1, Step::Delete),
+        ];
+        let step = self.dice.weighted(&calm);
+        self.act(step)
+    }
+
     fn act(&mut self, step: Step) -> Verdict {
         match step {
             Step::Scrape => self.scrape(),
