@@ -99,7 +99,9 @@ fn a_tail_of_zeros_that_was_never_written_is_torn() {
         assert_eq!(found.records, records[..whole], "{len}");
         assert!(whole >= ends.partition_point(|&end| end <= len), "{len}");
         assert!(found.error.is_none(), "{len}: {:?}", found.error);
-        repaired(&disk, &found);
+        if len % 13 == 0 {
+            repaired(&disk, &found);
+        }
     }
 }
 
