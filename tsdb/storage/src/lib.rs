@@ -24,6 +24,8 @@ pub mod disk;
 mod error;
 mod head;
 pub mod interval;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod query;
 mod settings;
 pub mod source;

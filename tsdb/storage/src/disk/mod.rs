@@ -5,6 +5,9 @@
 //! [`Disk::sync_dir`] (names: creation, renaming and removal) have returned, and the implementation in memory forgets
 //! what was not when it crashes.
 
+pub mod faulty;
+pub mod memory;
+
 use std::fmt;
 use std::io;
 use std::path::Path;

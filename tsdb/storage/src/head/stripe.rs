@@ -1,7 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
 use super::series::{Closed, Cold, Hot};
-use crate::chunk::{XorAppender, sample_count};
+use crate::chunk::{Encoding, XorAppender, sample_count};
 use crate::stats::Stats;
 use leadline_model::port::{Refusal, SeriesRef};
 use leadline_model::sample::Timestamp;
@@ -131,7 +131,7 @@ impl Stripe {
             for chunk in cold.closed.drain(..n) {
                 self.closed_chunks -= 1;
                 self.closed_bytes -= chunk.data.len() as u64;
-                self.samples -= u64::from(sample_count(&chunk.data));
+                self.samples -= u64::from(sample_count(Encoding::Xor, &chunk.data));
             }
             if dead {
                 self.samples -= u64::from(hot.open.samples());
