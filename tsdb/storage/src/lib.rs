@@ -17,13 +17,15 @@
 
 pub mod block;
 pub mod chunk;
-mod codec;
+pub mod codec;
 pub mod compact;
 pub mod db;
 pub mod disk;
 mod error;
 mod head;
 pub mod interval;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod query;
 mod settings;
 pub mod source;

@@ -5,7 +5,7 @@ use super::index::Index;
 use super::postings::Id;
 use super::resolve::resolve;
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use crate::chunk::decode;
+use crate::chunk::decode_xor;
 use crate::stats::Counters;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
@@ -63,11 +63,11 @@ impl SeriesSet for Frozen {
         let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
             if chunk.maxt >= mint && chunk.mint <= maxt {
-                decode(&chunk.data, mint, maxt, into).map_err(damaged)?;
+                decode_xor(&chunk.data, mint, maxt, into).map_err(damaged)?;
             }
         }
         if !series.tail.is_empty() {
-            decode(&self.tails[series.tail.clone()], mint, maxt, into).map_err(damaged)?;
+            decode_xor(&self.tails[series.tail.clone()], mint, maxt, into).map_err(damaged)?;
         }
         Ok(())
     }
