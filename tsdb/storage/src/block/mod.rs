@@ -11,6 +11,7 @@ mod index;
 mod meta;
 mod output;
 mod pages;
+mod resolve;
 mod select;
 mod stream;
 mod tombstones;
@@ -22,6 +23,7 @@ pub use block::Block;
 pub use cache::{Cache, CacheStats};
 pub use meta::{Compaction, Meta, OUT_OF_ORDER, Parent, STALE_SERIES, Stats};
 pub use tombstones::Tombstones;
+pub use verify::Verified;
 pub use ulid::{Ulid, UlidError};
 pub use writer::{CREATING, Writer};
 

@@ -4,7 +4,7 @@ mod commit;
 mod gc;
 mod index;
 mod pairs;
-mod postings;
+pub(crate) mod postings;
 mod resolve;
 mod select;
 mod selectors;

@@ -80,11 +80,6 @@ impl Reader {
         self.symbols.count()
     }
 
-    /// Entries of the table of postings.
-    pub(in crate::block) fn postings_count(&self) -> u64 {
-        self.table.entries()
-    }
-
     /// Above every reference, as a size.
     pub(in crate::block) fn universe(&self) -> usize {
         usize::try_from(self.refs.end).unwrap_or(usize::MAX)

@@ -17,8 +17,6 @@ const KEYS: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Table {
     names: Vec<Name>,
-    /// Entries of all names.
-    entries: u64,
 }
 
 /// A label name and its values.
@@ -99,8 +97,7 @@ impl Table {
 
     fn of(mut names: Vec<Name>) -> Self {
         names.shrink_to_fit();
-        let entries = names.iter().map(|n| n.values).sum();
-        Self { names, entries }
+        Self { names }
     }
 
     pub(super) fn name(&self, name: &str) -> Option<&Name> {
@@ -111,11 +108,6 @@ impl Table {
     /// All names but the empty one, under which the list of all series is.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter().filter(|n| !n.text.is_empty())
-    }
-
-    /// Entries of all names, that of all series included.
-    pub(super) fn entries(&self) -> u64 {
-        self.entries
     }
 }
 
