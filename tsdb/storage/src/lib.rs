@@ -17,7 +17,7 @@
 
 pub mod block;
 pub mod chunk;
-mod codec;
+pub mod codec;
 pub mod compact;
 pub mod db;
 pub mod disk;

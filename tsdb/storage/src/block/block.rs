@@ -287,22 +287,24 @@ impl Source for Block {
         let tombstones = self.tombstones();
         let mut series = self.index.series_uncached();
         let mut chunks = self.chunks.chunks_uncached();
-        Ok(Box::new((0..refs.len()).filter_map(move |i| refs.get(i).copied()).map(move |reference| {
-            let entry = series.get(reference)?;
-            let chunks = entry.chunks.iter().map(|chunk| {
-                let (encoding, data) = chunks.get(chunk.reference)?;
-                Ok(SourceChunk {
-                    mint: chunk.mint,
-                    maxt: chunk.maxt,
-                    encoding,
-                    data,
+        Ok(Box::new((0..refs.len()).filter_map(move |i| refs.get(i).copied()).map(
+            move |reference| {
+                let entry = series.get(reference)?;
+                let chunks = entry.chunks.iter().map(|chunk| {
+                    let (encoding, data) = chunks.get(chunk.reference)?;
+                    Ok(SourceChunk {
+                        mint: chunk.mint,
+                        maxt: chunk.maxt,
+                        encoding,
+                        data,
+                    })
+                });
+                Ok(SourceSeries {
+                    labels: entry.labels.clone(),
+                    chunks: chunks.collect::<Result<_, StorageError>>()?,
+                    deleted: tombstones.get(u64::from(reference)).cloned().unwrap_or_default(),
                 })
-            });
-            Ok(SourceSeries {
-                labels: entry.labels.clone(),
-                chunks: chunks.collect::<Result<_, StorageError>>()?,
-                deleted: tombstones.get(u64::from(reference)).cloned().unwrap_or_default(),
-            })
-        })))
+            },
+        )))
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn each(
             continue;
         }
         let deleted = tombstones.get(u64::from(reference));
-        if entry.chunks_in(mint, maxt).iter().any(|c| !is_deleted(deleted, c, mint, maxt)) {
+        if entry
+            .chunks_in(mint, maxt)
+            .iter()
+            .any(|c| !is_deleted(deleted, c, mint, maxt))
+        {
             visit(Selected { reference, entry });
         }
     }
@@ -105,7 +109,9 @@ impl SeriesSet for Set {
     }
 
     fn labels(&self, i: usize) -> Labels {
-        self.series.get(i).map_or_else(Labels::empty, |s| s.entry.labels.clone())
+        self.series
+            .get(i)
+            .map_or_else(Labels::empty, |s| s.entry.labels.clone())
     }
 
     fn owner(&self, _: usize) -> Option<OwnerId> {

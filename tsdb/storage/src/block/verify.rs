@@ -74,7 +74,12 @@ impl Walk<'_> {
                 (self.report)(damage);
                 Ok(None)
             }
-            Err(StorageError::Unknown { path, what, found, known }) => {
+            Err(StorageError::Unknown {
+                path,
+                what,
+                found,
+                known,
+            }) => {
                 self.find(&path, 0, format!("{what} {known}"), found);
                 Ok(None)
             }
@@ -105,7 +110,9 @@ impl Walk<'_> {
                 let at = stream.position();
                 let symbol = stream.text()?;
                 if last.as_deref().is_some_and(|last| last >= symbol) {
-                    return Err(index.stored().damaged(at, "symbols in order", format!("{symbol:?} out of order")));
+                    return Err(index
+                        .stored()
+                        .damaged(at, "symbols in order", format!("{symbol:?} out of order")));
                 }
                 last = Some(symbol.to_owned());
             }
@@ -119,7 +126,9 @@ impl Walk<'_> {
     /// All series by the list of all.
     fn refs(&mut self) -> Result<Vec<u32>, StorageError> {
         let index = self.block.index();
-        let refs = index.all().and_then(|at| at.map(|at| index.postings_uncached(at)).transpose());
+        let refs = index
+            .all()
+            .and_then(|at| at.map(|at| index.postings_uncached(at)).transpose());
         let refs = self.take(refs)?.flatten();
         if refs.is_none() {
             self.find_in_index(index.toc().postings_table, "a list of all series", "none");
@@ -136,10 +145,18 @@ impl Walk<'_> {
         for &reference in refs {
             let at = index.offset_of(reference);
             if at != expected {
-                self.find_in_index(expected, "a series that is listed", format!("the next one listed is at {at}"));
+                self.find_in_index(
+                    expected,
+                    "a series that is listed",
+                    format!("the next one listed is at {at}"),
+                );
             }
             let Some((entry, end)) = self.take(series.walk(at))? else {
-                expected = refs.iter().map(|&r| index.offset_of(r)).find(|&o| o > at).unwrap_or(expected);
+                expected = refs
+                    .iter()
+                    .map(|&r| index.offset_of(r))
+                    .find(|&o| o > at)
+                    .unwrap_or(expected);
                 continue;
             };
             expected = end.next_multiple_of(align);
@@ -180,7 +197,12 @@ impl Walk<'_> {
         let expected = self.next_chunk.unwrap_or(FIRST_CHUNK);
         let begins = chunk.reference == (expected >> 32) + 1 << 32 | FIRST_CHUNK;
         if chunk.reference != expected && !begins {
-            self.find(path, offset, format!("the chunk behind the one before, at {expected:#x}"), format!("{:#x}", chunk.reference));
+            self.find(
+                path,
+                offset,
+                format!("the chunk behind the one before, at {expected:#x}"),
+                format!("{:#x}", chunk.reference),
+            );
         }
         self.next_chunk = None;
         let Some((encoding, data)) = self.take(chunks.get(chunk.reference))? else {
@@ -237,8 +259,15 @@ impl Walk<'_> {
             let whole = self.take(result)?.is_some();
             let there = carried.remove(&*name.text).unwrap_or_default();
             if whole && there != listed {
-                let expected = format!("lists of label {:?} that name the {} series that carry it", name.text, there.0);
-                self.find_in_index(index.toc().postings_table, expected, format!("lists of {} others", listed.0));
+                let expected = format!(
+                    "lists of label {:?} that name the {} series that carry it",
+                    name.text, there.0
+                );
+                self.find_in_index(
+                    index.toc().postings_table,
+                    expected,
+                    format!("lists of {} others", listed.0),
+                );
             }
         }
         for (name, (count, _)) in carried {
@@ -270,7 +299,11 @@ impl Walk<'_> {
         ];
         // Prometheus before 3.0 did not tell them apart.
         if stats.num_float_samples + stats.num_histogram_samples > 0 {
-            checks.push(("numFloatSamples", seen.samples - seen.histograms, stats.num_float_samples));
+            checks.push((
+                "numFloatSamples",
+                seen.samples - seen.histograms,
+                stats.num_float_samples,
+            ));
             checks.push(("numHistogramSamples", seen.histograms, stats.num_histogram_samples));
         }
         for (key, expected, got) in checks {

@@ -57,12 +57,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StorageError::Io`]; [`StorageError::Refused`] when symbols are not in order; what `symbols` gives.
-    pub fn create(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        ulid: Ulid,
-        symbols: SymbolIter<'_>,
-    ) -> Result<Self, StorageError> {
+    pub fn create(disk: Arc<dyn Disk>, dir: &Path, ulid: Ulid, symbols: SymbolIter<'_>) -> Result<Self, StorageError> {
         Self::with_segments(disk, dir, ulid, symbols, chunks::SEGMENT)
     }
 
@@ -79,9 +74,11 @@ impl Writer {
     ) -> Result<Self, StorageError> {
         let path = dir.join(format!("{ulid}{CREATING}"));
         if disk.exists(&path).map_err(|e| StorageError::io("look for", &path, e))? {
-            disk.remove_dir_all(&path).map_err(|e| StorageError::io("remove", &path, e))?;
+            disk.remove_dir_all(&path)
+                .map_err(|e| StorageError::io("remove", &path, e))?;
         }
-        disk.create_dir_all(&path).map_err(|e| StorageError::io("create", &path, e))?;
+        disk.create_dir_all(&path)
+            .map_err(|e| StorageError::io("create", &path, e))?;
         let folder = Folder {
             disk: Arc::clone(&disk),
             path,
@@ -152,7 +149,11 @@ impl Writer {
         meta.ulid = self.ulid;
         meta.stats = std::mem::take(&mut self.stats);
         let Self {
-            disk, parent, mut folder, files, ..
+            disk,
+            parent,
+            mut folder,
+            files,
+            ..
         } = self;
         let sync = |dir: &Path| disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e));
         files.chunks.finish()?;

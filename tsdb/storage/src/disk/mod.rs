@@ -7,6 +7,9 @@
 
 pub mod faulty;
 pub mod memory;
+mod real;
+
+pub use real::RealDisk;
 
 use std::fmt;
 use std::io;

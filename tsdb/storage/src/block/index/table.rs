@@ -92,7 +92,12 @@ impl Table {
         }
         let crc = stream.take_crc();
         stream.finish(crc)?;
-        Ok(Self::of(names.into_iter().map(|(name, values)| Name::held(&name, values)).collect()))
+        Ok(Self::of(
+            names
+                .into_iter()
+                .map(|(name, values)| Name::held(&name, values))
+                .collect(),
+        ))
     }
 
     fn of(mut names: Vec<Name>) -> Self {
@@ -204,7 +209,8 @@ impl Name {
 
     /// Whether all values of a page are behind every text that begins with `prefix`.
     pub(super) fn is_behind(&self, page: usize, prefix: &str) -> bool {
-        self.first(page).is_some_and(|first| first > prefix && !first.starts_with(prefix))
+        self.first(page)
+            .is_some_and(|first| first > prefix && !first.starts_with(prefix))
     }
 
     /// Where a page is in the file; its name in the cache.
