@@ -23,6 +23,7 @@ pub struct MemoryDisk(Arc<Shared>);
 struct Shared {
     names: Mutex<Names>,
     limits: Mutex<Limits>,
+    picture: Mutex<Picture>,
 }
 
 /// What the disk refuses.
@@ -32,6 +33,28 @@ struct Limits {
     total: Option<u64>,
     /// Syncs that succeed before one fails.
     sound_syncs: Option<u64>,
+}
+
+/// What a crash between two changes leaves.
+#[derive(Default)]
+enum Picture {
+    /// Nobody asked.
+    #[default]
+    None,
+    /// Asked for, after this many more changes.
+    After(u64, Arc<dyn Entropy>),
+    /// Taken.
+    Taken(MemoryDisk),
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::After(..) => "After",
+            Self::Taken(_) => "Taken",
+        })
+    }
 }
 
 /// Stands for "as much as one likes" where there is no limit, bytes.
@@ -70,6 +93,28 @@ impl MemoryDisk {
         Self::of(self.0.names.lock().after_crash(entropy, &mut copy))
     }
 
+    /// Asks for [`Self::crash`] in the midst of what is going to happen: after `changes` more changes of content or names,
+    /// syncs included. [`Self::crashed`] gives the disk that it leaves; this one goes on.
+    pub fn crash_after(&self, changes: u64, entropy: Arc<dyn Entropy>) {
+        *self.0.picture.lock() = Picture::After(changes, entropy);
+    }
+
+    /// The disk that [`Self::crash_after`] asked for; `None` when there were fewer changes, and then it is not asked for
+    /// any more.
+    #[must_use]
+    pub fn crashed(&self) -> Option<Self> {
+        match std::mem::take(&mut *self.0.picture.lock()) {
+            Picture::Taken(disk) => Some(disk),
+            Picture::None | Picture::After(..) => None,
+        }
+    }
+
+    /// Whether the crash that [`Self::crash_after`] asked for has happened.
+    #[must_use]
+    pub fn is_crashed(&self) -> bool {
+        matches!(&*self.0.picture.lock(), Picture::Taken(_))
+    }
+
     /// Another disk with what a reader sees on this one, all of it durable.
     #[must_use]
     pub fn duplicate(&self) -> Self {
@@ -79,12 +124,26 @@ impl MemoryDisk {
     fn of(names: Names) -> Self {
         Self(Arc::new(Shared {
             names: Mutex::new(names),
-            limits: Mutex::default(),
+            ..Shared::default()
         }))
     }
 }
 
 impl Shared {
+    /// Something is going to change; to be called without a lock.
+    fn change(&self) {
+        let mut picture = self.picture.lock();
+        match &mut *picture {
+            Picture::After(0, entropy) => {
+                let mut copy = |content: &Content| content.after_crash(entropy.as_ref());
+                let names = self.names.lock().after_crash(entropy.as_ref(), &mut copy);
+                *picture = Picture::Taken(MemoryDisk::of(names));
+            }
+            Picture::After(left, _) => *left -= 1,
+            Picture::None | Picture::Taken(_) => {}
+        }
+    }
+
     /// How many of `wanted` more bytes there is room for.
     fn room(&self, wanted: usize) -> usize {
         let Some(total) = self.limits.lock().total else {
@@ -105,6 +164,7 @@ impl Shared {
 
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.change();
         let inode = self.0.names.lock().file_or_new(path)?;
         inode.lock().set_len(0);
         Ok(Box::new(Writing(self.0.clone(), inode)))
@@ -141,26 +201,32 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.0.change();
         self.0.names.lock().create_folders(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.change();
         self.0.names.lock().rename(from, to)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.change();
         self.0.names.lock().link(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.change();
         self.0.names.lock().remove_file(path)
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.0.change();
         self.0.names.lock().remove_folder(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.change();
         let mut names = self.0.names.lock();
         let folder = names.folder(dir)?;
         names.sync(folder);
@@ -192,6 +258,7 @@ struct Writing(Arc<Shared>, Inode);
 impl Writing {
     /// Makes the file this long when there is room, with zeros.
     fn grow(&self, len: usize) -> io::Result<()> {
+        self.0.change();
         let more = len.saturating_sub(self.1.lock().bytes().len());
         if self.0.room(more) < more {
             return Err(io::ErrorKind::StorageFull.into());
@@ -203,6 +270,7 @@ impl Writing {
 
 impl File for Writing {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.change();
         let room = self.0.room(bytes.len());
         let mut content = self.1.lock();
         let end = content.bytes().len();
@@ -214,6 +282,7 @@ impl File for Writing {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.change();
         let mut content = self.1.lock();
         match usize::try_from(offset)
             .ok()
@@ -236,6 +305,7 @@ impl File for Writing {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.0.change();
         if self.0.sync_fails() {
             self.1.lock().forsake();
             return Err(io::Error::other("write-back failed"));

@@ -9,6 +9,8 @@ pub mod faulty;
 pub mod memory;
 mod real;
 
+pub use faulty::FaultyDisk;
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 use std::fmt;
