@@ -20,7 +20,7 @@ pub enum Defect {
     CutOffByOne,
     /// A checkpoint leaves out a series that lives.
     CheckpointDropsSeries,
-    /// The replay leaves out a record that ends its page.
+    /// The replay leaves out the last record that begins in a page.
     PageEndNotReplayed,
     /// The retention removes a block one range too early.
     EarlyRetention,
@@ -66,4 +66,16 @@ pub fn plant(defect: Option<Defect>) {
 #[must_use]
 pub fn on(defect: Defect) -> bool {
     ON.get() == Some(defect)
+}
+
+/// Takes a failed write for a success while [`Defect::SwallowedShortWrite`] is on.
+///
+/// # Errors
+/// The same, while it is off.
+pub fn swallow(error: std::io::Error) -> std::io::Result<()> {
+    if on(Defect::SwallowedShortWrite) {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
