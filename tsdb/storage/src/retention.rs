@@ -27,6 +27,8 @@ pub(crate) fn too_old(blocks: &[Candidate], retention_ms: i64) -> Vec<Ulid> {
     let Some(newest) = blocks.iter().map(|block| block.max_time).max() else {
         return Vec::new();
     };
+    #[cfg(feature = "planted")]
+    let retention_ms = retention_ms - crate::planted::early(retention_ms);
     let old = |block: &&Candidate| newest.saturating_sub(block.max_time) >= retention_ms;
     blocks.iter().filter(old).map(|block| block.ulid).collect()
 }

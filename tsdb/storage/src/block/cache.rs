@@ -132,6 +132,8 @@ impl Cache {
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("capacity", &self.capacity).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
     }
 }

@@ -11,6 +11,7 @@ mod index;
 mod meta;
 mod output;
 mod pages;
+mod resolve;
 mod select;
 mod stream;
 mod tombstones;
@@ -23,6 +24,7 @@ pub use cache::{Cache, CacheStats};
 pub use meta::{Compaction, Meta, OUT_OF_ORDER, Parent, STALE_SERIES, Stats};
 pub use tombstones::Tombstones;
 pub use ulid::{Ulid, UlidError};
+pub use verify::Verified;
 pub use writer::{CREATING, Writer};
 
 use crate::disk::Disk;
@@ -35,7 +37,12 @@ fn read_file(disk: &dyn Disk, path: &Path, max: u64) -> Result<Vec<u8>, StorageE
     let file = disk.open(path).map_err(failed)?;
     let len = file.len().map_err(failed)?;
     if len > max {
-        return Err(StorageError::damaged(path, 0, format!("at most {max} bytes"), format!("{len} bytes")));
+        return Err(StorageError::damaged(
+            path,
+            0,
+            format!("at most {max} bytes"),
+            format!("{len} bytes"),
+        ));
     }
     let mut content = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut content, 0).map_err(failed)?;
@@ -51,6 +58,7 @@ fn replace_file(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> Resu
         file.sync()
     };
     write().map_err(|e| StorageError::io("write", &new, e))?;
-    disk.rename(&new, &path).map_err(|e| StorageError::io("rename", &new, e))?;
+    disk.rename(&new, &path)
+        .map_err(|e| StorageError::io("rename", &new, e))?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))
 }

@@ -55,13 +55,17 @@ impl Output {
     /// Writes over what is at `offset`.
     pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         self.flush()?;
-        self.file.write_at(bytes, offset).map_err(|e| StorageError::io("write", &self.path, e))
+        self.file
+            .write_at(bytes, offset)
+            .map_err(|e| StorageError::io("write", &self.path, e))
     }
 
     /// Hands the buffer to the file, so that who reads it sees all.
     pub(super) fn flush(&mut self) -> Result<(), StorageError> {
         if !self.buffer.is_empty() {
-            self.file.write_all(&self.buffer).map_err(|e| StorageError::io("write", &self.path, e))?;
+            self.file
+                .write_all(&self.buffer)
+                .map_err(|e| StorageError::io("write", &self.path, e))?;
             self.buffer.clear();
         }
         Ok(())
@@ -70,6 +74,10 @@ impl Output {
     /// Writes all and makes it durable.
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
         self.flush()?;
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::BlockRenamedBeforeSync) {
+            return Ok(());
+        }
         self.file.sync().map_err(|e| StorageError::io("sync", &self.path, e))
     }
 }

@@ -69,7 +69,9 @@ impl Window<'_> {
     pub(super) fn get(&mut self, offset: u64, len: usize) -> Result<&[u8], StorageError> {
         let rest = self.stored.len.saturating_sub(offset);
         if len as u64 > rest {
-            return Err(self.stored.damaged(offset, format!("{len} bytes"), format!("{rest} bytes")));
+            return Err(self
+                .stored
+                .damaged(offset, format!("{len} bytes"), format!("{rest} bytes")));
         }
         self.up_to(offset, len)
     }
@@ -83,7 +85,10 @@ impl Window<'_> {
             self.fill(offset, len, rest)?;
         }
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
-        Ok(from.checked_add(len).and_then(|to| self.buffer.get(from..to)).unwrap_or_default())
+        Ok(from
+            .checked_add(len)
+            .and_then(|to| self.buffer.get(from..to))
+            .unwrap_or_default())
     }
 
     fn fill(&mut self, offset: u64, len: usize, rest: usize) -> Result<(), StorageError> {

@@ -34,13 +34,13 @@ impl<'a> Stream<'a> {
         let end = head.at + len;
         if end + 4 > stored.len() {
             let rest = stored.len().saturating_sub(head.at);
-            return Err(stored.damaged(offset, format!("a section of {len} bytes and a checksum"), format!("{rest} bytes")));
+            return Err(stored.damaged(
+                offset,
+                format!("a section of {len} bytes and a checksum"),
+                format!("{rest} bytes"),
+            ));
         }
-        Ok(Self {
-            end,
-            crc: 0,
-            ..head
-        })
+        Ok(Self { end, crc: 0, ..head })
     }
 
     pub(super) fn stored(&self) -> &'a Stored {
@@ -81,7 +81,9 @@ impl<'a> Stream<'a> {
     /// The next `len` bytes.
     pub(super) fn bytes(&mut self, len: u64) -> Result<&[u8], StorageError> {
         if len > self.remaining() {
-            return Err(self.stored.damaged(self.at, format!("{len} bytes"), format!("{} bytes", self.remaining())));
+            return Err(self
+                .stored
+                .damaged(self.at, format!("{len} bytes"), format!("{} bytes", self.remaining())));
         }
         let bytes = self.window.get(self.at, usize::try_from(len).unwrap_or(usize::MAX))?;
         self.crc = crc32c::crc32c_append(self.crc, bytes);
@@ -99,13 +101,17 @@ impl<'a> Stream<'a> {
     /// The content must end here, with a checksum of `crc`; its place is behind the section.
     pub(super) fn finish(mut self, crc: u32) -> Result<(), StorageError> {
         if self.remaining() > 0 {
-            return Err(self.stored.damaged(self.at, "the end of the section", format!("{} bytes", self.remaining())));
+            return Err(self
+                .stored
+                .damaged(self.at, "the end of the section", format!("{} bytes", self.remaining())));
         }
         let at = self.at;
         self.end += 4;
         let expected = self.u32()?;
         if expected != crc {
-            return Err(self.stored.damaged(at, format!("checksum {expected:08x}"), format!("{crc:08x}")));
+            return Err(self
+                .stored
+                .damaged(at, format!("checksum {expected:08x}"), format!("{crc:08x}")));
         }
         Ok(())
     }

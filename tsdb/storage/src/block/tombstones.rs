@@ -79,11 +79,14 @@ impl Tombstones {
     /// # Errors
     /// [`StorageError::Damaged`]; [`StorageError::Unknown`] for another version.
     pub fn decode(path: &Path, file: &[u8]) -> Result<Self, StorageError> {
-        let damaged = |offset: usize, expected: &str, got: String| {
-            StorageError::damaged(path, offset as u64, expected, got)
-        };
+        let damaged =
+            |offset: usize, expected: &str, got: String| StorageError::damaged(path, offset as u64, expected, got);
         let Some((entries, sum)) = file.get(HEADER..).and_then(|rest| rest.split_last_chunk::<CRC>()) else {
-            return Err(damaged(file.len(), "a header and a checksum of 9 bytes", format!("{} bytes", file.len())));
+            return Err(damaged(
+                file.len(),
+                "a header and a checksum of 9 bytes",
+                format!("{} bytes", file.len()),
+            ));
         };
         let mut header = Cursor::new(file);
         let wrap = |e: codec::Malformed| e.in_file(path, 0);
@@ -102,7 +105,11 @@ impl Tombstones {
         }
         let (expected, got) = (u32::from_be_bytes(*sum), crc32c::crc32c(entries));
         if expected != got {
-            return Err(damaged(HEADER, &format!("checksum {expected:08x}"), format!("{got:08x}")));
+            return Err(damaged(
+                HEADER,
+                &format!("checksum {expected:08x}"),
+                format!("{got:08x}"),
+            ));
         }
         Self::entries(entries).map_err(|e| e.in_file(path, HEADER as u64))
     }

@@ -91,7 +91,10 @@ mod tests {
     #[test]
     fn a_name_tells_when_it_was_made() {
         let ulid: Ulid = "01DXXFZDYD1MQW6079WK0K6EDQ".parse().unwrap();
-        assert_eq!((ulid.to_string().as_str(), ulid.time()), ("01DXXFZDYD1MQW6079WK0K6EDQ", 1_578_323_458_509));
+        assert_eq!(
+            (ulid.to_string().as_str(), ulid.time()),
+            ("01DXXFZDYD1MQW6079WK0K6EDQ", 1_578_323_458_509)
+        );
         let made = Ulid::new(1_795_344_379_742, &SeededEntropy::new(1));
         assert_eq!(made.time(), 1_795_344_379_742);
         assert_eq!(made, Ulid::new(1_795_344_379_742, &SeededEntropy::new(1)));
@@ -99,7 +102,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "01DXXFZDYD1MQW6079WK0K6ED", "81DXXFZDYD1MQW6079WK0K6EDQ", "01DXXFZDYD1MQW6079WK0K6EDU", "01M81DX4R5G4GBZYRNFX5CX1BX.tmp"] {
+        for text in [
+            "",
+            "01DXXFZDYD1MQW6079WK0K6ED",
+            "81DXXFZDYD1MQW6079WK0K6EDQ",
+            "01DXXFZDYD1MQW6079WK0K6EDU",
+            "01M81DX4R5G4GBZYRNFX5CX1BX.tmp",
+        ] {
             assert!(text.parse::<Ulid>().is_err(), "{text}");
         }
     }

@@ -98,6 +98,8 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
     }
     if pieces.len() > 1 {
         points.sort_by_key(|(point, source)| (point.t, *source));
+        #[cfg(feature = "planted")]
+        crate::planted::drop_neighbours(&mut points, |(point, _)| point.t);
         points.dedup_by_key(|(point, _)| point.t);
         forget_resets_between_sources(&mut points);
     }

@@ -52,6 +52,10 @@ impl Db {
         };
         // The order of the list, not that of time: what came in order counts before what did not.
         let sources: Vec<&dyn Source> = parents.iter().map(|block| block.as_ref() as &dyn Source).collect();
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::ParentsRemovedFirst) {
+            self.remove_files(&plan.blocks);
+        }
         let new = self.write_block(&sources, meta)?;
         tracing::info!(
             why = ?plan.why,

@@ -22,7 +22,12 @@ pub(in crate::block) struct Reader {
 
 impl Reader {
     /// Opens the segments in a block's folder; `block` is the block's number in the cache.
-    pub(in crate::block) fn open(disk: &dyn Disk, dir: &Path, cache: Arc<Cache>, block: u64) -> Result<Self, StorageError> {
+    pub(in crate::block) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        cache: Arc<Cache>,
+        block: u64,
+    ) -> Result<Self, StorageError> {
         let dir = dir.join(DIR);
         let entries = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
         // As in Prometheus, what is no number is none of the segments.
@@ -34,7 +39,12 @@ impl Reader {
             let path = dir.join(format!("{number:06}"));
             // A missing one would shift all references behind it.
             if number != expected {
-                return Err(StorageError::damaged(&dir, 0, format!("segment {expected:06}"), format!("{number:06}")));
+                return Err(StorageError::damaged(
+                    &dir,
+                    0,
+                    format!("segment {expected:06}"),
+                    format!("{number:06}"),
+                ));
             }
             let stored = Stored::open(disk, path)?;
             check_header(&stored)?;
@@ -137,7 +147,12 @@ impl ChunkReader<'_> {
         let (segment, offset) = (segment_of(reference), offset_of(reference));
         let Some(stored) = self.reader.segments.get(segment) else {
             let there = format!("{} segments", self.reader.segments.len());
-            return Err(StorageError::damaged(&self.reader.dir, 0, format!("segment {:06}", segment + 1), there));
+            return Err(StorageError::damaged(
+                &self.reader.dir,
+                0,
+                format!("segment {:06}", segment + 1),
+                there,
+            ));
         };
         let window = match self.window.take() {
             Some((of, window)) if of == segment => window,
@@ -148,14 +163,21 @@ impl ChunkReader<'_> {
         let len = cursor.uvarint().map_err(|e| e.in_file(stored.path(), offset))?;
         let start = offset + cursor.position() as u64;
         // Encoding, data, checksum.
-        let whole = usize::try_from(len).ok().and_then(|len| len.checked_add(5)).unwrap_or(usize::MAX);
+        let whole = usize::try_from(len)
+            .ok()
+            .and_then(|len| len.checked_add(5))
+            .unwrap_or(usize::MAX);
         let bytes = window.get(start, whole)?;
         let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
             return Err(stored.damaged(start, "a checksum", "the end"));
         };
         let (expected, got) = (u32::from_be_bytes(*sum), crc32c::crc32c(content));
         if expected != got {
-            return Err(stored.damaged(offset, format!("a chunk with checksum {expected:08x}"), format!("{got:08x}")));
+            return Err(stored.damaged(
+                offset,
+                format!("a chunk with checksum {expected:08x}"),
+                format!("{got:08x}"),
+            ));
         }
         let (number, data) = content.split_first().unwrap_or((&0, &[]));
         let encoding = Encoding::from_number(*number).ok_or_else(|| StorageError::Unknown {

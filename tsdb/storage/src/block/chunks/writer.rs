@@ -31,7 +31,8 @@ impl Writer {
     /// Creates the folder in a block's.
     pub(in crate::block) fn create(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> Result<Self, StorageError> {
         let dir = dir.join(DIR);
-        disk.create_dir_all(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
+        disk.create_dir_all(&dir)
+            .map_err(|e| StorageError::io("create", &dir, e))?;
         Ok(Self {
             disk,
             dir,
@@ -81,7 +82,10 @@ impl Writer {
         let segment = u64::from(self.segments.saturating_sub(1));
         let out = self.current()?;
         let Ok(offset) = u32::try_from(out.len()) else {
-            return Err(StorageError::Refused(format!("{}: more than 4 GiB", out.path().display())));
+            return Err(StorageError::Refused(format!(
+                "{}: more than 4 GiB",
+                out.path().display()
+            )));
         };
         out.write(&frame)?;
         self.frame = frame;
@@ -127,6 +131,8 @@ impl Writer {
     /// Makes all durable, the names of the segments too.
     pub(in crate::block) fn finish(mut self) -> Result<(), StorageError> {
         self.cut()?;
-        self.disk.sync_dir(&self.dir).map_err(|e| StorageError::io("sync", &self.dir, e))
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(|e| StorageError::io("sync", &self.dir, e))
     }
 }

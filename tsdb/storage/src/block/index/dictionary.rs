@@ -28,13 +28,16 @@ impl Dictionary {
         self.text.extend_from_slice(text.as_bytes());
         self.ends.push(end);
         let (texts, ends) = (&self.text, &self.ends);
-        self.numbers.insert_unique(hash(text.as_bytes()), number, |&n| hash(slice(texts, ends, n as usize)));
+        self.numbers
+            .insert_unique(hash(text.as_bytes()), number, |&n| hash(slice(texts, ends, n as usize)));
         true
     }
 
     /// The symbol of a text.
     pub(super) fn number(&self, text: &str) -> Option<u32> {
-        let found = self.numbers.find(hash(text.as_bytes()), |&n| self.bytes(n as usize) == text.as_bytes());
+        let found = self
+            .numbers
+            .find(hash(text.as_bytes()), |&n| self.bytes(n as usize) == text.as_bytes());
         found.copied()
     }
 
@@ -49,7 +52,10 @@ impl Dictionary {
 }
 
 fn slice<'a>(text: &'a [u8], ends: &[u32], number: usize) -> &'a [u8] {
-    let start = number.checked_sub(1).and_then(|n| ends.get(n)).map_or(0, |&end| end as usize);
+    let start = number
+        .checked_sub(1)
+        .and_then(|n| ends.get(n))
+        .map_or(0, |&end| end as usize);
     let end = ends.get(number).map_or(0, |&end| end as usize);
     text.get(start..end).unwrap_or_default()
 }

@@ -11,7 +11,7 @@ mod toc;
 mod writer;
 
 pub(super) use page::Page;
-pub(super) use reader::{Reader, SeriesReader};
+pub(super) use reader::Reader;
 pub(super) use series::{ChunkMeta, SeriesEntry};
 pub(super) use table::Name;
 pub(super) use toc::Toc;

@@ -14,7 +14,8 @@ pub(in crate::block) struct Page {
 impl Page {
     pub(super) fn push(&mut self, text: &str, number: u64) {
         self.text.push_str(text);
-        self.entries.push((u32::try_from(self.text.len()).unwrap_or(u32::MAX), number));
+        self.entries
+            .push((u32::try_from(self.text.len()).unwrap_or(u32::MAX), number));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -34,7 +35,10 @@ impl Page {
 
     /// The number of `text`; texts are ascending.
     pub(super) fn find(&self, text: &str) -> Option<u64> {
-        self.iter().find(|(t, _)| *t >= text).filter(|(t, _)| *t == text).map(|(_, number)| number)
+        self.iter()
+            .find(|(t, _)| *t >= text)
+            .filter(|(t, _)| *t == text)
+            .map(|(_, number)| number)
     }
 
     /// The text with a number; numbers are ascending.

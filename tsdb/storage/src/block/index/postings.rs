@@ -46,7 +46,11 @@ pub(super) fn read(
     };
     let (expected, got) = (u32::from_be_bytes(*sum), crc32c::crc32c(content));
     if expected != got {
-        return Err(stored.damaged(offset, format!("a list with checksum {expected:08x}"), format!("{got:08x}")));
+        return Err(stored.damaged(
+            offset,
+            format!("a list with checksum {expected:08x}"),
+            format!("{got:08x}"),
+        ));
     }
     let Some((count, refs)) = content.split_first_chunk::<4>() else {
         return Err(stored.damaged(offset, "a list of 4 bytes or more", format!("{len} bytes")));
@@ -55,7 +59,10 @@ pub(super) fn read(
     if refs.len() != count.saturating_mul(4) {
         return Err(stored.damaged(offset, format!("{count} references"), format!("{} bytes", refs.len())));
     }
-    let list: Arc<[u32]> = refs.chunks_exact(4).map(|r| r.try_into().map_or(0, u32::from_be_bytes)).collect();
+    let list: Arc<[u32]> = refs
+        .chunks_exact(4)
+        .map(|r| r.try_into().map_or(0, u32::from_be_bytes))
+        .collect();
     let ascending = list.windows(2).all(|pair| pair.first() < pair.last());
     let inside = |r: Option<&u32>| r.is_none_or(|&r| series.contains(&u64::from(r)));
     if !ascending || !inside(list.first()) || !inside(list.last()) {

@@ -35,7 +35,12 @@ pub(in crate::block) struct Reader {
 
 impl Reader {
     /// Opens the index in a block's folder; `block` is the block's number in the cache.
-    pub(in crate::block) fn open(disk: &dyn Disk, dir: &Path, cache: Arc<Cache>, block: u64) -> Result<Self, StorageError> {
+    pub(in crate::block) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        cache: Arc<Cache>,
+        block: u64,
+    ) -> Result<Self, StorageError> {
         let stored = Stored::open(disk, dir.join(FILE))?;
         let version = version(&stored)?;
         let toc = Toc::read(&stored)?;
@@ -78,11 +83,6 @@ impl Reader {
     /// How many symbols there are.
     pub(in crate::block) fn symbol_count(&self) -> u32 {
         self.symbols.count()
-    }
-
-    /// Entries of the table of postings.
-    pub(in crate::block) fn postings_count(&self) -> u64 {
-        self.table.entries()
     }
 
     /// Above every reference, as a size.
@@ -307,7 +307,10 @@ impl<'a> SeriesReader<'a> {
     /// Has the page of a symbol at hand.
     fn load(&mut self, symbol: u32, offset: u64) -> Result<(), StorageError> {
         let reader = self.reader;
-        let page = reader.symbols.page_of(symbol).ok_or_else(|| reader.no_symbol(symbol, offset))?;
+        let page = reader
+            .symbols
+            .page_of(symbol)
+            .ok_or_else(|| reader.no_symbol(symbol, offset))?;
         if self.pages.contains_key(&page) {
             return Ok(());
         }
@@ -328,7 +331,11 @@ impl<'a> SeriesReader<'a> {
     }
 
     fn text(&self, symbol: u32, offset: u64) -> Result<&str, StorageError> {
-        let page = self.reader.symbols.page_of(symbol).and_then(|page| self.pages.get(&page));
+        let page = self
+            .reader
+            .symbols
+            .page_of(symbol)
+            .and_then(|page| self.pages.get(&page));
         page.and_then(|page| page.text_of(u64::from(symbol)))
             .ok_or_else(|| self.reader.no_symbol(symbol, offset))
     }
@@ -340,13 +347,13 @@ impl<'a> SeriesReader<'a> {
         let chunks = self.chunks.as_slice().into();
         Ok((SeriesEntry { labels, chunks }, end))
     }
-
 }
 
 impl Reader {
     fn no_symbol(&self, symbol: u32, offset: u64) -> StorageError {
         let known = self.symbols.count();
-        self.stored.damaged(offset, format!("one of {known} symbols"), format!("symbol {symbol}"))
+        self.stored
+            .damaged(offset, format!("one of {known} symbols"), format!("symbol {symbol}"))
     }
 }
 
@@ -359,7 +366,10 @@ pub(super) fn framed<'w>(
     let mut cursor = Cursor::new(window.up_to(offset, 10)?);
     let len = cursor.uvarint().map_err(|e| e.in_file(stored.path(), offset))?;
     let start = offset + cursor.position() as u64;
-    let whole = usize::try_from(len).ok().and_then(|len| len.checked_add(4)).unwrap_or(usize::MAX);
+    let whole = usize::try_from(len)
+        .ok()
+        .and_then(|len| len.checked_add(4))
+        .unwrap_or(usize::MAX);
     let bytes = window.get(start, whole)?;
     let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
         return Err(stored.damaged(start, "a checksum", "the end"));

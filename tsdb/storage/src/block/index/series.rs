@@ -15,13 +15,6 @@ pub(in crate::block) struct ChunkMeta {
     pub(in crate::block) maxt: Timestamp,
 }
 
-impl ChunkMeta {
-    /// Whether it has times between `mint` and `maxt` (ms, both included).
-    pub(in crate::block) fn overlaps(&self, mint: Timestamp, maxt: Timestamp) -> bool {
-        self.mint <= maxt && mint <= self.maxt
-    }
-}
-
 /// A series of the index, its symbols resolved.
 #[derive(Debug)]
 pub(in crate::block) struct SeriesEntry {

@@ -2,8 +2,8 @@
 
 use super::super::pages::{Stored, Window};
 use super::super::stream::Stream;
-use super::page::{Checked, Page};
 use super::PAGE;
+use super::page::{Checked, Page};
 use crate::codec::{Cursor, Malformed};
 use crate::error::StorageError;
 
@@ -47,7 +47,10 @@ impl Symbols {
     /// The page that the symbol with this number is on.
     pub(super) fn page_of(&self, number: u32) -> Option<usize> {
         if self.by_offset {
-            return self.pages.partition_point(|p| p.offset <= u64::from(number)).checked_sub(1);
+            return self
+                .pages
+                .partition_point(|p| p.offset <= u64::from(number))
+                .checked_sub(1);
         }
         (number < self.count).then_some(number as usize / PAGE)
     }
@@ -87,5 +90,9 @@ fn close(pages: &mut [Checked], all: u32, stream: &mut Stream<'_>) -> u32 {
         return all;
     };
     last.crc = stream.take_crc();
-    crc32c::crc32c_combine(all, last.crc, usize::try_from(stream.position() - last.offset).unwrap_or(usize::MAX))
+    crc32c::crc32c_combine(
+        all,
+        last.crc,
+        usize::try_from(stream.position() - last.offset).unwrap_or(usize::MAX),
+    )
 }

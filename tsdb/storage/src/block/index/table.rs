@@ -17,8 +17,6 @@ const KEYS: u64 = 2;
 #[derive(Debug)]
 pub(super) struct Table {
     names: Vec<Name>,
-    /// Entries of all names.
-    entries: u64,
 }
 
 /// A label name and its values.
@@ -94,13 +92,17 @@ impl Table {
         }
         let crc = stream.take_crc();
         stream.finish(crc)?;
-        Ok(Self::of(names.into_iter().map(|(name, values)| Name::held(&name, values)).collect()))
+        Ok(Self::of(
+            names
+                .into_iter()
+                .map(|(name, values)| Name::held(&name, values))
+                .collect(),
+        ))
     }
 
     fn of(mut names: Vec<Name>) -> Self {
         names.shrink_to_fit();
-        let entries = names.iter().map(|n| n.values).sum();
-        Self { names, entries }
+        Self { names }
     }
 
     pub(super) fn name(&self, name: &str) -> Option<&Name> {
@@ -111,11 +113,6 @@ impl Table {
     /// All names but the empty one, under which the list of all series is.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter().filter(|n| !n.text.is_empty())
-    }
-
-    /// Entries of all names, that of all series included.
-    pub(super) fn entries(&self) -> u64 {
-        self.entries
     }
 }
 
@@ -212,7 +209,8 @@ impl Name {
 
     /// Whether all values of a page are behind every text that begins with `prefix`.
     pub(super) fn is_behind(&self, page: usize, prefix: &str) -> bool {
-        self.first(page).is_some_and(|first| first > prefix && !first.starts_with(prefix))
+        self.first(page)
+            .is_some_and(|first| first > prefix && !first.starts_with(prefix))
     }
 
     /// Where a page is in the file; its name in the cache.

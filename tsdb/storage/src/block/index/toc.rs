@@ -41,7 +41,11 @@ impl Toc {
 
     pub(super) fn read(stored: &Stored) -> Result<Self, StorageError> {
         let Some(at) = stored.len().checked_sub(LEN as u64).filter(|&at| at >= HEADER) else {
-            return Err(stored.damaged(0, "a header and a table of contents of 57 bytes", format!("{} bytes", stored.len())));
+            return Err(stored.damaged(
+                0,
+                "a header and a table of contents of 57 bytes",
+                format!("{} bytes", stored.len()),
+            ));
         };
         let mut window = stored.window();
         let bytes = window.get(at, LEN)?;
@@ -61,9 +65,17 @@ impl Toc {
         if expected != got {
             return Err(stored.damaged(at, format!("checksum {expected:08x}"), format!("{got:08x}")));
         }
-        for (what, offset) in [("symbols", toc.symbols), ("series", toc.series), ("postings table", toc.postings_table)] {
+        for (what, offset) in [
+            ("symbols", toc.symbols),
+            ("series", toc.series),
+            ("postings table", toc.postings_table),
+        ] {
             if offset < HEADER || offset > at {
-                return Err(stored.damaged(at, format!("{what} between {HEADER} and {at}"), format!("{what} at {offset}")));
+                return Err(stored.damaged(
+                    at,
+                    format!("{what} between {HEADER} and {at}"),
+                    format!("{what} at {offset}"),
+                ));
             }
         }
         Ok(toc)
@@ -71,9 +83,14 @@ impl Toc {
 
     /// Where the series end: at the next section, or at the table of contents of a file of `len` bytes.
     pub(in crate::block) fn series_end(&self, len: u64) -> u64 {
-        [self.label_indices, self.label_indices_table, self.postings, self.postings_table]
-            .into_iter()
-            .filter(|&offset| offset >= self.series)
-            .fold(len.saturating_sub(LEN as u64), u64::min)
+        [
+            self.label_indices,
+            self.label_indices_table,
+            self.postings,
+            self.postings_table,
+        ]
+        .into_iter()
+        .filter(|&offset| offset >= self.series)
+        .fold(len.saturating_sub(LEN as u64), u64::min)
     }
 }

@@ -42,7 +42,11 @@ type Values = Vec<(u32, u32)>;
 
 impl Writer {
     /// Begins the index in a block's folder with its symbols.
-    pub(in crate::block) fn create(disk: Arc<dyn Disk>, dir: &Path, symbols: SymbolIter<'_>) -> Result<Self, StorageError> {
+    pub(in crate::block) fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        symbols: SymbolIter<'_>,
+    ) -> Result<Self, StorageError> {
         let mut out = Output::create(&*disk, dir.join(FILE))?;
         let mut head = Vec::with_capacity(8);
         codec::put_u32(&mut head, MAGIC);
@@ -73,7 +77,9 @@ impl Writer {
         for symbol in symbols {
             let symbol = symbol?;
             if !self.dictionary.push(&symbol) {
-                return Err(StorageError::Refused(format!("symbol {symbol:?} out of order, or more than 4 GiB of symbols")));
+                return Err(StorageError::Refused(format!(
+                    "symbol {symbol:?} out of order, or more than 4 GiB of symbols"
+                )));
             }
             self.content.clear();
             codec::put_str(&mut self.content, &symbol);
@@ -103,7 +109,10 @@ impl Writer {
         self.out.write(&len)?;
         self.out.write(&self.content)?;
         if self.out.len() > MAX_LEN {
-            return Err(StorageError::Refused(format!("{}: more than {MAX_LEN} bytes", self.out.path().display())));
+            return Err(StorageError::Refused(format!(
+                "{}: more than {MAX_LEN} bytes",
+                self.out.path().display()
+            )));
         }
         self.series += 1;
         self.last = Some(labels.clone());
@@ -113,7 +122,9 @@ impl Writer {
 
     fn check(&self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), StorageError> {
         if let Some(last) = self.last.as_ref().filter(|last| *last >= labels) {
-            return Err(StorageError::Refused(format!("series {labels} out of order behind {last}")));
+            return Err(StorageError::Refused(format!(
+                "series {labels} out of order behind {last}"
+            )));
         }
         let (mut reference, mut maxt) = (self.last_chunk, None);
         for chunk in chunks {
@@ -212,7 +223,9 @@ impl Writer {
             refs.extend(run.iter().map(|&pair| pair as u32));
             self.content.clear();
             if !postings::encode(&refs, &mut self.content) {
-                return Err(StorageError::Refused("a list of postings of more than 4 GiB".to_owned()));
+                return Err(StorageError::Refused(
+                    "a list of postings of more than 4 GiB".to_owned(),
+                ));
             }
             self.out.pad(4)?;
             self.out.write(&self.content)?;
@@ -228,9 +241,9 @@ impl Writer {
         let mut entry = Vec::new();
         let mut count = 1u64;
         let all = [(None, self.series)].into_iter();
-        let others = names.iter().flat_map(|(name, values)| {
-            values.iter().map(|&(value, n)| (Some((*name, value)), u64::from(n)))
-        });
+        let others = names
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(|&(value, n)| (Some((*name, value)), u64::from(n))));
         for (pair, n) in all.chain(others) {
             entry.clear();
             codec::put_uvarint(&mut entry, 2);
@@ -290,7 +303,8 @@ impl Walk<'_> {
             series::decode_symbols(&mut Cursor::new(content), &mut symbols)
                 .map_err(|e| e.in_file(self.stored.path(), at))?;
             let reference = u32::try_from(at / ALIGN);
-            let reference = reference.map_err(|_| StorageError::Refused(format!("more than {MAX_LEN} bytes of series")))?;
+            let reference =
+                reference.map_err(|_| StorageError::Refused(format!("more than {MAX_LEN} bytes of series")))?;
             visit(reference, &symbols)?;
             at = end.next_multiple_of(ALIGN);
         }
