@@ -125,6 +125,7 @@ impl Leadline {
                 "--scaler.listen-address=127.0.0.1:0",
             ])
             .args([format!("--config.file={}", file.display())])
+            .args([format!("--storage.tsdb.path={}", folder.path().join("data").display())])
             .args(flags)
             .start()
             .unwrap();

@@ -23,7 +23,7 @@ impl Spreads {
     /// # Errors
     /// It cannot be decoded.
     pub(super) fn add(&mut self, chunk: &SourceChunk) -> Result<(), Failure> {
-        let samples = u64::from(sample_count(&chunk.data)?);
+        let samples = u64::from(sample_count(chunk.encoding, &chunk.data));
         let bytes = chunk.data.len() as u64;
         self.chunks += 1;
         if chunk.encoding.is_float() {

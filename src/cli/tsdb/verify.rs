@@ -80,7 +80,10 @@ impl Check<'_> {
             Ok(checkpoint) => checkpoint,
             Err(error) => return self.finding(&error),
         };
-        let first = checkpoint.as_ref().map_or(0, |c| c.number + 1);
+        // Without a checkpoint the log may begin anywhere.
+        let segments = wal::segments(self.disk.as_ref(), dir)?;
+        let oldest = segments.first().map_or(0, |segment| segment.number);
+        let first = checkpoint.as_ref().map_or(oldest, |c| c.number + 1);
         if let Some(checkpoint) = checkpoint {
             let folder = checkpoint
                 .path
