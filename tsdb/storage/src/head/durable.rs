@@ -77,7 +77,11 @@ impl Head {
             opened_at: parts.clock.now(),
             aliases: Mutex::default(),
         };
-        Ok(Arc::new(Self::build(parts.settings, parts.clock, Some(durable))?))
+        let head = Self::build(parts.settings, parts.clock, Some(durable))?;
+        for stripe in &head.stripes {
+            stripe.write().begin_early();
+        }
+        Ok(Arc::new(head))
     }
 
     /// Whether the log has not been read yet.

@@ -265,6 +265,14 @@ impl Index {
         }
     }
 
+    /// The names and values of all labels, sorted bytewise, each once.
+    pub(super) fn symbols(&self) -> Vec<String> {
+        let mut texts = self.pairs.texts();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.into_iter().map(str::to_owned).collect()
+    }
+
     /// Adds the gauges of the index.
     pub(super) fn add_to(&self, stats: &mut Stats) {
         let packed: usize = self.arena.pages.iter().map(Vec::capacity).sum();

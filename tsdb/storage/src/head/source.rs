@@ -45,10 +45,7 @@ impl Head {
     /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
-        self.source(mint, maxt, |index, stripe_of_all| {
-            let _ = stripe_of_all;
-            index.all()
-        })
+        self.source(mint, maxt, Index::all)
     }
 
     /// The series that `pick` picks, in order of their labels.
@@ -56,11 +53,11 @@ impl Head {
         &self,
         mint: Timestamp,
         maxt: Timestamp,
-        pick: impl FnOnce(&Index, &Head) -> Vec<Id>,
+        pick: impl FnOnce(&Index) -> Vec<Id>,
     ) -> RangeSource<'_> {
         let lease = self.leases.take();
         let index = self.index.read();
-        let mut series = pick(&index, self);
+        let mut series = pick(&index);
         Ranks::new(&index).sort(&index, &mut series);
         RangeSource {
             head: self,

@@ -111,7 +111,7 @@ fn read_file(
             maxt: chunk.maxt,
             encoding: chunk.encoding,
             out_of_order: chunk.out_of_order,
-            samples: crate::chunk::sample_count(data),
+            samples: crate::chunk::sample_count(chunk.encoding, data),
             place: u64::from(seq) << 32 | offset,
         });
         cursor.skip(next);
