@@ -156,6 +156,13 @@ impl Leadline {
         std::fs::read_to_string(self.folder.path().join("leadline.log")).unwrap_or_default()
     }
 
+    /// The folder of its files, to be used by another when this one has ended. Its log is kept apart.
+    pub(crate) fn into_folder(self) -> TempDir {
+        let log = self.folder.path().join("leadline.log");
+        std::fs::rename(&log, self.folder.path().join("leadline.log.before")).unwrap();
+        self.folder
+    }
+
     /// The folder of its files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
