@@ -7,7 +7,8 @@ use leadline_scrape::ByteSize;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-/// What the file says about the store. What is absent, or 0, is left to flags and defaults.
+/// What the file says about the store. What is absent, or 0, is left to flags and defaults. Two are equal when they mean the
+/// same, wherever they stand.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
@@ -42,6 +43,16 @@ struct Retention {
 #[serde(deny_unknown_fields, default)]
 struct Exemplars {
     max_exemplars: Option<i64>,
+}
+
+impl PartialEq for Storage {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |s: &Self| {
+            let times = (s.out_of_order_window_ms(), s.retention_ms());
+            (times, s.retention_bytes(), s.max_exemplars())
+        };
+        said(self) == said(other)
+    }
 }
 
 impl Storage {
