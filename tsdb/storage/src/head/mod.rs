@@ -1,8 +1,10 @@
 //! The store itself.
 
 mod commit;
+mod exemplars;
 mod gc;
 mod index;
+mod metadata;
 mod pairs;
 mod postings;
 mod resolve;
