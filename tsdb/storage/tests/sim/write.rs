@@ -58,7 +58,7 @@ impl Plan {
 
 impl World {
     /// One scrape of one writer: its series, some of which end, begin or are late.
-    pub fn commit(&mut self, at: usize) -> Verdict {
+    pub(crate) fn commit(&mut self, at: usize) -> Verdict {
         let slot = self.now();
         let mut attempt = Attempt::Good;
         if self.dice.chance(15) {
