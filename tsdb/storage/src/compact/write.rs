@@ -35,7 +35,7 @@ pub struct Job<'a> {
 /// [`StorageError`]: a source cannot be read, the disk fails, or it was told to stop. Nothing is left of the block then,
 /// unless even removing fails; the next start removes that.
 pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
-    let mut writer = block::Writer::create(job.disk, job.dir, job.meta.ulid, symbols(job.sources)?)?;
+    let mut writer = block::Writer::create(Arc::clone(job.disk), job.dir, job.meta.ulid, symbols(job.sources)?)?;
     for series in Merge::new(job.sources)? {
         let series = series?;
         if job.stop.load(Ordering::Relaxed) {

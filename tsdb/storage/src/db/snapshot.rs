@@ -26,7 +26,10 @@ impl Db {
             .and_then(|()| self.copy_blocks(&making))
             .and_then(|()| if with_head { self.copy_head(&making) } else { Ok(()) })
             .and_then(|()| sync_dir(disk, &making))
-            .and_then(|()| disk.rename(&making, &made).map_err(|e| StorageError::io("rename", &making, e)))
+            .and_then(|()| {
+                disk.rename(&making, &made)
+                    .map_err(|e| StorageError::io("rename", &making, e))
+            })
             .and_then(|()| sync_dir(disk, &all))
             .and_then(|()| sync_dir(disk, &self.path));
         if let Err(error) = copied {

@@ -86,6 +86,11 @@ impl Pairs {
         &mut self.pairs[id as usize]
     }
 
+    /// How many numbers of pairs there are, free ones included.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// The number of a pair, if any series has it.
     pub(super) fn find(&self, name: &str, value: &str) -> Option<PairId> {
         let name = self.name_id(name)?;
