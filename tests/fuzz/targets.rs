@@ -119,11 +119,18 @@ fn duration(bytes: &[u8]) {
     }
 }
 
-/// Stored chunks.
+/// Stored chunks of every encoding. Damage is an error, never a panic.
 fn chunk(bytes: &[u8]) {
-    let mut samples = Samples::default();
-    // Damage is an error, never a panic.
-    let _ = leadline_storage::chunk::decode(bytes, i64::MIN, i64::MAX, &mut samples);
+    use leadline_storage::chunk::{Encoding, decode, decode_histograms};
+    let (mut samples, mut histograms) = (Samples::default(), Vec::new());
+    for encoding in (0..u8::MAX).map_while(|number| Encoding::from_number(number + 1)) {
+        let read = if encoding.is_float() {
+            decode(encoding, bytes, i64::MIN, i64::MAX, &mut samples)
+        } else {
+            decode_histograms(encoding, bytes, i64::MIN, i64::MAX, &mut histograms)
+        };
+        let _ = read;
+    }
 }
 
 /// Prometheus' sections of the configuration file.

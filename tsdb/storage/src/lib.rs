@@ -27,6 +27,7 @@ pub mod interval;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod query;
+mod retention;
 mod settings;
 pub mod source;
 mod stats;

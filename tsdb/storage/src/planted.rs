@@ -20,7 +20,7 @@ pub enum Defect {
     CutOffByOne,
     /// A checkpoint leaves out a series that lives.
     CheckpointDropsSeries,
-    /// The replay leaves out a record that ends its page.
+    /// The replay leaves out the last record that begins in a page.
     PageEndNotReplayed,
     /// The retention removes a block one range too early.
     EarlyRetention,
@@ -66,4 +66,36 @@ pub fn plant(defect: Option<Defect>) {
 #[must_use]
 pub fn on(defect: Defect) -> bool {
     ON.get() == Some(defect)
+}
+
+/// Takes a failed write for a success while [`Defect::SwallowedShortWrite`] is on.
+///
+/// # Errors
+/// The same, while it is off.
+pub fn swallow(error: std::io::Error) -> std::io::Result<()> {
+    if on(Defect::SwallowedShortWrite) {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// How much too early (ms) a block is past a retention (ms) while [`Defect::EarlyRetention`] is on; else 0.
+#[must_use]
+pub fn early(retention_ms: i64) -> i64 {
+    if on(Defect::EarlyRetention) { retention_ms / 8 } else { 0 }
+}
+
+/// Leaves out what stands behind two of equal time while [`Defect::MergeDropsNeighbour`] is on.
+pub fn drop_neighbours<T>(points: &mut Vec<T>, time: impl Fn(&T) -> i64) {
+    if on(Defect::MergeDropsNeighbour) {
+        let times: Vec<i64> = points.iter().map(time).collect();
+        let mut pairs = times.windows(2).map(|pair| pair.first() == pair.last());
+        let (mut behind, mut twins) = (false, false);
+        points.retain(|_| {
+            let keep = !std::mem::replace(&mut behind, twins);
+            twins = pairs.next().unwrap_or(false);
+            keep
+        });
+    }
 }

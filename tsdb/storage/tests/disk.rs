@@ -3,9 +3,9 @@
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_storage::disk::Disk;
+use leadline_storage::disk::RealDisk;
 use leadline_storage::disk::faulty::{Fault, FaultyDisk};
 use leadline_storage::disk::memory::MemoryDisk;
-use leadline_storage::disk::RealDisk;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,7 +114,13 @@ fn folders_list_their_entries_by_name() {
             [file("a", 0), ("b".to_owned(), true, 0), file("c", 3)]
         );
         disk.sync_dir(dir).unwrap();
-        for (path, there) in [("a", true), ("b", true), ("b/inner", true), ("b/x", false), ("x/y", false)] {
+        for (path, there) in [
+            ("a", true),
+            ("b", true),
+            ("b/inner", true),
+            ("b/x", false),
+            ("x/y", false),
+        ] {
             assert_eq!(disk.exists(&dir.join(path)).unwrap(), there, "{path}");
         }
         assert!(disk.space(dir).unwrap().free > 0);
@@ -136,9 +142,18 @@ fn renaming_replaces_files_and_empty_folders_only() {
         disk.rename(&at("full"), &at("empty")).unwrap();
         assert_eq!(get(disk, &at("empty/f")), b"1");
         disk.create_dir_all(&at("other")).unwrap();
-        assert_eq!(kind(disk.rename(&at("other"), &at("empty"))), Some(ErrorKind::DirectoryNotEmpty));
-        assert_eq!(kind(disk.rename(&at("new"), &at("other"))), Some(ErrorKind::IsADirectory));
-        assert_eq!(kind(disk.rename(&at("other"), &at("new"))), Some(ErrorKind::NotADirectory));
+        assert_eq!(
+            kind(disk.rename(&at("other"), &at("empty"))),
+            Some(ErrorKind::DirectoryNotEmpty)
+        );
+        assert_eq!(
+            kind(disk.rename(&at("new"), &at("other"))),
+            Some(ErrorKind::IsADirectory)
+        );
+        assert_eq!(
+            kind(disk.rename(&at("other"), &at("new"))),
+            Some(ErrorKind::NotADirectory)
+        );
         assert_eq!(kind(disk.rename(&at("nothing"), &at("x"))), Some(ErrorKind::NotFound));
     });
 }
@@ -333,7 +348,10 @@ fn each_fault_goes_off_once_where_it_is_armed() {
         put(&disk, &path, &[5; 64]);
         disk.arm(fault, 0);
         let mut file = disk.append(&path);
-        let written = file.as_mut().map_err(|_| ()).and_then(|f| f.write_all(&[6; 64]).map_err(|_| ()));
+        let written = file
+            .as_mut()
+            .map_err(|_| ())
+            .and_then(|f| f.write_all(&[6; 64]).map_err(|_| ()));
         let synced = file.as_mut().map_err(|_| ()).and_then(|f| f.sync().map_err(|_| ()));
         disk.sync_dir(Path::new("/")).unwrap();
         let reader = disk.open(&path).unwrap();
@@ -350,7 +368,14 @@ fn each_fault_goes_off_once_where_it_is_armed() {
         assert_eq!(disk.fired().iter().map(|f| f.fault).collect::<Vec<_>>(), [fault]);
         let len = reader.len().unwrap();
         let torn = matches!(fault, Fault::TornWrite | Fault::Full);
-        assert!(if torn { len < 128 } else { len == 128 || fault == Fault::Failure }, "{fault:?}: {len}");
+        assert!(
+            if torn {
+                len < 128
+            } else {
+                len == 128 || fault == Fault::Failure
+            },
+            "{fault:?}: {len}"
+        );
         disk.lift();
         put(&disk, &path, &[7; 100]);
         assert_eq!(get(&disk, &path), [7; 100]);

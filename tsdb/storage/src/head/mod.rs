@@ -10,7 +10,7 @@ mod log;
 mod map;
 mod order;
 mod pairs;
-mod postings;
+pub(crate) mod postings;
 mod rebuild;
 mod replay;
 mod resolve;

@@ -214,6 +214,11 @@ impl Reader {
         if self.assembled.len() > MAX_RECORD_BYTES {
             return Err(self.damaged(fragment.offset, "a record of at most 256 MiB", "more".to_owned()));
         }
+        #[cfg(feature = "planted")]
+        if fragment.part == Part::Last && crate::planted::on(crate::planted::Defect::PageEndNotReplayed) {
+            *gathered = None;
+            return Ok(None);
+        }
         Ok((fragment.part == Part::Last).then_some(Found::Assembled(fragment.compression)))
     }
 

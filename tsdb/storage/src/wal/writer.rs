@@ -121,6 +121,11 @@ impl Wal {
         if self.doubtful {
             self.rewrite()?;
         }
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::LogNotSynced) {
+            self.unsynced.clear();
+            return Ok(());
+        }
         if let Err(e) = self.file.sync() {
             self.doubtful = true;
             return Err(StorageError::io("sync", &self.path, e));
@@ -229,7 +234,10 @@ impl Wal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if let Err(e) = self.file.write_all(&self.buffer) {
+        let stored = self.file.write_all(&self.buffer);
+        #[cfg(feature = "planted")]
+        let stored = stored.or_else(crate::planted::swallow);
+        if let Err(e) = stored {
             self.torn = true;
             self.buffer.clear();
             // What got through goes at once if it can, and before the next write if not.
@@ -309,6 +317,10 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
 fn create(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Box<dyn File>, StorageError> {
     let path = segment_path(dir, number);
     let file = disk.create(&path).map_err(|e| StorageError::io("create", &path, e))?;
+    #[cfg(feature = "planted")]
+    if crate::planted::on(crate::planted::Defect::SegmentNameNotSynced) {
+        return Ok(file);
+    }
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
     Ok(file)
 }

@@ -84,7 +84,12 @@ enum When {
 
 fn damages(dice: &Dice, len: u64, many: u64) -> Vec<Damage> {
     let within = |n: u64| dice.below(n.max(1));
-    let mut all = vec![Damage::Delete, Damage::Duplicate, Damage::Truncate(0), Damage::Zero(0, len)];
+    let mut all = vec![
+        Damage::Delete,
+        Damage::Duplicate,
+        Damage::Truncate(0),
+        Damage::Zero(0, len),
+    ];
     all.push(Damage::Truncate(len.saturating_sub(1)));
     for _ in 0..many {
         all.push(Damage::Truncate(within(len)));
@@ -100,7 +105,13 @@ fn damages(dice: &Dice, len: u64, many: u64) -> Vec<Damage> {
 /// The file name behind the last one of a folder, where the names are numbers.
 fn next_name(disk: &MemoryDisk, path: &Path) -> Option<PathBuf> {
     let dir = path.parent()?;
-    let last = disk.list(dir).ok()?.into_iter().filter(|e| !e.is_dir).map(|e| e.name).max()?;
+    let last = disk
+        .list(dir)
+        .ok()?
+        .into_iter()
+        .filter(|e| !e.is_dir)
+        .map(|e| e.name)
+        .max()?;
     let number: u64 = last.parse().ok()?;
     Some(dir.join(format!("{:0width$}", number + 1, width = last.len())))
 }
@@ -175,11 +186,17 @@ impl Sound {
             for _ in 0..600 {
                 world.calm_step().unwrap();
                 let there = kinds(&world.memory);
-                let missing = Kind::ALL.iter().any(|kind| *kind != Kind::ActiveQueries && !there.contains_key(kind));
+                let missing = Kind::ALL
+                    .iter()
+                    .any(|kind| *kind != Kind::ActiveQueries && !there.contains_key(kind));
                 let blocks = there.get(&Kind::Index).map_or(0, Vec::len);
                 if !missing && blocks > 1 {
                     world.db.close().unwrap();
-                    put(&world.memory, &Path::new(DATA).join("queries.active"), &active_queries());
+                    put(
+                        &world.memory,
+                        &Path::new(DATA).join("queries.active"),
+                        &active_queries(),
+                    );
                     return Self {
                         now: world.now(),
                         disk: world.memory,
@@ -217,7 +234,10 @@ fn kinds(disk: &MemoryDisk) -> BTreeMap<Kind, Vec<(PathBuf, u64)>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (path, bytes) in contents_of_all(disk).unwrap() {
         if let Some(kind) = Kind::of(&path).filter(|_| !path.ends_with('/')) {
-            found.entry(kind).or_default().push((PathBuf::from(path), bytes.len() as u64));
+            found
+                .entry(kind)
+                .or_default()
+                .push((PathBuf::from(path), bytes.len() as u64));
         }
     }
     // A tombstones file without a deletion tells nothing.
@@ -320,7 +340,9 @@ fn damage_is_told_and_never_becomes_a_value() {
     let undamaged = sound.disk.duplicate();
     let db = sound.open(&undamaged, &clock).unwrap();
     db.replay().unwrap();
-    let before = read(&*db, &everything(), Timestamp::MIN, Timestamp::MAX).unwrap().unwrap();
+    let before = read(&*db, &everything(), Timestamp::MIN, Timestamp::MAX)
+        .unwrap()
+        .unwrap();
     let (mut tallies, mut wrong) = (BTreeMap::<Kind, Tally>::new(), Vec::new());
     for (kind, files) in kinds(&sound.disk) {
         let mut chosen = vec![&files[0]];

@@ -56,9 +56,7 @@ fn open(dir: &Path, clock: &Arc<ManualClock>) -> Result<Arc<Db>, String> {
 }
 
 fn batch(db: &Db, owner: leadline_model::target::OwnerId, number: u64) -> Result<(), String> {
-    let label = |series: u64| {
-        Labels::from_pairs([("__name__", "numbered".to_owned()), ("series", series.to_string())])
-    };
+    let label = |series: u64| Labels::from_pairs([("__name__", "numbered".to_owned()), ("series", series.to_string())]);
     let entry = |series: u64| Entry {
         series: Slot::New(series as u32),
         t: time(number),
@@ -73,7 +71,11 @@ fn batch(db: &Db, owner: leadline_model::target::OwnerId, number: u64) -> Result
         extras: Extras::default(),
     };
     let outcome = told("commit", db.commit(&batch))?;
-    if outcome.refused.is_empty() { Ok(()) } else { Err(format!("{number}: refused {:?}", outcome.refused)) }
+    if outcome.refused.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{number}: refused {:?}", outcome.refused))
+    }
 }
 
 /// What the killed process does: nothing when it was not started by the test below.
@@ -139,7 +141,10 @@ fn kill_one(dir: &Path, from: u64, dice: &Dice) -> Result<Option<u64>, String> {
     told("kill", child.kill())?;
     let output = told("wait", child.wait_with_output())?;
     if ended {
-        return Err(format!("the child ended by itself: {}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "the child ended by itself: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     // What was printed before the kill is in the pipe.
     told("reader", reader.join().map_err(|_| "panicked"))?;
@@ -156,7 +161,10 @@ fn look(dir: &Path, synced: Option<u64>) -> Result<Option<u64>, String> {
         for (number, (t, value)) in samples.iter().enumerate() {
             let want = crate::value::Value::Float((number as f64).to_bits());
             if *t != time(number as u64) || *value != want {
-                return Err(format!("{labels}: {value:?} at {t} is where {number} should be at {}", time(number as u64)));
+                return Err(format!(
+                    "{labels}: {value:?} at {t} is where {number} should be at {}",
+                    time(number as u64)
+                ));
             }
         }
         let newest = (samples.len() as u64).checked_sub(1);
@@ -186,7 +194,9 @@ fn what_a_process_synced_before_it_was_killed_is_there() {
         }
         let last = kill_one(dir.path(), from, &dice).and_then(|synced| Ok((synced, look(dir.path(), synced)?)));
         let (synced, last) = last.unwrap_or_else(|why| panic!("kill {kill} in {}: {why}", dir.path().display()));
-        unsynced += last.map_or(0, |last| last + 1 - synced.map_or(from, |synced| synced + 1).min(last + 1));
+        unsynced += last.map_or(0, |last| {
+            last + 1 - synced.map_or(from, |synced| synced + 1).min(last + 1)
+        });
         from = last.map_or(0, |last| last + 1);
     }
     numbers += from;
