@@ -34,6 +34,8 @@ mod stats;
 pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
-pub use head::{Head, Maintenance};
+pub use head::{
+    Head, HeadParts, LogHealth, Maintenance, RangeSource, ReplayMonitor, Replayed, StaleSeries,
+};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

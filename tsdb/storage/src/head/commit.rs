@@ -75,15 +75,22 @@ impl Bounds {
 /// What a commit leaves for the log.
 struct Logged<'a> {
     durable: &'a Durable,
-    samples: SamplesEncoder,
+    encoder: SamplesEncoder,
+    samples: Vec<u8>,
 }
 
 impl<'a> Logged<'a> {
     fn begin(durable: &'a Durable) -> Self {
         Self {
             durable,
-            samples: SamplesEncoder::new(durable.wal.buffer()),
+            encoder: SamplesEncoder::default(),
+            samples: durable.wal.buffer(),
         }
+    }
+
+    #[inline]
+    fn sample(&mut self, series: SeriesRef, entry: &Entry) {
+        self.encoder.push(&mut self.samples, series.0, entry.t, entry.v);
     }
 
     /// Hands the records over, while the stripes are still held: of two commits to one series, the records of the first
@@ -94,9 +101,8 @@ impl<'a> Logged<'a> {
             series = self.durable.wal.buffer();
             encode_series(&mut series, fresh.iter().map(|(series, labels)| (series.0, *labels)));
         }
-        let samples = self.samples.finish();
-        let crowded = self.durable.wal.push(&[&series, &samples]);
-        self.durable.wal.recycle(samples);
+        let crowded = self.durable.wal.push(&[&series, &self.samples]);
+        self.durable.wal.recycle(self.samples);
         self.durable.wal.recycle(series);
         crowded
     }
@@ -337,7 +343,7 @@ impl Head {
                     trip.mint = trip.mint.min(entry.t);
                     trip.maxt = trip.maxt.max(entry.t);
                     if let Some(logged) = trip.logged.as_mut().filter(|_| stripe.logged) {
-                        logged.samples.push(series.0, entry.t, entry.v);
+                        logged.sample(series, entry);
                     }
                 }
                 let hot = &mut stripe.hot[row];

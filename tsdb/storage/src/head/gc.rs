@@ -2,7 +2,7 @@
 
 use super::Head;
 use super::postings::Id;
-use super::stripe::{make_ref, number_of, stripe_of};
+use super::stripe::{Stripe, make_ref, number_of, stripe_of};
 use crate::stats::Counters;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -31,13 +31,13 @@ impl Head {
     /// Drops chunks that ended before `bound` (ms) and series whose newest sample is older; returns how many series.
     pub(super) fn drop_before(&self, bound: Timestamp) -> usize {
         let doomed = self.collect(|stripe| stripe.ended_before(bound));
-        let removed = self.remove_series(&doomed, |stripe, may_go| stripe.expire(bound, may_go));
+        let removed = self.remove_series(&doomed, |_, stripe, may_go| stripe.expire(bound, may_go));
         self.sweep_sets();
         removed
     }
 
     /// Series of all stripes, ascending within each.
-    pub(super) fn collect(&self, pick: impl Fn(&super::stripe::Stripe) -> Vec<u32>) -> Vec<SeriesRef> {
+    pub(super) fn collect(&self, pick: impl Fn(&Stripe) -> Vec<u32>) -> Vec<SeriesRef> {
         let stripes = self.stripes.iter().enumerate();
         stripes
             .flat_map(|(at, stripe)| {
@@ -54,16 +54,19 @@ impl Head {
     pub(super) fn remove_series(
         &self,
         doomed: &[SeriesRef],
-        remove: impl Fn(&mut super::stripe::Stripe, &[u32]) -> Vec<u32>,
+        remove: impl Fn(usize, &mut Stripe, &[u32]) -> Vec<u32>,
     ) -> usize {
         let ids = self.ids_of(doomed);
         let mut removed = 0;
         for (at, stripe) in self.stripes.iter().enumerate() {
             let from = ids.partition_point(|(series, _)| stripe_of(*series) < at);
             let to = ids.partition_point(|(series, _)| stripe_of(*series) <= at);
-            let numbers: Vec<u32> = ids[from..to].iter().filter_map(|(series, _)| number_of(*series)).collect();
+            let numbers: Vec<u32> = ids[from..to]
+                .iter()
+                .filter_map(|(series, _)| number_of(*series))
+                .collect();
             let mut stripe = stripe.write();
-            let gone = remove(&mut stripe, &numbers);
+            let gone = remove(at, &mut stripe, &numbers);
             if gone.is_empty() {
                 continue;
             }

@@ -202,7 +202,8 @@ impl Index {
     /// Drops series: nothing finds them by their labels from now on. Their postings go with the next [`Self::sweep`].
     pub(super) fn kill(&mut self, ids: impl Iterator<Item = Id>) {
         for id in ids {
-            self.touched.extend(self.pairs_of(id).collect::<smallvec::SmallVec<[PairId; 24]>>());
+            self.touched
+                .extend(self.pairs_of(id).collect::<smallvec::SmallVec<[PairId; 24]>>());
             let hash = self.hasher.hash_one(self.packed(id));
             if let Ok(entry) = self.by_labels.find_entry(hash, |&other| other == id) {
                 entry.remove();
@@ -263,6 +264,14 @@ impl Index {
         for id in 0..rows.len() as Id {
             self.by_labels.insert_unique(hash(&id), id, hash);
         }
+    }
+
+    /// The names and values of all labels, sorted bytewise, each once.
+    pub(super) fn symbols(&self) -> Vec<String> {
+        let mut texts = self.pairs.texts();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.into_iter().map(str::to_owned).collect()
     }
 
     /// Adds the gauges of the index.

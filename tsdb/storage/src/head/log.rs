@@ -128,6 +128,15 @@ impl Log {
         Ok(())
     }
 
+    /// Begins a new segment, in a log that is opened if it is not open yet.
+    pub(super) fn open_anew(&self, now: Timestamp) -> Result<(), StorageError> {
+        if self.writing.lock().wal.is_none() {
+            let opened = self.open();
+            return self.note(now, opened);
+        }
+        self.cut(now).map(drop)
+    }
+
     /// A buffer to encode a record in.
     pub(super) fn buffer(&self) -> Vec<u8> {
         self.pool.lock().pop().unwrap_or_default()
@@ -136,6 +145,9 @@ impl Log {
     /// Takes a buffer back.
     pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
         buffer.clear();
+        if buffer.capacity() == 0 {
+            return;
+        }
         let mut pool = self.pool.lock();
         if pool.len() < POOL && buffer.capacity() <= KEEP {
             pool.push(buffer);

@@ -58,7 +58,7 @@ impl Closed {
     /// A chunk whose bytes are in memory; times in ms.
     pub(super) fn in_memory(mint: Timestamp, maxt: Timestamp, encoding: Encoding, data: Arc<[u8]>) -> Self {
         Self {
-            samples: sample_count(&data),
+            samples: sample_count(encoding, &data),
             data: Data::Memory(data),
             ..Self::on_disk(mint, maxt, encoding, 0, 0)
         }

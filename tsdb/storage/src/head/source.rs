@@ -45,10 +45,7 @@ impl Head {
     /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
-        self.source(mint, maxt, |index, stripe_of_all| {
-            let _ = stripe_of_all;
-            index.all()
-        })
+        self.source(mint, maxt, Index::all)
     }
 
     /// The series that `pick` picks, in order of their labels.
@@ -56,11 +53,11 @@ impl Head {
         &self,
         mint: Timestamp,
         maxt: Timestamp,
-        pick: impl FnOnce(&Index, &Head) -> Vec<Id>,
+        pick: impl FnOnce(&Index) -> Vec<Id>,
     ) -> RangeSource<'_> {
         let lease = self.leases.take();
         let index = self.index.read();
-        let mut series = pick(&index, self);
+        let mut series = pick(&index);
         Ranks::new(&index).sort(&index, &mut series);
         RangeSource {
             head: self,
@@ -93,7 +90,11 @@ impl RangeSource<'_> {
                 return Ok(None);
             };
             let copied = Copied::of(&stripe, row, self.mint, self.maxt);
-            (copied, stripe.deleted.get(&number).cloned().unwrap_or_default(), self.head.files())
+            (
+                copied,
+                stripe.deleted.get(&number).cloned().unwrap_or_default(),
+                self.head.files(),
+            )
         };
         self.finish(labels, copied, deleted, files.as_deref())
     }
@@ -148,7 +149,12 @@ impl Copied {
         if hot.open_overlaps(cold, mint, maxt) {
             let mut bytes = Vec::new();
             hot.open.copy_to(&mut bytes);
-            closed.push(Closed::in_memory(cold.open_from, hot.open.last_t(), Encoding::Xor, bytes.into()));
+            closed.push(Closed::in_memory(
+                cold.open_from,
+                hot.open.last_t(),
+                Encoding::Xor,
+                bytes.into(),
+            ));
         }
         Self { closed }
     }

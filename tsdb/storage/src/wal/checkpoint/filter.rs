@@ -4,8 +4,8 @@ use super::Kept;
 use super::latest::LatestMetadata;
 use crate::codec::Malformed;
 use crate::wal::record::{
-    ExemplarIter, ExemplarsEncoder, HistogramRecord, MetadataIter, Record, SampleIter, SamplesEncoder, SeriesIter,
-    TombstoneIter, encode_series, encode_tombstones,
+    ExemplarIter, ExemplarsEncoder, HistogramIter, HistogramsEncoder, MetadataIter, Record, SampleIter, SamplesEncoder,
+    SeriesIter, TombstoneIter, encode_series, encode_tombstones,
 };
 use leadline_model::sample::Timestamp;
 
@@ -110,8 +110,21 @@ impl Filter<'_> {
         Ok(())
     }
 
-    fn histograms(&mut self, record: &[u8], _: HistogramRecord<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        out.extend_from_slice(record);
+    fn histograms(&mut self, record: &[u8], entries: HistogramIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let mint = self.mint;
+        let (kept, dropped) = count(entries.clone(), |e| e.t >= mint)?;
+        self.kept.histograms += kept;
+        self.kept.histograms_dropped += dropped;
+        if dropped == 0 {
+            out.extend_from_slice(record);
+            return Ok(());
+        }
+        // All are of one kind, so they make one record.
+        let mut encoder = HistogramsEncoder::default();
+        for e in entries.flatten().filter(|e| e.t >= mint) {
+            encoder.push(e.series, e.t, &e.h);
+        }
+        encoder.records().for_each(|record| out.extend_from_slice(record));
         Ok(())
     }
 }

@@ -245,7 +245,7 @@ mod tests {
             Record::Exemplars(entries) => entries.count(),
             Record::MmapMarkers(entries) => entries.count(),
             Record::Metadata(entries) => entries.count(),
-            Record::Histograms(record) => record.payload.len(),
+            Record::Histograms(entries) => entries.count(),
             Record::MinValidTime(_) | Record::Unknown(_) => 0,
         }
     }
