@@ -142,7 +142,10 @@ pub(crate) fn everything() -> Vec<Matcher> {
 impl World {
     pub(crate) fn new(seed: u64, aloud: bool) -> Result<Self, String> {
         let dice = Dice::new(mix(seed));
-        let clock = Arc::new(ManualClock::at(BEGIN + dice.between(0, 10 * RANGE_MS)));
+        // Scrapes are whole seconds apart: in a third of the seeds some are the last millisecond of a block's time, in
+        // another third some the first.
+        let offset = [0, RANGE_MS - 1, dice.between(0, 999)][dice.index(3)] - BEGIN % RANGE_MS;
+        let clock = Arc::new(ManualClock::at(BEGIN + dice.between(0, 600) * 1000 + offset));
         let (memory, entropy) = (MemoryDisk::new(), Arc::new(SeededEntropy::new(dice.seed())));
         told("data", memory.create_dir_all(Path::new(DATA)))?;
         told("data", memory.sync_dir(Path::new("/")))?;
