@@ -60,12 +60,14 @@ pub struct Refusals {
     pub series_limit: u64,
     /// The reference was unknown.
     pub unknown_series: u64,
+    /// A histogram or an exemplar was invalid.
+    pub invalid: u64,
 }
 
 impl Refusals {
     /// The counts with the words of [`Refusal::as_str`], as metrics show them.
     #[must_use]
-    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
         [
             (Refusal::OutOfOrder.as_str(), self.out_of_order),
             (Refusal::Duplicate.as_str(), self.duplicate),
@@ -73,6 +75,7 @@ impl Refusals {
             (Refusal::TooFarAhead.as_str(), self.too_far_ahead),
             (Refusal::SeriesLimit.as_str(), self.series_limit),
             (Refusal::UnknownSeries.as_str(), self.unknown_series),
+            (Refusal::Invalid.as_str(), self.invalid),
         ]
     }
 
@@ -84,6 +87,7 @@ impl Refusals {
             Refusal::TooFarAhead => &mut self.too_far_ahead,
             Refusal::SeriesLimit => &mut self.series_limit,
             Refusal::UnknownSeries => &mut self.unknown_series,
+            Refusal::Invalid => &mut self.invalid,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Giving series out.
 
 use super::Head;
-use super::chunks_head::Files;
 use super::index::Index;
 use super::postings::Id;
 use super::resolve::resolve;
-use super::series::Data;
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
+use super::chunks_head::Files;
+use super::series::Data;
 use crate::chunk::{decode, decode_xor};
 use crate::interval::Intervals;
 use crate::stats::Counters;
