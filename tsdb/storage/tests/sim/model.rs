@@ -82,6 +82,12 @@ impl Model {
         }
     }
 
+    /// Nothing is sure about a sample any more.
+    pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
+        let cell = self.series.get_mut(labels).and_then(|history| history.cells.get_mut(&t));
+        cell.into_iter().for_each(|cell| cell.state = State::Free);
+    }
+
     /// A sync completed.
     pub(crate) fn synced(&mut self) {
         for history in self.series.values_mut() {

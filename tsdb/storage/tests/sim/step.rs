@@ -208,7 +208,7 @@ impl World {
 
     fn query(&mut self) -> Verdict {
         let (matchers, (mint, maxt)) = (self.matchers(), self.window());
-        self.tell(format!("query {matchers:?} from {mint} to {maxt}"));
+        self.tell(format!("query {} from {mint} to {maxt}", words(&matchers)));
         let answer = read(&*self.db, &matchers, mint, maxt);
         if let Some(dump) = self.excused("query", answer)? {
             self.model.check(&dump?, &matchers, (mint, maxt))?;
@@ -238,7 +238,7 @@ impl World {
 
     fn delete(&mut self) -> Verdict {
         let (matchers, (mint, maxt)) = (self.matchers(), self.window());
-        self.tell(format!("delete {matchers:?} from {mint} to {maxt}"));
+        self.tell(format!("delete {} from {mint} to {maxt}", words(&matchers)));
         let deleted = self.db.delete_series(&matchers, mint, maxt);
         let whole = self.excused("delete", deleted)?.is_some();
         self.model.deleted(&matchers, mint, maxt, whole);
@@ -341,6 +341,10 @@ impl World {
         self.counts.compared = self.model.compared;
         Ok(())
     }
+}
+
+fn words(matchers: &[Matcher]) -> String {
+    matchers.iter().map(|m| format!("{m} ")).collect()
 }
 
 /// The bytes of a file.

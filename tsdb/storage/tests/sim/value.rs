@@ -169,11 +169,11 @@ fn histogram(id: u64, t: Timestamp) -> Histogram {
     let spans = vec![
         Span {
             offset: (layout % 5) as i32 - 2,
-            length: 2 + (layout >> 8) as u32 % 3,
+            length: 2 + (layout >> 8 & 0xff) as u32 % 3,
         },
         Span {
-            offset: 1 + (layout >> 16) as i32 % 4,
-            length: 1 + (layout >> 24) as u32 % 2,
+            offset: 1 + (layout >> 16 & 0xff) as i32 % 4,
+            length: 1 + (layout >> 24 & 0xff) as u32 % 2,
         },
     ];
     let populated: u64 = spans.iter().map(|span| u64::from(span.length)).sum();

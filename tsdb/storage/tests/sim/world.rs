@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) writers: Vec<Writer>,
     /// Whether faults are armed or the disk is full: only then may anything fail.
     pub(crate) troubled: bool,
+    /// Whether the log has not been read yet.
+    pub(crate) replaying: bool,
     pub(crate) counts: Counts,
     born: u64,
     entropy: Arc<SeededEntropy>,
@@ -108,6 +110,7 @@ fn settings(dice: &Dice) -> Settings {
         cache_bytes: [0, 20_000, 10_000_000][dice.index(3)],
         stale_after_ms: [0, 20_000, 60_000][dice.index(3)],
         stale_percent: 1,
+        stale_min_series: 1,
         max_exemplars: 20,
         compaction_bytes_per_second: 0,
         ..Settings::default()
@@ -165,6 +168,7 @@ impl World {
             model: Model::default(),
             writers: Vec::new(),
             troubled: false,
+            replaying: false,
             counts: Counts::default(),
             born: 0,
             entropy,
@@ -203,7 +207,7 @@ impl World {
         Active {
             labels: Labels::from_pairs(pairs),
             id,
-            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2), (2, 3), (2, 4), (2, 5)])],
+            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2)])],
             reference: None,
         }
     }
@@ -307,7 +311,9 @@ impl World {
             writer.owner = self.db.new_owner();
         }
         if self.dice.chance(30) {
+            self.replaying = true;
             self.before_replay()?;
+            self.replaying = false;
         }
         told("replay", self.db.replay())?;
         self.settle()?;
