@@ -19,12 +19,17 @@ impl Head {
     /// [`Self::flush`].
     pub fn delete(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<usize, StorageError> {
         if self.is_replaying() {
-            return Err(StorageError::Refused("the write-ahead log is being replayed".to_owned()));
+            return Err(StorageError::Refused(
+                "the write-ahead log is being replayed".to_owned(),
+            ));
         }
         let _one = self.tidying.lock();
         let mut found: Vec<SeriesRef> = {
             let index = self.index.read();
-            resolve(&index, matchers).into_iter().map(|id| index.series(id)).collect()
+            resolve(&index, matchers)
+                .into_iter()
+                .map(|id| index.series(id))
+                .collect()
         };
         found.sort_unstable_by_key(|series| (stripe_of(*series), *series));
         let mut deleted = 0;
@@ -50,6 +55,10 @@ impl Head {
                 stripe.deleted.entry(number).or_default().add(clipped);
                 tombstones.push((series.0, clipped));
             }
+        }
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::LostTombstone) {
+            return tombstones.len();
         }
         if stripe.logged
             && let Some(durable) = &self.durable

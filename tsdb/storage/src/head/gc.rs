@@ -61,7 +61,10 @@ impl Head {
         for (at, stripe) in self.stripes.iter().enumerate() {
             let from = ids.partition_point(|(series, _)| stripe_of(*series) < at);
             let to = ids.partition_point(|(series, _)| stripe_of(*series) <= at);
-            let numbers: Vec<u32> = ids[from..to].iter().filter_map(|(series, _)| number_of(*series)).collect();
+            let numbers: Vec<u32> = ids[from..to]
+                .iter()
+                .filter_map(|(series, _)| number_of(*series))
+                .collect();
             let mut stripe = stripe.write();
             let gone = remove(at, &mut stripe, &numbers);
             if gone.is_empty() {

@@ -76,7 +76,10 @@ impl Head {
         for (&number, deleted) in &stripe.deleted {
             let series = make_ref(at, number).0;
             let mut record = Vec::new();
-            encode_tombstones(&mut record, deleted.as_slice().iter().map(|&interval| (series, interval)));
+            encode_tombstones(
+                &mut record,
+                deleted.as_slice().iter().map(|&interval| (series, interval)),
+            );
             records.push(&record);
         }
         let mut chunks = Vec::new();

@@ -45,6 +45,8 @@ impl Head {
     /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
+        #[cfg(feature = "planted")]
+        let maxt = maxt.saturating_sub(i64::from(crate::planted::on(crate::planted::Defect::CutOffByOne)));
         self.source(mint, maxt, Index::all)
     }
 
@@ -90,7 +92,11 @@ impl RangeSource<'_> {
                 return Ok(None);
             };
             let copied = Copied::of(&stripe, row, self.mint, self.maxt);
-            (copied, stripe.deleted.get(&number).cloned().unwrap_or_default(), self.head.files())
+            (
+                copied,
+                stripe.deleted.get(&number).cloned().unwrap_or_default(),
+                self.head.files(),
+            )
         };
         self.finish(labels, copied, deleted, files.as_deref())
     }
@@ -145,7 +151,12 @@ impl Copied {
         if hot.open_overlaps(cold, mint, maxt) {
             let mut bytes = Vec::new();
             hot.open.copy_to(&mut bytes);
-            closed.push(Closed::in_memory(cold.open_from, hot.open.last_t(), Encoding::Xor, bytes.into()));
+            closed.push(Closed::in_memory(
+                cold.open_from,
+                hot.open.last_t(),
+                Encoding::Xor,
+                bytes.into(),
+            ));
         }
         Self { closed }
     }

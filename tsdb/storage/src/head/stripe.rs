@@ -264,7 +264,10 @@ impl Stripe {
         for number in turned {
             let Some(row) = self.row(number, guess) else { continue };
             guess = row + 1;
-            let waiting = self.cold[row].closed.iter().filter(|c| matches!(c.data, Data::Memory(_)));
+            let waiting = self.cold[row]
+                .closed
+                .iter()
+                .filter(|c| matches!(c.data, Data::Memory(_)));
             outgoing.extend(waiting.map(|chunk| Outgoing {
                 series: make_ref(stripe, number),
                 chunk: chunk.clone(),
@@ -299,7 +302,10 @@ impl Stripe {
     /// The series whose newest sample is older than `bound` (ms), ascending.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
         let ended = |row: &usize| self.hot[*row].open.last_t() < bound;
-        (0..self.numbers.len()).filter(ended).map(|row| self.numbers[row]).collect()
+        (0..self.numbers.len())
+            .filter(ended)
+            .map(|row| self.numbers[row])
+            .collect()
     }
 
     /// Drops what ended before `bound` (ms): closed chunks of all series, and of those that `may_go` names (ascending)
@@ -324,7 +330,9 @@ impl Stripe {
 
     /// Forgets the deletions of a series that ended before `bound` (ms).
     fn forget_deletions(&mut self, number: u32, bound: Timestamp) {
-        let Some(deleted) = self.deleted.get_mut(&number) else { return };
+        let Some(deleted) = self.deleted.get_mut(&number) else {
+            return;
+        };
         if deleted.as_slice().iter().any(|i| i.maxt < bound) {
             *deleted = deleted.as_slice().iter().copied().filter(|i| i.maxt >= bound).collect();
         }

@@ -235,7 +235,10 @@ impl Replay<'_> {
         }
         self.index.sweep(true);
         if self.unknown > 0 {
-            tracing::info!(entries = self.unknown, "the log has entries of series that left the head");
+            tracing::info!(
+                entries = self.unknown,
+                "the log has entries of series that left the head"
+            );
         }
         Ok(())
     }

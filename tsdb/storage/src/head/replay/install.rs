@@ -44,7 +44,8 @@ impl Head {
                 durable.wal.break_off();
             }
         }
-        let mut stripes: Vec<RwLockWriteGuard<'_, Stripe>> = self.stripes.iter().map(parking_lot::RwLock::write).collect();
+        let mut stripes: Vec<RwLockWriteGuard<'_, Stripe>> =
+            self.stripes.iter().map(parking_lot::RwLock::write).collect();
         let mut index = self.index.write();
         let mut found = replay.found;
         *durable.aliases.lock() = replay.alias_times;
@@ -71,13 +72,7 @@ impl Head {
     }
 
     /// Appends the samples that were committed meanwhile.
-    fn join(
-        &self,
-        early: &Early,
-        stripes: &mut [RwLockWriteGuard<'_, Stripe>],
-        index: &mut Index,
-        durable: &Durable,
-    ) {
+    fn join(&self, early: &Early, stripes: &mut [RwLockWriteGuard<'_, Stripe>], index: &mut Index, durable: &Durable) {
         let (mut cuts, mut samples, mut pending) = (self.cuts(), Samples::default(), Pending::default());
         for id in early.index.all() {
             let series = early.index.series(id);
