@@ -28,12 +28,15 @@ pub mod interval;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod query;
+mod retention;
 mod settings;
 pub mod source;
 mod stats;
 pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
-pub use head::{Head, Maintenance};
+pub use head::{
+    Head, HeadParts, LogHealth, Maintenance, RangeSource, ReplayMonitor, Replayed, StaleSeries,
+};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};
