@@ -35,7 +35,10 @@ mod tests {
     #[test]
     fn texts_of_several_stores_come_sorted_and_once() {
         let of = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        assert_eq!(join_sorted(vec![of(&["b", "d"]), of(&[]), of(&["a", "b"])]), ["a", "b", "d"]);
+        assert_eq!(
+            join_sorted(vec![of(&["b", "d"]), of(&[]), of(&["a", "b"])]),
+            ["a", "b", "d"]
+        );
         assert_eq!(join_sorted(vec![of(&[]), of(&["a"])]), ["a"]);
         assert!(join_sorted(vec![]).is_empty());
     }
