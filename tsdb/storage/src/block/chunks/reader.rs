@@ -167,6 +167,14 @@ impl ChunkReader<'_> {
             .ok()
             .and_then(|len| len.checked_add(5))
             .unwrap_or(usize::MAX);
+        let rest = stored.len().saturating_sub(start);
+        if whole as u64 > rest {
+            return Err(stored.damaged(
+                offset,
+                format!("a chunk of {len} bytes"),
+                format!("{rest} bytes before the end"),
+            ));
+        }
         let bytes = window.get(start, whole)?;
         let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
             return Err(stored.damaged(start, "a checksum", "the end"));
