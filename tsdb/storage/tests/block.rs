@@ -555,6 +555,99 @@ fn bytes_that_change_under_an_open_block_are_noticed() {
 }
 
 #[test]
+fn a_newer_index_is_refused_and_version_3_is_read() {
+    let (memory, data) = (MemoryDisk::new(), small());
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+    let dir = write(&disk, Path::new(DIR), &data, 4, SEGMENT);
+    let path = dir.join("index");
+    let mut index = content(&*disk, &path);
+    index[4] = 3;
+    assert!(right_or_refused(
+        &changed(&memory, &path, &index),
+        &dir,
+        &data,
+        "version 3"
+    ));
+    index[4] = 4;
+    let refused = open(&changed(&memory, &path, &index), &dir, 0).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("index version 4 is not known, expected 1, 2 or 3"),
+        "{refused}"
+    );
+}
+
+/// Every run of bytes of an index that a checksum behind it covers.
+fn frames(index: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let u32_at = |at: usize| u32::from_be_bytes(index[at..at + 4].try_into().unwrap()) as usize;
+    let toc = index.len() - 52;
+    let offset = |i: usize| u64::from_be_bytes(index[toc + 8 * i..toc + 8 * i + 8].try_into().unwrap()) as usize;
+    let (symbols, series, series_end, table) = (offset(0), offset(1), offset(2), offset(5));
+    let mut frames = vec![
+        symbols + 4..symbols + 4 + u32_at(symbols),
+        toc..toc + 48,
+        table + 4..table + 4 + u32_at(table),
+    ];
+    let mut at = series.next_multiple_of(16);
+    while at < series_end {
+        // These series are shorter than 128 bytes.
+        let len = usize::from(index[at]);
+        frames.push(at + 1..at + 1 + len);
+        at = (at + 1 + len + 4).next_multiple_of(16);
+    }
+    at = series_end.next_multiple_of(4);
+    while at < table {
+        frames.push(at + 4..at + 4 + u32_at(at));
+        at += 8 + u32_at(at);
+    }
+    frames
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Wrong content under right checksums may be read as something else, but stops nothing and takes no more memory
+    /// than the files are long.
+    #[test]
+    fn crafted_indexes_stop_nothing(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        static BLOCK: OnceLock<(MemoryDisk, std::path::PathBuf, Vec<u8>)> = OnceLock::new();
+        let (memory, dir, original) = BLOCK.get_or_init(|| {
+            let memory = MemoryDisk::new();
+            let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+            let dir = write(&disk, Path::new(DIR), &small(), 4, SEGMENT);
+            let index = content(&*disk, &dir.join("index"));
+            (memory, dir, index)
+        });
+        let frames = frames(original);
+        let mut index = original.clone();
+        for (frame, at, value) in changes {
+            let frame = &frames[frame.index(frames.len())];
+            index[frame.start + at.index(frame.len())] = value;
+            let crc = crc32c::crc32c(&index[frame.clone()]);
+            index[frame.end..frame.end + 4].copy_from_slice(&crc.to_be_bytes());
+        }
+        let disk = changed(memory, &dir.join("index"), &index);
+        if let Ok(block) = open(&disk, dir, 1 << 20) {
+            for matchers in [vec![], vec![Matcher::equal("job", "a")], vec![Matcher::not_equal("job", "a")]] {
+                if let Ok(set) = block.select(&matchers, ALL.0, ALL.1, true) {
+                    let mut samples = leadline_model::sample::Samples::default();
+                    for i in 0..set.len() {
+                        let _ = set.read(i, ALL.0, ALL.1, &mut samples);
+                        let _ = set.newest(i, 0, 20_000);
+                    }
+                }
+                let _ = block.label_values("job", &matchers, ALL.0, ALL.1);
+            }
+            let _ = block.series().map(|series| series.for_each(drop));
+            let _ = block.symbols().map(|symbols| symbols.for_each(drop));
+            let _ = block.verify(&mut drop);
+            let _ = block.delete(&[Matcher::equal("job", "b")], 0, 20_000);
+        }
+    }
+}
+
+#[test]
 fn verification_names_what_is_wrong() {
     let (memory, data) = (MemoryDisk::new(), small());
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());
@@ -578,6 +671,16 @@ fn verification_names_what_is_wrong() {
             "byte {at}: {found:?}"
         );
     }
+    let longer = changed(&memory, &path, &[original.clone(), vec![0]].concat());
+    let mut found = Vec::new();
+    open(&longer, &dir, 0)
+        .unwrap()
+        .verify(&mut |damage| found.push(damage))
+        .unwrap();
+    assert!(
+        found.iter().any(|d| d.expected == "the end of the segment"),
+        "{found:?}"
+    );
     let meta = dir.join("meta.json");
     let text = String::from_utf8(content(&*disk, &meta)).unwrap();
     for (from, to, key) in [

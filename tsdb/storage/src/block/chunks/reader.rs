@@ -63,6 +63,11 @@ impl Reader {
         self.segments.iter().map(Stored::len).sum()
     }
 
+    /// Lengths of the segments, bytes.
+    pub(in crate::block) fn segments(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.segments.iter().map(Stored::len)
+    }
+
     /// Where a chunk is, for messages.
     pub(in crate::block) fn place(&self, reference: u64) -> (&Path, u64) {
         let segment = self.segments.get(segment_of(reference));
