@@ -68,7 +68,11 @@ impl Head {
     /// [`StorageError::Settings`] when a setting is out of its range.
     pub fn durable(parts: HeadParts) -> Result<Arc<Self>, StorageError> {
         let durable = Durable {
-            wal: Log::new(Arc::clone(&parts.disk), parts.dir.join("wal"), parts.settings.wal_segment_bytes),
+            wal: Log::new(
+                Arc::clone(&parts.disk),
+                parts.dir.join("wal"),
+                parts.settings.wal_segment_bytes,
+            ),
             chunks: ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head")),
             disk: parts.disk,
             dir: parts.dir,
@@ -114,7 +118,9 @@ impl Head {
     /// alone.
     pub fn sync(&self) -> Result<(), StorageError> {
         if self.is_replaying() {
-            return Err(StorageError::Refused("the write-ahead log is being replayed".to_owned()));
+            return Err(StorageError::Refused(
+                "the write-ahead log is being replayed".to_owned(),
+            ));
         }
         self.flush()?;
         match &self.durable {
@@ -158,10 +164,12 @@ impl Head {
     /// Refuses a window that reaches into time that is not read yet.
     pub(super) fn check_replayed(&self, mint: Timestamp) -> Result<(), QueryError> {
         match &self.durable {
-            Some(durable) if durable.is_replaying() && mint < durable.opened_at => Err(QueryError::Unavailable(format!(
-                "the write-ahead log is being replayed: samples before {} are not there yet",
-                durable.opened_at
-            ))),
+            Some(durable) if durable.is_replaying() && mint < durable.opened_at => {
+                Err(QueryError::Unavailable(format!(
+                    "the write-ahead log is being replayed: samples before {} are not there yet",
+                    durable.opened_at
+                )))
+            }
             _ => Ok(()),
         }
     }

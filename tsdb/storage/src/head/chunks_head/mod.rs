@@ -6,7 +6,7 @@
 mod format;
 mod scan;
 
-pub(super) use scan::{Found, Scanned};
+pub(super) use scan::Found;
 
 use super::series::{Data, Outgoing};
 use crate::disk::{Disk, File, ReadAt};
@@ -44,7 +44,9 @@ impl Files {
     pub(super) fn read(&self, place: u64) -> Result<Bytes, StorageError> {
         let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
         let Some(file) = self.0.get(&seq) else {
-            return Err(StorageError::Refused(format!("there is no file {seq:06} of mapped chunks")));
+            return Err(StorageError::Refused(format!(
+                "there is no file {seq:06} of mapped chunks"
+            )));
         };
         let mut bytes = vec![0; GUESS];
         let read = |into: &mut [u8]| {
@@ -187,7 +189,10 @@ impl ChunksHead {
             .map_err(|e| StorageError::io("create", &self.dir, e))?;
         let seq = self.files.read().0.last_key_value().map_or(1, |(seq, _)| seq + 1);
         let path = self.path(seq);
-        let mut file = self.disk.create(&path).map_err(|e| StorageError::io("create", &path, e))?;
+        let mut file = self
+            .disk
+            .create(&path)
+            .map_err(|e| StorageError::io("create", &path, e))?;
         if let Err(e) = file.write_all(&format::header()) {
             drop(file);
             // Best effort: a file without a header is repaired at the next start.
