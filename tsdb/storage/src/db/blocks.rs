@@ -46,7 +46,7 @@ impl Found {
         let entries = disk.list(dir).map_err(|error| StorageError::io("list", dir, error))?;
         for entry in entries.into_iter().filter(|entry| entry.is_dir) {
             let Ok(ulid) = entry.name.parse::<Ulid>() else { continue };
-            match Block::open(disk, &dir.join(&entry.name), cache) {
+            match Block::open(Arc::clone(disk), &dir.join(&entry.name), Arc::clone(cache)) {
                 Ok(block) => found.open.push(block),
                 Err(error) if is_damage(&error) => {
                     found.damaged.insert(ulid, error.to_string());

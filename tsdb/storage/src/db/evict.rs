@@ -15,7 +15,9 @@ impl Db {
         if self.settings.stale_after_ms == 0 {
             return Ok(());
         }
-        let stale = self.head.stale(self.clock.now().saturating_sub(self.settings.stale_after_ms));
+        let stale = self
+            .head
+            .stale(self.clock.now().saturating_sub(self.settings.stale_after_ms));
         if !self.enough(stale.len() as u64) {
             return Ok(());
         }

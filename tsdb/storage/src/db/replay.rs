@@ -2,8 +2,8 @@
 
 use super::Db;
 use crate::error::StorageError;
-pub use crate::head::Replayed;
 use crate::head::ReplayMonitor;
+pub use crate::head::Replayed;
 use parking_lot::Mutex;
 use serde::Serialize;
 

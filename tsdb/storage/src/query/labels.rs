@@ -1,8 +1,4 @@
-//! Names, values and exemplars of several stores.
-
-use leadline_model::exemplar::Exemplar;
-use leadline_model::labels::Labels;
-use std::collections::BTreeMap;
+//! Names and values of several stores.
 
 /// Sorted texts of several stores: sorted, each once.
 pub(crate) fn join_sorted(mut lists: Vec<Vec<String>>) -> Vec<String> {
@@ -14,18 +10,6 @@ pub(crate) fn join_sorted(mut lists: Vec<Vec<String>>) -> Vec<String> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-/// Exemplars of several stores by series, and by time within one.
-pub(crate) fn join_exemplars(lists: Vec<Vec<(Labels, Vec<Exemplar>)>>) -> Vec<(Labels, Vec<Exemplar>)> {
-    let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
-    for (labels, exemplars) in lists.into_iter().flatten() {
-        all.entry(labels).or_default().extend(exemplars);
-    }
-    for exemplars in all.values_mut() {
-        exemplars.sort_by_key(|exemplar| exemplar.t);
-    }
-    all.into_iter().collect()
 }
 
 #[cfg(test)]
