@@ -1,7 +1,8 @@
 //! The load generator: a process of its own, so that its CPU and memory are nobody's figures.
 //!
 //! It prints one line of JSON with its addresses, then serves every target's page on a port of its own and, on the
-//! control port, `GET /` (scrapes answered) and `POST /rollout` (all pods are replaced).
+//! control port, `GET /` (scrapes answered), `POST /mark` (each target's count begins anew) and `POST /rollout` (all pods
+//! are replaced, and a mark).
 
 use super::page::Page;
 use axum::Router;
@@ -29,14 +30,14 @@ pub(super) struct Addresses {
 pub(super) struct Served {
     /// Pages, of any generation.
     pub(super) scrapes: u64,
-    /// Pages of the newest generation, of the target that had the fewest.
+    /// Pages since the last mark, of the target that had the fewest.
     pub(super) least: u64,
 }
 
 struct Counts {
     scrapes: AtomicU64,
     generation: AtomicUsize,
-    /// Of each target, in this generation.
+    /// Of each target, since the last mark.
     of_target: Vec<AtomicU64>,
 }
 
@@ -62,7 +63,9 @@ pub(crate) async fn serve(targets: usize, series: usize) -> std::io::Result<()> 
         });
         addresses.push(spawn(Router::new().route("/metrics", get(page)).with_state(target)).await?);
     }
-    let control = Router::new().route("/", get(served)).route("/rollout", post(rollout));
+    let control = Router::new().route("/", get(served))
+        .route("/mark", post(mark))
+        .route("/rollout", post(rollout));
     let addresses = Addresses {
         control: spawn(control.with_state(counts)).await?,
         targets: addresses,
@@ -99,10 +102,14 @@ async fn served(State(counts): State<Arc<Counts>>) -> axum::Json<Served> {
     })
 }
 
-/// A page that is being made meanwhile counts for the new generation too early: who waits for two has one for certain.
-async fn rollout(State(counts): State<Arc<Counts>>) {
-    counts.generation.fetch_add(1, Ordering::SeqCst);
+/// A page that is being made meanwhile may count: who waits for two has one that was begun since for certain.
+async fn mark(State(counts): State<Arc<Counts>>) {
     for count in &counts.of_target {
         count.store(0, Ordering::SeqCst);
     }
+}
+
+async fn rollout(State(counts): State<Arc<Counts>>) {
+    counts.generation.fetch_add(1, Ordering::SeqCst);
+    mark(State(counts)).await;
 }

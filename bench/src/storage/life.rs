@@ -138,6 +138,8 @@ impl Life<'_> {
         let seconds = began.elapsed().as_secs_f64();
         let (cpu, peak) = (self.process.cpu()?, self.peak_since_start(began)?);
         let (_, has) = ask::samples(self.home.web, Some(second)).await?;
+        // Series that end before the new process has seen them never become stale.
+        self.load.wait(2, PATIENCE).await?;
         Ok(Replay {
             seconds,
             cpu,

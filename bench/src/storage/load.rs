@@ -49,15 +49,18 @@ impl Load {
         serde_json::from_slice(&body).map_err(|e| BenchError::Unexpected(format!("the load generator: {e}")))
     }
 
-    /// Replaces all pods and waits until every target was scraped `times` times since.
-    pub(super) async fn roll_out(&self, times: u64, patience: Duration) -> Result<(), BenchError> {
-        let mut client = Client::connect(self.addresses.control, None).await?;
-        client.post("/rollout").await?;
-        self.wait(times, patience).await
+    /// Waits until every target was scraped `times` times from now on.
+    pub(super) async fn wait(&self, times: u64, patience: Duration) -> Result<(), BenchError> {
+        self.wait_after("/mark", times, patience).await
     }
 
-    /// Waits until every target was scraped `times` times in this generation.
-    pub(super) async fn wait(&self, times: u64, patience: Duration) -> Result<(), BenchError> {
+    /// Replaces all pods and waits until every target was scraped `times` times since.
+    pub(super) async fn roll_out(&self, times: u64, patience: Duration) -> Result<(), BenchError> {
+        self.wait_after("/rollout", times, patience).await
+    }
+
+    async fn wait_after(&self, path: &str, times: u64, patience: Duration) -> Result<(), BenchError> {
+        Client::connect(self.addresses.control, None).await?.post(path).await?;
         let began = Instant::now();
         while self.served().await?.least < times {
             if began.elapsed() > patience {
