@@ -49,17 +49,24 @@ pub(super) async fn until(web: SocketAddr, query: &str, wanted: f64, patience: D
     }
 }
 
-/// Time and value of the answer's first series.
+/// Time and value of the answer's first series; no series is none at no time.
 async fn answer(web: SocketAddr, query: &str, second: Option<f64>) -> Result<(f64, f64), BenchError> {
     let at = second.map_or(String::new(), |second| format!("&time={second}"));
     let path = format!("/api/v1/query?query={}{at}", escaped(query));
     let (status, body) = Client::connect(web, None).await?.get(&path).await?;
-    let sample = serde_json::from_slice::<Value>(&body).ok().and_then(|v| {
-        let time = v.pointer("/data/result/0/value/0")?.as_f64()?;
-        let number = v.pointer("/data/result/0/value/1")?.as_str()?;
-        Some((time, number.parse().ok()?))
-    });
+    let sample = serde_json::from_slice::<Value>(&body).ok().and_then(|v| sample(&v));
     sample.ok_or_else(|| BenchError::Unexpected(format!("{path}: {status}: {}", String::from_utf8_lossy(&body))))
+}
+
+/// Nothing where no series was found, which is no error.
+fn sample(answer: &Value) -> Option<(f64, f64)> {
+    let series = answer.pointer("/data/result")?.as_array()?;
+    let Some(first) = series.first() else {
+        return Some((f64::NAN, 0.0));
+    };
+    let time = first.pointer("/value/0")?.as_f64()?;
+    let number = first.pointer("/value/1")?.as_str()?;
+    Some((time, number.parse().ok()?))
 }
 
 fn escaped(query: &str) -> String {

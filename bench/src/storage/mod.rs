@@ -57,7 +57,8 @@ pub(crate) struct Options {
     victoria_metrics: Option<PathBuf>,
 }
 
-/// Measures every system in every scenario, one after the other, and prints a table per scenario.
+/// Measures every system in every scenario, one after the other, and prints a table per scenario. A system that fails is
+/// left out of the table and is the error at the end.
 pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
     let options = &cli.storage;
     let systems = match options.system.as_slice() {
@@ -66,15 +67,22 @@ pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
     };
     let found = systems.iter().map(|s| s.find(&cli.leadline, options.victoria_metrics.as_deref()));
     let installed: Vec<Installed> = found.collect::<Result<_, _>>()?;
+    let mut failed = Ok(());
     for scenario in scenarios(cli) {
         print(&scenario.describe());
         let mut results = Vec::new();
         for system in &installed {
-            results.push(result(options, system, &scenario).await?);
+            match result(options, system, &scenario).await {
+                Ok(result) => results.push(result),
+                Err(error) => {
+                    print(&format!("  {error}"));
+                    failed = Err(error);
+                }
+            }
         }
         table::show(&scenario, &results);
     }
-    Ok(())
+    failed
 }
 
 fn scenarios(cli: &Cli) -> Vec<Scenario> {
