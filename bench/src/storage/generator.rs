@@ -63,7 +63,8 @@ pub(crate) async fn serve(targets: usize, series: usize) -> std::io::Result<()> 
         });
         addresses.push(spawn(Router::new().route("/metrics", get(page)).with_state(target)).await?);
     }
-    let control = Router::new().route("/", get(served))
+    let control = Router::new()
+        .route("/", get(served))
         .route("/mark", post(mark))
         .route("/rollout", post(rollout));
     let addresses = Addresses {

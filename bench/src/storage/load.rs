@@ -32,7 +32,9 @@ impl Load {
                 // Fails only when it has ended already.
                 let _ = child.kill();
                 let _ = child.wait();
-                Err(BenchError::Unexpected(format!("the load generator said {line:?}: {error}")))
+                Err(BenchError::Unexpected(format!(
+                    "the load generator said {line:?}: {error}"
+                )))
             }
         }
     }

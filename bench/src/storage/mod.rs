@@ -65,7 +65,9 @@ pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
         [] => System::value_variants(),
         some => some,
     };
-    let found = systems.iter().map(|s| s.find(&cli.leadline, options.victoria_metrics.as_deref()));
+    let found = systems
+        .iter()
+        .map(|s| s.find(&cli.leadline, options.victoria_metrics.as_deref()));
     let installed: Vec<Installed> = found.collect::<Result<_, _>>()?;
     let mut failed = Ok(());
     for scenario in scenarios(cli) {
@@ -121,6 +123,10 @@ async fn result(options: &Options, installed: &Installed, scenario: &Scenario) -
     let figures = life::measure(installed, scenario, folder.path()).await?;
     let kept = Kept::new(installed, scenario, figures);
     kept.store(&options.results, installed)?;
-    print(&format!("  {}: took {} s", installed.version, began.elapsed().as_secs()));
+    print(&format!(
+        "  {}: took {} s",
+        installed.version,
+        began.elapsed().as_secs()
+    ));
     Ok(kept)
 }

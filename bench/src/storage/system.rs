@@ -90,7 +90,10 @@ fn version(system: System, program: &Path) -> Result<String, BenchError> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let said = text.lines().find(|l| !l.trim().is_empty()).unwrap_or("");
     let path = program.display().to_string();
-    let package = path.split("debian-victoria-metrics-").nth(1).and_then(|p| p.split('/').next());
+    let package = path
+        .split("debian-victoria-metrics-")
+        .nth(1)
+        .and_then(|p| p.split('/').next());
     Ok(match (system, package) {
         (System::VictoriaMetrics, Some(version)) => format!("VictoriaMetrics {version}"),
         (System::Prometheus, _) => {

@@ -11,25 +11,39 @@ type Row = (&'static str, fn(&Figures, f64) -> Option<f64>);
 const ROWS: &[Row] = &[
     ("CPU s per million samples", |f, _| Some(f.steady.as_ref()?.cpu)),
     ("RSS bytes per series", |f, n| Some(f.steady.as_ref()?.memory.rss / n)),
-    ("  of it anonymous", |f, n| Some(f.steady.as_ref()?.memory.anonymous / n)),
+    ("  of it anonymous", |f, n| {
+        Some(f.steady.as_ref()?.memory.anonymous / n)
+    }),
     ("log bytes per sample (*)", |f, _| Some(f.steady.as_ref()?.disk_bytes)),
     ("compacting: CPU s per million", |f, _| Some(f.compaction.as_ref()?.cpu)),
     ("compacting: peak RSS per series", |f, n| {
         Some(f.compaction.as_ref()?.peak.rss / n)
     }),
-    ("  of it anonymous", |f, n| Some(f.compaction.as_ref()?.peak.anonymous / n)),
-    ("chunk bytes per sample in blocks", |f, _| Some(f.compaction.as_ref()?.chunk_bytes)),
-    ("block bytes per sample", |f, _| Some(f.compaction.as_ref()?.block_bytes)),
-    ("highest level of a block", |f, _| Some(f.compaction.as_ref()?.level as f64)),
+    ("  of it anonymous", |f, n| {
+        Some(f.compaction.as_ref()?.peak.anonymous / n)
+    }),
+    ("chunk bytes per sample in blocks", |f, _| {
+        Some(f.compaction.as_ref()?.chunk_bytes)
+    }),
+    ("block bytes per sample", |f, _| {
+        Some(f.compaction.as_ref()?.block_bytes)
+    }),
+    ("highest level of a block", |f, _| {
+        Some(f.compaction.as_ref()?.level as f64)
+    }),
     ("replay: seconds", |f, _| Some(f.replay.as_ref()?.seconds)),
     ("replay: CPU s", |f, _| Some(f.replay.as_ref()?.cpu)),
     ("replay: log MB", |f, _| Some(f.replay.as_ref()?.log_bytes / 1e6)),
-    ("replay: peak RSS per series", |f, n| Some(f.replay.as_ref()?.peak.rss / n)),
+    ("replay: peak RSS per series", |f, n| {
+        Some(f.replay.as_ref()?.peak.rss / n)
+    }),
     ("  x RSS before", |f, _| {
         let replay = f.replay.as_ref()?;
         Some(replay.peak.rss / replay.before.rss)
     }),
-    ("replay: samples lost, 1 metric in 100", |f, _| Some(f.replay.as_ref()?.lost)),
+    ("replay: samples lost, 1 metric in 100", |f, _| {
+        Some(f.replay.as_ref()?.lost)
+    }),
     ("3 rollouts: seconds", |f, _| Some(f.rollout.as_ref()?.seconds)),
     ("3 rollouts: CPU s", |f, _| Some(f.rollout.as_ref()?.cpu)),
     ("3 rollouts: RSS after / before", |f, _| {

@@ -22,7 +22,9 @@ impl Watch {
         let task = tokio::spawn(async move {
             // Ends with the process.
             while let Ok(memory) = Memory::of(id) {
-                list.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), memory));
+                list.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((Instant::now(), memory));
                 tokio::time::sleep(PERIOD).await;
             }
         });
