@@ -19,7 +19,7 @@ pub(super) struct Steady {
     pub(super) cpu: f64,
     /// The mean over the window's second half, bytes.
     pub(super) memory: Memory,
-    /// Growth of the log per sample; of a system without one, of all its data since the start.
+    /// Growth of the log per sample; of VictoriaMetrics, which has none, its data without the index since the start.
     pub(super) disk_bytes: f64,
 }
 

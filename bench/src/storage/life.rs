@@ -83,7 +83,7 @@ impl Life<'_> {
         let (bytes, samples) = if self.installed.system.has_blocks() {
             ((self.home.log_bytes()? - log) as f64, end.samples - begin.samples)
         } else {
-            (disk::bytes(&self.home.data())? as f64, end.samples)
+            (disk::bytes(&self.home.data().join("data"))? as f64, end.samples)
         };
         Ok(Steady {
             cpu: begin.cpu_per_million(&end),

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// compaction is seen within minutes.
     #[arg(long)]
     block_range: Option<u64>,
-    /// Seconds between the last rollout and the memory after it; a block range by default.
+    /// Seconds between the last rollout and the memory after it; two block ranges by default.
     #[arg(long)]
     settle: Option<u64>,
     /// Only whether everything works: 10k series, 15 s of steady state.
@@ -97,8 +97,7 @@ fn scenarios(cli: &Cli) -> Vec<Scenario> {
     let scenario = |size| {
         let mut scenario = Scenario::of(size, steady);
         if let Some(range) = options.block_range {
-            scenario.block_range = range;
-            scenario.settle = range;
+            scenario = scenario.with_block_range(range);
         }
         scenario.settle = options.settle.unwrap_or(scenario.settle);
         if !options.phase.is_empty() {

@@ -60,7 +60,7 @@ impl Scenario {
             Size::TenThousand => (50, 200, 1, 20, 2),
             Size::HundredThousand => (50, 2_000, 5, 60, 2),
             // A second level would take five minutes more for each system.
-            Size::Million => (500, 2_000, 15, 90, 1),
+            Size::Million => (500, 2_000, 15, 75, 1),
         };
         Self {
             targets,
@@ -69,8 +69,17 @@ impl Scenario {
             block_range,
             level,
             steady,
-            settle: block_range,
+            settle: settle(block_range),
             phases: Phase::value_variants().to_vec(),
+        }
+    }
+
+    /// The same with blocks of `range` seconds.
+    pub(crate) fn with_block_range(self, range: u64) -> Self {
+        Self {
+            block_range: range,
+            settle: settle(range),
+            ..self
         }
     }
 
@@ -83,6 +92,12 @@ impl Scenario {
     pub(crate) fn intervals(&self, n: u64) -> Duration {
         Duration::from_secs(n * self.interval)
     }
+}
+
+/// What ended leaves the head when the block of its last sample is cut: at the latest one and a half ranges later, and
+/// those who cut look every minute or more often.
+fn settle(block_range: u64) -> u64 {
+    block_range * 2
 }
 
 impl Scenario {

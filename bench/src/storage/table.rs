@@ -78,7 +78,7 @@ pub(super) fn show(scenario: &Scenario, results: &[Kept]) {
         };
         print(&format!("{name:<38}{cells} {ratio:>12}"));
     }
-    print("(*) of VictoriaMetrics, which has no log: all its data");
+    print("(*) of VictoriaMetrics, which has no log: its data without the index");
 }
 
 fn cell(figure: Option<f64>) -> String {
