@@ -33,8 +33,13 @@ struct Mark {
     samples: f64,
 }
 
-/// Goes through the scenario's phases with files in `folder`.
-pub(super) async fn measure(installed: &Installed, scenario: &Scenario, folder: &Path) -> Result<Figures, BenchError> {
+/// Goes through the scenario's phases with files in `folder`. A phase that fails says so and leaves its figures out; the
+/// error is the first one's.
+pub(super) async fn measure(
+    installed: &Installed,
+    scenario: &Scenario,
+    folder: &Path,
+) -> Result<(Figures, Result<(), BenchError>), BenchError> {
     let load = Load::start(scenario.targets, scenario.series)?;
     let home = Home::new(folder, scenario, load.targets())?;
     let process = installed.start(&home, scenario)?;
@@ -46,30 +51,47 @@ pub(super) async fn measure(installed: &Installed, scenario: &Scenario, folder: 
         home,
         process,
     };
-    let outcome = life.phases().await;
-    outcome.map_err(|error| {
-        let (name, log) = (&installed.version, life.process.log_tail());
-        BenchError::Unexpected(format!("{name}: {error}; its log ends: {log}"))
-    })
+    let begun = life.begin().await;
+    begun.map_err(|error| life.blame(&error))?;
+    Ok(life.phases().await)
 }
 
 impl Life<'_> {
-    async fn phases(&mut self) -> Result<Figures, BenchError> {
-        let mut figures = Figures::default();
+    async fn begin(&self) -> Result<(), BenchError> {
         self.load.wait(2, PATIENCE).await?;
-        self.settled(None).await?;
-        let blocks = self.installed.system.has_blocks();
+        self.settled(None).await
+    }
+
+    async fn phases(&mut self) -> (Figures, Result<(), BenchError>) {
+        let (mut figures, mut first) = (Figures::default(), Ok(()));
         for phase in &self.scenario.phases {
             self.say(&format!("{phase:?}"));
-            match phase {
-                Phase::Steady => figures.steady = Some(self.steady().await?),
-                Phase::Compaction if blocks => figures.compaction = Some(self.compaction().await?),
-                Phase::Compaction => {}
-                Phase::Replay => figures.replay = Some(self.replay().await?),
-                Phase::Rollout => figures.rollout = Some(self.rollout().await?),
+            if let Err(error) = self.phase(*phase, &mut figures).await {
+                let error = self.blame(&error);
+                print(&format!("  {error}"));
+                first = first.and(Err(error));
             }
         }
-        Ok(figures)
+        (figures, first)
+    }
+
+    async fn phase(&mut self, phase: Phase, figures: &mut Figures) -> Result<(), BenchError> {
+        match phase {
+            Phase::Steady => figures.steady = Some(self.steady().await?),
+            Phase::Compaction if self.installed.system.has_blocks() => {
+                figures.compaction = Some(self.compaction().await?);
+            }
+            Phase::Compaction => {}
+            Phase::Replay => figures.replay = Some(self.replay().await?),
+            Phase::Rollout => figures.rollout = Some(self.rollout().await?),
+        }
+        Ok(())
+    }
+
+    /// The error with the system's name and the end of its log.
+    fn blame(&self, error: &BenchError) -> BenchError {
+        let (name, log) = (&self.installed.version, self.process.log_tail());
+        BenchError::Unexpected(format!("{name}: {error}; its log ends: {log}"))
     }
 
     async fn steady(&self) -> Result<Steady, BenchError> {
@@ -102,8 +124,10 @@ impl Life<'_> {
                 break blocks;
             }
             if begin.at.elapsed() > patience {
-                let what = format!("no block of level {} within {patience:?}", self.scenario.level);
-                return Err(BenchError::Unexpected(what));
+                return Err(BenchError::Unexpected(format!(
+                    "no block of level {} within {patience:?}, but {} of at most level {}",
+                    self.scenario.level, blocks.count, blocks.level
+                )));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         };

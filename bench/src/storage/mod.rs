@@ -57,8 +57,8 @@ pub(crate) struct Options {
     victoria_metrics: Option<PathBuf>,
 }
 
-/// Measures every system in every scenario, one after the other, and prints a table per scenario. A system that fails is
-/// left out of the table and is the error at the end.
+/// Measures every system in every scenario, one after the other, and prints a table per scenario. A phase that fails
+/// is left out of the table and is the error at the end.
 pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
     let options = &cli.storage;
     let systems = match options.system.as_slice() {
@@ -74,13 +74,9 @@ pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
         print(&scenario.describe());
         let mut results = Vec::new();
         for system in &installed {
-            match result(options, system, &scenario).await {
-                Ok(result) => results.push(result),
-                Err(error) => {
-                    print(&format!("  {error}"));
-                    failed = Err(error);
-                }
-            }
+            let (kept, outcome) = result(options, system, &scenario).await?;
+            results.push(kept);
+            failed = failed.and(outcome);
         }
         table::show(&scenario, &results);
     }
@@ -108,24 +104,31 @@ fn scenarios(cli: &Cli) -> Vec<Scenario> {
     sizes.into_iter().map(scenario).collect()
 }
 
-async fn result(options: &Options, installed: &Installed, scenario: &Scenario) -> Result<Kept, BenchError> {
+/// One system's result, which is kept when every phase was gone through, and the error of the first that was not.
+async fn result(
+    options: &Options,
+    installed: &Installed,
+    scenario: &Scenario,
+) -> Result<(Kept, Result<(), BenchError>), BenchError> {
     if !options.fresh
         && let Some(kept) = Kept::load(&options.results, installed, scenario)
     {
         print(&format!("  {}: taken from an earlier run", installed.version));
-        return Ok(kept);
+        return Ok((kept, Ok(())));
     }
     let began = Instant::now();
     std::fs::create_dir_all(&options.results)?;
     // On the disk that results are on: a temporary folder may be memory.
     let folder = tempfile::tempdir_in(&options.results)?;
-    let figures = life::measure(installed, scenario, folder.path()).await?;
+    let (figures, outcome) = life::measure(installed, scenario, folder.path()).await?;
     let kept = Kept::new(installed, scenario, figures);
-    kept.store(&options.results, installed)?;
+    if outcome.is_ok() {
+        kept.store(&options.results, installed)?;
+    }
     print(&format!(
         "  {}: took {} s",
         installed.version,
         began.elapsed().as_secs()
     ));
-    Ok(kept)
+    Ok((kept, outcome))
 }
