@@ -1,0 +1,382 @@
+//! Finds series by label, reading only what is asked for.
+
+use super::super::cache::{Cache, Cached, Key, Kind};
+use super::super::pages::{Stored, Window};
+use super::page::Page;
+use super::series::{self, ChunkMeta, SeriesEntry};
+use super::symbols::Symbols;
+use super::table::{Name, Table};
+use super::{ALIGN, FILE, HEADER, MAGIC, Toc, postings};
+use crate::codec::Cursor;
+use crate::disk::Disk;
+use crate::error::StorageError;
+use leadline_model::labels::Labels;
+use rapidhash::RapidHashMap;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Pages of symbols that one reading keeps at hand before it begins anew.
+const MAX_PAGES: usize = 4096;
+
+/// An open index.
+#[derive(Debug)]
+pub(in crate::block) struct Reader {
+    stored: Stored,
+    toc: Toc,
+    version: u8,
+    symbols: Symbols,
+    table: Table,
+    /// The references that a series can have.
+    refs: Range<u64>,
+    cache: Arc<Cache>,
+    block: u64,
+}
+
+impl Reader {
+    /// Opens the index in a block's folder; `block` is the block's number in the cache.
+    pub(in crate::block) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        cache: Arc<Cache>,
+        block: u64,
+    ) -> Result<Self, StorageError> {
+        let stored = Stored::open(disk, dir.join(FILE))?;
+        let version = version(&stored)?;
+        let toc = Toc::read(&stored)?;
+        let first = version == 1;
+        let symbols = Symbols::open(&stored, toc.symbols, first)?;
+        let table = match first {
+            true => Table::open_unordered(&stored, toc.postings_table)?,
+            false => Table::open(&stored, toc.postings_table)?,
+        };
+        let (start, end) = (toc.series, toc.series_end(stored.len()));
+        let refs = match first {
+            true => start..end,
+            false => start.div_ceil(ALIGN)..end.div_ceil(ALIGN),
+        };
+        Ok(Self {
+            stored,
+            toc,
+            version,
+            symbols,
+            table,
+            refs,
+            cache,
+            block,
+        })
+    }
+
+    pub(in crate::block) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    pub(in crate::block) fn toc(&self) -> &Toc {
+        &self.toc
+    }
+
+    /// 1, 2 or 3.
+    pub(in crate::block) fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// How many symbols there are.
+    pub(in crate::block) fn symbol_count(&self) -> u32 {
+        self.symbols.count()
+    }
+
+    /// Above every reference, as a size.
+    pub(in crate::block) fn universe(&self) -> usize {
+        usize::try_from(self.refs.end).unwrap_or(usize::MAX)
+    }
+
+    /// All label names, sorted.
+    pub(in crate::block) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.table.names()
+    }
+
+    pub(in crate::block) fn name(&self, name: &str) -> Option<&Name> {
+        self.table.name(name).filter(|n| !n.text.is_empty())
+    }
+
+    /// Where the series with this reference is in the file.
+    pub(in crate::block) fn offset_of(&self, series: u32) -> u64 {
+        match self.version {
+            1 => u64::from(series),
+            _ => u64::from(series) * ALIGN,
+        }
+    }
+
+    /// Where the list of a label pair is.
+    pub(in crate::block) fn find(&self, name: &Name, value: &str) -> Result<Option<u64>, StorageError> {
+        let page = name.page_of(value);
+        Ok(self.values(&mut self.stored.window(), name, page)?.find(value))
+    }
+
+    /// Hands the values of `name` that begin with `prefix` to `visit`, in order and with the places of their lists.
+    pub(in crate::block) fn each_value(
+        &self,
+        name: &Name,
+        prefix: &str,
+        mut visit: impl FnMut(&str, u64) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let mut window = self.stored.window();
+        for page in name.page_of(prefix)..name.pages() {
+            if name.is_behind(page, prefix) {
+                break;
+            }
+            let page = self.values(&mut window, name, page)?;
+            for (value, offset) in page.iter().filter(|(value, _)| value.starts_with(prefix)) {
+                if visit(value, offset).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&self, window: &mut Window<'_>, name: &Name, page: usize) -> Result<Arc<Page>, StorageError> {
+        if let Some(page) = name.resident(page) {
+            return Ok(page);
+        }
+        let key = self.key(Kind::Values, name.offset(page));
+        if let Some(Cached::Page(page)) = self.cache.get(&key) {
+            return Ok(page);
+        }
+        let page = Arc::new(name.page(&self.stored, window, page)?);
+        self.cache.put(key, Cached::Page(Arc::clone(&page)));
+        Ok(page)
+    }
+
+    /// The list at `offset`.
+    pub(in crate::block) fn postings(&self, offset: u64) -> Result<Arc<[u32]>, StorageError> {
+        let key = self.key(Kind::Postings, offset);
+        if let Some(Cached::Postings(list)) = self.cache.get(&key) {
+            return Ok(list);
+        }
+        let list = self.postings_uncached(offset)?;
+        self.cache.put(key, Cached::Postings(Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// The list at `offset`, past the cache.
+    pub(in crate::block) fn postings_uncached(&self, offset: u64) -> Result<Arc<[u32]>, StorageError> {
+        postings::read(&self.stored, &mut self.stored.window(), offset, &self.refs)
+    }
+
+    /// How long the list at `offset` claims to be.
+    pub(in crate::block) fn postings_len(&self, offset: u64) -> Result<u32, StorageError> {
+        postings::peek_len(&mut self.stored.window(), offset)
+    }
+
+    /// Where the list of all series is.
+    pub(in crate::block) fn all(&self) -> Result<Option<u64>, StorageError> {
+        match self.table.name("") {
+            Some(name) => self.find(name, ""),
+            None => Ok(None),
+        }
+    }
+
+    fn key(&self, kind: Kind, at: u64) -> Key {
+        Key {
+            block: self.block,
+            kind,
+            at,
+        }
+    }
+
+    /// Reads series through the cache.
+    pub(in crate::block) fn series(&self) -> SeriesReader<'_> {
+        SeriesReader::new(self, true)
+    }
+
+    /// Reads all series once: neither from the cache nor into it.
+    pub(in crate::block) fn series_uncached(&self) -> SeriesReader<'_> {
+        SeriesReader::new(self, false)
+    }
+}
+
+fn version(stored: &Stored) -> Result<u8, StorageError> {
+    let mut window = stored.window();
+    let mut header = Cursor::new(window.get(0, HEADER as usize)?);
+    let wrap = |e: crate::codec::Malformed| e.in_file(stored.path(), 0);
+    let magic = header.be_u32().map_err(wrap)?;
+    if magic != MAGIC {
+        return Err(stored.damaged(0, format!("magic number {MAGIC:08x}"), format!("{magic:08x}")));
+    }
+    match header.u8().map_err(wrap)? {
+        version @ 1..=3 => Ok(version),
+        other => Err(StorageError::Unknown {
+            path: stored.path().to_owned(),
+            what: "index version",
+            found: other.to_string(),
+            known: "1, 2 or 3",
+        }),
+    }
+}
+
+/// Reads series one after the other, best in ascending order.
+#[derive(Debug)]
+pub(in crate::block) struct SeriesReader<'a> {
+    reader: &'a Reader,
+    series: Window<'a>,
+    texts: Window<'a>,
+    pages: RapidHashMap<usize, Arc<Page>>,
+    cached: bool,
+    symbols: Vec<(u32, u32)>,
+    chunks: Vec<ChunkMeta>,
+}
+
+impl<'a> SeriesReader<'a> {
+    fn new(reader: &'a Reader, cached: bool) -> Self {
+        Self {
+            reader,
+            series: reader.stored.window(),
+            texts: reader.stored.window(),
+            pages: RapidHashMap::default(),
+            cached,
+            symbols: Vec::new(),
+            chunks: Vec::new(),
+        }
+    }
+
+    /// The series with this reference.
+    pub(in crate::block) fn get(&mut self, series: u32) -> Result<Arc<SeriesEntry>, StorageError> {
+        let offset = self.reader.offset_of(series);
+        if !self.cached {
+            return self.read(offset).map(Arc::new);
+        }
+        let key = self.reader.key(Kind::Series, offset);
+        if let Some(Cached::Series(entry)) = self.reader.cache.get(&key) {
+            return Ok(entry);
+        }
+        let entry = Arc::new(self.read(offset)?);
+        self.reader.cache.put(key, Cached::Series(Arc::clone(&entry)));
+        Ok(entry)
+    }
+
+    /// The series at `offset` of the file.
+    fn read(&mut self, offset: u64) -> Result<SeriesEntry, StorageError> {
+        self.decode(offset)?;
+        let labels = self.labels(offset)?;
+        Ok(SeriesEntry {
+            labels,
+            chunks: self.chunks.as_slice().into(),
+        })
+    }
+
+    /// Reads the series at `offset` into `symbols` and `chunks`, and returns where it ends.
+    fn decode(&mut self, offset: u64) -> Result<u64, StorageError> {
+        let stored = &self.reader.stored;
+        let (content, end) = framed(stored, &mut self.series, offset)?;
+        let base = end - 4 - content.len() as u64;
+        let mut cursor = Cursor::new(content);
+        series::decode_symbols(&mut cursor, &mut self.symbols)
+            .and_then(|()| series::decode_chunks(&mut cursor, &mut self.chunks))
+            .map_err(|e| e.in_file(stored.path(), base))?;
+        if !cursor.is_empty() {
+            let at = base + cursor.position() as u64;
+            return Err(stored.damaged(at, "the end of the series", format!("{} bytes", cursor.remaining())));
+        }
+        Ok(end)
+    }
+
+    fn labels(&mut self, offset: u64) -> Result<Labels, StorageError> {
+        if self.pages.len() > MAX_PAGES {
+            self.pages = RapidHashMap::default();
+        }
+        for i in 0..self.symbols.len() {
+            let Some(&(name, value)) = self.symbols.get(i) else {
+                break;
+            };
+            self.load(name, offset)?;
+            self.load(value, offset)?;
+        }
+        let stored = &self.reader.stored;
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(self.symbols.len());
+        for &(name, value) in &self.symbols {
+            let (name, value) = (self.text(name, offset)?, self.text(value, offset)?);
+            if value.is_empty() || pairs.last().is_some_and(|last| last.0 >= name) {
+                return Err(stored.damaged(offset, "labels with values, in order", format!("{name:?} = {value:?}")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Labels::from_sorted(pairs))
+    }
+
+    /// Has the page of a symbol at hand.
+    fn load(&mut self, symbol: u32, offset: u64) -> Result<(), StorageError> {
+        let reader = self.reader;
+        let page = reader
+            .symbols
+            .page_of(symbol)
+            .ok_or_else(|| reader.no_symbol(symbol, offset))?;
+        if self.pages.contains_key(&page) {
+            return Ok(());
+        }
+        let key = reader.key(Kind::Symbols, reader.symbols.offset(page));
+        let cached = if self.cached { reader.cache.get(&key) } else { None };
+        let decoded = match cached {
+            Some(Cached::Page(page)) => page,
+            _ => {
+                let decoded = Arc::new(reader.symbols.page(&reader.stored, &mut self.texts, page)?);
+                if self.cached {
+                    reader.cache.put(key, Cached::Page(Arc::clone(&decoded)));
+                }
+                decoded
+            }
+        };
+        self.pages.insert(page, decoded);
+        Ok(())
+    }
+
+    fn text(&self, symbol: u32, offset: u64) -> Result<&str, StorageError> {
+        let page = self
+            .reader
+            .symbols
+            .page_of(symbol)
+            .and_then(|page| self.pages.get(&page));
+        page.and_then(|page| page.text_of(u64::from(symbol)))
+            .ok_or_else(|| self.reader.no_symbol(symbol, offset))
+    }
+
+    /// The series at `offset` and where it ends; for who walks over all of them.
+    pub(in crate::block) fn walk(&mut self, offset: u64) -> Result<(SeriesEntry, u64), StorageError> {
+        let end = self.decode(offset)?;
+        let labels = self.labels(offset)?;
+        let chunks = self.chunks.as_slice().into();
+        Ok((SeriesEntry { labels, chunks }, end))
+    }
+}
+
+impl Reader {
+    fn no_symbol(&self, symbol: u32, offset: u64) -> StorageError {
+        let known = self.symbols.count();
+        self.stored
+            .damaged(offset, format!("one of {known} symbols"), format!("symbol {symbol}"))
+    }
+}
+
+/// The content at `offset` that stands behind its length as uvarint and before a checksum, and where that ends.
+pub(super) fn framed<'w>(
+    stored: &Stored,
+    window: &'w mut Window<'_>,
+    offset: u64,
+) -> Result<(&'w [u8], u64), StorageError> {
+    let mut cursor = Cursor::new(window.up_to(offset, 10)?);
+    let len = cursor.uvarint().map_err(|e| e.in_file(stored.path(), offset))?;
+    let start = offset + cursor.position() as u64;
+    let whole = usize::try_from(len)
+        .ok()
+        .and_then(|len| len.checked_add(4))
+        .unwrap_or(usize::MAX);
+    let bytes = window.get(start, whole)?;
+    let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
+        return Err(stored.damaged(start, "a checksum", "the end"));
+    };
+    let (expected, got) = (u32::from_be_bytes(*sum), crc32c::crc32c(content));
+    if expected != got {
+        return Err(stored.damaged(start, format!("checksum {expected:08x}"), format!("{got:08x}")));
+    }
+    Ok((content, start + whole as u64))
+}
