@@ -35,7 +35,7 @@ pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
 pub use head::{
-    Head, HeadParts, LogHealth, Maintenance, RangeSource, ReplayMonitor, Replayed, StaleSeries,
+    Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries,
 };
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

@@ -33,6 +33,8 @@ pub struct Stats {
     pub commits: u64,
     /// Samples that were stored.
     pub appended: u64,
+    /// Of these, the samples that came out of order.
+    pub out_of_order: u64,
     /// Series that were created.
     pub series_created: u64,
     /// Series that were dropped.
@@ -93,6 +95,7 @@ impl Refusals {
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) appended: AtomicU64,
+    pub(crate) out_of_order: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) removed: AtomicU64,
     pub(crate) selects: AtomicU64,
@@ -122,6 +125,7 @@ impl Counters {
         Stats {
             commits: get(&self.commits),
             appended: get(&self.appended),
+            out_of_order: get(&self.out_of_order),
             series_created: get(&self.created),
             series_removed: get(&self.removed),
             selects: get(&self.selects),
