@@ -477,3 +477,134 @@ fn the_same_commits_end_in_the_same_bytes() {
     };
     assert_eq!(files(), files());
 }
+
+fn with_window() -> Settings {
+    Settings {
+        out_of_order_window_ms: HOUR,
+        ..settings()
+    }
+}
+
+#[test]
+fn samples_out_of_order_are_merged_kept_and_leave_as_a_range_of_their_own() {
+    let mut w = World::new(with_window());
+    w.fill(60);
+    let owner = w.head.new_owner();
+    let name = "__name__=m1,job=j,instance=i0";
+    let start = NOW + 20 * MINUTE;
+    // Backwards, between those that came in order, and one of them of the same time.
+    for i in (0..100).rev() {
+        let outcome = w.put(owner, &[(name, start + i * 1_000, i as f64)]);
+        assert_eq!(outcome.refused, []);
+        w.head.flush().unwrap();
+        if i % 17 == 0 {
+            w.head.map_chunks().unwrap();
+        }
+    }
+    let stats = w.head.stats();
+    assert_eq!(stats.out_of_order, 100);
+    assert_eq!(w.put(owner, &[(name, NOW, 1.0)]).refused, [(0, Refusal::TooOld)]);
+    let one = [Matcher::equal("__name__", "m1"), Matcher::equal("instance", "i0")];
+    let all = w.get(&one, i64::MIN, i64::MAX);
+    // Four of them have the time of a sample that was there.
+    assert_eq!(samples(&all), 120 + 100 - 4);
+    assert!(all[0].1.is_sorted_by_key(|s| s.0));
+    w.head.sync().unwrap();
+    for seed in 0..6 {
+        let crashed = w.disk.crash(&SeededEntropy::new(seed));
+        let other = World {
+            head: open(&crashed, &w.clock, &w.settings),
+            clock: w.clock.clone(),
+            disk: crashed,
+            settings: w.settings.clone(),
+        };
+        other.head.replay(&()).unwrap();
+        assert_eq!(other.get(&one, i64::MIN, i64::MAX), all, "seed {seed}");
+    }
+    w.restart();
+    assert_eq!(w.get(&one, i64::MIN, i64::MAX), all);
+
+    let found = w.head.out_of_order().unwrap();
+    assert_eq!((found.len(), found.mint, found.maxt), (1, start, start + 99_000));
+    let owner = w.head.new_owner();
+    w.put(owner, &[(name, start + 500, 0.5)]);
+    let mut times: Vec<Timestamp> = Vec::new();
+    for (mint, maxt) in [(start, start + 49_000), (start + 49_001, i64::MAX)] {
+        for series in w.head.out_of_order_range(&found, mint, maxt).series().unwrap() {
+            for c in series.unwrap().chunks {
+                let mut samples = Samples::default();
+                chunk::decode(c.encoding, &c.data, i64::MIN, i64::MAX, &mut samples).unwrap();
+                assert!(samples.t[0] >= mint && *samples.t.last().unwrap() <= maxt);
+                times.append(&mut samples.t);
+            }
+        }
+    }
+    times.sort_unstable();
+    times.dedup();
+    assert_eq!(times, (0..100).map(|i| start + i * 1_000).collect::<Vec<_>>());
+    w.head.truncate_out_of_order(&found).unwrap();
+    let rest = w.get(&one, i64::MIN, i64::MAX);
+    assert_eq!(samples(&rest), 121);
+    w.restart();
+    assert_eq!(w.get(&one, i64::MIN, i64::MAX), rest);
+}
+
+/// The label set, the time and the bits of the value of each line of a dump.
+fn expected(name: &str) -> Option<Vec<(String, Timestamp, u64)>> {
+    let data = std::env::var("LEADLINE_CONFORMANCE_DATA").unwrap_or_else(|_| "../../../shared/data".to_owned());
+    let path = Path::new(&data).join(format!("prom242-datadir/expected-dump-{name}.txt.gz"));
+    if !path.exists() {
+        println!("skipped: no {}", path.display());
+        return None;
+    }
+    let unpacked = std::process::Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
+    let text = String::from_utf8(unpacked.stdout).unwrap();
+    let parse = |line: &str| {
+        let (series, rest) = line.rsplit_once("} ").unwrap();
+        let (value, t) = rest.split_once(' ').unwrap();
+        let bits = match value {
+            "NaN" => f64::NAN.to_bits(),
+            value => value.replace("Inf", "inf").parse::<f64>().unwrap().to_bits(),
+        };
+        (format!("{series}}}"), t.parse().unwrap(), bits)
+    };
+    Some(text.lines().map(parse).collect())
+}
+
+#[test]
+fn a_directory_of_prometheus_is_replayed_to_what_prometheus_reads_of_it() {
+    for (name, newest_block) in [("clean", 1), ("crash", 1)] {
+        let Some(want) = expected(name) else { return };
+        let data = std::env::var("LEADLINE_CONFORMANCE_DATA").unwrap_or_else(|_| "../../../shared/data".to_owned());
+        let dir = Path::new(&data).join("prom242-datadir").join(name);
+        let clock = Arc::new(ManualClock::at(NOW));
+        let head = Head::durable(HeadParts {
+            settings: Settings { block_range_ms: 20_000, ..Settings::default() },
+            clock: clock.clone(),
+            disk: Arc::new(leadline_storage::disk::RealDisk),
+            dir,
+            read_only: true,
+        })
+        .unwrap();
+        let found = head.replay(&()).unwrap();
+        assert_eq!(found.lost, Vec::<String>::new());
+        let w = World { head, clock, disk: MemoryDisk::new(), settings: Settings::default() };
+        let mint = w.head.min_time().unwrap();
+        let set = w.head.select(&[], i64::MIN, i64::MAX, true).unwrap();
+        let (mut got, mut samples) = (Vec::new(), Samples::default());
+        for i in 0..set.len() {
+            set.read(i, i64::MIN, i64::MAX, &mut samples).unwrap();
+            let labels: Vec<String> = set.labels(i).iter().map(|(n, v)| format!("{n}={v:?}")).collect();
+            let text = format!("{{{}}}", labels.join(", "));
+            let nan = |v: f64| if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
+            got.extend(samples.t.iter().zip(&samples.v).map(|(&t, &v)| (text.clone(), t, nan(v))));
+        }
+        // The blocks have what is older than the head.
+        let mut want: Vec<_> = want.into_iter().filter(|s| s.1 >= mint).collect();
+        want.sort_unstable();
+        got.sort_unstable();
+        println!("{name}: {} samples of {} series from {mint} on, {newest_block}", got.len(), set.len());
+        assert_eq!(got.len(), want.len());
+        assert!(got == want);
+    }
+}
