@@ -15,6 +15,7 @@
 //! every stripe it writes to until all of its samples are in, and a reader holds every stripe it reads from until all
 //! of them are copied: that is the isolation. A generation is published after the stripes are released.
 
+pub mod active_queries;
 pub mod block;
 pub mod chunk;
 pub mod codec;

@@ -44,12 +44,13 @@ pub(crate) fn too_large(blocks: &[Candidate], others: u64, limit: u64) -> Vec<Ul
         taken = taken.saturating_add(block.bytes);
         taken <= limit
     };
-    sorted.skip_while({
-        let mut fits = fits;
-        move |block| fits(block)
-    })
-    .map(|block| block.ulid)
-    .collect()
+    sorted
+        .skip_while({
+            let mut fits = fits;
+            move |block| fits(block)
+        })
+        .map(|block| block.ulid)
+        .collect()
 }
 
 #[cfg(test)]

@@ -19,10 +19,12 @@ struct Symbols<'a> {
 impl Symbols<'_> {
     /// Takes an error that some source stands on.
     fn take_error(&mut self) -> Option<StorageError> {
-        self.iters.iter_mut().find_map(|iter| match iter.next_if(Result::is_err) {
-            Some(Err(error)) => Some(error),
-            _ => None,
-        })
+        self.iters
+            .iter_mut()
+            .find_map(|iter| match iter.next_if(Result::is_err) {
+                Some(Err(error)) => Some(error),
+                _ => None,
+            })
     }
 }
 
@@ -67,7 +69,11 @@ mod tests {
 
     #[test]
     fn symbols_of_all_sources_come_sorted_and_once() {
-        let words = [Words(vec!["a", "c", "d"]), Words(vec![]), Words(vec!["", "a", "b", "d"])];
+        let words = [
+            Words(vec!["a", "c", "d"]),
+            Words(vec![]),
+            Words(vec!["", "a", "b", "d"]),
+        ];
         let sources: Vec<&dyn Source> = words.iter().map(|w| w as &dyn Source).collect();
         let all: Vec<String> = symbols(&sources).unwrap().map(Result::unwrap).collect();
         assert_eq!(all, ["", "a", "b", "c", "d"]);

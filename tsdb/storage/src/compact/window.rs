@@ -24,7 +24,9 @@ impl<'a> Window<'a> {
 
     fn cut(&self, mut series: SourceSeries) -> Option<SourceSeries> {
         let Interval { mint, maxt } = self.within;
-        series.chunks.retain(|chunk| self.within.overlaps(chunk.mint, chunk.maxt));
+        series
+            .chunks
+            .retain(|chunk| self.within.overlaps(chunk.mint, chunk.maxt));
         if series.chunks.is_empty() {
             return None;
         }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Blocks that are open, in the order in which their samples count: those of the head before those that came out of
 /// order, then by time.
@@ -19,6 +20,8 @@ pub(super) type List = Arc<[Arc<Block>]>;
 #[derive(Debug)]
 pub(super) struct Blocks {
     open: RwLock<List>,
+    /// None of them has a sample at or behind this time, ms.
+    end: AtomicI64,
     /// Those that could not be opened since they are damaged, and why.
     damaged: BTreeMap<Ulid, String>,
 }
@@ -43,7 +46,7 @@ impl Found {
         let entries = disk.list(dir).map_err(|error| StorageError::io("list", dir, error))?;
         for entry in entries.into_iter().filter(|entry| entry.is_dir) {
             let Ok(ulid) = entry.name.parse::<Ulid>() else { continue };
-            match Block::open(disk, &dir.join(&entry.name), cache) {
+            match Block::open(Arc::clone(disk), &dir.join(&entry.name), Arc::clone(cache)) {
                 Ok(block) => found.open.push(block),
                 Err(error) if is_damage(&error) => {
                     found.damaged.insert(ulid, error.to_string());
@@ -102,10 +105,17 @@ impl Blocks {
         for (ulid, why) in &found.damaged {
             tracing::error!(block = %ulid, %why, "a damaged block is left out");
         }
+        let open = ordered(found.open);
         Self {
-            open: RwLock::new(ordered(found.open)),
+            end: AtomicI64::new(end(&open)),
+            open: RwLock::new(open),
             damaged: found.damaged,
         }
+    }
+
+    /// None of the blocks has a sample at or behind this time, ms.
+    pub(super) fn end(&self) -> Timestamp {
+        self.end.load(Ordering::Acquire)
     }
 
     /// The open ones.
@@ -123,6 +133,7 @@ impl Blocks {
         let mut open = self.open.write();
         let kept = open.iter().filter(|block| !gone.contains(&block.ulid())).cloned();
         *open = ordered(kept.chain(new).collect());
+        self.end.store(end(&open), Ordering::Release);
     }
 
     /// Up to where (ms) the blocks hold all that came in order: what the log has before it, it need not give back.
@@ -135,6 +146,11 @@ impl Blocks {
             .filter(|meta| !partial.iter().any(|hint| meta.has_hint(hint)));
         whole.map(|meta| meta.max_time).max()
     }
+}
+
+fn end(blocks: &[Arc<Block>]) -> Timestamp {
+    let ends = blocks.iter().map(|block| block.meta().max_time);
+    ends.max().unwrap_or(Timestamp::MIN)
 }
 
 fn ordered(mut blocks: Vec<Arc<Block>>) -> List {

@@ -64,7 +64,12 @@ impl Db {
         if work.newest.maxt != maxt || work.newest.since > now {
             work.newest = Newest { maxt, since: now };
         }
-        due(mint, maxt, now.saturating_sub(work.newest.since), self.settings.block_range_ms)
+        due(
+            mint,
+            maxt,
+            now.saturating_sub(work.newest.since),
+            self.settings.block_range_ms,
+        )
     }
 
     fn cut(&self, cut: Cut, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {

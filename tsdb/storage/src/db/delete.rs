@@ -14,7 +14,6 @@ impl Db {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<(), StorageError> {
-        let _work = self.work.lock();
         for block in self.blocks.list().iter() {
             let meta = block.meta();
             if meta.min_time <= maxt && meta.max_time > mint {

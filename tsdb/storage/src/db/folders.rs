@@ -17,10 +17,14 @@ pub(super) fn remove_block(disk: &dyn Disk, dir: &Path, ulid: Ulid) -> Result<()
     if !disk.exists(&path).map_err(|e| StorageError::io("look at", &path, e))? {
         return Ok(());
     }
-    if disk.exists(&going).map_err(|e| StorageError::io("look at", &going, e))? {
+    if disk
+        .exists(&going)
+        .map_err(|e| StorageError::io("look at", &going, e))?
+    {
         remove(disk, &going)?;
     }
-    disk.rename(&path, &going).map_err(|e| StorageError::io("rename", &path, e))?;
+    disk.rename(&path, &going)
+        .map_err(|e| StorageError::io("rename", &path, e))?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
     remove(disk, &going)
 }
@@ -28,7 +32,10 @@ pub(super) fn remove_block(disk: &dyn Disk, dir: &Path, ulid: Ulid) -> Result<()
 /// Removes what was being made or removed when the store ended.
 pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     let entries = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    for entry in entries.iter().filter(|entry| entry.is_dir && is_unfinished(&entry.name)) {
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.is_dir && is_unfinished(&entry.name))
+    {
         tracing::info!(folder = entry.name, "what unfinished work left behind is removed");
         remove(disk, &dir.join(&entry.name))?;
     }
@@ -36,12 +43,15 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), Stora
 }
 
 fn is_unfinished(name: &str) -> bool {
-    let stems = [CREATING, DELETING, OLD].into_iter().filter_map(|end| name.strip_suffix(end));
+    let stems = [CREATING, DELETING, OLD]
+        .into_iter()
+        .filter_map(|end| name.strip_suffix(end));
     stems.into_iter().any(|stem| stem.parse::<Ulid>().is_ok())
 }
 
 fn remove(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
-    disk.remove_dir_all(path).map_err(|e| StorageError::io("remove", path, e))
+    disk.remove_dir_all(path)
+        .map_err(|e| StorageError::io("remove", path, e))
 }
 
 /// Bytes of all files in a folder and those below it; 0 where there is none.

@@ -36,8 +36,6 @@ pub(super) struct Work {
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
     pub(super) newest: Newest,
-    /// When samples that came out of order were last made blocks, ms; 0 before the first time.
-    pub(super) reordered_at: Timestamp,
 }
 
 impl Work {
@@ -54,11 +52,10 @@ impl Db {
     /// retention, and one damaged block says nothing about the head.
     pub(super) fn do_what_is_due(&self) -> Maintenance {
         let mut done = Maintenance::default();
-        let mut work = self.work.lock();
-        if self.head.is_replaying() || self.is_closed() {
+        let Ok(mut work) = self.begin() else {
             return done;
-        }
-        self.compacting.store(true, Ordering::Relaxed);
+        };
+        self.counters.compacting.store(true, Ordering::Relaxed);
         self.remove_garbage();
         let mut steps = Steps {
             db: self,
@@ -70,11 +67,10 @@ impl Db {
             Ok(())
         });
         steps.run("the head cannot be cut", Self::cut_head);
-        steps.run("out-of-order samples cannot be compacted", Self::reorder);
         steps.run("stale series cannot be evicted", Self::evict_stale);
         steps.run("blocks cannot be compacted", Self::compact_once);
         self.retain(&mut done);
-        self.compacting.store(false, Ordering::Relaxed);
+        self.counters.compacting.store(false, Ordering::Relaxed);
         done
     }
 }

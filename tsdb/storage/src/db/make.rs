@@ -15,6 +15,16 @@ impl Db {
 
     /// Writes a block from sources, durably; `None`: nothing was left to write.
     pub(super) fn write_block(&self, sources: &[&dyn Source], meta: Meta) -> Result<Option<Arc<Block>>, StorageError> {
+        let ulid = meta.ulid;
+        let made = self.try_block(sources, meta);
+        if made.is_err() {
+            // It may be there whole and could only not be made durable or opened. It will be written again.
+            self.remove_files(&[ulid]);
+        }
+        made
+    }
+
+    fn try_block(&self, sources: &[&dyn Source], meta: Meta) -> Result<Option<Arc<Block>>, StorageError> {
         let written = compact::write(Job {
             disk: &self.disk,
             dir: &self.path,
@@ -24,12 +34,8 @@ impl Db {
             stop: &self.stop,
         })?;
         let Some(meta) = written else { return Ok(None) };
-        let opened = Block::open(&self.disk, &self.path.join(meta.ulid.to_string()), &self.cache);
-        if opened.is_err() {
-            // It would be seen at the next start, and be written once more until then.
-            self.remove_files(&[meta.ulid]);
-        }
-        opened.map(Some)
+        let dir = self.path.join(meta.ulid.to_string());
+        Block::open(Arc::clone(&self.disk), &dir, Arc::clone(&self.cache)).map(Some)
     }
 
     /// Shows `new` in the place of `gone`, whose files are removed.

@@ -17,7 +17,6 @@ const MAKING: &str = ".tmp";
 impl Db {
     /// See [`Db::snapshot`].
     pub(super) fn copy_all(&self, with_head: bool) -> Result<String, StorageError> {
-        let _work = self.work.lock();
         let name = format!("{}-{:016x}", stamp(self.clock.now()), self.entropy.next_u64());
         let all = self.path.join(SNAPSHOTS);
         let (making, made) = (all.join(format!("{name}{MAKING}")), all.join(&name));
@@ -26,7 +25,10 @@ impl Db {
             .and_then(|()| self.copy_blocks(&making))
             .and_then(|()| if with_head { self.copy_head(&making) } else { Ok(()) })
             .and_then(|()| sync_dir(disk, &making))
-            .and_then(|()| disk.rename(&making, &made).map_err(|e| StorageError::io("rename", &making, e)))
+            .and_then(|()| {
+                disk.rename(&making, &made)
+                    .map_err(|e| StorageError::io("rename", &making, e))
+            })
             .and_then(|()| sync_dir(disk, &all))
             .and_then(|()| sync_dir(disk, &self.path));
         if let Err(error) = copied {
@@ -52,9 +54,6 @@ impl Db {
         if let Some((mint, maxt)) = self.head_span() {
             let source = self.head.range(mint, maxt);
             self.write_into(to, &source, Meta::new(self.new_ulid(), mint, maxt.saturating_add(1)))?;
-        }
-        for (source, meta) in self.out_of_order_pieces()? {
-            self.write_into(to, &source, meta)?;
         }
         Ok(())
     }

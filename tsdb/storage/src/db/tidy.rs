@@ -17,7 +17,7 @@ impl Db {
         let settings = PlanSettings {
             ranges: self.settings.block_ranges(),
         };
-        let metas: Vec<Meta> = blocks.iter().map(|block| work.judge(block.meta())).collect();
+        let metas: Vec<Meta> = blocks.iter().map(|block| work.judge(&block.meta())).collect();
         let Some(plan) = plan(&metas, &settings) else {
             return Ok(());
         };
@@ -40,12 +40,12 @@ impl Db {
 
     fn compact(&self, blocks: &[Arc<Block>], plan: &Plan) -> Result<Option<Ulid>, StorageError> {
         let parents: Vec<&Arc<Block>> = blocks.iter().filter(|b| plan.blocks.contains(&b.ulid())).collect();
-        let metas: Vec<Meta> = parents.iter().map(|block| block.meta()).collect();
+        let metas: Vec<Arc<Meta>> = parents.iter().map(|block| block.meta()).collect();
         let ulid = self.new_ulid();
         let meta = match (plan.why, metas.as_slice()) {
             (Why::Deletions, [one]) => describe_rewritten(ulid, one),
             _ => {
-                let mut by_time: Vec<&Meta> = metas.iter().collect();
+                let mut by_time: Vec<&Meta> = metas.iter().map(AsRef::as_ref).collect();
                 by_time.sort_by_key(|meta| (meta.min_time, meta.max_time, meta.ulid));
                 describe(ulid, &by_time)
             }

@@ -4,16 +4,19 @@
 //! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
 //! and a reader, which locks what it reads in the same order, sees all of it or nothing.
 
+mod extras;
+
 use super::Head;
 use super::durable::Durable;
 use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
 use crate::stats::Counters;
 use crate::wal::record::{SamplesEncoder, encode_series};
+use leadline_model::histogram::AnyHistogram;
 use leadline_model::labels::Labels;
 use leadline_model::port::{
     AppendError, Appender, Attempt, Batch, Entry, Outcome, Refusal, SelectorId, SeriesRef, Slot,
 };
-use leadline_model::sample::Timestamp;
+use leadline_model::sample::{Timestamp, is_stale};
 use leadline_model::target::OwnerId;
 use parking_lot::RwLockWriteGuard;
 use smallvec::SmallVec;
@@ -82,6 +85,7 @@ struct Logged<'a> {
     /// Those that came out of order, which are in the others too.
     late_encoder: SamplesEncoder,
     late: Vec<u8>,
+    extras: extras::Records,
 }
 
 impl<'a> Logged<'a> {
@@ -92,6 +96,7 @@ impl<'a> Logged<'a> {
             samples: durable.wal.buffer(),
             late_encoder: SamplesEncoder::default(),
             late: Vec::new(),
+            extras: extras::Records::default(),
         }
     }
 
@@ -117,6 +122,11 @@ impl<'a> Logged<'a> {
         if !self.late.is_empty() {
             crowded |= self.durable.wbl.push(&[&self.late]);
         }
+        self.extras.each(|record| {
+            if !record.is_empty() {
+                crowded |= self.durable.wal.push(&[record]);
+            }
+        });
         self.durable.wal.recycle(self.samples);
         self.durable.wal.recycle(series);
         crowded
@@ -137,29 +147,6 @@ struct Trip<'a> {
 }
 
 impl Trip<'_> {
-    /// Adds a sample to a row, in order or out of it. `Ok(false)`: it is there already.
-    #[inline]
-    fn append(&mut self, stripe: &mut Stripe, row: usize, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
-        let written = match self.bounds.check(entry.t) {
-            Ok(()) => stripe.append(row, entry.t, entry.v, &mut self.cuts),
-            Err(why) => Err(why),
-        };
-        match written {
-            Ok(true) => {
-                self.mint = self.mint.min(entry.t);
-                self.maxt = self.maxt.max(entry.t);
-                if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                    logged.sample(series, entry);
-                }
-                Ok(true)
-            }
-            Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
-                self.append_late(stripe, series, entry)
-            }
-            other => other,
-        }
-    }
-
     #[cold]
     fn append_late(&mut self, stripe: &mut Stripe, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
         let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
@@ -187,19 +174,81 @@ fn locate<'h>(
     if trip.bounds.late == Timestamp::MAX {
         trip.bounds.check(entry.t)?;
     }
-    let series = match entry.series {
-        Slot::Known(series) => series,
-        Slot::New(n) => match outcome.refs.get(n as usize) {
-            Some(Some(series)) => *series,
-            Some(None) => return Err(Refusal::SeriesLimit),
-            None => return Err(Refusal::UnknownSeries),
-        },
-    };
+    let series = resolve(entry.series, outcome)?;
     let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
     let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
     let row = stripe.row(number, *guess).ok_or(Refusal::UnknownSeries)?;
     *guess = row + 1;
     Ok((series, stripe, row))
+}
+
+impl Trip<'_> {
+    /// Writes a float to a row, in order or out of it; `Ok(false)`: it is there already. A stale marker ends a series of histograms as one of its own kind
+    /// (`tsdb/head_append.go`, `Append`).
+    #[inline]
+    fn float(&mut self, stripe: &mut Stripe, row: usize, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+        if is_stale(entry.v)
+            && let Some(marker) = stripe.stale_histogram(row)
+        {
+            self.bounds.check(entry.t)?;
+            return self.histogram(stripe, row, series, entry.t, &marker);
+        }
+        let written = match self.bounds.check(entry.t) {
+            Ok(()) => stripe.append(row, entry.t, entry.v, &mut self.cuts),
+            Err(why) => Err(why),
+        };
+        match written {
+            Ok(true) => {
+                self.widen(entry.t);
+                if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                    logged.sample(series, entry);
+                }
+                Ok(true)
+            }
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
+                self.append_late(stripe, series, entry)
+            }
+            other => other,
+        }
+    }
+
+    /// Writes a valid histogram to a row.
+    fn histogram(
+        &mut self,
+        stripe: &mut Stripe,
+        row: usize,
+        series: SeriesRef,
+        t: Timestamp,
+        h: &AnyHistogram,
+    ) -> Result<bool, Refusal> {
+        let written = stripe.append_histogram(row, t, h, &self.cuts)?;
+        if written {
+            self.widen(t);
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.extras.histogram(series, t, h);
+            }
+        }
+        Ok(written)
+    }
+
+    #[inline]
+    fn widen(&mut self, t: Timestamp) {
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+}
+
+/// The series that a slot of a batch stands for.
+#[inline]
+fn resolve(slot: Slot, outcome: &Outcome) -> Result<SeriesRef, Refusal> {
+    match slot {
+        Slot::Known(series) => Ok(series),
+        Slot::New(n) => match outcome.refs.get(n as usize) {
+            Some(Some(series)) => Ok(*series),
+            Some(None) => Err(Refusal::SeriesLimit),
+            None => Err(Refusal::UnknownSeries),
+        },
+    }
 }
 
 /// The sets of selectors that a commit meets: mostly the same few, again and again.
@@ -269,6 +318,9 @@ impl Head {
                 self.apply(batch.owner, entries, &mut held, &mut trip, outcome);
             }
         }
+        if !batch.extras.is_empty() {
+            self.apply_extras(batch, &mut held, &mut trip, outcome);
+        }
         if trip.mint <= trip.maxt {
             self.widen(trip.mint, trip.maxt);
         }
@@ -335,6 +387,9 @@ impl Head {
             if let Slot::Known(series) = entry.series {
                 known |= 1 << stripe_of(series);
             }
+        }
+        if !batch.extras.is_empty() {
+            known |= extras::stripes(&batch.extras);
         }
         if batch.created.is_empty() {
             return Held::lock(self, known);
@@ -416,7 +471,7 @@ impl Head {
         let mut handed_over: SmallVec<[u32; 4]> = SmallVec::new();
         for (i, entry) in entries {
             let written = locate(entry, trip, held, outcome, &mut guess).and_then(|(series, stripe, row)| {
-                let written = trip.append(stripe, row, series, entry)?;
+                let written = trip.float(stripe, row, series, entry)?;
                 let hot = &mut stripe.hot[row];
                 trip.met.note(hot.set);
                 if hot.owner != owner.0 {

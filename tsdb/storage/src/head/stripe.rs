@@ -1,6 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
 use super::late::Late;
+use super::histograms::OpenHistograms;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -58,6 +59,11 @@ impl Cuts {
         }
     }
 
+    /// Length of a block, ms; 0 where there are none.
+    pub(super) fn range(&self) -> i64 {
+        self.range
+    }
+
     /// Moves on to the block range that `t` (ms) is in.
     #[inline]
     fn turn_to(&mut self, t: Timestamp) {
@@ -90,9 +96,11 @@ pub(super) struct Stripe {
     pub(super) deleted: BTreeMap<u32, Intervals>,
     /// What came out of order, of which series.
     pub(super) late: BTreeMap<u32, Late>,
+    /// The open chunks of series that hold histograms; their rows have none then.
+    pub(super) histograms: BTreeMap<u32, OpenHistograms>,
     /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
     turned: Vec<u32>,
-    samples: u64,
+    pub(super) samples: u64,
     closed_chunks: u64,
     closed_bytes: u64,
     open_bytes: u64,
@@ -109,17 +117,11 @@ impl Stripe {
         self.numbers.binary_search(&number).ok()
     }
 
-    /// Whether a row may have samples with `mint <= t <= maxt` (ms).
-    pub(super) fn overlaps(&self, row: usize, mint: Timestamp, maxt: Timestamp) -> bool {
-        let late = || self.late.get(&self.numbers[row]).is_some_and(|late| late.overlaps(mint, maxt));
-        self.hot[row].overlaps(&self.cold[row], mint, maxt) || late()
-    }
-
     /// The oldest and the newest time (ms) of a row; the ends of time, the wrong way round, of one without samples.
     pub(super) fn ends(&self, row: usize) -> (Timestamp, Timestamp) {
         let (hot, cold) = (&self.hot[row], &self.cold[row]);
         let (mut mint, mut maxt) = (Timestamp::MAX, Timestamp::MIN);
-        if hot.open.samples() > 0 {
+        if hot.open.samples() > 0 || self.open_histograms(row).is_some() {
             (mint, maxt) = (cold.open_from, hot.open.last_t());
         }
         if let Some((first, last)) = cold.closed.first().zip(cold.closed.last()) {
@@ -241,7 +243,8 @@ impl Stripe {
 
     /// Closes the open chunk, if it has samples, and begins the next at `t`.
     #[cold]
-    fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+    pub(super) fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+        self.close_histograms(row);
         let hot = &mut self.hot[row];
         if hot.open.samples() > 0 {
             let maxt = hot.open.last_t();
@@ -416,6 +419,7 @@ impl Stripe {
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
             self.late.remove(&number);
+            self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
         }
         let mut rows = keep.iter();
         self.cold.retain(|_| *rows.next().unwrap_or(&true));
@@ -433,7 +437,8 @@ impl Stripe {
         stats.series += self.numbers.len() as u64;
         stats.samples += self.samples;
         stats.chunks += self.closed_chunks + self.hot.len() as u64;
-        stats.chunk_bytes += self.closed_bytes + self.open_bytes;
+        let histograms: u64 = self.histograms.values().map(OpenHistograms::len).sum();
+        stats.chunk_bytes += self.closed_bytes + self.open_bytes + histograms;
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();

@@ -4,5 +4,5 @@ mod labels;
 mod merged;
 mod overlay;
 
-pub(crate) use labels::{join_exemplars, join_sorted};
+pub(crate) use labels::join_sorted;
 pub(crate) use merged::{Member, merged};

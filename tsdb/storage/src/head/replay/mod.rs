@@ -10,7 +10,9 @@ mod install;
 use super::Head;
 use super::chunks_head::Found;
 use super::durable::Durable;
+use super::exemplars::Exemplars;
 use super::index::Index;
+use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::codec::Malformed;
 use crate::error::StorageError;
@@ -43,6 +45,8 @@ pub struct Replayed {
     pub samples: u64,
     /// Chunks that are mapped.
     pub chunks: u64,
+    /// Histograms that were passed over: invalid, or of a schema that is not known.
+    pub unknown_histograms: u64,
     /// What was damaged and could not be kept, in words.
     pub lost: Vec<String>,
 }
@@ -66,6 +70,8 @@ struct Replay<'h> {
     late: BTreeMap<u64, Found>,
     /// Entries whose series the log does not have.
     unknown: u64,
+    exemplars: Exemplars,
+    told: Told,
     found: Replayed,
 }
 
@@ -108,6 +114,8 @@ impl<'h> Replay<'h> {
             maxt: Timestamp::MIN,
             late: BTreeMap::new(),
             unknown: 0,
+            exemplars: Exemplars::new(head.settings.max_exemplars, head.settings.out_of_order_window_ms),
+            told: Told::default(),
             found: Replayed::default(),
         }
     }
