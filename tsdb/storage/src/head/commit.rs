@@ -4,16 +4,19 @@
 //! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
 //! and a reader, which locks what it reads in the same order, sees all of it or nothing.
 
+mod extras;
+
 use super::Head;
 use super::durable::Durable;
 use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
 use crate::stats::Counters;
 use crate::wal::record::{SamplesEncoder, encode_series};
+use leadline_model::histogram::AnyHistogram;
 use leadline_model::labels::Labels;
 use leadline_model::port::{
     AppendError, Appender, Attempt, Batch, Entry, Outcome, Refusal, SelectorId, SeriesRef, Slot,
 };
-use leadline_model::sample::Timestamp;
+use leadline_model::sample::{Timestamp, is_stale};
 use leadline_model::target::OwnerId;
 use parking_lot::RwLockWriteGuard;
 use smallvec::SmallVec;
@@ -77,6 +80,7 @@ struct Logged<'a> {
     durable: &'a Durable,
     encoder: SamplesEncoder,
     samples: Vec<u8>,
+    extras: extras::Records,
 }
 
 impl<'a> Logged<'a> {
@@ -85,6 +89,7 @@ impl<'a> Logged<'a> {
             durable,
             encoder: SamplesEncoder::default(),
             samples: durable.wal.buffer(),
+            extras: extras::Records::default(),
         }
     }
 
@@ -101,7 +106,12 @@ impl<'a> Logged<'a> {
             series = self.durable.wal.buffer();
             encode_series(&mut series, fresh.iter().map(|(series, labels)| (series.0, *labels)));
         }
-        let crowded = self.durable.wal.push(&[&series, &self.samples]);
+        let mut crowded = self.durable.wal.push(&[&series, &self.samples]);
+        self.extras.each(|record| {
+            if !record.is_empty() {
+                crowded |= self.durable.wal.push(&[record]);
+            }
+        });
         self.durable.wal.recycle(self.samples);
         self.durable.wal.recycle(series);
         crowded
@@ -117,6 +127,65 @@ struct Trip<'a> {
     /// The oldest and newest time (ms) that was written.
     mint: Timestamp,
     maxt: Timestamp,
+}
+
+impl Trip<'_> {
+    /// Writes a float to a row. A stale marker ends a series of histograms as one of its own kind
+    /// (`tsdb/head_append.go`, `Append`).
+    #[inline]
+    fn float(&mut self, stripe: &mut Stripe, row: usize, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+        if is_stale(entry.v)
+            && let Some(marker) = stripe.stale_histogram(row)
+        {
+            return self.histogram(stripe, row, series, entry.t, &marker);
+        }
+        let written = stripe.append(row, entry.t, entry.v, &mut self.cuts)?;
+        if written {
+            self.widen(entry.t);
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.sample(series, entry);
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes a valid histogram to a row.
+    fn histogram(
+        &mut self,
+        stripe: &mut Stripe,
+        row: usize,
+        series: SeriesRef,
+        t: Timestamp,
+        h: &AnyHistogram,
+    ) -> Result<bool, Refusal> {
+        let written = stripe.append_histogram(row, t, h, &self.cuts)?;
+        if written {
+            self.widen(t);
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.extras.histogram(series, t, h);
+            }
+        }
+        Ok(written)
+    }
+
+    #[inline]
+    fn widen(&mut self, t: Timestamp) {
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+}
+
+/// The series that a slot of a batch stands for.
+#[inline]
+fn resolve(slot: Slot, outcome: &Outcome) -> Result<SeriesRef, Refusal> {
+    match slot {
+        Slot::Known(series) => Ok(series),
+        Slot::New(n) => match outcome.refs.get(n as usize) {
+            Some(Some(series)) => Ok(*series),
+            Some(None) => Err(Refusal::SeriesLimit),
+            None => Err(Refusal::UnknownSeries),
+        },
+    }
 }
 
 /// The sets of selectors that a commit meets: mostly the same few, again and again.
@@ -186,6 +255,9 @@ impl Head {
                 self.apply(batch.owner, entries, &mut held, &mut trip, outcome);
             }
         }
+        if !batch.extras.is_empty() {
+            self.apply_extras(batch, &mut held, &mut trip, outcome);
+        }
         if trip.mint <= trip.maxt {
             self.widen(trip.mint, trip.maxt);
         }
@@ -245,6 +317,9 @@ impl Head {
             if let Slot::Known(series) = entry.series {
                 known |= 1 << stripe_of(series);
             }
+        }
+        if !batch.extras.is_empty() {
+            known |= extras::stripes(&batch.extras);
         }
         if batch.created.is_empty() {
             return Held::lock(self, known);
@@ -326,26 +401,12 @@ impl Head {
         let mut handed_over: SmallVec<[u32; 4]> = SmallVec::new();
         for (i, entry) in entries {
             let written = trip.bounds.check(entry.t).and_then(|()| {
-                let series = match entry.series {
-                    Slot::Known(series) => series,
-                    Slot::New(n) => match outcome.refs.get(n as usize) {
-                        Some(Some(series)) => *series,
-                        Some(None) => return Err(Refusal::SeriesLimit),
-                        None => return Err(Refusal::UnknownSeries),
-                    },
-                };
+                let series = resolve(entry.series, outcome)?;
                 let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
                 let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
                 let row = stripe.row(number, guess).ok_or(Refusal::UnknownSeries)?;
                 guess = row + 1;
-                let written = stripe.append(row, entry.t, entry.v, &mut trip.cuts)?;
-                if written {
-                    trip.mint = trip.mint.min(entry.t);
-                    trip.maxt = trip.maxt.max(entry.t);
-                    if let Some(logged) = trip.logged.as_mut().filter(|_| stripe.logged) {
-                        logged.sample(series, entry);
-                    }
-                }
+                let written = trip.float(stripe, row, series, entry)?;
                 let hot = &mut stripe.hot[row];
                 trip.met.note(hot.set);
                 if hot.owner != owner.0 {

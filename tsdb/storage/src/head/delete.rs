@@ -56,10 +56,6 @@ impl Head {
                 tombstones.push((series.0, clipped));
             }
         }
-        #[cfg(feature = "planted")]
-        if crate::planted::on(crate::planted::Defect::LostTombstone) {
-            return tombstones.len();
-        }
         if stripe.logged
             && let Some(durable) = &self.durable
         {
@@ -75,7 +71,7 @@ impl Head {
 /// The part of `interval` in which a row has samples.
 fn clip(stripe: &Stripe, row: usize, interval: Interval) -> Option<Interval> {
     let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-    if !hot.overlaps(cold, interval.mint, interval.maxt) {
+    if !stripe.overlaps(row, interval.mint, interval.maxt) {
         return None;
     }
     let first = cold.closed.first().map_or(cold.open_from, |c| c.mint);

@@ -71,6 +71,7 @@ impl Head {
                 continue;
             }
             removed += gone.len();
+            self.forget_extras(at, &gone);
             let went = |number: &u32| numbers.binary_search(number).ok().map(|i| ids[from + i].1);
             self.index.write().kill(gone.iter().filter_map(went));
         }
@@ -82,6 +83,13 @@ impl Head {
             self.labels.write().clear();
         }
         removed
+    }
+
+    /// Forgets exemplars and metadata of series that are gone, while their stripe is held.
+    fn forget_extras(&self, at: usize, gone: &[u32]) {
+        let gone = || gone.iter().map(|&number| make_ref(at, number).0);
+        self.exemplars.write().remove(gone());
+        self.told.write().remove(gone());
     }
 
     /// The numbers in the index of series, in the order of stripes and then of references.

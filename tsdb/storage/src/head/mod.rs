@@ -6,6 +6,7 @@ mod delete;
 mod durable;
 mod exemplars;
 mod gc;
+mod histograms;
 mod index;
 mod log;
 mod map;
@@ -35,12 +36,14 @@ use crate::error::SettingsError;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use durable::{Durable, Leases};
+use exemplars::Exemplars;
 use index::Index;
 use leadline_model::Clock;
 use leadline_model::labels::Labels;
 use leadline_model::port::{CommitEvent, Generation};
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
+use metadata::Told;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::RapidHashMap;
 use selectors::Selectors;
@@ -75,6 +78,9 @@ pub struct Head {
     leases: Leases,
     /// The directory, if there is one.
     durable: Option<Durable>,
+    /// Locked behind all others, as is `told`.
+    exemplars: RwLock<Exemplars>,
+    told: RwLock<Told>,
 }
 
 impl std::fmt::Debug for Head {
@@ -97,7 +103,10 @@ impl Head {
     fn build(settings: Settings, clock: Arc<dyn Clock>, durable: Option<Durable>) -> Result<Self, SettingsError> {
         settings.validate()?;
         let (sender, _) = broadcast::channel(settings.event_capacity as usize);
+        let exemplars = Exemplars::new(settings.max_exemplars, settings.out_of_order_window_ms);
         Ok(Self {
+            exemplars: RwLock::new(exemplars),
+            told: RwLock::default(),
             settings,
             clock,
             stripes: std::array::from_fn(|_| RwLock::new(Stripe::default())),
@@ -166,6 +175,7 @@ impl Head {
         let labels = self.labels.read();
         stats.cached_label_sets = labels.len() as u64;
         stats.bytes += labels.capacity() as u64 * 25;
+        stats.exemplars = self.exemplars.read().counts().0 as u64;
         stats
     }
 

@@ -1,15 +1,17 @@
 //! Giving series out.
 
 use super::Head;
+use super::chunks_head::Files;
 use super::index::Index;
 use super::postings::Id;
 use super::resolve::resolve;
-use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use super::chunks_head::Files;
 use super::series::Data;
-use crate::chunk::{decode, decode_xor};
+use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
+use crate::chunk::{decode, decode_histograms, decode_xor};
 use crate::interval::Intervals;
 use crate::stats::Counters;
+use leadline_model::exemplar::Exemplar;
+use leadline_model::histogram::HistogramSample;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Generation, QueryError, Queryable, SeriesRef, SeriesSet};
@@ -92,6 +94,36 @@ impl SeriesSet for Frozen {
         Ok(())
     }
 
+    fn read_histograms(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        into.clear();
+        let Some(series) = self.series.get(i) else {
+            return Ok(());
+        };
+        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        for chunk in &self.closed[series.closed.clone()] {
+            if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
+                continue;
+            }
+            match (&chunk.data, &self.files) {
+                (Data::Memory(data), _) => decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
+                (Data::Disk(place), Some(files)) => {
+                    decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
+                }
+                (Data::Disk(_), None) => {}
+            }
+        }
+        if let Some(deleted) = self.deleted_of(series) {
+            into.retain(|sample| !deleted.contains(sample.t));
+        }
+        Ok(())
+    }
+
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
         let Some(series) = self.series.get(i) else {
             return Ok(None);
@@ -131,6 +163,7 @@ impl Frozen {
         let (closed, tail) = (self.closed.len(), self.tails.len());
         self.closed
             .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
+        self.closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
@@ -142,7 +175,8 @@ impl Frozen {
                 deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
                 newest: Sample {
-                    t: hot.open.last_t(),
+                    // Behind a histogram the newest float has to be looked for.
+                    t: if stripe.ends_in_histogram(row) { Timestamp::MAX } else { hot.open.last_t() },
                     v: f64::from_bits(hot.open.last_bits()),
                 },
                 closed: closed..self.closed.len(),
@@ -276,7 +310,7 @@ impl Head {
             |stripes, found| {
                 let mut ids = Vec::with_capacity(found.len());
                 each_row(stripes, found, |stripe, row, (id, _)| {
-                    if stripe.hot[row].overlaps(&stripe.cold[row], mint, maxt) {
+                    if stripe.overlaps(row, mint, maxt) {
                         ids.push(id);
                     }
                 });
@@ -360,6 +394,21 @@ impl Queryable for Head {
         let mut values = values.unwrap_or_default();
         values.sort_unstable();
         Ok(values)
+    }
+
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        let index = self.index.read();
+        let ring = self.exemplars.read();
+        let found = find(&index, matchers).into_iter().map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
+        let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
     }
 
     fn generation(&self) -> Generation {

@@ -3,12 +3,13 @@
 use super::Head;
 use super::chunks_head::Files;
 use super::durable::Lease;
+use super::histograms;
 use super::index::Index;
 use super::order::Ranks;
 use super::postings::Id;
-use super::series::Closed;
+use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
-use crate::chunk::{Encoding, XorAppender, decode};
+use crate::chunk::{Encoding, XorAppender, decode, decode_histograms};
 use crate::error::StorageError;
 use crate::interval::Intervals;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
@@ -45,8 +46,6 @@ impl Head {
     /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
-        #[cfg(feature = "planted")]
-        let maxt = maxt.saturating_sub(i64::from(crate::planted::on(crate::planted::Defect::CutOffByOne)));
         self.source(mint, maxt, Index::all)
     }
 
@@ -158,11 +157,12 @@ impl Copied {
                 bytes.into(),
             ));
         }
+        closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         Self { closed }
     }
 }
 
-/// Encodes the part of a chunk of floats that is within `mint` to `maxt` (ms, both included) anew.
+/// Encodes the part of a chunk that is within `mint` to `maxt` (ms, both included) anew.
 pub(super) fn clip(
     encoding: Encoding,
     data: &[u8],
@@ -170,11 +170,31 @@ pub(super) fn clip(
     maxt: Timestamp,
     chunks: &mut Vec<SourceChunk>,
 ) -> Result<(), StorageError> {
+    let damaged = |e| StorageError::Refused(format!("a chunk of the head is damaged: {e}"));
+    if !encoding.is_float() {
+        let mut histograms = Vec::new();
+        decode_histograms(encoding, data, mint, maxt, &mut histograms).map_err(damaged)?;
+        chunks.extend(histograms::encode(&histograms, 0).into_iter().filter_map(source_chunk));
+        return Ok(());
+    }
     let mut samples = Samples::default();
-    decode(encoding, data, mint, maxt, &mut samples)
-        .map_err(|e| StorageError::Refused(format!("a chunk of the head is damaged: {e}")))?;
+    decode(encoding, data, mint, maxt, &mut samples).map_err(damaged)?;
     encode_samples(&samples, chunks);
     Ok(())
+}
+
+/// A chunk whose bytes are in memory.
+fn source_chunk(closed: Closed) -> Option<SourceChunk> {
+    let (mint, maxt, encoding) = (closed.mint, closed.maxt(), closed.encoding);
+    match closed.data {
+        Data::Memory(data) => Some(SourceChunk {
+            mint,
+            maxt,
+            encoding,
+            data: Bytes::from_owner(data),
+        }),
+        Data::Disk(_) => None,
+    }
 }
 
 /// Encodes samples as chunks.

@@ -1,5 +1,6 @@
 //! A stripe: the series that its owners created, behind one lock.
 
+use super::histograms::OpenHistograms;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -57,6 +58,11 @@ impl Cuts {
         }
     }
 
+    /// Length of a block, ms; 0 where there are none.
+    pub(super) fn range(&self) -> i64 {
+        self.range
+    }
+
     /// Moves on to the block range that `t` (ms) is in.
     #[inline]
     fn turn_to(&mut self, t: Timestamp) {
@@ -87,9 +93,11 @@ pub(super) struct Stripe {
     pub(super) logged: bool,
     /// What was deleted of which series.
     pub(super) deleted: BTreeMap<u32, Intervals>,
+    /// The open chunks of series that hold histograms; their rows have none then.
+    pub(super) histograms: BTreeMap<u32, OpenHistograms>,
     /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
     turned: Vec<u32>,
-    samples: u64,
+    pub(super) samples: u64,
     closed_chunks: u64,
     closed_bytes: u64,
     open_bytes: u64,
@@ -216,7 +224,8 @@ impl Stripe {
 
     /// Closes the open chunk, if it has samples, and begins the next at `t`.
     #[cold]
-    fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+    pub(super) fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+        self.close_histograms(row);
         let hot = &mut self.hot[row];
         if hot.open.samples() > 0 {
             let maxt = hot.open.last_t();
@@ -363,6 +372,7 @@ impl Stripe {
             self.samples -= u64::from(self.hot[row].open.samples());
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
+            self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
         }
         let mut rows = keep.iter();
         self.cold.retain(|_| *rows.next().unwrap_or(&true));
@@ -380,7 +390,8 @@ impl Stripe {
         stats.series += self.numbers.len() as u64;
         stats.samples += self.samples;
         stats.chunks += self.closed_chunks + self.hot.len() as u64;
-        stats.chunk_bytes += self.closed_bytes + self.open_bytes;
+        let histograms: u64 = self.histograms.values().map(OpenHistograms::len).sum();
+        stats.chunk_bytes += self.closed_bytes + self.open_bytes + histograms;
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();

@@ -8,7 +8,7 @@ use crate::chunk::decode;
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
-use crate::wal::record::{Record, SeriesEntry, TombstoneEntry};
+use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 
@@ -87,11 +87,30 @@ impl Replay<'_> {
                 self.tombstones(&all);
             }
             Record::MinValidTime(mint) => self.min_valid = self.min_valid.max(mint),
-            Record::Histograms(_)
-            | Record::Exemplars(_)
-            | Record::Metadata(_)
-            | Record::MmapMarkers(_)
-            | Record::Unknown(_) => {}
+            Record::Histograms(mut histograms) => {
+                for entry in &mut histograms {
+                    self.histogram(&entry?);
+                }
+                self.found.unknown_histograms += histograms.unknown() as u64;
+            }
+            Record::Exemplars(exemplars) => {
+                for entry in exemplars {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, entry.t) {
+                        // What is refused is there already: a checkpoint and a segment may both have it.
+                        let _ = self.exemplars.add(series, &entry.to_exemplar());
+                    }
+                }
+            }
+            Record::Metadata(metadata) => {
+                for entry in metadata {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, Timestamp::MIN) {
+                        self.told.set(series, &entry.to_metadata());
+                    }
+                }
+            }
+            Record::MmapMarkers(_) | Record::Unknown(_) => {}
         }
         Ok(())
     }
@@ -128,28 +147,59 @@ impl Replay<'_> {
         if t < self.min_valid {
             return;
         }
+        let Some((_, at, row)) = self.row(reference, t) else {
+            return;
+        };
+        // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
+        if let Ok(true) = self.stripes[at].append(row, t, v, &mut self.cuts) {
+            self.count(t);
+        }
+    }
+
+    fn histogram(&mut self, entry: &HistogramEntry) {
+        if entry.t < self.min_valid {
+            return;
+        }
+        if !entry.h.is_stale() && entry.h.validate().is_err() {
+            self.found.unknown_histograms += 1;
+            return;
+        }
+        let Some((_, at, row)) = self.row(entry.series, entry.t) else {
+            return;
+        };
+        if let Ok(true) = self.stripes[at].append_histogram(row, entry.t, &entry.h, &self.cuts) {
+            self.count(entry.t);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, t: Timestamp) {
+        self.found.samples += 1;
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+
+    /// The reference under which the series of an entry at `t` (ms) is held, its stripe and its row.
+    #[inline]
+    fn row(&mut self, reference: u64, t: Timestamp) -> Option<(u64, usize, usize)> {
         let mut reference = reference;
         if !self.aliases.is_empty() {
             reference = self.resolve(reference, t);
         }
-        let Some((at, number)) = place(reference) else {
-            self.unknown += 1;
-            return;
-        };
-        let stripe = &mut self.stripes[at];
-        let row = match stripe.row(number, self.guess[at]) {
-            Some(row) if stripe.hot[row].owner != UNNAMED => row,
-            _ => {
-                self.unknown += 1;
-                return;
+        let found = place(reference).and_then(|(at, number)| {
+            let stripe = &self.stripes[at];
+            let row = stripe.row(number, self.guess[at])?;
+            (stripe.hot[row].owner != UNNAMED).then_some((at, row))
+        });
+        match found {
+            Some((at, row)) => {
+                self.guess[at] = row + 1;
+                Some((reference, at, row))
             }
-        };
-        self.guess[at] = row + 1;
-        // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
-        if let Ok(true) = stripe.append(row, t, v, &mut self.cuts) {
-            self.found.samples += 1;
-            self.mint = self.mint.min(t);
-            self.maxt = self.maxt.max(t);
+            None => {
+                self.unknown += 1;
+                None
+            }
         }
     }
 
@@ -202,6 +252,8 @@ impl Replay<'_> {
             .collect();
         self.index.kill(ids.into_iter());
         self.guess = [0; super::STRIPES];
+        self.exemplars.remove(references.iter().copied());
+        self.told.remove(references.iter().copied());
         self.aliases.retain(|_, known| !references.contains(known));
     }
 
@@ -234,6 +286,12 @@ impl Replay<'_> {
             }
         }
         self.index.sweep(true);
+        if self.found.unknown_histograms > 0 {
+            tracing::warn!(
+                histograms = self.found.unknown_histograms,
+                "the log has histograms that are invalid or of an unknown schema, they are passed over"
+            );
+        }
         if self.unknown > 0 {
             tracing::info!(
                 entries = self.unknown,

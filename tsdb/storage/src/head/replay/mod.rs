@@ -9,7 +9,9 @@ mod install;
 
 use super::Head;
 use super::durable::Durable;
+use super::exemplars::Exemplars;
 use super::index::Index;
+use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::error::StorageError;
 use crate::wal::{self, Reader, checkpoint};
@@ -41,6 +43,8 @@ pub struct Replayed {
     pub samples: u64,
     /// Chunks that are mapped.
     pub chunks: u64,
+    /// Histograms that were passed over: invalid, or of a schema that is not known.
+    pub unknown_histograms: u64,
     /// What was damaged and could not be kept, in words.
     pub lost: Vec<String>,
 }
@@ -62,6 +66,8 @@ struct Replay<'h> {
     maxt: Timestamp,
     /// Entries whose series the log does not have.
     unknown: u64,
+    exemplars: Exemplars,
+    told: Told,
     found: Replayed,
 }
 
@@ -102,6 +108,8 @@ impl<'h> Replay<'h> {
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             unknown: 0,
+            exemplars: Exemplars::new(head.settings.max_exemplars, head.settings.out_of_order_window_ms),
+            told: Told::default(),
             found: Replayed::default(),
         }
     }
