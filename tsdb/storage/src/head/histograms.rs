@@ -62,7 +62,11 @@ impl Stripe {
         if self.histograms.is_empty() {
             return;
         }
-        let open = self.numbers().get(row).copied().and_then(|number| self.histograms.remove(&number));
+        let open = self
+            .numbers()
+            .get(row)
+            .copied()
+            .and_then(|number| self.histograms.remove(&number));
         if let Some(closed) = open.and_then(|mut open| open.seal()) {
             self.push_closed(row, closed);
         }

@@ -48,8 +48,8 @@ struct FrozenSeries {
     /// Where in [`Frozen::deleted`] its deletions are, plus one; 0 where it has none.
     deleted: u32,
     labels: Labels,
-    /// The newest sample of all.
-    newest: Sample,
+    /// The newest sample of all; none where that is a histogram.
+    newest: Option<Sample>,
     closed: Range<usize>,
     tail: Range<usize>,
 }
@@ -111,7 +111,9 @@ impl SeriesSet for Frozen {
                 continue;
             }
             match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
+                (Data::Memory(data), _) => {
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?
+                }
                 (Data::Disk(place), Some(files)) => {
                     decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
                 }
@@ -128,8 +130,10 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(None);
         };
-        let newest = series.newest;
-        if newest.t <= maxt && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t)) {
+        if let Some(newest) = series.newest
+            && newest.t <= maxt
+            && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        {
             return Ok((newest.t >= mint).then_some(newest));
         }
         let mut samples = Samples::default();
@@ -163,7 +167,8 @@ impl Frozen {
         let (closed, tail) = (self.closed.len(), self.tails.len());
         self.closed
             .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
-        self.closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        self.closed
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
@@ -174,11 +179,10 @@ impl Frozen {
                 owner: hot.owner(),
                 deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
-                newest: Sample {
-                    // Behind a histogram the newest float has to be looked for.
-                    t: if stripe.ends_in_histogram(row) { Timestamp::MAX } else { hot.open.last_t() },
+                newest: (!stripe.ends_in_histogram(row)).then(|| Sample {
+                    t: hot.open.last_t(),
                     v: f64::from_bits(hot.open.last_bits()),
-                },
+                }),
                 closed: closed..self.closed.len(),
                 tail: tail..self.tails.len(),
             });
@@ -404,7 +408,9 @@ impl Queryable for Head {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
         let index = self.index.read();
         let ring = self.exemplars.read();
-        let found = find(&index, matchers).into_iter().map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let found = find(&index, matchers)
+            .into_iter()
+            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
         let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
         let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
