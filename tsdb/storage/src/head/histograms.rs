@@ -94,7 +94,13 @@ impl Stripe {
 
     /// Whether a row may have samples with `mint <= t <= maxt` (ms).
     pub(super) fn overlaps(&self, row: usize, mint: Timestamp, maxt: Timestamp) -> bool {
+        let late = || {
+            self.late
+                .get(&self.numbers()[row])
+                .is_some_and(|late| late.overlaps(mint, maxt))
+        };
         self.hot[row].overlaps(&self.cold[row], mint, maxt)
+            || late()
             || self.open_histograms(row).is_some_and(|open| open.overlaps(mint, maxt))
     }
 

@@ -41,8 +41,12 @@ impl Head {
             stripe.write().logged = false;
         }
         durable.wal.open_anew(now)?;
+        if durable.wbl.is_broken() {
+            durable.wbl.open_anew(now)?;
+        }
         durable.chunks.cut()?;
         durable.wal.mend();
+        durable.wbl.mend();
         let written = self.write_all(durable, now);
         if written.is_err() {
             durable.wal.break_off();

@@ -1,6 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
 use super::histograms::OpenHistograms;
+use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -93,6 +94,8 @@ pub(super) struct Stripe {
     pub(super) logged: bool,
     /// What was deleted of which series.
     pub(super) deleted: BTreeMap<u32, Intervals>,
+    /// What came out of order, of which series.
+    pub(super) late: BTreeMap<u32, Late>,
     /// The open chunks of series that hold histograms; their rows have none then.
     pub(super) histograms: BTreeMap<u32, OpenHistograms>,
     /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
@@ -112,6 +115,22 @@ impl Stripe {
             return Some(guess);
         }
         self.numbers.binary_search(&number).ok()
+    }
+
+    /// The oldest and the newest time (ms) of a row; the ends of time, the wrong way round, of one without samples.
+    pub(super) fn ends(&self, row: usize) -> (Timestamp, Timestamp) {
+        let (hot, cold) = (&self.hot[row], &self.cold[row]);
+        let (mut mint, mut maxt) = (Timestamp::MAX, Timestamp::MIN);
+        if hot.open.samples() > 0 || self.open_histograms(row).is_some() {
+            (mint, maxt) = (cold.open_from, hot.open.last_t());
+        }
+        if let Some((first, last)) = cold.closed.first().zip(cold.closed.last()) {
+            (mint, maxt) = (first.mint, maxt.max(last.maxt()));
+        }
+        if let Some(late) = self.late.get(&self.numbers[row]).and_then(Late::ends) {
+            (mint, maxt) = (mint.min(late.0), maxt.max(late.1));
+        }
+        (mint, maxt)
     }
 
     /// The numbers of all series, ascending.
@@ -311,9 +330,35 @@ impl Stripe {
         }
     }
 
-    /// The series whose newest sample is older than `bound` (ms), ascending.
+    /// Chunks of samples that came out of order and are not on the disk yet.
+    pub(super) fn late_outgoing(&self, stripe: usize) -> Vec<Outgoing> {
+        let chunks = self.late.iter().flat_map(|(&number, late)| {
+            let waiting = late.chunks.iter().filter(|c| c.bytes().is_some());
+            waiting.map(move |chunk| Outgoing {
+                series: make_ref(stripe, number),
+                chunk: chunk.clone(),
+                out_of_order: true,
+            })
+        });
+        chunks.collect()
+    }
+
+    /// [`Self::landed`] for chunks of [`Self::late_outgoing`].
+    pub(super) fn late_landed(&mut self, outgoing: &[Outgoing], places: &[u64]) {
+        for (sent, &place) in outgoing.iter().zip(places) {
+            let Some(late) = number_of(sent.series).and_then(|number| self.late.get_mut(&number)) else {
+                continue;
+            };
+            let same = |chunk: &&mut Closed| chunk.bytes().is_some() && chunk.bytes() == sent.chunk.bytes();
+            if let Some(chunk) = late.chunks.iter_mut().find(same) {
+                chunk.data = Data::Disk(place);
+            }
+        }
+    }
+
+    /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
-        let ended = |row: &usize| self.hot[*row].open.last_t() < bound;
+        let ended = |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
         (0..self.numbers.len())
             .filter(ended)
             .map(|row| self.numbers[row])
@@ -327,7 +372,7 @@ impl Stripe {
         for row in 0..self.numbers.len() {
             let n = self.cold[row].closed.iter().take_while(|c| c.maxt() < bound).count();
             self.drop_closed(row, n);
-            let dead = self.hot[row].open.last_t() < bound;
+            let dead = self.hot[row].open.last_t() < bound && !self.late.contains_key(&self.numbers[row]);
             if dead && may_go.binary_search(&self.numbers[row]).is_ok() {
                 gone.push(self.numbers[row]);
             }
@@ -375,6 +420,7 @@ impl Stripe {
             self.samples -= u64::from(self.hot[row].open.samples());
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
+            self.late.remove(&number);
             self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
         }
         let mut rows = keep.iter();

@@ -45,7 +45,13 @@ impl Head {
         let durable = replay.durable;
         if !durable.read_only {
             checkpoint::remove_temporary(&*durable.disk, durable.wal.dir())?;
-            if let Err(error) = durable.wal.open_anew(self.clock.now()) {
+            let now = self.clock.now();
+            let mut opened = durable.wal.open_anew(now);
+            // Without a window there is nothing to log, but what was there before has to be compacted.
+            if opened.is_ok() && (self.settings.out_of_order_window_ms > 0 || !replay.late.is_empty()) {
+                opened = durable.wbl.open_anew(now);
+            }
+            if let Err(error) = opened {
                 // Scraping goes on in memory, and the log is written anew once the disk takes it.
                 tracing::warn!(%error, "the write-ahead log cannot be opened");
                 durable.wal.break_off();
