@@ -1,7 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
-use super::late::Late;
 use super::histograms::OpenHistograms;
+use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -138,9 +138,11 @@ impl Stripe {
         &self.numbers
     }
 
-    /// The number that [`Self::create`] will give next; `None` when all are used up.
+    /// The number that [`Self::create`] will give next; `None` when all are used up. It is never 0: a reader of the log
+    /// may take a series of reference 0 for one that has none yet (`tsdb/head.go`, `getOrCreateWithOptionalID`).
     pub(super) fn next_number(&self) -> Option<u32> {
-        (self.next % EARLY < EARLY - 1).then_some(self.next)
+        let next = self.next.max(1);
+        (next % EARLY < EARLY - 1).then_some(next)
     }
 
     /// Gives out numbers from [`EARLY`] on.
@@ -150,8 +152,9 @@ impl Stripe {
 
     /// Adds a series under [`Self::next_number`].
     pub(super) fn create(&mut self, owner: u32, set: u32) {
-        self.insert(self.numbers.len(), self.next, Hot::new(owner, set));
-        self.next += 1;
+        let number = self.next.max(1);
+        self.insert(self.numbers.len(), number, Hot::new(owner, set));
+        self.next = number + 1;
     }
 
     /// The row of a number that was given out before, which is entered if need be. The number must be below [`EARLY`].
@@ -355,8 +358,7 @@ impl Stripe {
 
     /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
-        let ended =
-            |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
+        let ended = |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
         (0..self.numbers.len())
             .filter(ended)
             .map(|row| self.numbers[row])
