@@ -416,3 +416,41 @@ fn labels_stay_with_their_series_across_blocks() {
     let found: Vec<Labels> = (0..set.len()).map(|i| set.labels(i)).collect();
     assert_eq!(found, labels);
 }
+
+#[test]
+fn samples_out_of_order_become_blocks_that_are_merged() {
+    let settings = Settings {
+        out_of_order_window_ms: 3 * RANGE,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    store.write("a", 0..3);
+    for minute in 60..140 {
+        store.write("a", minute..minute + 1);
+        if minute < 100 {
+            store.write("a", minute - 50..minute - 49);
+        }
+        store.db.maintain();
+        if minute == 80 {
+            store.db.sync().unwrap();
+            store.crash(11);
+        }
+        let late = Store::samples(10..(minute - 49).min(50));
+        let expected = [Store::samples(0..3), late, Store::samples(60..minute + 1)].concat();
+        assert_eq!(store.read("a"), expected, "at minute {minute}");
+    }
+    let stats = store.db.stats();
+    assert!(stats.out_of_order_compactions > 0 && stats.compactions > 0, "{stats:?}");
+    for _ in 0..20 {
+        store.db.maintain();
+    }
+    let blocks = store.blocks();
+    assert!(blocks.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{blocks:?}");
+    store.restart();
+    let all = [Store::samples(0..3), Store::samples(10..50), Store::samples(60..140)].concat();
+    assert_eq!(store.read("a"), all);
+    let copy = store.db.snapshot(true).unwrap();
+    let disk: Arc<dyn Disk> = store.disk.clone();
+    let copy = Db::read_only(disk, &Path::new("data/snapshots").join(copy), store.clock.clone()).unwrap();
+    assert_eq!(stores::read_all(&copy, "a"), all);
+}
