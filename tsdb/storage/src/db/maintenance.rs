@@ -38,13 +38,15 @@ pub(super) struct Work {
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
+    /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
+    pub(super) kept: Option<Ulid>,
 }
 
 impl Work {
     /// A block's description, marked as failed where this run found it so.
     pub(super) fn judge(&self, meta: &Meta) -> Meta {
         let mut meta = meta.clone();
-        meta.compaction.failed |= self.failed.contains(&meta.ulid);
+        meta.compaction.failed |= self.failed.contains(&meta.ulid) || self.kept == Some(meta.ulid);
         meta
     }
 }

@@ -3,13 +3,13 @@
 use super::Head;
 use super::chunks_head::Files;
 use super::index::Index;
+use super::late::merge;
 use super::postings::Id;
 use super::resolve::resolve;
-use super::late::merge;
 use super::series::{Closed, Data};
-use crate::error::{ChunkError, StorageError};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::chunk::{decode, decode_histograms, decode_xor};
+use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::stats::Counters;
 use leadline_model::exemplar::Exemplar;
@@ -52,8 +52,8 @@ struct FrozenSeries {
     /// Where in [`Frozen::deleted`] its deletions are, plus one; 0 where it has none.
     deleted: u32,
     labels: Labels,
-    /// The newest sample of all.
-    newest: Sample,
+    /// The newest sample of all; none where that is a histogram.
+    newest: Option<Sample>,
     closed: Range<usize>,
     late: Range<usize>,
     tail: Range<usize>,
@@ -107,13 +107,15 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
             if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
                 continue;
             }
             match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
+                (Data::Memory(data), _) => {
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?
+                }
                 (Data::Disk(place), Some(files)) => {
                     decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
                 }
@@ -130,8 +132,11 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(None);
         };
-        let newest = series.newest;
-        if newest.t <= maxt && series.late.is_empty() && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t)) {
+        if let Some(newest) = series.newest
+            && newest.t <= maxt
+            && series.late.is_empty()
+            && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        {
             return Ok((newest.t >= mint).then_some(newest));
         }
         let mut samples = Samples::default();
@@ -169,13 +174,7 @@ impl Frozen {
     }
 
     /// Appends the samples of a closed chunk.
-    fn decode(
-        &self,
-        chunk: &Closed,
-        mint: Timestamp,
-        maxt: Timestamp,
-        into: &mut Samples,
-    ) -> Result<(), Unreadable> {
+    fn decode(&self, chunk: &Closed, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), Unreadable> {
         if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
             return Ok(());
         }
@@ -193,7 +192,8 @@ impl Frozen {
         let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
         self.closed
             .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
-        self.closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        self.closed
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
@@ -209,11 +209,10 @@ impl Frozen {
                 owner: hot.owner(),
                 deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
-                newest: Sample {
-                    // Behind a histogram the newest float has to be looked for.
-                    t: if stripe.ends_in_histogram(row) { Timestamp::MAX } else { hot.open.last_t() },
+                newest: (!stripe.ends_in_histogram(row)).then(|| Sample {
+                    t: hot.open.last_t(),
                     v: f64::from_bits(hot.open.last_bits()),
-                },
+                }),
                 closed: closed..self.closed.len(),
                 late: late..self.late.len(),
                 tail: tail..self.tails.len(),
@@ -440,7 +439,9 @@ impl Queryable for Head {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
         let index = self.index.read();
         let ring = self.exemplars.read();
-        let found = find(&index, matchers).into_iter().map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let found = find(&index, matchers)
+            .into_iter()
+            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
         let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
         let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
