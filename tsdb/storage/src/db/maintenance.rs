@@ -36,13 +36,15 @@ pub(super) struct Work {
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
     pub(super) newest: Newest,
+    /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
+    pub(super) kept: Option<Ulid>,
 }
 
 impl Work {
     /// A block's description, marked as failed where this run found it so.
     pub(super) fn judge(&self, meta: &Meta) -> Meta {
         let mut meta = meta.clone();
-        meta.compaction.failed |= self.failed.contains(&meta.ulid);
+        meta.compaction.failed |= self.failed.contains(&meta.ulid) || self.kept == Some(meta.ulid);
         meta
     }
 }
