@@ -40,6 +40,7 @@ pub struct Reader {
     whole: bool,
     ended: bool,
     torn: Option<StorageError>,
+    hollow: Vec<u32>,
 }
 
 /// Where a record that was read is.
@@ -83,6 +84,7 @@ impl Reader {
             whole: false,
             ended: false,
             torn: None,
+            hollow: Vec::new(),
         })
     }
 
@@ -130,6 +132,13 @@ impl Reader {
     #[must_use]
     pub fn torn(&self) -> Option<&StorageError> {
         self.torn.as_ref()
+    }
+
+    /// Segments that were read and hold nothing, although later ones do. Prometheus leaves such behind when it is ended
+    /// before its first scrape; leadline does not. So they are no damage, but whoever made them empty took records.
+    #[must_use]
+    pub fn hollow(&self) -> &[u32] {
+        &self.hollow
     }
 
     /// The segments that are read, those included that were.
@@ -284,13 +293,20 @@ impl Reader {
     }
 
     /// Pages of zeros are what a crash leaves of writes that were not durable, so only the last segment may end in them.
-    fn check_end(&self) -> Result<(), StorageError> {
-        match &self.pages {
-            Some(pages) if pages.is_hollow() && !self.may_be_torn() => {
-                Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()))
-            }
-            _ => Ok(()),
+    fn check_end(&mut self) -> Result<(), StorageError> {
+        let Some(pages) = &self.pages else {
+            return Ok(());
+        };
+        if self.may_be_torn() {
+            return Ok(());
         }
+        if pages.ends_in_lost_pages() {
+            return Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()));
+        }
+        if pages.end() == 0 {
+            self.hollow.push(self.position.segment);
+        }
+        Ok(())
     }
 
     fn damaged(&self, offset: u64, expected: &'static str, got: String) -> StorageError {

@@ -227,6 +227,23 @@ fn histograms_of_mixed_schemas_become_records_of_their_own() {
 }
 
 #[test]
+fn a_log_whose_segments_are_gone_goes_on_behind_its_checkpoint() {
+    for left in [None, Some(1)] {
+        let disk = memory();
+        write_segments(&disk, &[100, 200, 300]);
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        for number in 0..3 {
+            disk.remove_file(&segment_path(dir(), number)).unwrap();
+        }
+        if let Some(number) = left {
+            crate::support::put(&disk, &segment_path(dir(), number), &[]);
+        }
+        let wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
+        assert_eq!(wal.segment(), 2);
+    }
+}
+
+#[test]
 fn a_malformed_record_is_told_with_its_place() {
     let disk = memory();
     let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
