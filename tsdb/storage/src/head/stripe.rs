@@ -138,9 +138,11 @@ impl Stripe {
         &self.numbers
     }
 
-    /// The number that [`Self::create`] will give next; `None` when all are used up.
+    /// The number that [`Self::create`] will give next; `None` when all are used up. It is never 0: a reader of the log
+    /// may take a series of reference 0 for one that has none yet (`tsdb/head.go`, `getOrCreateWithOptionalID`).
     pub(super) fn next_number(&self) -> Option<u32> {
-        (self.next % EARLY < EARLY - 1).then_some(self.next)
+        let next = self.next.max(1);
+        (next % EARLY < EARLY - 1).then_some(next)
     }
 
     /// Gives out numbers from [`EARLY`] on.
@@ -150,8 +152,9 @@ impl Stripe {
 
     /// Adds a series under [`Self::next_number`].
     pub(super) fn create(&mut self, owner: u32, set: u32) {
-        self.insert(self.numbers.len(), self.next, Hot::new(owner, set));
-        self.next += 1;
+        let number = self.next.max(1);
+        self.insert(self.numbers.len(), number, Hot::new(owner, set));
+        self.next = number + 1;
     }
 
     /// The row of a number that was given out before, which is entered if need be. The number must be below [`EARLY`].
@@ -377,9 +380,17 @@ impl Stripe {
         self.remove(&gone);
         let stale: Vec<u32> = self.deleted.keys().copied().collect();
         for number in stale {
+            // A chunk may reach over the bound, and what was deleted of it before must not rise.
+            let bound = self.row(number, 0).map_or(bound, |row| self.first_time(row).min(bound));
             self.forget_deletions(number, bound);
         }
         gone
+    }
+
+    /// Time (ms) of a row's first sample.
+    pub(super) fn first_time(&self, row: usize) -> Timestamp {
+        let cold = &self.cold[row];
+        cold.closed.first().map_or(cold.open_from, |chunk| chunk.mint)
     }
 
     /// Forgets the deletions of a series that ended before `bound` (ms).

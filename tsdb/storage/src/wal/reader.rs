@@ -1,8 +1,9 @@
 //! Reads a log from its first record to its last.
 
+use super::MAX_RECORD_BYTES;
+use super::compression::Expander;
 use super::fragment::{Compression, Fault, Fragment, Part, SegmentPages, Wrong};
 use super::segment::{Segment, segment_path, segments};
-use super::{MAX_RECORD_BYTES, compression};
 use crate::codec::Malformed;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -34,7 +35,7 @@ pub struct Reader {
     pages: Option<SegmentPages>,
     /// The fragments of a record that has several.
     assembled: Vec<u8>,
-    expanded: Vec<u8>,
+    expander: Expander,
     position: Position,
     whole: bool,
     ended: bool,
@@ -77,7 +78,7 @@ impl Reader {
             next: 0,
             pages: None,
             assembled: Vec::new(),
-            expanded: Vec::new(),
+            expander: Expander::new(),
             position: Position { segment, offset: 0 },
             whole: false,
             ended: false,
@@ -160,14 +161,15 @@ impl Reader {
                 Ok(Some(fragment)) => fragment,
                 Ok(None) if gathered.is_some() => {
                     let wrong = Wrong {
-                        offset: pages.offset(),
+                        offset: pages.end(),
                         expected: "the rest of a record",
                         got: "the end of the segment".to_owned(),
                     };
                     return self.fault(Fault::Cut(wrong), true);
                 }
                 Ok(None) => {
-                    self.position.offset = pages.offset();
+                    self.position.offset = pages.end();
+                    self.check_end()?;
                     if !self.open_next()? {
                         return Ok(None);
                     }
@@ -209,6 +211,8 @@ impl Reader {
             // An empty record says nothing; it is what a padding zero becomes when one of its bits flips.
             return Ok((!data.is_empty()).then_some(Found::Page(fragment)));
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(data.len() > 99 && fragment.part == Part::Middle);
         *gathered = Some(fragment.compression);
         self.assembled.extend_from_slice(data);
         if self.assembled.len() > MAX_RECORD_BYTES {
@@ -228,21 +232,10 @@ impl Reader {
             (Found::Assembled(compression), _) => (*compression, self.assembled.as_slice()),
             (Found::Page(_), None) => (Compression::None, &[][..]),
         };
-        let wrong = if compression == Compression::None {
-            compression::lost_its_mark(bytes).then(|| ("a record", "a compressed one that is not marked".to_owned()))
-        } else {
-            compression::expand(compression, bytes, &mut self.expanded)
-                .err()
-                .map(|e| (e.expected, e.got))
-        };
-        if let Some((expected, got)) = wrong {
+        self.expander.expand(compression, bytes).map_err(|e| {
             self.ended = true;
-            return Err(self.damaged(self.position.offset, expected, got));
-        }
-        Ok(if compression == Compression::None {
-            bytes
-        } else {
-            &self.expanded
+            let path = segment_path(&self.dir, self.position.segment);
+            StorageError::damaged(&path, self.position.offset, e.expected, e.got)
         })
     }
 
@@ -268,15 +261,13 @@ impl Reader {
 
     /// The end of the log where the last segment's end is torn, else an error.
     fn fault(&mut self, fault: Fault, within: bool) -> Result<Option<Found>, StorageError> {
-        // One that is empty was begun when the disk failed, and this one went on to be written.
-        let last = self.segments.iter().skip(self.next).all(|s| s.len == 0);
         let (wrong, torn) = match fault {
             Fault::Io(e) => return Err(e),
-            Fault::Cut(wrong) => (wrong, last && !self.whole),
+            Fault::Cut(wrong) => (wrong, self.may_be_torn()),
             Fault::Damage(wrong) => (wrong, false),
         };
         if !within {
-            self.position.offset = self.pages.as_ref().map_or(0, SegmentPages::offset);
+            self.position.offset = self.pages.as_ref().map_or(0, SegmentPages::end);
         }
         let error = self.damaged(wrong.offset, wrong.expected, wrong.got);
         if !torn {
@@ -284,6 +275,22 @@ impl Reader {
         }
         self.torn = Some(error);
         Ok(None)
+    }
+
+    /// Whether the segment that is read is the log's last one. One that is empty was begun when the disk failed, and this
+    /// one went on to be written.
+    fn may_be_torn(&self) -> bool {
+        !self.whole && self.segments.iter().skip(self.next).all(|s| s.len == 0)
+    }
+
+    /// Pages of zeros are what a crash leaves of writes that were not durable, so only the last segment may end in them.
+    fn check_end(&self) -> Result<(), StorageError> {
+        match &self.pages {
+            Some(pages) if pages.is_hollow() && !self.may_be_torn() => {
+                Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn damaged(&self, offset: u64, expected: &'static str, got: String) -> StorageError {
