@@ -336,6 +336,25 @@ fn what_is_committed_while_the_log_is_read_joins_it() {
     }
 }
 
+#[test]
+fn a_log_that_is_written_anew_has_everything() {
+    let (disk, clock) = (MemoryDisk::new(), Arc::new(ManualClock::at(NOW)));
+    let head = open(&disk, &clock);
+    disk.limit(Some(disk.used()));
+    head.replay(&()).unwrap();
+    let lines = fill(&*head, &clock, head.new_owner(), 0..40);
+    extras(&*head, head.new_owner(), clock.advance(SECOND), "kept");
+    assert!(head.sync().is_err(), "the disk is full");
+    disk.limit(None);
+    let mut world = World { clock, disk, head };
+    world.crash();
+    let others = |line: &String| !line.contains("requests");
+    let got: Vec<_> = dump(&*world.head, ALL).into_iter().filter(others).collect();
+    assert_same(&got, &lines);
+    assert_eq!(traces(&*world.head, ALL)[0].1, ["kept"]);
+    assert_eq!(&*world.head.metadata()[0].1.help, "kept");
+}
+
 /// Commits one sample of `requests` with an exemplar and a help text.
 fn extras(store: &dyn Appender, owner: OwnerId, t: Timestamp, text: &str) -> Outcome {
     let mut batch = batch(owner, t, &[("__name__=requests", Value::Float(1.0))]);
