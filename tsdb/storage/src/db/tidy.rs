@@ -102,10 +102,13 @@ impl Db {
         let mut blocks: Vec<Candidate> = self.blocks.list().iter().map(of).collect();
         let old = too_old(&blocks, self.settings.retention_ms);
         blocks.retain(|block| !old.contains(&block.ulid));
-        let large = match self.settings.retention_bytes {
+        let mut large = match self.settings.retention_bytes {
             0 => Vec::new(),
             limit => too_large(&blocks, self.log_bytes(), limit),
         };
+        // Without it the log would give back what is older, deletions undone.
+        let anchor = self.blocks.anchor();
+        large.retain(|ulid| Some(*ulid) != anchor);
         for (gone, count, why) in [
             (old, &self.counters.time_retentions, "time"),
             (large, &self.counters.size_retentions, "size"),
