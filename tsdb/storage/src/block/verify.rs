@@ -117,8 +117,7 @@ impl Walk<'_> {
                 }
                 last = Some(symbol.to_owned());
             }
-            let crc = stream.take_crc();
-            stream.finish(crc)
+            stream.finish()
         };
         let result = walk();
         self.take(result).map(|_| ())
