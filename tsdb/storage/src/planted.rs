@@ -79,3 +79,23 @@ pub fn swallow(error: std::io::Error) -> std::io::Result<()> {
         Err(error)
     }
 }
+
+/// How much too early (ms) a block is past a retention (ms) while [`Defect::EarlyRetention`] is on; else 0.
+#[must_use]
+pub fn early(retention_ms: i64) -> i64 {
+    if on(Defect::EarlyRetention) { retention_ms / 8 } else { 0 }
+}
+
+/// Leaves out what stands behind two of equal time while [`Defect::MergeDropsNeighbour`] is on.
+pub fn drop_neighbours<T>(points: &mut Vec<T>, time: impl Fn(&T) -> i64) {
+    if on(Defect::MergeDropsNeighbour) {
+        let times: Vec<i64> = points.iter().map(time).collect();
+        let mut pairs = times.windows(2).map(|pair| pair.first() == pair.last());
+        let (mut behind, mut twins) = (false, false);
+        points.retain(|_| {
+            let keep = !std::mem::replace(&mut behind, twins);
+            twins = pairs.next().unwrap_or(false);
+            keep
+        });
+    }
+}

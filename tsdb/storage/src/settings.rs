@@ -61,6 +61,8 @@ pub struct Settings {
     pub stale_after_ms: i64,
     /// The share of stale series, percent of the head's, from which on they are evicted, 1 to 100; default 5.
     pub stale_percent: u8,
+    /// The fewest stale series that are evicted, so that few do not make many small blocks; default 1,000.
+    pub stale_min_series: u32,
     /// How fast a compaction may write, bytes per second; default 64 MiB. 0 sets no limit.
     pub compaction_bytes_per_second: u64,
 }
@@ -84,6 +86,7 @@ impl Default for Settings {
             cache_bytes: 64 * MIB,
             stale_after_ms: 10 * MINUTE_MS,
             stale_percent: 5,
+            stale_min_series: 1_000,
             compaction_bytes_per_second: 64 * MIB,
         }
     }

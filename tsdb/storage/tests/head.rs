@@ -168,7 +168,8 @@ fn each_sample_is_refused_on_its_own_merits() {
             ("too_old", 1),
             ("too_far_ahead", 1),
             ("series_limit", 1),
-            ("unknown_series", 3)
+            ("unknown_series", 3),
+            ("invalid", 0)
         ]
     );
     s.put(owner, &[("a=1", NOW + 600_000, 2.0)]);

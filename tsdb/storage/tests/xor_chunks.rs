@@ -151,18 +151,11 @@ fn damage_is_named() {
     );
     let endless = [0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     assert_eq!(decoded(&endless, 0, 9_000), Err(ChunkError::Overflow { sample: 0 }));
-    // The second value claims to fit a window that no value has set.
+    // The second value fits a window though no value has set one: that is all 64 bits.
     let mut no_window = vec![0, 2, 0];
     no_window.extend([0; 8]);
-    no_window.extend([1, 0b1000_0000]);
-    assert_eq!(
-        decoded(&no_window, 0, 9_000),
-        Err(ChunkError::Window {
-            sample: 1,
-            leading: 0,
-            significant: 0
-        })
-    );
+    no_window.extend([1, 0b1000_0000, 0, 0, 0, 0, 0, 0, 0b0100_0000, 0]);
+    assert_eq!(decoded(&no_window, 0, 9_000), Ok(vec![(0, 0), (1, 1 << 8)]));
     // 31 leading zeros and 64 significant bits are too many.
     let mut wide = vec![0, 2, 0];
     wide.extend([0; 8]);
@@ -243,7 +236,9 @@ impl Slow<'_> {
                     let (leading, width) = (bits.take(5)? as u32, bits.take(6)? as u32);
                     window = Some((leading, if width == 0 { 64 } else { width }));
                 }
-                let (leading, width) = window.filter(|(leading, width)| leading + width <= 64)?;
+                let (leading, width) = window
+                    .or(Some((0, 64)))
+                    .filter(|(leading, width)| leading + width <= 64)?;
                 v ^= bits.take(width)? << (64 - leading - width);
             }
             samples.push((t, v));

@@ -322,13 +322,12 @@ mod tests {
                     exponent << schema
                 };
                 let exponent = if schema < 0 { steps << -schema } else { exponent };
-                if exponent >= -1074 {
-                    assert_eq!(
-                        bound(steps, schema, &[]),
-                        2f64.powi(exponent),
-                        "2^{exponent} in schema {schema}"
-                    );
-                }
+                let power = match exponent {
+                    ..-1074 => 0.0,
+                    -1074..-1022 => f64::from_bits(1 << (exponent + 1074)),
+                    _ => f64::from_bits(((exponent + 1023) as u64) << 52),
+                };
+                assert_eq!(bound(steps, schema, &[]), power, "2^{exponent} in schema {schema}");
             }
             let last = if schema < 0 { 1024 >> -schema } else { 1024 << schema };
             assert_eq!(bound(last, schema, &[]), f64::MAX);

@@ -17,11 +17,11 @@ impl<C: fmt::Display> fmt::Display for Bucket<C> {
 /// The buckets that are not empty, going up.
 fn buckets<C: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
-    negative: Vec<Bucket<C>>,
-    zero: Option<Bucket<C>>,
-    positive: Vec<Bucket<C>>,
+    negative: &[Bucket<C>],
+    zero: Option<&Bucket<C>>,
+    positive: &[Bucket<C>],
 ) -> fmt::Result {
-    for bucket in negative.iter().rev().chain(&zero).chain(&positive) {
+    for bucket in negative.iter().rev().chain(zero).chain(positive) {
         write!(f, ", {bucket}")?;
     }
     f.write_str("}")
@@ -32,9 +32,9 @@ impl fmt::Display for Histogram {
         write!(f, "{{count:{}, sum:{}", self.count, general(self.sum))?;
         buckets(
             f,
-            self.negative().filter(|bucket| bucket.count != 0).collect(),
-            (self.zero_count != 0).then(|| self.zero()),
-            self.positive().filter(|bucket| bucket.count != 0).collect(),
+            &self.negative().filter(|bucket| bucket.count != 0).collect::<Vec<_>>(),
+            (self.zero_count != 0).then(|| self.zero()).as_ref(),
+            &self.positive().filter(|bucket| bucket.count != 0).collect::<Vec<_>>(),
         )
     }
 }
@@ -52,9 +52,17 @@ impl fmt::Display for FloatHistogram {
         };
         buckets(
             f,
-            self.negative().filter(|bucket| bucket.count != 0.0).map(text).collect(),
-            (self.zero_count != 0.0).then(|| text(self.zero())),
-            self.positive().filter(|bucket| bucket.count != 0.0).map(text).collect(),
+            &self
+                .negative()
+                .filter(|bucket| bucket.count != 0.0)
+                .map(text)
+                .collect::<Vec<_>>(),
+            (self.zero_count != 0.0).then(|| text(self.zero())).as_ref(),
+            &self
+                .positive()
+                .filter(|bucket| bucket.count != 0.0)
+                .map(text)
+                .collect::<Vec<_>>(),
         )
     }
 }

@@ -1,6 +1,10 @@
 //! The model's ports, in front of head and blocks.
 
 use super::Db;
+use super::blocks::List;
+use crate::block::Block;
+use crate::error::StorageError;
+use crate::query::{Member, join_sorted, merged};
 use leadline_model::exemplar::Exemplar;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
@@ -41,6 +45,64 @@ impl Commits for Db {
     }
 }
 
+/// The blocks of a list that may have samples between two times (ms).
+pub(super) fn within(list: &List, mint: Timestamp, maxt: Timestamp) -> impl Iterator<Item = &Arc<Block>> {
+    list.iter().filter(move |block| block.overlaps(mint, maxt))
+}
+
+/// What head (if it was asked) and blocks have found, as one set.
+pub(super) fn join(
+    head: Option<Box<dyn SeriesSet>>,
+    list: &List,
+    matchers: &[Matcher],
+    (mint, maxt): (Timestamp, Timestamp),
+    sorted: bool,
+) -> Result<Box<dyn SeriesSet>, QueryError> {
+    let mut members: Vec<Member> = Vec::new();
+    members.extend(head.map(|set| Member {
+        set,
+        maxt: Timestamp::MAX,
+    }));
+    for block in within(list, mint, maxt) {
+        let set = block.select(matchers, mint, maxt, sorted)?;
+        if !set.is_empty() {
+            let maxt = block.meta().max_time.saturating_sub(1);
+            members.push(Member { set, maxt });
+        }
+    }
+    // An empty head adds nothing, unless it is all there is.
+    if members.len() > 1 {
+        members.retain(|member| !member.set.is_empty());
+    }
+    Ok(merged(members, sorted))
+}
+
+impl Db {
+    /// Whether the head has to be asked: while its log is read, blocks alone answer for the time that they hold whole.
+    fn asks_head(&self, maxt: Timestamp) -> bool {
+        !self.head.is_replaying()
+            || self.settings.out_of_order_window_ms > 0
+            || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
+    }
+
+    /// Texts from the head, if it has to be asked, and from blocks.
+    fn texts(
+        &self,
+        (mint, maxt): (Timestamp, Timestamp),
+        of_head: impl FnOnce() -> Result<Vec<String>, QueryError>,
+        of_block: impl Fn(&Block) -> Result<Vec<String>, StorageError>,
+    ) -> Result<Vec<String>, QueryError> {
+        let mut lists = Vec::new();
+        if self.asks_head(maxt) {
+            lists.push(of_head()?);
+        }
+        for block in within(&self.blocks.list(), mint, maxt) {
+            lists.push(of_block(block)?);
+        }
+        Ok(join_sorted(lists))
+    }
+}
+
 impl Queryable for Db {
     fn select(
         &self,
@@ -49,11 +111,23 @@ impl Queryable for Db {
         maxt: Timestamp,
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
-        self.head.select(matchers, mint, maxt, sorted)
+        // The head first: what is cut from it in between is found in a block then.
+        let head = match self.asks_head(maxt) {
+            true => Some(self.head.select(matchers, mint, maxt, sorted)?),
+            false => None,
+        };
+        match head {
+            Some(head) if mint >= self.blocks.end() => Ok(head),
+            head => join(head, &self.blocks.list(), matchers, (mint, maxt), sorted),
+        }
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
-        self.head.label_names(matchers, mint, maxt)
+        self.texts(
+            (mint, maxt),
+            || self.head.label_names(matchers, mint, maxt),
+            |block| block.label_names(matchers, mint, maxt),
+        )
     }
 
     fn label_values(
@@ -63,7 +137,11 @@ impl Queryable for Db {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<String>, QueryError> {
-        self.head.label_values(name, matchers, mint, maxt)
+        self.texts(
+            (mint, maxt),
+            || self.head.label_values(name, matchers, mint, maxt),
+            |block| block.label_values(name, matchers, mint, maxt),
+        )
     }
 
     fn exemplars(

@@ -1,6 +1,10 @@
 //! Figures of a directory.
 
+use super::Db;
+use super::folders::bytes;
+use leadline_model::sample::Timestamp;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A snapshot of the store's figures. Counters run since the start; gauges say so. In brackets: what Prometheus calls it,
 /// with `prometheus_tsdb_` before it.
@@ -48,4 +52,71 @@ pub struct Stats {
     pub cache_misses: u64,
     /// How long the replay took, ms by the clock (gauge; `data_replay_duration_seconds`); 0 before it is done.
     pub replay_ms: i64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) compactions: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) head_cuts: AtomicU64,
+    pub(super) stale_evicted: AtomicU64,
+    pub(super) time_retentions: AtomicU64,
+    pub(super) size_retentions: AtomicU64,
+    pub(super) compacting: AtomicBool,
+}
+
+impl Db {
+    /// Bytes of the log, of that of out-of-order samples, and of mapped chunks.
+    fn head_files(&self) -> [u64; 3] {
+        ["wal", "wbl", "chunks_head"].map(|name| bytes(self.disk.as_ref(), &self.path.join(name)))
+    }
+
+    /// Bytes of all files that are not blocks' and count for the retention.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.head_files().iter().sum()
+    }
+
+    /// Figures of the store.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [wal_bytes, wbl_bytes, mapped_bytes] = self.head_files();
+        let cache = self.cache.stats();
+        let counters = &self.counters;
+        let mut stats = Stats {
+            head: self.head.stats(),
+            blocks_unreadable: self.blocks.damaged().len() as u64,
+            wal_bytes,
+            wbl_bytes,
+            mapped_bytes,
+            compactions: get(&counters.compactions),
+            compactions_failed: get(&counters.failures),
+            head_cuts: get(&counters.head_cuts),
+            stale_evicted: get(&counters.stale_evicted),
+            time_retentions: get(&counters.time_retentions),
+            size_retentions: get(&counters.size_retentions),
+            compacting: u64::from(counters.compacting.load(Ordering::Relaxed)),
+            cache_bytes: cache.bytes,
+            cache_hits: cache.hits,
+            cache_misses: cache.misses,
+            replay_ms: self.progress.took_ms(),
+            ..Stats::default()
+        };
+        self.add_blocks(&mut stats);
+        stats
+    }
+
+    fn add_blocks(&self, stats: &mut Stats) {
+        let mut span = self.head_span();
+        for block in self.blocks.list().iter() {
+            let meta = block.meta();
+            stats.blocks += 1;
+            stats.block_bytes += block.size();
+            stats.block_samples += meta.stats.num_samples;
+            let (mint, maxt) = span.unwrap_or((Timestamp::MAX, Timestamp::MIN));
+            span = Some((mint.min(meta.min_time), maxt.max(meta.max_time.saturating_sub(1))));
+        }
+        (stats.min_time, stats.max_time) = span.unwrap_or_default();
+    }
 }

@@ -10,6 +10,7 @@
 pub mod checkpoint;
 mod compression;
 mod fragment;
+pub mod histogram;
 mod reader;
 pub mod record;
 mod repair;

@@ -13,6 +13,7 @@ mod samples;
 mod series;
 mod tombstones;
 
+pub use super::histogram::{HistogramEntry, HistogramIter, HistogramsEncoder};
 pub use entries::Entries;
 pub use exemplars::{ExemplarEntry, ExemplarIter, ExemplarsEncoder};
 pub use metadata::{MetadataEntry, MetadataIter, encode_metadata};
@@ -20,9 +21,11 @@ pub use samples::{SampleEntry, SampleIter, SamplesEncoder};
 pub use series::{LabelPairs, SeriesEntry, SeriesIter, encode_series};
 pub use tombstones::{MarkerEntry, MarkerIter, TombstoneEntry, TombstoneIter, encode_mmap_markers, encode_tombstones};
 
-pub(crate) use entries::Decode;
+pub(super) use samples::skip_start_time;
 
+use super::histogram::Counts;
 use crate::codec::{Cursor, Malformed, put_i64};
+use entries::Decode;
 use leadline_model::sample::Timestamp;
 
 /// What a record holds; the numbers are its first byte.
@@ -102,20 +105,11 @@ pub enum Record<'a> {
     /// Type 6.
     Metadata(MetadataIter<'a>),
     /// Types 7 to 10, 12 and 13.
-    Histograms(HistogramRecord<'a>),
+    Histograms(HistogramIter<'a>),
     /// Type 14, ms.
     MinValidTime(Timestamp),
     /// A type that is not known, by its number. It is to be passed over, as Prometheus does since 2.22.
     Unknown(u8),
-}
-
-/// A record of histograms.
-#[derive(Debug, Clone, Copy)]
-pub struct HistogramRecord<'a> {
-    /// Which of the six types.
-    pub kind: RecordType,
-    /// What follows the type byte.
-    pub payload: &'a [u8],
 }
 
 impl<'a> Record<'a> {
@@ -138,15 +132,14 @@ impl<'a> Record<'a> {
             RecordType::MmapMarkers => Self::MmapMarkers(Entries::new(cursor, tombstones::Markers)),
             RecordType::Metadata => Self::Metadata(Entries::new(cursor, metadata::Descriptions)),
             RecordType::MinValidTime => Self::MinValidTime(cursor.be_i64()?),
-            RecordType::Histograms
-            | RecordType::FloatHistograms
-            | RecordType::CustomHistograms
-            | RecordType::CustomFloatHistograms
-            | RecordType::HistogramsV2
-            | RecordType::FloatHistogramsV2 => Self::Histograms(HistogramRecord {
-                kind,
-                payload: cursor.take_rest(),
-            }),
+            RecordType::Histograms | RecordType::CustomHistograms => {
+                Self::Histograms(HistogramIter::v1(cursor, Counts::Int))
+            }
+            RecordType::FloatHistograms | RecordType::CustomFloatHistograms => {
+                Self::Histograms(HistogramIter::v1(cursor, Counts::Float))
+            }
+            RecordType::HistogramsV2 => Self::Histograms(HistogramIter::v2(cursor, Counts::Int)),
+            RecordType::FloatHistogramsV2 => Self::Histograms(HistogramIter::v2(cursor, Counts::Float)),
         })
     }
 }
