@@ -6,7 +6,8 @@ use super::{Failure, open};
 use clap::{Args, ValueEnum};
 use leadline_model::Matcher;
 use leadline_model::histogram::HistogramSample;
-use leadline_model::labels::Labels;
+use leadline_model::labels::{Labels, NAME};
+use leadline_model::matcher::MatchOp;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
 use leadline_promql::syntax::ast::ExprKind;
@@ -24,8 +25,8 @@ pub(crate) struct Selection {
     /// The latest time, milliseconds since the Unix epoch.
     #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true, allow_hyphen_values = true)]
     max_time: i64,
-    /// Series selector; may be given several times.
-    #[arg(long = "match", value_name = "SELECTOR", default_value = "{__name__=~'(?s:.*)'}", value_parser = selector)]
+    /// Series selector; may be given several times. Default: every series.
+    #[arg(long = "match", value_name = "SELECTOR", value_parser = selector)]
     matchers: Vec<Selector>,
     /// The directory.
     #[arg(value_name = "DB PATH", default_value = "data/")]
@@ -99,7 +100,13 @@ impl Selection {
         let store = open::read_only(&self.path)?;
         // A series that several selectors match is printed once.
         let mut seen = (self.matchers.len() > 1).then(BTreeSet::new);
-        for Selector(matchers) in &self.matchers {
+        let everything = [Selector(vec![Matcher::new(NAME, MatchOp::Regex, ".*")?])];
+        let selectors = if self.matchers.is_empty() {
+            &everything
+        } else {
+            self.matchers.as_slice()
+        };
+        for Selector(matchers) in selectors {
             let found = store.select(matchers, self.min_time, self.max_time, true)?;
             for i in 0..found.len() {
                 let labels = found.labels(i);
