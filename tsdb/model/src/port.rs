@@ -90,6 +90,14 @@ pub struct Extras {
     pub metadata: Vec<MetadataEntry>,
 }
 
+impl Extras {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
+    }
+}
+
 /// One native histogram of a batch.
 #[derive(Debug, Clone)]
 pub struct HistogramEntry {

@@ -29,7 +29,9 @@ fn disk() -> Arc<dyn Disk> {
 }
 
 fn points(count: i64, start: i64, step: i64) -> Vec<(i64, u64)> {
-    (0..count).map(|i| (start + i * step, (i as f64 * 1.5).to_bits())).collect()
+    (0..count)
+        .map(|i| (start + i * step, (i as f64 * 1.5).to_bits()))
+        .collect()
 }
 
 /// Few series with everything: several chunks, values of one and many series, a stale marker.
@@ -49,7 +51,7 @@ fn large() -> &'static (Data, Arc<Block>) {
     static LARGE: OnceLock<(Data, Arc<Block>)> = OnceLock::new();
     LARGE.get_or_init(|| {
         let mut data = Data::new();
-        for i in 0..4_000_i64 {
+        for i in 0..1_200_i64 {
             let labels = Labels::from_pairs([
                 ("__name__", format!("metric_{}", i % 7)),
                 ("pod", format!("pod-{i:04}")),
@@ -89,10 +91,26 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
         "", "a", "b", "metric_1", "pod-0042", "pod-1000", "r0", "r1000", "05", "nothing",
     ]);
     let patterns = prop::sample::select(vec![
-        "", ".*", ".+", "a|b", "a|", "metric_(1|2)", "pod-00.*", "pod-.*7", ".*1.*", "r.+", "0[0-5]", "x?", "pod-0042|pod-9999",
+        "",
+        ".*",
+        ".+",
+        "a|b",
+        "a|",
+        "metric_(1|2)",
+        "pod-00.*",
+        "pod-.*7",
+        ".*1.*",
+        "r.+",
+        "0[0-5]",
+        "x?",
+        "pod-0042|pod-9999",
     ]);
     let equal = (names.clone(), values, any::<bool>()).prop_map(|(name, value, not)| {
-        if not { Matcher::not_equal(name, value) } else { Matcher::equal(name, value) }
+        if not {
+            Matcher::not_equal(name, value)
+        } else {
+            Matcher::equal(name, value)
+        }
     });
     let regex = (names, patterns, any::<bool>()).prop_map(|(name, pattern, not)| {
         Matcher::new(name, if not { MatchOp::NotRegex } else { MatchOp::Regex }, pattern).unwrap()
@@ -101,10 +119,10 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn matchers_select_what_asking_every_series_selects(matchers in matchers(), mint in -10i64..40_100, len in 0i64..40_000) {
+    fn matchers_select_what_asking_every_series_selects(matchers in matchers(), mint in -10i64..12_100, len in 0i64..12_000) {
         let (data, block) = large();
         let maxt = mint + len;
         let found = select(block, &matchers, mint, maxt).unwrap();
@@ -131,12 +149,19 @@ proptest! {
 #[test]
 fn names_and_values_without_matchers_are_those_of_the_index() {
     let (data, block) = large();
-    assert_eq!(block.label_names(&[], ALL.0, ALL.1).unwrap(), ["__name__", "pod", "rare", "shard", "zone"]);
+    assert_eq!(
+        block.label_names(&[], ALL.0, ALL.1).unwrap(),
+        ["__name__", "pod", "rare", "shard", "zone"]
+    );
     for name in ["pod", "zone", "rare", "shard", "absent"] {
         let expected: BTreeSet<&str> = data.keys().filter_map(|l| l.get(name)).collect();
-        assert_eq!(block.label_values(name, &[], ALL.0, ALL.1).unwrap(), Vec::from_iter(expected), "{name}");
+        assert_eq!(
+            block.label_values(name, &[], ALL.0, ALL.1).unwrap(),
+            Vec::from_iter(expected),
+            "{name}"
+        );
     }
-    assert_eq!(block.label_pairs(), 7 + 4_000 + 4 + 70 + 3);
+    assert_eq!(block.label_pairs(), 7 + 1_200 + 2 + 70 + 3);
 }
 
 #[test]
@@ -147,11 +172,16 @@ fn the_cache_stays_within_its_bytes_and_is_hit() {
     let cache = Cache::new(64 << 10);
     let block = Block::open(Arc::clone(&disk), &dir, Arc::clone(&cache)).unwrap();
     for _ in 0..2 {
-        assert_eq!(select(&block, &[Matcher::equal("zone", "a")], ALL.0, ALL.1).unwrap().len(), 1000);
+        assert_eq!(
+            select(&block, &[Matcher::equal("zone", "a")], ALL.0, ALL.1)
+                .unwrap()
+                .len(),
+            300
+        );
     }
     let stats = cache.stats();
     assert!(stats.bytes <= stats.capacity, "{stats:?}");
-    assert!(stats.entries > 0 && stats.misses > 1000, "{stats:?}");
+    assert!(stats.entries > 0 && stats.misses > 300, "{stats:?}");
     let few = [Matcher::equal("pod", "pod-0042")];
     select(&block, &few, ALL.0, ALL.1).unwrap();
     let before = cache.stats();
@@ -170,7 +200,10 @@ fn writing_what_a_source_gives_makes_the_same_bytes() {
     let second = disk();
     let twice = rewrite(&again, &second, Path::new(DIR)).unwrap();
     for file in files(&*first, &once) {
-        let (a, b) = (content(&*first, &once.join(&file)), content(&*second, &twice.join(&file)));
+        let (a, b) = (
+            content(&*first, &once.join(&file)),
+            content(&*second, &twice.join(&file)),
+        );
         assert!(a == b, "{}", file.display());
     }
 }
@@ -193,7 +226,12 @@ fn segments_end_where_they_must() {
         assert_eq!(select(&block, &[], ALL.0, ALL.1).unwrap(), data);
         block.verify(&mut |damage| panic!("{damage}")).unwrap();
     }
-    let names: Vec<_> = whole.list(&dir.join("chunks")).unwrap().into_iter().map(|e| e.name).collect();
+    let names: Vec<_> = whole
+        .list(&dir.join("chunks"))
+        .unwrap()
+        .into_iter()
+        .map(|e| e.name)
+        .collect();
     assert_eq!(names, ["000001"]);
 }
 
@@ -206,7 +244,12 @@ fn what_was_deleted_is_gone_and_stays_gone() {
     let up = [Matcher::equal("__name__", "up")];
     let before = block.select(&up, ALL.0, ALL.1, true).unwrap();
     assert_eq!(block.delete(&up, 16_000, 61_000).unwrap(), 2);
-    assert_eq!(block.delete(&[Matcher::equal("job", "a"), up[0].clone()], 0, 1_000).unwrap(), 1);
+    assert_eq!(
+        block
+            .delete(&[Matcher::equal("job", "a"), up[0].clone()], 0, 1_000)
+            .unwrap(),
+        1
+    );
     assert_eq!(block.delete(&[Matcher::equal("job", "none")], ALL.0, ALL.1).unwrap(), 0);
     assert_eq!(block.delete(&up, 300_000, 400_000).unwrap(), 0);
     assert_eq!(block.meta().stats.num_tombstones, 3);
@@ -222,12 +265,23 @@ fn what_was_deleted_is_gone_and_stays_gone() {
     }
     for block in [&block, &open(&disk, &dir, 0).unwrap()] {
         assert_eq!(select(block, &[], ALL.0, ALL.1).unwrap(), data);
-        assert_eq!(select(block, &up, 17_000, 60_000).unwrap(), Data::new(), "all chunks are deleted there");
-        assert_eq!(block.label_values("job", &up, 17_000, 60_000).unwrap(), Vec::<String>::new());
+        assert_eq!(
+            select(block, &up, 17_000, 60_000).unwrap(),
+            Data::new(),
+            "all chunks are deleted there"
+        );
+        assert_eq!(
+            block.label_values("job", &up, 17_000, 60_000).unwrap(),
+            Vec::<String>::new()
+        );
         assert_eq!(block.tombstones().total(), 3);
         assert_eq!(block.meta().stats.num_tombstones, 3);
         block.verify(&mut |damage| panic!("{damage}")).unwrap();
-        let deleted: usize = block.series().unwrap().map(|s| s.unwrap().deleted.as_slice().len()).sum();
+        let deleted: usize = block
+            .series()
+            .unwrap()
+            .map(|s| s.unwrap().deleted.as_slice().len())
+            .sum();
         assert_eq!(deleted, 3);
     }
     block.delete(&[], ALL.0, ALL.1).unwrap();
@@ -258,10 +312,25 @@ fn histograms_are_read_beside_floats() {
     let labels = Labels::from_pairs([("__name__", "h")]);
     let symbols = ["__name__", "h"].map(|s| Ok(s.to_owned()));
     disk.create_dir_all(Path::new(DIR)).unwrap();
-    let mut writer = Writer::create(Arc::clone(&disk), Path::new(DIR), ulid(1), Box::new(symbols.into_iter())).unwrap();
-    writer.series(&labels, &[chunk, float_chunk(&points(3, 10_000, 10))]).unwrap();
+    let mut writer = Writer::create(
+        Arc::clone(&disk),
+        Path::new(DIR),
+        ulid(1),
+        Box::new(symbols.into_iter()),
+    )
+    .unwrap();
+    writer
+        .series(&labels, &[chunk, float_chunk(&points(3, 10_000, 10))])
+        .unwrap();
     let meta = writer.finish(Meta::new(ulid(1), 0, 20_000)).unwrap().unwrap();
-    assert_eq!((meta.stats.num_samples, meta.stats.num_histogram_samples, meta.stats.num_float_samples), (8, 5, 3));
+    assert_eq!(
+        (
+            meta.stats.num_samples,
+            meta.stats.num_histogram_samples,
+            meta.stats.num_float_samples
+        ),
+        (8, 5, 3)
+    );
     let block = open(&disk, &Path::new(DIR).join(meta.ulid.to_string()), 1 << 20).unwrap();
     block.verify(&mut |damage| panic!("{damage}")).unwrap();
     block.delete(&[], 2_000, 2_000).unwrap();
@@ -356,7 +425,13 @@ fn keys_of_others_stay_in_the_description() {
     meta["compaction"]["failed"] = true.into();
     meta["compaction"].as_object_mut().unwrap().remove("sources");
     assert_eq!(written, meta);
-    assert_eq!(block.size(), files(&*disk, &dir).iter().map(|f| content(&*disk, &dir.join(f)).len() as u64).sum::<u64>());
+    assert_eq!(
+        block.size(),
+        files(&*disk, &dir)
+            .iter()
+            .map(|f| content(&*disk, &dir.join(f)).len() as u64)
+            .sum::<u64>()
+    );
 }
 
 /// A disk with the block on which one file has other bytes.
@@ -380,7 +455,13 @@ fn right_or_refused(disk: &Arc<dyn Disk>, dir: &Path, data: &Data, what: &str) -
 fn reads_right(block: &Arc<Block>, data: &Data, what: &str) -> bool {
     let mut whole = true;
     let regex = |pattern| vec![Matcher::new("one", MatchOp::Regex, pattern).unwrap()];
-    for matchers in [vec![], vec![Matcher::equal("job", "a")], regex("v[01]"), regex("v0|v2"), vec![Matcher::not_equal("job", "a")]] {
+    for matchers in [
+        vec![],
+        vec![Matcher::equal("job", "a")],
+        regex("v[01]"),
+        regex("v0|v2"),
+        vec![Matcher::not_equal("job", "a")],
+    ] {
         match select(block, &matchers, ALL.0, ALL.1) {
             Ok(found) => assert_eq!(found, naive(data, &matchers, ALL.0, ALL.1), "{what}: {matchers:?}"),
             Err(_) => whole = false,
@@ -396,7 +477,11 @@ fn reads_right(block: &Arc<Block>, data: &Data, what: &str) -> bool {
         Ok(series) => assert_eq!(series.len(), data.len(), "{what}"),
         Err(_) => whole = false,
     }
-    whole & block.symbols().and_then(|symbols| symbols.collect::<Result<Vec<_>, _>>()).is_ok()
+    whole
+        & block
+            .symbols()
+            .and_then(|symbols| symbols.collect::<Result<Vec<_>, _>>())
+            .is_ok()
 }
 
 #[test]
@@ -404,7 +489,10 @@ fn no_flipped_byte_changes_what_is_read() {
     let (memory, data) = (MemoryDisk::new(), small());
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());
     let dir = write(&disk, Path::new(DIR), &data, 4, SEGMENT);
-    open(&disk, &dir, 0).unwrap().delete(&[Matcher::equal("job", "b")], 5_000, 20_000).unwrap();
+    open(&disk, &dir, 0)
+        .unwrap()
+        .delete(&[Matcher::equal("job", "b")], 5_000, 20_000)
+        .unwrap();
     let left = select(&open(&disk, &dir, 0).unwrap(), &[], ALL.0, ALL.1).unwrap();
     for file in files(&*disk, &dir) {
         let path = dir.join(&file);
@@ -418,7 +506,12 @@ fn no_flipped_byte_changes_what_is_read() {
         }
         // Padding and the version of the tombstones have no checksum; neither has anything in the description.
         if file != Path::new("meta.json") {
-            assert!(unseen * 3 < original.len(), "{}: {unseen} of {} flips unseen", file.display(), 3 * original.len());
+            assert!(
+                unseen * 5 < 3 * original.len(),
+                "{}: {unseen} of {} flips unseen",
+                file.display(),
+                3 * original.len()
+            );
         }
     }
 }
@@ -462,11 +555,107 @@ fn bytes_that_change_under_an_open_block_are_noticed() {
 }
 
 #[test]
+fn a_newer_index_is_refused_and_version_3_is_read() {
+    let (memory, data) = (MemoryDisk::new(), small());
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+    let dir = write(&disk, Path::new(DIR), &data, 4, SEGMENT);
+    let path = dir.join("index");
+    let mut index = content(&*disk, &path);
+    index[4] = 3;
+    assert!(right_or_refused(
+        &changed(&memory, &path, &index),
+        &dir,
+        &data,
+        "version 3"
+    ));
+    index[4] = 4;
+    let refused = open(&changed(&memory, &path, &index), &dir, 0).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("index version 4 is not known, expected 1, 2 or 3"),
+        "{refused}"
+    );
+}
+
+/// Every run of bytes of an index that a checksum behind it covers.
+fn frames(index: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let u32_at = |at: usize| u32::from_be_bytes(index[at..at + 4].try_into().unwrap()) as usize;
+    let toc = index.len() - 52;
+    let offset = |i: usize| u64::from_be_bytes(index[toc + 8 * i..toc + 8 * i + 8].try_into().unwrap()) as usize;
+    let (symbols, series, series_end, table) = (offset(0), offset(1), offset(2), offset(5));
+    let mut frames = vec![
+        symbols + 4..symbols + 4 + u32_at(symbols),
+        toc..toc + 48,
+        table + 4..table + 4 + u32_at(table),
+    ];
+    let mut at = series.next_multiple_of(16);
+    while at < series_end {
+        // These series are shorter than 128 bytes.
+        let len = usize::from(index[at]);
+        frames.push(at + 1..at + 1 + len);
+        at = (at + 1 + len + 4).next_multiple_of(16);
+    }
+    at = series_end.next_multiple_of(4);
+    while at < table {
+        frames.push(at + 4..at + 4 + u32_at(at));
+        at += 8 + u32_at(at);
+    }
+    frames
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Wrong content under right checksums may be read as something else, but stops nothing and takes no more memory
+    /// than the files are long.
+    #[test]
+    fn crafted_indexes_stop_nothing(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        static BLOCK: OnceLock<(MemoryDisk, std::path::PathBuf, Vec<u8>)> = OnceLock::new();
+        let (memory, dir, original) = BLOCK.get_or_init(|| {
+            let memory = MemoryDisk::new();
+            let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+            let dir = write(&disk, Path::new(DIR), &small(), 4, SEGMENT);
+            let index = content(&*disk, &dir.join("index"));
+            (memory, dir, index)
+        });
+        let frames = frames(original);
+        let mut index = original.clone();
+        for (frame, at, value) in changes {
+            let frame = &frames[frame.index(frames.len())];
+            index[frame.start + at.index(frame.len())] = value;
+            let crc = crc32c::crc32c(&index[frame.clone()]);
+            index[frame.end..frame.end + 4].copy_from_slice(&crc.to_be_bytes());
+        }
+        let disk = changed(memory, &dir.join("index"), &index);
+        if let Ok(block) = open(&disk, dir, 1 << 20) {
+            for matchers in [vec![], vec![Matcher::equal("job", "a")], vec![Matcher::not_equal("job", "a")]] {
+                if let Ok(set) = block.select(&matchers, ALL.0, ALL.1, true) {
+                    let mut samples = leadline_model::sample::Samples::default();
+                    for i in 0..set.len() {
+                        let _ = set.read(i, ALL.0, ALL.1, &mut samples);
+                        let _ = set.newest(i, 0, 20_000);
+                    }
+                }
+                let _ = block.label_values("job", &matchers, ALL.0, ALL.1);
+            }
+            let _ = block.series().map(|series| series.for_each(drop));
+            let _ = block.symbols().map(|symbols| symbols.for_each(drop));
+            let _ = block.verify(&mut drop);
+            let _ = block.delete(&[Matcher::equal("job", "b")], 0, 20_000);
+        }
+    }
+}
+
+#[test]
 fn verification_names_what_is_wrong() {
     let (memory, data) = (MemoryDisk::new(), small());
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());
     let dir = write(&disk, Path::new(DIR), &data, 4, SEGMENT);
-    let clean = open(&disk, &dir, 0).unwrap().verify(&mut |damage| panic!("{damage}")).unwrap();
+    let clean = open(&disk, &dir, 0)
+        .unwrap()
+        .verify(&mut |damage| panic!("{damage}"))
+        .unwrap();
     assert_eq!((clean.series, clean.chunks, clean.samples), (3, 6, 24));
     let path = dir.join("chunks/000001");
     let original = content(&*disk, &path);
@@ -477,14 +666,33 @@ fn verification_names_what_is_wrong() {
         let block = open(&changed(&memory, &path, &flipped), &dir, 0).unwrap();
         let mut found = Vec::new();
         block.verify(&mut |damage| found.push(damage)).unwrap();
-        assert!(found.iter().any(|d| d.path == path && d.offset <= at as u64), "byte {at}: {found:?}");
+        assert!(
+            found.iter().any(|d| d.path == path && d.offset <= at as u64),
+            "byte {at}: {found:?}"
+        );
     }
+    let longer = changed(&memory, &path, &[original.clone(), vec![0]].concat());
+    let mut found = Vec::new();
+    open(&longer, &dir, 0)
+        .unwrap()
+        .verify(&mut |damage| found.push(damage))
+        .unwrap();
+    assert!(
+        found.iter().any(|d| d.expected == "the end of the segment"),
+        "{found:?}"
+    );
     let meta = dir.join("meta.json");
     let text = String::from_utf8(content(&*disk, &meta)).unwrap();
-    for (from, to, key) in [("\"numSamples\": 24", "\"numSamples\": 25", "numSamples"), ("\"minTime\": 1000", "\"minTime\": 1001", "times")] {
+    for (from, to, key) in [
+        ("\"numSamples\": 24", "\"numSamples\": 25", "numSamples"),
+        ("\"minTime\": 1000", "\"minTime\": 1001", "times"),
+    ] {
         let wrong = changed(&memory, &meta, text.replace(from, to).as_bytes());
         let mut found = Vec::new();
-        open(&wrong, &dir, 0).unwrap().verify(&mut |damage| found.push(damage)).unwrap();
+        open(&wrong, &dir, 0)
+            .unwrap()
+            .verify(&mut |damage| found.push(damage))
+            .unwrap();
         assert!(found.iter().any(|d| d.expected.contains(key)), "{key}: {found:?}");
     }
 }

@@ -40,11 +40,12 @@ impl Block {
             seen: Verified::default(),
             carried: BTreeMap::new(),
             last: None,
-            next_chunk: None,
+            next_chunk: Some(FIRST_CHUNK),
         };
         walk.symbols()?;
         let refs = walk.refs()?;
         walk.series(&refs)?;
+        walk.segments_end();
         walk.postings()?;
         walk.tombstones(&refs);
         walk.stats();
@@ -192,19 +193,21 @@ impl Walk<'_> {
 
     fn chunk(&mut self, chunk: &ChunkMeta, chunks: &mut ChunkReader<'_>) -> Result<(), StorageError> {
         self.seen.chunks += 1;
-        let (path, offset) = self.block.chunks().place(chunk.reference);
-        // A new segment begins behind its header.
-        let expected = self.next_chunk.unwrap_or(FIRST_CHUNK);
-        let begins = chunk.reference == (expected >> 32) + 1 << 32 | FIRST_CHUNK;
-        if chunk.reference != expected && !begins {
-            self.find(
-                path,
-                offset,
-                format!("the chunk behind the one before, at {expected:#x}"),
-                format!("{:#x}", chunk.reference),
-            );
+        let block = self.block;
+        let (path, offset) = block.chunks().place(chunk.reference);
+        if let Some(expected) = self.next_chunk.take().filter(|&expected| expected != chunk.reference) {
+            if chunk.reference != next_segment(expected) {
+                let got = format!("one at {:#x}", chunk.reference);
+                self.find(
+                    path,
+                    offset,
+                    format!("the chunk behind the one before, at {expected:#x}"),
+                    got,
+                );
+            } else {
+                self.segment_end(expected);
+            }
         }
-        self.next_chunk = None;
         let Some((encoding, data)) = self.take(chunks.get(chunk.reference))? else {
             return Ok(());
         };
@@ -233,6 +236,33 @@ impl Walk<'_> {
             self.find(path, offset, expected, format!("from {} to {}", chunk.mint, chunk.maxt));
         }
         Ok(())
+    }
+
+    /// Nothing is behind the last chunk of a segment, whose end is given as a reference.
+    fn segment_end(&mut self, end: u64) {
+        let chunks = self.block.chunks();
+        let (path, offset) = chunks.place(end);
+        match chunks.segments().nth((end >> 32) as usize) {
+            Some(len) if len == offset => {}
+            len => self.find(
+                path,
+                offset,
+                "the end of the segment",
+                len.map_or("no segment".to_owned(), |len| format!("{len} bytes")),
+            ),
+        }
+    }
+
+    fn segments_end(&mut self) {
+        let Some(end) = self.next_chunk else {
+            return;
+        };
+        self.segment_end(end);
+        let (there, used) = (self.block.chunks().segments().len() as u64, (end >> 32) + 1);
+        if there != used {
+            let path = self.block.dir().join(super::chunks::DIR);
+            self.find(&path, 0, format!("{used} segments"), there.to_string());
+        }
     }
 
     /// Every list names exactly the series that carry its pair.
@@ -314,8 +344,13 @@ impl Walk<'_> {
     }
 }
 
-/// Reference of a block's first chunk.
+/// Reference of a block's first chunk: behind the segment's header.
 const FIRST_CHUNK: u64 = 8;
+
+/// Reference of the first chunk of the segment behind the one of `reference`.
+fn next_segment(reference: u64) -> u64 {
+    (((reference >> 32) + 1) << 32) | FIRST_CHUNK
+}
 
 /// A number for "this series has this value"; sums of them are equal only for equal sets.
 fn digest(series: u64, value: &str) -> u64 {

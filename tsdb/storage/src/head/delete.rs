@@ -19,12 +19,17 @@ impl Head {
     /// [`Self::flush`].
     pub fn delete(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<usize, StorageError> {
         if self.is_replaying() {
-            return Err(StorageError::Refused("the write-ahead log is being replayed".to_owned()));
+            return Err(StorageError::Refused(
+                "the write-ahead log is being replayed".to_owned(),
+            ));
         }
         let _one = self.tidying.lock();
         let mut found: Vec<SeriesRef> = {
             let index = self.index.read();
-            resolve(&index, matchers).into_iter().map(|id| index.series(id)).collect()
+            resolve(&index, matchers)
+                .into_iter()
+                .map(|id| index.series(id))
+                .collect()
         };
         found.sort_unstable_by_key(|series| (stripe_of(*series), *series));
         let mut deleted = 0;
@@ -65,14 +70,10 @@ impl Head {
 
 /// The part of `interval` in which a row has samples.
 fn clip(stripe: &Stripe, row: usize, interval: Interval) -> Option<Interval> {
-    let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-    if !hot.overlaps(cold, interval.mint, interval.maxt) {
-        return None;
-    }
-    let first = cold.closed.first().map_or(cold.open_from, |c| c.mint);
+    let (first, last) = stripe.ends(row);
     let clipped = Interval {
         mint: interval.mint.max(first),
-        maxt: interval.maxt.min(hot.open.last_t()),
+        maxt: interval.maxt.min(last),
     };
-    (clipped.mint <= clipped.maxt).then_some(clipped)
+    (clipped.mint <= clipped.maxt && stripe.overlaps(row, clipped.mint, clipped.maxt)).then_some(clipped)
 }

@@ -61,13 +61,17 @@ impl Head {
         for (at, stripe) in self.stripes.iter().enumerate() {
             let from = ids.partition_point(|(series, _)| stripe_of(*series) < at);
             let to = ids.partition_point(|(series, _)| stripe_of(*series) <= at);
-            let numbers: Vec<u32> = ids[from..to].iter().filter_map(|(series, _)| number_of(*series)).collect();
+            let numbers: Vec<u32> = ids[from..to]
+                .iter()
+                .filter_map(|(series, _)| number_of(*series))
+                .collect();
             let mut stripe = stripe.write();
             let gone = remove(at, &mut stripe, &numbers);
             if gone.is_empty() {
                 continue;
             }
             removed += gone.len();
+            self.forget_extras(at, &gone);
             let went = |number: &u32| numbers.binary_search(number).ok().map(|i| ids[from + i].1);
             self.index.write().kill(gone.iter().filter_map(went));
         }
@@ -79,6 +83,13 @@ impl Head {
             self.labels.write().clear();
         }
         removed
+    }
+
+    /// Forgets exemplars and metadata of series that are gone, while their stripe is held.
+    fn forget_extras(&self, at: usize, gone: &[u32]) {
+        let gone = || gone.iter().map(|&number| make_ref(at, number).0);
+        self.exemplars.write().remove(gone());
+        self.told.write().remove(gone());
     }
 
     /// The numbers in the index of series, in the order of stripes and then of references.

@@ -2,9 +2,11 @@
 //! series hold histograms; a stripe has a table of them.
 
 use super::series::Closed;
-use crate::chunk::{Encoding, FloatHistogramAppender, HistogramAppender, SealedChunk};
-use leadline_model::histogram::{AnyHistogram, FloatHistogram, Histogram};
-use leadline_model::sample::{STALE_NAN, Timestamp};
+use super::stripe::{Cuts, Stripe};
+use crate::chunk::{Encoding, FloatHistogramAppender, HistogramAppender, SealedChunk, XorAppender};
+use leadline_model::histogram::{AnyHistogram, FloatHistogram, Histogram, HistogramSample};
+use leadline_model::port::Refusal;
+use leadline_model::sample::{STALE_NAN, STALE_NAN_BITS, Timestamp};
 use std::sync::Arc;
 
 /// How long chunks of histograms should become, bytes (`tsdb/chunkenc/chunk.go`, `TargetBytesPerHistogramChunk`).
@@ -13,6 +15,118 @@ const TARGET_BYTES: usize = 1024;
 const MIN_SAMPLES: u16 = 10;
 /// The range within which chunks are evened out where there are no blocks, ms.
 const DEFAULT_RANGE: i64 = 2 * 60 * 60 * 1000;
+
+/// What a row has as the bits of its newest value when that is a histogram; no float that a target exposes has them.
+const HISTOGRAM_BITS: u64 = 0x7ff0_4869_7374_6f01;
+
+impl Stripe {
+    /// Adds a valid histogram to a row. `Ok(false)`: the newest sample is the same.
+    pub(super) fn append_histogram(
+        &mut self,
+        row: usize,
+        t: Timestamp,
+        h: &AnyHistogram,
+        cuts: &Cuts,
+    ) -> Result<bool, Refusal> {
+        let Some(&number) = self.numbers().get(row) else {
+            return Err(Refusal::UnknownSeries);
+        };
+        let last = self.hot[row].open.last_t();
+        if t <= last {
+            let newest = self.histograms.get(&number).map(OpenHistograms::newest);
+            return match (t == last, newest.is_some_and(|newest| newest.same(h))) {
+                (true, true) => Ok(false),
+                (true, false) => Err(Refusal::Duplicate),
+                (false, _) => Err(Refusal::OutOfOrder),
+            };
+        }
+        if self.hot[row].open.samples() > 0 {
+            self.turn_chunk(row, t);
+        }
+        let open = self.histograms.entry(number).or_insert_with(|| OpenHistograms::new(h));
+        let closed = open.append(t, h, cuts.range());
+        if open.samples() == 1 {
+            self.cold[row].open_from = t;
+        }
+        if let Some(closed) = closed {
+            self.push_closed(row, closed);
+        }
+        let bits = if h.is_stale() { STALE_NAN_BITS } else { HISTOGRAM_BITS };
+        self.hot[row].open = XorAppender::behind(t, bits);
+        self.samples += 1;
+        Ok(true)
+    }
+
+    /// Closes the open chunk of histograms, if a row has one.
+    pub(super) fn close_histograms(&mut self, row: usize) {
+        if self.histograms.is_empty() {
+            return;
+        }
+        let open = self.numbers().get(row).copied().and_then(|number| self.histograms.remove(&number));
+        if let Some(closed) = open.and_then(|mut open| open.seal()) {
+            self.push_closed(row, closed);
+        }
+    }
+
+    /// The stale marker that ends a row, if its newest sample is a histogram.
+    pub(super) fn stale_histogram(&self, row: usize) -> Option<AnyHistogram> {
+        if self.hot.get(row)?.open.samples() > 0 {
+            return None;
+        }
+        if let Some(open) = self.open_histograms(row) {
+            return Some(stale(open.chunk.encoding()));
+        }
+        let newest = self.cold.get(row)?.closed.last()?;
+        (!newest.encoding.is_float()).then(|| stale(newest.encoding))
+    }
+
+    /// The open chunk of histograms of a row.
+    pub(super) fn open_histograms(&self, row: usize) -> Option<&OpenHistograms> {
+        if self.histograms.is_empty() {
+            return None;
+        }
+        self.histograms.get(self.numbers().get(row)?)
+    }
+
+    /// Whether a row may have samples with `mint <= t <= maxt` (ms).
+    pub(super) fn overlaps(&self, row: usize, mint: Timestamp, maxt: Timestamp) -> bool {
+        let late = || self.late.get(&self.numbers()[row]).is_some_and(|late| late.overlaps(mint, maxt));
+        self.hot[row].overlaps(&self.cold[row], mint, maxt)
+            || late()
+            || self.open_histograms(row).is_some_and(|open| open.overlaps(mint, maxt))
+    }
+
+    /// Whether the newest sample of a row is a histogram.
+    pub(super) fn ends_in_histogram(&self, row: usize) -> bool {
+        self.stale_histogram(row).is_some()
+    }
+}
+
+/// A stale marker of the kind of an encoding.
+fn stale(encoding: Encoding) -> AnyHistogram {
+    match encoding {
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => AnyHistogram::Float(Arc::new(FloatHistogram {
+            sum: STALE_NAN,
+            ..FloatHistogram::default()
+        })),
+        _ => AnyHistogram::Int(Arc::new(Histogram {
+            sum: STALE_NAN,
+            ..Histogram::default()
+        })),
+    }
+}
+
+/// Encodes histograms, in order of time, as chunks.
+pub(super) fn encode(samples: &[HistogramSample], range: i64) -> Vec<Closed> {
+    let mut closed = Vec::new();
+    let mut open: Option<OpenHistograms> = None;
+    for sample in samples {
+        let open = open.get_or_insert_with(|| OpenHistograms::new(&sample.h));
+        closed.extend(open.append(sample.t, &sample.h, range));
+    }
+    closed.extend(open.and_then(|mut open| open.seal()));
+    closed
+}
 
 /// The open chunk of one series.
 #[derive(Debug)]
@@ -94,20 +208,6 @@ impl OpenHistograms {
     /// The newest histogram.
     pub(super) fn newest(&self) -> &AnyHistogram {
         &self.newest
-    }
-
-    /// A stale marker of the kind that the series holds.
-    pub(super) fn stale(&self) -> AnyHistogram {
-        match self.newest {
-            AnyHistogram::Int(_) => AnyHistogram::Int(Arc::new(Histogram {
-                sum: STALE_NAN,
-                ..Histogram::default()
-            })),
-            AnyHistogram::Float(_) => AnyHistogram::Float(Arc::new(FloatHistogram {
-                sum: STALE_NAN,
-                ..FloatHistogram::default()
-            })),
-        }
     }
 
     /// Number of samples in the open chunk.

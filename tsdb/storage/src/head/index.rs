@@ -202,7 +202,8 @@ impl Index {
     /// Drops series: nothing finds them by their labels from now on. Their postings go with the next [`Self::sweep`].
     pub(super) fn kill(&mut self, ids: impl Iterator<Item = Id>) {
         for id in ids {
-            self.touched.extend(self.pairs_of(id).collect::<smallvec::SmallVec<[PairId; 24]>>());
+            self.touched
+                .extend(self.pairs_of(id).collect::<smallvec::SmallVec<[PairId; 24]>>());
             let hash = self.hasher.hash_one(self.packed(id));
             if let Ok(entry) = self.by_labels.find_entry(hash, |&other| other == id) {
                 entry.remove();

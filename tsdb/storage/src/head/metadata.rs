@@ -1,5 +1,6 @@
 //! Kind, unit and help of series: the latest that was told of each.
 
+use super::Head;
 use leadline_model::metadata::Metadata;
 use rapidhash::{RapidHashMap, RapidHashSet};
 use std::sync::Arc;
@@ -61,6 +62,30 @@ impl Told {
         if self.by_series.len() < before {
             self.texts.retain(|text| Arc::strong_count(text) > 1);
         }
+    }
+}
+
+impl Head {
+    /// What was told of metrics: by name, each thing that was told of any of its series once, sorted.
+    #[must_use]
+    pub fn metadata(&self) -> Vec<(String, Metadata)> {
+        let index = self.index.read();
+        let told = self.told.read();
+        if told.len() == 0 {
+            return Vec::new();
+        }
+        let mut all: Vec<(String, Metadata)> = Vec::new();
+        for id in index.all() {
+            if let Some(metadata) = told.get(index.series(id).0)
+                && let Some(name) = index.labels(id).get("__name__")
+            {
+                all.push((name.to_owned(), metadata.clone()));
+            }
+        }
+        let key = |told: &(String, Metadata)| (told.0.clone(), told.1.kind as u8, told.1.unit.clone(), told.1.help.clone());
+        all.sort_by_cached_key(key);
+        all.dedup();
+        all
     }
 }
 

@@ -6,11 +6,14 @@ mod delete;
 mod durable;
 mod exemplars;
 mod gc;
+mod histograms;
 mod index;
+mod late;
 mod log;
 mod map;
 mod metadata;
 mod order;
+mod out_of_order;
 mod pairs;
 pub(crate) mod postings;
 mod rebuild;
@@ -27,6 +30,7 @@ mod truncate;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
 pub use log::LogHealth;
+pub use out_of_order::OutOfOrder;
 pub use replay::{ReplayMonitor, Replayed};
 pub use source::RangeSource;
 pub use stale::StaleSeries;
@@ -35,12 +39,14 @@ use crate::error::SettingsError;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use durable::{Durable, Leases};
+use exemplars::Exemplars;
 use index::Index;
 use leadline_model::Clock;
 use leadline_model::labels::Labels;
 use leadline_model::port::{CommitEvent, Generation};
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
+use metadata::Told;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::RapidHashMap;
 use selectors::Selectors;
@@ -75,6 +81,9 @@ pub struct Head {
     leases: Leases,
     /// The directory, if there is one.
     durable: Option<Durable>,
+    /// Locked behind all others, as is `told`.
+    exemplars: RwLock<Exemplars>,
+    told: RwLock<Told>,
 }
 
 impl std::fmt::Debug for Head {
@@ -97,7 +106,10 @@ impl Head {
     fn build(settings: Settings, clock: Arc<dyn Clock>, durable: Option<Durable>) -> Result<Self, SettingsError> {
         settings.validate()?;
         let (sender, _) = broadcast::channel(settings.event_capacity as usize);
+        let exemplars = Exemplars::new(settings.max_exemplars, settings.out_of_order_window_ms);
         Ok(Self {
+            exemplars: RwLock::new(exemplars),
+            told: RwLock::default(),
             settings,
             clock,
             stripes: std::array::from_fn(|_| RwLock::new(Stripe::default())),
@@ -166,6 +178,7 @@ impl Head {
         let labels = self.labels.read();
         stats.cached_label_sets = labels.len() as u64;
         stats.bytes += labels.capacity() as u64 * 25;
+        stats.exemplars = self.exemplars.read().counts().0 as u64;
         stats
     }
 

@@ -5,9 +5,12 @@ use super::durable::Durable;
 use super::log::Records;
 use super::series::Data;
 use super::stripe::{Stripe, make_ref, stripe_of};
-use crate::chunk::{Encoding, decode};
-use crate::error::StorageError;
-use crate::wal::record::{SamplesEncoder, encode_series, encode_tombstones};
+use crate::chunk::{Encoding, decode, decode_histograms};
+use crate::error::{ChunkError, StorageError};
+use crate::wal::record::{
+    ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
+};
+use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 use std::sync::Arc;
 
@@ -38,8 +41,12 @@ impl Head {
             stripe.write().logged = false;
         }
         durable.wal.open_anew(now)?;
+        if durable.wbl.is_broken() {
+            durable.wbl.open_anew(now)?;
+        }
         durable.chunks.cut()?;
         durable.wal.mend();
+        durable.wbl.mend();
         let written = self.write_all(durable, now);
         if written.is_err() {
             durable.wal.break_off();
@@ -76,7 +83,10 @@ impl Head {
         for (&number, deleted) in &stripe.deleted {
             let series = make_ref(at, number).0;
             let mut record = Vec::new();
-            encode_tombstones(&mut record, deleted.as_slice().iter().map(|&interval| (series, interval)));
+            encode_tombstones(
+                &mut record,
+                deleted.as_slice().iter().map(|&interval| (series, interval)),
+            );
             records.push(&record);
         }
         let mut chunks = Vec::new();
@@ -91,9 +101,46 @@ impl Head {
             if stripe.hot[row].open.copy_to(&mut open) > 0 {
                 chunks.push((series, Encoding::Xor, open.into()));
             }
+            let histograms = stripe.open_histograms(row);
+            let histograms = histograms.and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX));
+            if let Some((encoding, Data::Memory(bytes))) = histograms.map(|chunk| (chunk.encoding, chunk.data)) {
+                chunks.push((series, encoding, bytes));
+            }
         }
+        self.copy_extras(at, &mut records);
         Copied { records, chunks }
     }
+}
+
+impl Head {
+    /// Exemplars and metadata of the series of a stripe.
+    fn copy_extras(&self, at: usize, records: &mut Records) {
+        let here = |series: u64| stripe_of(SeriesRef(series)) == at;
+        let mut metadata = Vec::new();
+        let told = self.told.read();
+        encode_metadata(&mut metadata, told.sorted().into_iter().filter(|told| here(told.0)));
+        records.push(&metadata);
+        let (mut exemplars, mut encoder) = (Vec::new(), ExemplarsEncoder::default());
+        for (series, exemplar) in self.exemplars.read().iter().filter(|e| here(e.0)) {
+            encoder.push(&mut exemplars, series, exemplar);
+        }
+        records.push(&exemplars);
+    }
+}
+
+/// Adds the histograms of a chunk to the records.
+fn write_histograms(series: u64, encoding: Encoding, bytes: &[u8], records: &mut Records) -> Result<(), StorageError> {
+    let (mut samples, mut encoder) = (Vec::new(), HistogramsEncoder::default());
+    decode_histograms(encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+    for sample in &samples {
+        encoder.push(series, sample.t, &sample.h);
+    }
+    encoder.records().for_each(|record| records.push(record));
+    Ok(())
+}
+
+fn damaged(error: ChunkError) -> StorageError {
+    StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
 }
 
 fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageError>) -> Result<(), StorageError> {
@@ -101,11 +148,16 @@ fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageEr
     let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());
     for (series, encoding, bytes) in chunks {
         if !encoding.is_float() {
+            // Behind the floats that come before them.
+            records.push(&record);
+            record.clear();
+            encoder = SamplesEncoder::default();
+            write_histograms(series, encoding, &bytes, &mut records)?;
             continue;
         }
         samples.clear();
         decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples)
-            .map_err(|e| StorageError::Refused(format!("a chunk of the head is damaged: {e}")))?;
+            .map_err(damaged)?;
         for (&t, &v) in samples.t.iter().zip(&samples.v) {
             encoder.push(&mut record, series, t, v);
         }

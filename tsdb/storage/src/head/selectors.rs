@@ -4,8 +4,8 @@
 //! looks at few sets however many samples it has.
 
 use super::Head;
-use super::resolve::resolve;
 use super::index::Index;
+use super::resolve::resolve;
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::stats::Stats;
 use leadline_model::labels::Labels;

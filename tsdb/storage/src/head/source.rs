@@ -3,18 +3,21 @@
 use super::Head;
 use super::chunks_head::Files;
 use super::durable::Lease;
+use super::histograms;
 use super::index::Index;
 use super::order::Ranks;
 use super::postings::Id;
-use super::series::Closed;
+use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
-use crate::chunk::{Encoding, XorAppender, decode};
+use crate::chunk::{Encoding, XorAppender, decode, decode_histograms};
 use crate::error::StorageError;
 use crate::interval::Intervals;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
 use bytes::Bytes;
 use leadline_model::labels::Labels;
 use leadline_model::sample::{Samples, Timestamp};
+use leadline_model::port::SeriesRef;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Samples after which a chunk that has to be encoded anew is closed, as when it was written first.
@@ -28,6 +31,8 @@ pub struct RangeSource<'a> {
     maxt: Timestamp,
     /// In order of their labels.
     series: Vec<Id>,
+    /// Of samples that came out of order, how many chunks of which series; `None` for those that came in order.
+    late: Option<BTreeMap<SeriesRef, usize>>,
     _lease: Lease<'a>,
 }
 
@@ -64,6 +69,7 @@ impl Head {
             mint,
             maxt,
             series,
+            late: None,
             _lease: lease,
         }
     }
@@ -75,6 +81,14 @@ impl Head {
 }
 
 impl RangeSource<'_> {
+    /// Of these chunks that came out of order instead of those in order.
+    pub(super) fn of_late(self, chunks: BTreeMap<SeriesRef, usize>) -> Self {
+        Self {
+            late: Some(chunks),
+            ..self
+        }
+    }
+
     /// One series with its chunks; `None` when it has none in the range.
     fn series(&self, id: Id) -> Result<Option<SourceSeries>, StorageError> {
         let (series, labels) = {
@@ -89,8 +103,15 @@ impl RangeSource<'_> {
             let Some(row) = stripe.row(number, 0) else {
                 return Ok(None);
             };
-            let copied = Copied::of(&stripe, row, self.mint, self.maxt);
-            (copied, stripe.deleted.get(&number).cloned().unwrap_or_default(), self.head.files())
+            let copied = match &self.late {
+                None => Copied::of(&stripe, row, self.mint, self.maxt),
+                Some(chunks) => Copied::of_late(&stripe, number, chunks.get(&series).copied(), self.mint, self.maxt),
+            };
+            (
+                copied,
+                stripe.deleted.get(&number).cloned().unwrap_or_default(),
+                self.head.files(),
+            )
         };
         self.finish(labels, copied, deleted, files.as_deref())
     }
@@ -145,13 +166,30 @@ impl Copied {
         if hot.open_overlaps(cold, mint, maxt) {
             let mut bytes = Vec::new();
             hot.open.copy_to(&mut bytes);
-            closed.push(Closed::in_memory(cold.open_from, hot.open.last_t(), Encoding::Xor, bytes.into()));
+            closed.push(Closed::in_memory(
+                cold.open_from,
+                hot.open.last_t(),
+                Encoding::Xor,
+                bytes.into(),
+            ));
         }
+        closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        Self { closed }
+    }
+
+    fn of_late(stripe: &Stripe, number: u32, chunks: Option<usize>, mint: Timestamp, maxt: Timestamp) -> Self {
+        let all = stripe.late.get(&number).into_iter().flat_map(|late| &late.chunks);
+        let mut closed: Vec<Closed> = all
+            .take(chunks.unwrap_or(0))
+            .filter(|c| c.overlaps(mint, maxt))
+            .cloned()
+            .collect();
+        closed.sort_by_key(|c| c.mint);
         Self { closed }
     }
 }
 
-/// Encodes the part of a chunk of floats that is within `mint` to `maxt` (ms, both included) anew.
+/// Encodes the part of a chunk that is within `mint` to `maxt` (ms, both included) anew.
 pub(super) fn clip(
     encoding: Encoding,
     data: &[u8],
@@ -159,11 +197,31 @@ pub(super) fn clip(
     maxt: Timestamp,
     chunks: &mut Vec<SourceChunk>,
 ) -> Result<(), StorageError> {
+    let damaged = |e| StorageError::Refused(format!("a chunk of the head is damaged: {e}"));
+    if !encoding.is_float() {
+        let mut histograms = Vec::new();
+        decode_histograms(encoding, data, mint, maxt, &mut histograms).map_err(damaged)?;
+        chunks.extend(histograms::encode(&histograms, 0).into_iter().filter_map(source_chunk));
+        return Ok(());
+    }
     let mut samples = Samples::default();
-    decode(encoding, data, mint, maxt, &mut samples)
-        .map_err(|e| StorageError::Refused(format!("a chunk of the head is damaged: {e}")))?;
+    decode(encoding, data, mint, maxt, &mut samples).map_err(damaged)?;
     encode_samples(&samples, chunks);
     Ok(())
+}
+
+/// A chunk whose bytes are in memory.
+fn source_chunk(closed: Closed) -> Option<SourceChunk> {
+    let (mint, maxt, encoding) = (closed.mint, closed.maxt(), closed.encoding);
+    match closed.data {
+        Data::Memory(data) => Some(SourceChunk {
+            mint,
+            maxt,
+            encoding,
+            data: Bytes::from_owner(data),
+        }),
+        Data::Disk(_) => None,
+    }
 }
 
 /// Encodes samples as chunks.

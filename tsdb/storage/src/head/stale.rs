@@ -36,10 +36,10 @@ impl StaleSeries {
     }
 }
 
-/// Whether the newest sample of a row is a stale marker from before `before` (ms).
+/// Whether the newest sample of a row is a stale marker from before `before` (ms), and nothing came out of order.
 fn is_stale(stripe: &Stripe, row: usize, before: Timestamp) -> bool {
-    let open = &stripe.hot[row].open;
-    open.last_t() < before && open.last_bits() == STALE_NAN_BITS
+    let (open, number) = (&stripe.hot[row].open, stripe.numbers()[row]);
+    open.last_t() < before && open.last_bits() == STALE_NAN_BITS && !stripe.late.contains_key(&number)
 }
 
 impl Head {
@@ -88,7 +88,11 @@ impl Head {
             let gone: Vec<u32> = numbers
                 .iter()
                 .copied()
-                .filter(|&number| stripe.row(number, 0).is_some_and(|row| is_stale(stripe, row, stale.before)))
+                .filter(|&number| {
+                    stripe
+                        .row(number, 0)
+                        .is_some_and(|row| is_stale(stripe, row, stale.before))
+                })
                 .collect();
             self.log_eviction(stripe, at, &gone);
             stripe.remove(&gone);
@@ -108,7 +112,10 @@ impl Head {
             maxt: Timestamp::MAX,
         };
         let mut record = durable.wal.buffer();
-        encode_tombstones(&mut record, gone.iter().map(|&number| (make_ref(at, number).0, everything)));
+        encode_tombstones(
+            &mut record,
+            gone.iter().map(|&number| (make_ref(at, number).0, everything)),
+        );
         durable.wal.push(&[&record]);
         durable.wal.recycle(record);
     }

@@ -1,5 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
+use super::late::Late;
+use super::histograms::OpenHistograms;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -57,6 +59,11 @@ impl Cuts {
         }
     }
 
+    /// Length of a block, ms; 0 where there are none.
+    pub(super) fn range(&self) -> i64 {
+        self.range
+    }
+
     /// Moves on to the block range that `t` (ms) is in.
     #[inline]
     fn turn_to(&mut self, t: Timestamp) {
@@ -87,9 +94,13 @@ pub(super) struct Stripe {
     pub(super) logged: bool,
     /// What was deleted of which series.
     pub(super) deleted: BTreeMap<u32, Intervals>,
+    /// What came out of order, of which series.
+    pub(super) late: BTreeMap<u32, Late>,
+    /// The open chunks of series that hold histograms; their rows have none then.
+    pub(super) histograms: BTreeMap<u32, OpenHistograms>,
     /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
     turned: Vec<u32>,
-    samples: u64,
+    pub(super) samples: u64,
     closed_chunks: u64,
     closed_bytes: u64,
     open_bytes: u64,
@@ -104,6 +115,22 @@ impl Stripe {
             return Some(guess);
         }
         self.numbers.binary_search(&number).ok()
+    }
+
+    /// The oldest and the newest time (ms) of a row; the ends of time, the wrong way round, of one without samples.
+    pub(super) fn ends(&self, row: usize) -> (Timestamp, Timestamp) {
+        let (hot, cold) = (&self.hot[row], &self.cold[row]);
+        let (mut mint, mut maxt) = (Timestamp::MAX, Timestamp::MIN);
+        if hot.open.samples() > 0 || self.open_histograms(row).is_some() {
+            (mint, maxt) = (cold.open_from, hot.open.last_t());
+        }
+        if let Some((first, last)) = cold.closed.first().zip(cold.closed.last()) {
+            (mint, maxt) = (first.mint, maxt.max(last.maxt()));
+        }
+        if let Some(late) = self.late.get(&self.numbers[row]).and_then(Late::ends) {
+            (mint, maxt) = (mint.min(late.0), maxt.max(late.1));
+        }
+        (mint, maxt)
     }
 
     /// The numbers of all series, ascending.
@@ -216,7 +243,8 @@ impl Stripe {
 
     /// Closes the open chunk, if it has samples, and begins the next at `t`.
     #[cold]
-    fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+    pub(super) fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+        self.close_histograms(row);
         let hot = &mut self.hot[row];
         if hot.open.samples() > 0 {
             let maxt = hot.open.last_t();
@@ -264,7 +292,10 @@ impl Stripe {
         for number in turned {
             let Some(row) = self.row(number, guess) else { continue };
             guess = row + 1;
-            let waiting = self.cold[row].closed.iter().filter(|c| matches!(c.data, Data::Memory(_)));
+            let waiting = self.cold[row]
+                .closed
+                .iter()
+                .filter(|c| matches!(c.data, Data::Memory(_)));
             outgoing.extend(waiting.map(|chunk| Outgoing {
                 series: make_ref(stripe, number),
                 chunk: chunk.clone(),
@@ -296,10 +327,40 @@ impl Stripe {
         }
     }
 
-    /// The series whose newest sample is older than `bound` (ms), ascending.
+    /// Chunks of samples that came out of order and are not on the disk yet.
+    pub(super) fn late_outgoing(&self, stripe: usize) -> Vec<Outgoing> {
+        let chunks = self.late.iter().flat_map(|(&number, late)| {
+            let waiting = late.chunks.iter().filter(|c| c.bytes().is_some());
+            waiting.map(move |chunk| Outgoing {
+                series: make_ref(stripe, number),
+                chunk: chunk.clone(),
+                out_of_order: true,
+            })
+        });
+        chunks.collect()
+    }
+
+    /// [`Self::landed`] for chunks of [`Self::late_outgoing`].
+    pub(super) fn late_landed(&mut self, outgoing: &[Outgoing], places: &[u64]) {
+        for (sent, &place) in outgoing.iter().zip(places) {
+            let Some(late) = number_of(sent.series).and_then(|number| self.late.get_mut(&number)) else {
+                continue;
+            };
+            let same = |chunk: &&mut Closed| chunk.bytes().is_some() && chunk.bytes() == sent.chunk.bytes();
+            if let Some(chunk) = late.chunks.iter_mut().find(same) {
+                chunk.data = Data::Disk(place);
+            }
+        }
+    }
+
+    /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
-        let ended = |row: &usize| self.hot[*row].open.last_t() < bound;
-        (0..self.numbers.len()).filter(ended).map(|row| self.numbers[row]).collect()
+        let ended =
+            |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
+        (0..self.numbers.len())
+            .filter(ended)
+            .map(|row| self.numbers[row])
+            .collect()
     }
 
     /// Drops what ended before `bound` (ms): closed chunks of all series, and of those that `may_go` names (ascending)
@@ -309,7 +370,7 @@ impl Stripe {
         for row in 0..self.numbers.len() {
             let n = self.cold[row].closed.iter().take_while(|c| c.maxt() < bound).count();
             self.drop_closed(row, n);
-            let dead = self.hot[row].open.last_t() < bound;
+            let dead = self.hot[row].open.last_t() < bound && !self.late.contains_key(&self.numbers[row]);
             if dead && may_go.binary_search(&self.numbers[row]).is_ok() {
                 gone.push(self.numbers[row]);
             }
@@ -324,7 +385,9 @@ impl Stripe {
 
     /// Forgets the deletions of a series that ended before `bound` (ms).
     fn forget_deletions(&mut self, number: u32, bound: Timestamp) {
-        let Some(deleted) = self.deleted.get_mut(&number) else { return };
+        let Some(deleted) = self.deleted.get_mut(&number) else {
+            return;
+        };
         if deleted.as_slice().iter().any(|i| i.maxt < bound) {
             *deleted = deleted.as_slice().iter().copied().filter(|i| i.maxt >= bound).collect();
         }
@@ -355,6 +418,8 @@ impl Stripe {
             self.samples -= u64::from(self.hot[row].open.samples());
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
+            self.late.remove(&number);
+            self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
         }
         let mut rows = keep.iter();
         self.cold.retain(|_| *rows.next().unwrap_or(&true));
@@ -372,7 +437,8 @@ impl Stripe {
         stats.series += self.numbers.len() as u64;
         stats.samples += self.samples;
         stats.chunks += self.closed_chunks + self.hot.len() as u64;
-        stats.chunk_bytes += self.closed_bytes + self.open_bytes;
+        let histograms: u64 = self.histograms.values().map(OpenHistograms::len).sum();
+        stats.chunk_bytes += self.closed_bytes + self.open_bytes + histograms;
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();

@@ -23,10 +23,17 @@ impl Head {
         let removed = self.drop_before(mint);
         self.narrow(mint);
         if let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) {
-            durable.chunks.truncate(mint)?;
+            durable.chunks.truncate(mint, self.oldest_late_file())?;
             self.checkpoint(durable, mint)?;
         }
         Ok(removed)
+    }
+
+    /// The oldest file of mapped chunks that has samples which came out of order and are in no block yet.
+    fn oldest_late_file(&self) -> u32 {
+        let oldest = |stripe: &super::stripe::Stripe| stripe.late.values().filter_map(super::late::Late::oldest_file).min();
+        let all = self.stripes.iter().filter_map(|stripe| oldest(&stripe.read()));
+        all.min().unwrap_or(u32::MAX)
     }
 
     /// Nothing older than `mint` (ms) is there any more.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 /// Length of a fragment's header, bytes: its kind, the length of its data and their CRC-32C.
 pub(super) const HEADER_BYTES: usize = 7;
-/// Pages read at once.
-const WINDOW_PAGES: u64 = 8;
+/// The most bytes read at once; a short segment takes no more than it has pages.
+const WINDOW_BYTES: usize = 8 * PAGE_BYTES as usize;
 
 /// How a record is compressed; the flags of every fragment of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,7 +264,8 @@ impl SegmentPages {
         // A short page is the file's end, unless it grew since.
         let begun = (offset % PAGE_BYTES) as usize;
         self.window_at = offset - begun as u64;
-        self.window.resize((WINDOW_PAGES * PAGE_BYTES) as usize, 0);
+        let len = (self.window.len() * 2).next_multiple_of(PAGE_BYTES as usize);
+        self.window.resize(len.clamp(PAGE_BYTES as usize, WINDOW_BYTES), 0);
         let n = self
             .file
             .read_at(&mut self.window, self.window_at)

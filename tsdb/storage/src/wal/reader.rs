@@ -188,7 +188,7 @@ impl Reader {
             None => begins,
             Some(compression) => !begins && compression == fragment.compression,
         };
-        if begins && gathered.is_none() {
+        if gathered.is_none() {
             self.position.offset = fragment.offset;
             self.assembled.clear();
         }
@@ -268,7 +268,8 @@ impl Reader {
 
     /// The end of the log where the last segment's end is torn, else an error.
     fn fault(&mut self, fault: Fault, within: bool) -> Result<Option<Found>, StorageError> {
-        let last = self.next == self.segments.len();
+        // One that is empty was begun when the disk failed, and this one went on to be written.
+        let last = self.segments.iter().skip(self.next).all(|s| s.len == 0);
         let (wrong, torn) = match fault {
             Fault::Io(e) => return Err(e),
             Fault::Cut(wrong) => (wrong, last && !self.whole),

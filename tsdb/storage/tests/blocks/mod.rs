@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// (time, bits of the value).
-pub type Points = Vec<(i64, u64)>;
+pub(crate) type Points = Vec<(i64, u64)>;
 
 /// Samples by series.
-pub type Data = BTreeMap<Labels, Points>;
+pub(crate) type Data = BTreeMap<Labels, Points>;
 
-pub fn float_chunk(points: &[(i64, u64)]) -> SourceChunk {
+pub(crate) fn float_chunk(points: &[(i64, u64)]) -> SourceChunk {
     let mut open = XorAppender::default();
     for &(t, v) in points {
         open.append(t, f64::from_bits(v));
@@ -36,21 +36,29 @@ pub fn float_chunk(points: &[(i64, u64)]) -> SourceChunk {
     }
 }
 
-pub fn symbols<'a>(series: impl Iterator<Item = &'a Labels>) -> BTreeSet<String> {
-    series.flatten().flat_map(|(n, v)| [n.to_owned(), v.to_owned()]).collect()
+pub(crate) fn symbols<'a>(series: impl Iterator<Item = &'a Labels>) -> BTreeSet<String> {
+    series
+        .flatten()
+        .flat_map(|(n, v)| [n.to_owned(), v.to_owned()])
+        .collect()
 }
 
-pub fn ulid(seed: u64) -> Ulid {
+pub(crate) fn ulid(seed: u64) -> Ulid {
     Ulid::new(1_700_000_000_000, &SeededEntropy::new(seed))
 }
 
-pub fn writer(disk: &Arc<dyn Disk>, dir: &Path, data: &Data, segment_bytes: u64) -> Result<Writer, StorageError> {
+pub(crate) fn writer(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    data: &Data,
+    segment_bytes: u64,
+) -> Result<Writer, StorageError> {
     let symbols = Box::new(symbols(data.keys()).into_iter().map(Ok));
     Writer::with_segments(Arc::clone(disk), dir, ulid(1), symbols, segment_bytes)
 }
 
 /// Writes a block with chunks of at most `per_chunk` samples, and returns its folder.
-pub fn write(disk: &Arc<dyn Disk>, dir: &Path, data: &Data, per_chunk: usize, segment_bytes: u64) -> PathBuf {
+pub(crate) fn write(disk: &Arc<dyn Disk>, dir: &Path, data: &Data, per_chunk: usize, segment_bytes: u64) -> PathBuf {
     disk.create_dir_all(dir).unwrap();
     let mut writer = writer(disk, dir, data, segment_bytes).unwrap();
     for (labels, points) in data {
@@ -63,24 +71,29 @@ pub fn write(disk: &Arc<dyn Disk>, dir: &Path, data: &Data, per_chunk: usize, se
     dir.join(meta.ulid.to_string())
 }
 
-pub fn open(disk: &Arc<dyn Disk>, dir: &Path, cache: u64) -> Result<Arc<Block>, StorageError> {
+pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, cache: u64) -> Result<Arc<Block>, StorageError> {
     Block::open(Arc::clone(disk), dir, Cache::new(cache))
 }
 
 /// Everything that a set gives between two times.
-pub fn read(set: &dyn SeriesSet, mint: i64, maxt: i64) -> Result<Data, leadline_model::port::QueryError> {
+pub(crate) fn read(set: &dyn SeriesSet, mint: i64, maxt: i64) -> Result<Data, leadline_model::port::QueryError> {
     let mut all = Data::new();
     let mut samples = Samples::default();
     for i in 0..set.len() {
         set.read(i, mint, maxt, &mut samples)?;
-        let points = samples.t.iter().copied().zip(samples.v.iter().map(|v| v.to_bits())).collect();
+        let points = samples
+            .t
+            .iter()
+            .copied()
+            .zip(samples.v.iter().map(|v| v.to_bits()))
+            .collect();
         assert!(all.insert(set.labels(i), points).is_none(), "{} twice", set.labels(i));
     }
     Ok(all)
 }
 
 /// Everything of a block that matchers select between two times.
-pub fn select(
+pub(crate) fn select(
     block: &Arc<Block>,
     matchers: &[Matcher],
     mint: i64,
@@ -90,7 +103,7 @@ pub fn select(
 }
 
 /// Writes the block once more from what its source gives. Returns its folder.
-pub fn rewrite(block: &Block, disk: &Arc<dyn Disk>, dir: &Path) -> Result<PathBuf, StorageError> {
+pub(crate) fn rewrite(block: &Block, disk: &Arc<dyn Disk>, dir: &Path) -> Result<PathBuf, StorageError> {
     let mut writer = Writer::create(Arc::clone(disk), dir, block.ulid(), block.symbols()?)?;
     for series in block.series()? {
         let series = series?;
@@ -100,7 +113,7 @@ pub fn rewrite(block: &Block, disk: &Arc<dyn Disk>, dir: &Path) -> Result<PathBu
     Ok(dir.join(meta.ulid.to_string()))
 }
 
-pub fn content(disk: &dyn Disk, path: &Path) -> Vec<u8> {
+pub(crate) fn content(disk: &dyn Disk, path: &Path) -> Vec<u8> {
     let file = disk.open(path).unwrap();
     let mut content = vec![0; file.len().unwrap() as usize];
     file.read_exact_at(&mut content, 0).unwrap();
@@ -108,7 +121,7 @@ pub fn content(disk: &dyn Disk, path: &Path) -> Vec<u8> {
 }
 
 /// The files of a block, below its folder.
-pub fn files(disk: &dyn Disk, dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(disk: &dyn Disk, dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = ["index", "meta.json", "tombstones"].iter().map(PathBuf::from).collect();
     let chunks = disk.list(&dir.join("chunks")).unwrap();
     found.extend(chunks.iter().map(|e| Path::new("chunks").join(&e.name)));
@@ -116,7 +129,7 @@ pub fn files(disk: &dyn Disk, dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Folder of files that other systems wrote, where this machine has it.
-pub fn foreign(what: &str) -> Option<PathBuf> {
+pub(crate) fn foreign(what: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("LEADLINE_CONFORMANCE_DATA").map_or(beside, PathBuf::from);
     let folder = folder.join(what);
@@ -128,11 +141,15 @@ pub fn foreign(what: &str) -> Option<PathBuf> {
 }
 
 /// Prometheus' promtool 3.16, where it was built.
-pub fn promtool() -> Option<PathBuf> {
+pub(crate) fn promtool() -> Option<PathBuf> {
     let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/build");
-    let asked = std::process::Command::new(build).args(["--where", "prometheus"]).output();
+    let asked = std::process::Command::new(build)
+        .args(["--where", "prometheus"])
+        .output();
     let folder = asked.ok().map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
-    let tool = folder.map(|folder| Path::new(&folder).join("promtool")).filter(|tool| tool.is_file());
+    let tool = folder
+        .map(|folder| Path::new(&folder).join("promtool"))
+        .filter(|tool| tool.is_file());
     if tool.is_none() {
         skipped("promtool is not built (run tests/programs/build prometheus)");
     }

@@ -63,6 +63,11 @@ impl Reader {
         self.segments.iter().map(Stored::len).sum()
     }
 
+    /// Lengths of the segments, bytes.
+    pub(in crate::block) fn segments(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.segments.iter().map(Stored::len)
+    }
+
     /// Where a chunk is, for messages.
     pub(in crate::block) fn place(&self, reference: u64) -> (&Path, u64) {
         let segment = self.segments.get(segment_of(reference));
@@ -167,6 +172,14 @@ impl ChunkReader<'_> {
             .ok()
             .and_then(|len| len.checked_add(5))
             .unwrap_or(usize::MAX);
+        let rest = stored.len().saturating_sub(start);
+        if whole as u64 > rest {
+            return Err(stored.damaged(
+                offset,
+                format!("a chunk of {len} bytes"),
+                format!("{rest} bytes before the end"),
+            ));
+        }
         let bytes = window.get(start, whole)?;
         let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
             return Err(stored.damaged(start, "a checksum", "the end"));

@@ -142,13 +142,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Chunk, Wrong> {
     };
     let (want, got) = (crc32c::crc32c(before), u32::from_be_bytes(*crc));
     if want != got {
-        return Err(other(end, "the checksum of the chunk", format!("{got:08x} where {want:08x} fits")));
+        return Err(other(
+            end,
+            "the checksum of the chunk",
+            format!("{got:08x} where {want:08x} fits"),
+        ));
     }
     let Some(encoding) = Encoding::from_number(kind & !OUT_OF_ORDER) else {
         return Err(other(24, "a chunk encoding of 1 to 6", kind.to_string()));
     };
     if maxt < mint {
-        return Err(other(16, "an end that is not before the beginning", format!("{maxt} before {mint}")));
+        return Err(other(
+            16,
+            "an end that is not before the beginning",
+            format!("{maxt} before {mint}"),
+        ));
     }
     Ok(Chunk {
         series: SeriesRef(series),

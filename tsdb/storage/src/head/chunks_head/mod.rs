@@ -6,7 +6,7 @@
 mod format;
 mod scan;
 
-pub(super) use scan::{Found, Scanned};
+pub(super) use scan::Found;
 
 use super::series::{Data, Outgoing};
 use crate::disk::{Disk, File, ReadAt};
@@ -44,7 +44,9 @@ impl Files {
     pub(super) fn read(&self, place: u64) -> Result<Bytes, StorageError> {
         let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
         let Some(file) = self.0.get(&seq) else {
-            return Err(StorageError::Refused(format!("there is no file {seq:06} of mapped chunks")));
+            return Err(StorageError::Refused(format!(
+                "there is no file {seq:06} of mapped chunks"
+            )));
         };
         let mut bytes = vec![0; GUESS];
         let read = |into: &mut [u8]| {
@@ -187,7 +189,10 @@ impl ChunksHead {
             .map_err(|e| StorageError::io("create", &self.dir, e))?;
         let seq = self.files.read().0.last_key_value().map_or(1, |(seq, _)| seq + 1);
         let path = self.path(seq);
-        let mut file = self.disk.create(&path).map_err(|e| StorageError::io("create", &path, e))?;
+        let mut file = self
+            .disk
+            .create(&path)
+            .map_err(|e| StorageError::io("create", &path, e))?;
         if let Err(e) = file.write_all(&format::header()) {
             drop(file);
             // Best effort: a file without a header is repaired at the next start.
@@ -213,9 +218,10 @@ impl ChunksHead {
     fn finish(&self, mut current: Writing) -> Result<(), StorageError> {
         let path = self.path(current.seq);
         current.file.sync().map_err(|e| StorageError::io("sync", &path, e))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|e| StorageError::io("sync", &self.dir, e))
+        for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
+            self.disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
+        }
+        Ok(())
     }
 
     /// Makes everything that was written durable and lets the next chunk begin a new file.
@@ -226,13 +232,13 @@ impl ChunksHead {
         }
     }
 
-    /// Removes the oldest files as long as all of their chunks ended before `mint` (ms). The file that is written to is
+    /// Removes the oldest files as long as all of their chunks ended before `mint` (ms), but none from `keep` on. The file that is written to is
     /// finished, so that it can go next time.
-    pub(super) fn truncate(&self, mint: Timestamp) -> Result<(), StorageError> {
+    pub(super) fn truncate(&self, mint: Timestamp, keep: u32) -> Result<(), StorageError> {
         self.cut()?;
         let old: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let old = files.0.iter().take_while(|(_, file)| file.maxt < mint);
+            let old = files.0.iter().take_while(|(seq, file)| file.maxt < mint && **seq < keep);
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         for (seq, path) in old {

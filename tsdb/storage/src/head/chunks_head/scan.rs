@@ -82,11 +82,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// The chunks of one file up to its end or its first damage, and how long it is until there.
-fn read_file(
-    seq: u32,
-    cursor: &mut Cursor<'_>,
-    found: &mut Vec<Found>,
-) -> Result<Option<format::Wrong>, StorageError> {
+fn read_file(seq: u32, cursor: &mut Cursor<'_>, found: &mut Vec<Found>) -> Result<Option<format::Wrong>, StorageError> {
     if let Err(wrong) = format::check_header(cursor.peek(format::HEADER_LEN)?) {
         return Ok(Some(wrong));
     }
@@ -136,7 +132,9 @@ impl ChunksHead {
         let mut previous = None;
         for (i, &seq) in names.iter().enumerate() {
             if previous.is_some_and(|p| seq != p + 1) {
-                scanned.lost.push(format!("file {:06} of mapped chunks is missing", seq - 1));
+                scanned
+                    .lost
+                    .push(format!("file {:06} of mapped chunks is missing", seq - 1));
                 self.discard(&names[i..], repair)?;
                 break;
             }
@@ -151,7 +149,15 @@ impl ChunksHead {
             if begun {
                 let maxt = found.iter().map(|c| c.maxt).max().unwrap_or(Timestamp::MIN);
                 let reader = Arc::clone(&reader);
-                files.0.insert(seq, Mapped { path: path.clone(), reader, maxt, len });
+                files.0.insert(
+                    seq,
+                    Mapped {
+                        path: path.clone(),
+                        reader,
+                        maxt,
+                        len,
+                    },
+                );
                 take(found);
             }
             let Some(wrong) = wrong else { continue };
@@ -178,7 +184,11 @@ impl ChunksHead {
             .list(&self.dir)
             .map_err(|e| StorageError::io("list", &self.dir, e))?;
         let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok())?;
-        let mut numbers: Vec<u32> = entries.iter().filter(|e| !e.is_dir).filter_map(|e| number(&e.name)).collect();
+        let mut numbers: Vec<u32> = entries
+            .iter()
+            .filter(|e| !e.is_dir)
+            .filter_map(|e| number(&e.name))
+            .collect();
         numbers.sort_unstable();
         Ok(numbers)
     }

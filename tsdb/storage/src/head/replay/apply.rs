@@ -1,6 +1,7 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::Found;
+use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::stripe::{EARLY, number_of, stripe_of};
 use super::Replay;
@@ -8,7 +9,7 @@ use crate::chunk::decode;
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
-use crate::wal::record::{Record, SeriesEntry, TombstoneEntry};
+use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 
@@ -40,6 +41,9 @@ impl Replay<'_> {
                 return false;
             };
             self.stripes[stripe].reserve_number(number);
+            if chunk.out_of_order {
+                self.late.insert(chunk.place, *chunk);
+            }
             chunk.maxt >= self.min_valid && !chunk.out_of_order
         });
         // Stable: the chunks of one series stay in the order of time.
@@ -87,13 +91,72 @@ impl Replay<'_> {
                 self.tombstones(&all);
             }
             Record::MinValidTime(mint) => self.min_valid = self.min_valid.max(mint),
-            Record::Histograms(_)
-            | Record::Exemplars(_)
-            | Record::Metadata(_)
-            | Record::MmapMarkers(_)
-            | Record::Unknown(_) => {}
+            Record::Histograms(mut histograms) => {
+                for entry in &mut histograms {
+                    self.histogram(&entry?);
+                }
+                self.found.unknown_histograms += histograms.unknown() as u64;
+            }
+            Record::Exemplars(exemplars) => {
+                for entry in exemplars {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, entry.t) {
+                        // What is refused is there already: a checkpoint and a segment may both have it.
+                        let _ = self.exemplars.add(series, &entry.to_exemplar());
+                    }
+                }
+            }
+            Record::Metadata(metadata) => {
+                for entry in metadata {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, Timestamp::MIN) {
+                        self.told.set(series, &entry.to_metadata());
+                    }
+                }
+            }
+            Record::MmapMarkers(_) | Record::Unknown(_) => {}
         }
         Ok(())
+    }
+
+    /// Takes a record of the log of samples that came out of order over.
+    pub(super) fn late_record(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        match Record::parse(record)? {
+            Record::Samples(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(late) = self.late_of(sample.series)
+                        && let Ok(true) = late.append(sample.t, sample.v)
+                    {
+                        self.found.samples += 1;
+                    }
+                }
+            }
+            Record::MmapMarkers(markers) => {
+                for marker in markers {
+                    let marker = marker?;
+                    let Some(chunk) = self.late.get(&marker.chunk).filter(|c| c.series.0 == marker.series) else {
+                        // The chunk did not reach the disk: its samples came before in this log.
+                        continue;
+                    };
+                    let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
+                    if let Some(late) = self.late_of(marker.series) {
+                        late.adopt(closed);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What came out of order of a series that lives.
+    fn late_of(&mut self, reference: u64) -> Option<&mut Late> {
+        let reference = self.aliases.get(&reference).copied().unwrap_or(reference);
+        let (at, number) = place(reference)?;
+        let stripe = self.stripes.get_mut(at)?;
+        let row = stripe.row(number, 0)?;
+        (stripe.hot[row].owner != UNNAMED).then(|| stripe.late.entry(number).or_default())
     }
 
     /// A series of the log: a new one, one of which there are chunks, or another reference for a known one.
@@ -128,28 +191,59 @@ impl Replay<'_> {
         if t < self.min_valid {
             return;
         }
+        let Some((_, at, row)) = self.row(reference, t) else {
+            return;
+        };
+        // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
+        if let Ok(true) = self.stripes[at].append(row, t, v, &mut self.cuts) {
+            self.count(t);
+        }
+    }
+
+    fn histogram(&mut self, entry: &HistogramEntry) {
+        if entry.t < self.min_valid {
+            return;
+        }
+        if !entry.h.is_stale() && entry.h.validate().is_err() {
+            self.found.unknown_histograms += 1;
+            return;
+        }
+        let Some((_, at, row)) = self.row(entry.series, entry.t) else {
+            return;
+        };
+        if let Ok(true) = self.stripes[at].append_histogram(row, entry.t, &entry.h, &self.cuts) {
+            self.count(entry.t);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, t: Timestamp) {
+        self.found.samples += 1;
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+
+    /// The reference under which the series of an entry at `t` (ms) is held, its stripe and its row.
+    #[inline]
+    fn row(&mut self, reference: u64, t: Timestamp) -> Option<(u64, usize, usize)> {
         let mut reference = reference;
         if !self.aliases.is_empty() {
             reference = self.resolve(reference, t);
         }
-        let Some((at, number)) = place(reference) else {
-            self.unknown += 1;
-            return;
-        };
-        let stripe = &mut self.stripes[at];
-        let row = match stripe.row(number, self.guess[at]) {
-            Some(row) if stripe.hot[row].owner != UNNAMED => row,
-            _ => {
-                self.unknown += 1;
-                return;
+        let found = place(reference).and_then(|(at, number)| {
+            let stripe = &self.stripes[at];
+            let row = stripe.row(number, self.guess[at])?;
+            (stripe.hot[row].owner != UNNAMED).then_some((at, row))
+        });
+        match found {
+            Some((at, row)) => {
+                self.guess[at] = row + 1;
+                Some((reference, at, row))
             }
-        };
-        self.guess[at] = row + 1;
-        // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
-        if let Ok(true) = stripe.append(row, t, v, &mut self.cuts) {
-            self.found.samples += 1;
-            self.mint = self.mint.min(t);
-            self.maxt = self.maxt.max(t);
+            None => {
+                self.unknown += 1;
+                None
+            }
         }
     }
 
@@ -202,6 +296,8 @@ impl Replay<'_> {
             .collect();
         self.index.kill(ids.into_iter());
         self.guess = [0; super::STRIPES];
+        self.exemplars.remove(references.iter().copied());
+        self.told.remove(references.iter().copied());
         self.aliases.retain(|_, known| !references.contains(known));
     }
 
@@ -234,8 +330,17 @@ impl Replay<'_> {
             }
         }
         self.index.sweep(true);
+        if self.found.unknown_histograms > 0 {
+            tracing::warn!(
+                histograms = self.found.unknown_histograms,
+                "the log has histograms that are invalid or of an unknown schema, they are passed over"
+            );
+        }
         if self.unknown > 0 {
-            tracing::info!(entries = self.unknown, "the log has entries of series that left the head");
+            tracing::info!(
+                entries = self.unknown,
+                "the log has entries of series that left the head"
+            );
         }
         Ok(())
     }

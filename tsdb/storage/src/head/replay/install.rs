@@ -2,18 +2,22 @@
 
 use super::super::Head;
 use super::super::durable::Durable;
+use super::super::exemplars::Exemplars;
 use super::super::index::Index;
+use super::super::metadata::Told;
 use super::super::series::{Closed, Data};
 use super::super::stripe::{Stripe, make_ref, number_of, stripe_of};
 use super::{Replay, Replayed};
-use crate::chunk::{Encoding, decode};
+use crate::chunk::{Encoding, decode, decode_histograms};
 use crate::error::StorageError;
 use crate::wal::checkpoint;
-use crate::wal::record::{SamplesEncoder, encode_series};
+use crate::wal::record::{ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, encode_metadata, encode_series};
+use leadline_model::histogram::HistogramSample;
 use leadline_model::labels::Labels;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 use parking_lot::RwLockWriteGuard;
+use rapidhash::RapidHashMap;
 
 /// Records of samples are ended when they have this many bytes.
 const RECORD_BYTES: usize = 256 * 1024;
@@ -22,6 +26,8 @@ const RECORD_BYTES: usize = 256 * 1024;
 struct Early {
     stripes: Vec<Stripe>,
     index: Index,
+    exemplars: Exemplars,
+    told: Told,
 }
 
 /// Series and samples that have to reach the log, in the order of their records.
@@ -30,6 +36,7 @@ struct Pending {
     series: Vec<u8>,
     samples: Vec<u8>,
     encoder: SamplesEncoder,
+    histograms: HistogramsEncoder,
 }
 
 impl Head {
@@ -38,19 +45,28 @@ impl Head {
         let durable = replay.durable;
         if !durable.read_only {
             checkpoint::remove_temporary(&*durable.disk, durable.wal.dir())?;
-            if let Err(error) = durable.wal.open_anew(self.clock.now()) {
+            let now = self.clock.now();
+            let mut opened = durable.wal.open_anew(now);
+            // Without a window there is nothing to log, but what was there before has to be compacted.
+            if opened.is_ok() && (self.settings.out_of_order_window_ms > 0 || !replay.late.is_empty()) {
+                opened = durable.wbl.open_anew(now);
+            }
+            if let Err(error) = opened {
                 // Scraping goes on in memory, and the log is written anew once the disk takes it.
                 tracing::warn!(%error, "the write-ahead log cannot be opened");
                 durable.wal.break_off();
             }
         }
-        let mut stripes: Vec<RwLockWriteGuard<'_, Stripe>> = self.stripes.iter().map(parking_lot::RwLock::write).collect();
+        let mut stripes: Vec<RwLockWriteGuard<'_, Stripe>> =
+            self.stripes.iter().map(parking_lot::RwLock::write).collect();
         let mut index = self.index.write();
         let mut found = replay.found;
         *durable.aliases.lock() = replay.alias_times;
         let mut early = Early {
             index: std::mem::replace(&mut *index, replay.index),
             stripes: Vec::new(),
+            exemplars: std::mem::replace(&mut *self.exemplars.write(), replay.exemplars),
+            told: std::mem::replace(&mut *self.told.write(), replay.told),
         };
         index.version = index.version.max(early.index.version) + 1;
         for (guard, mut read) in stripes.iter_mut().zip(replay.stripes) {
@@ -71,14 +87,9 @@ impl Head {
     }
 
     /// Appends the samples that were committed meanwhile.
-    fn join(
-        &self,
-        early: &Early,
-        stripes: &mut [RwLockWriteGuard<'_, Stripe>],
-        index: &mut Index,
-        durable: &Durable,
-    ) {
+    fn join(&self, early: &Early, stripes: &mut [RwLockWriteGuard<'_, Stripe>], index: &mut Index, durable: &Durable) {
         let (mut cuts, mut samples, mut pending) = (self.cuts(), Samples::default(), Pending::default());
+        let mut moved: RapidHashMap<u64, u64> = RapidHashMap::default();
         for id in early.index.all() {
             let series = early.index.series(id);
             let stripe = &early.stripes[stripe_of(series)];
@@ -90,7 +101,9 @@ impl Head {
             let Some(target) = place(&labels, stripe_of(series), owner, stripes, index, &mut pending) else {
                 continue;
             };
+            moved.insert(series.0, target.0);
             all_samples(stripe, row, &mut samples);
+            let histograms = all_histograms(stripe, row);
             let stripe = &mut stripes[stripe_of(target)];
             let Some(row) = number_of(target).and_then(|number| stripe.row(number, 0)) else {
                 continue;
@@ -101,11 +114,41 @@ impl Head {
                     pending.encoder.push(&mut pending.samples, target.0, t, v);
                 }
             }
+            for sample in &histograms {
+                if let Ok(true) = stripe.append_histogram(row, sample.t, &sample.h, &cuts) {
+                    pending.histograms.push(target.0, sample.t, &sample.h);
+                }
+            }
             if pending.samples.len() > RECORD_BYTES {
                 pending.hand_over(durable);
             }
         }
         pending.hand_over(durable);
+        self.join_extras(early, &moved, durable);
+    }
+
+    /// Adds the exemplars and metadata that were committed meanwhile, by the references that their series have now.
+    fn join_extras(&self, early: &Early, moved: &RapidHashMap<u64, u64>, durable: &Durable) {
+        let (mut ring, mut told) = (self.exemplars.write(), self.told.write());
+        let (mut record, mut encoder) = (Vec::new(), ExemplarsEncoder::default());
+        for (series, exemplar) in early.exemplars.iter() {
+            let Some(&series) = moved.get(&series) else { continue };
+            if let Ok(true) = ring.add(series, exemplar) {
+                encoder.push(&mut record, series, exemplar);
+            }
+        }
+        let mut changed = Vec::new();
+        for (series, metadata) in early.told.sorted() {
+            let Some(&series) = moved.get(&series) else { continue };
+            if told.set(series, metadata) {
+                changed.push((series, metadata));
+            }
+        }
+        let mut metadata = Vec::new();
+        encode_metadata(&mut metadata, changed);
+        if !durable.read_only {
+            durable.wal.push(&[&metadata, &record]);
+        }
     }
 }
 
@@ -113,6 +156,9 @@ impl Pending {
     fn hand_over(&mut self, durable: &Durable) {
         if !durable.read_only {
             durable.wal.push(&[&self.series, &self.samples]);
+            self.histograms.records().for_each(|record| {
+                durable.wal.push(&[record]);
+            });
         }
         *self = Self::default();
     }
@@ -147,7 +193,8 @@ fn all_samples(stripe: &Stripe, row: usize, into: &mut Samples) {
     into.clear();
     let (mut open, mut chunks) = (Vec::new(), Vec::<&[u8]>::new());
     stripe.hot[row].open.copy_to(&mut open);
-    chunks.extend(stripe.cold[row].closed.iter().filter_map(in_memory));
+    let closed = stripe.cold[row].closed.iter();
+    chunks.extend(closed.filter(|c| c.encoding.is_float()).filter_map(in_memory));
     if !open.is_empty() {
         chunks.push(&open);
     }
@@ -155,6 +202,22 @@ fn all_samples(stripe: &Stripe, row: usize, into: &mut Samples) {
         // The store encoded it itself a moment ago.
         let _ = decode(Encoding::Xor, chunk, Timestamp::MIN, Timestamp::MAX, into);
     }
+}
+
+/// All histograms of a row that is in memory alone.
+fn all_histograms(stripe: &Stripe, row: usize) -> Vec<HistogramSample> {
+    let mut all = Vec::new();
+    let open = stripe
+        .open_histograms(row)
+        .and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX));
+    let closed = stripe.cold[row].closed.iter().filter(|c| !c.encoding.is_float());
+    for chunk in closed.chain(&open) {
+        if let Some(bytes) = in_memory(chunk) {
+            // The store encoded it itself a moment ago.
+            let _ = decode_histograms(chunk.encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut all);
+        }
+    }
+    all
 }
 
 fn in_memory(chunk: &Closed) -> Option<&[u8]> {
