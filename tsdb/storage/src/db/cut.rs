@@ -76,7 +76,12 @@ impl Db {
         self.head.seal(cut.end);
         // A block's end is not part of it.
         let source = self.head.range(cut.mint, cut.end.saturating_sub(1));
-        let new = self.write_block(&[&source], Meta::new(self.new_ulid(), cut.mint, cut.end))?;
+        let written = self.write_block(&[&source], Meta::new(self.new_ulid(), cut.mint, cut.end));
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::TruncatedBeforeBlock) && written.is_err() {
+            done.series_removed += self.head.truncate(cut.end)?;
+        }
+        let new = written?;
         drop(source);
         if let Some(block) = new {
             tracing::info!(block = %block.ulid(), mint = cut.mint, end = cut.end, "head cut");

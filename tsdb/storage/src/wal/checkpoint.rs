@@ -4,6 +4,7 @@
 //! segment N, earlier checkpoints included. It is written beside its place, made durable and then renamed: it is whole or
 //! not there.
 
+mod batch;
 mod filter;
 mod latest;
 
@@ -11,6 +12,7 @@ use super::record::{Record, encode_min_valid_time};
 use super::{Reader, SEGMENT_BYTES, Segment, Wal};
 use crate::disk::Disk;
 use crate::error::StorageError;
+use batch::Batch;
 use filter::Filter;
 use latest::LatestMetadata;
 use leadline_model::sample::Timestamp;
@@ -134,11 +136,11 @@ pub fn write(
 
     let mut writer = Writer {
         log: Wal::open(Arc::clone(disk), &temporary, SEGMENT_BYTES)?,
-        batch: Vec::new(),
-        ends: Vec::new(),
+        batch: Batch::default(),
     };
     // Never lower than before: a time that was cut off does not come back.
-    writer.append(|out| encode_min_valid_time(out, mint_before.map_or(mint, |before| before.max(mint))))?;
+    let since = mint_before.map_or(mint, |before| before.max(mint));
+    writer.batch.append(|out| encode_min_valid_time(out, since));
     let mut filter = Filter {
         keep,
         mint,
@@ -162,7 +164,10 @@ pub fn write(
         &mut writer,
     )?;
     filter.kept.metadata = filter.metadata.len() as u64;
-    filter.metadata.write(|record| writer.append(|out| record(out)))?;
+    for record in filter.metadata.records() {
+        writer.batch.append(record);
+        writer.write_if_full()?;
+    }
     writer.finish()?;
 
     disk.rename(&temporary, &path)
@@ -173,12 +178,10 @@ pub fn write(
 
 fn rewrite(mut reader: Reader, filter: &mut Filter<'_>, writer: &mut Writer) -> Result<(), StorageError> {
     while let Some(record) = reader.next()? {
-        let start = writer.batch.len();
         if let Err(e) = filter.pass(record, &mut writer.batch) {
-            writer.batch.truncate(start);
             return Err(reader.malformed(e));
         }
-        writer.end_record(start)?;
+        writer.write_if_full()?;
     }
     Ok(())
 }
@@ -186,49 +189,19 @@ fn rewrite(mut reader: Reader, filter: &mut Filter<'_>, writer: &mut Writer) -> 
 /// Gathers records and writes many at once.
 struct Writer {
     log: Wal,
-    batch: Vec<u8>,
-    /// Where each record of the batch ends.
-    ends: Vec<usize>,
+    batch: Batch,
 }
 
 impl Writer {
-    fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), StorageError> {
-        let start = self.batch.len();
-        encode(&mut self.batch);
-        self.end_record(start)
-    }
-
-    /// Ends the record that began at `start`, if it has a byte.
-    fn end_record(&mut self, start: usize) -> Result<(), StorageError> {
-        if self.batch.len() > start {
-            self.ends.push(self.batch.len());
+    fn write_if_full(&mut self) -> Result<(), StorageError> {
+        if self.batch.len() < BATCH_BYTES {
+            return Ok(());
         }
-        if self.batch.len() >= BATCH_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), StorageError> {
-        let mut start = 0;
-        let records: Vec<&[u8]> = self
-            .ends
-            .iter()
-            .map(|&end| {
-                self.batch
-                    .get(std::mem::replace(&mut start, end)..end)
-                    .unwrap_or_default()
-            })
-            .collect();
-        self.log.log(&records)?;
-        self.batch.clear();
-        self.ends.clear();
-        Ok(())
+        self.batch.write(&mut self.log)
     }
 
     fn finish(&mut self) -> Result<(), StorageError> {
-        self.flush()?;
+        self.batch.write(&mut self.log)?;
         self.log.close()
     }
 }

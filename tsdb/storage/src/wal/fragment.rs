@@ -121,6 +121,10 @@ pub(super) struct SegmentPages {
     window_at: u64,
     /// The next byte in the window.
     at: usize,
+    /// Where the last fragment ended, bytes.
+    end: u64,
+    /// Pages at the end that are all zero.
+    zero_pages: u64,
 }
 
 impl SegmentPages {
@@ -136,12 +140,25 @@ impl SegmentPages {
             window,
             window_at: 0,
             at: 0,
+            end: 0,
+            zero_pages: 0,
         })
     }
 
     /// Where the next byte is in the segment.
-    pub(super) fn offset(&self) -> u64 {
+    fn offset(&self) -> u64 {
         self.window_at + self.at as u64
+    }
+
+    /// Where the last fragment ended in the segment, bytes.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether the segment, which is read to its end, ends in zeros that nobody writes: to the page's end go ours, a page
+    /// more goes Prometheus' repair.
+    pub(super) fn is_hollow(&self) -> bool {
+        self.zero_pages > 1
     }
 
     /// The data of a fragment that was read last.
@@ -158,21 +175,30 @@ impl SegmentPages {
             let page_left = (PAGE_BYTES - self.offset() % PAGE_BYTES) as usize;
             let rest = self.window.get(self.at..).unwrap_or_default();
             let page = rest.get(..page_left.min(rest.len())).unwrap_or_default();
-            match page.first() {
-                Some(0) => {
-                    if let Some(n) = page.iter().position(|&b| b != 0) {
-                        let offset = self.offset() + n as u64;
-                        return Err(damage(
-                            offset,
-                            "zeros to the end of the page",
-                            format!("byte {}", page.get(n).unwrap_or(&0)),
-                        ));
-                    }
-                    self.at += page.len();
-                }
-                _ => return self.fragment(page_left).map(Some),
+            if page.first() != Some(&0) {
+                self.check_gap()?;
+                return self.fragment(page_left).map(Some);
             }
+            if let Some((n, b)) = page.iter().enumerate().find(|(_, b)| **b != 0) {
+                let offset = self.offset() + n as u64;
+                return Err(damage(offset, "zeros to the end of the page", format!("byte {b}")));
+            }
+            self.zero_pages += u64::from(page.len() as u64 == PAGE_BYTES);
+            self.at += page.len();
         }
+    }
+
+    /// Zeros are written where no header has room any more, and at a segment's end; others are pages that were lost.
+    fn check_gap(&self) -> Result<(), Fault> {
+        let gap = self.offset() - self.end;
+        if gap < HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        Err(damage(
+            self.end,
+            "a fragment",
+            format!("{gap} zeros before the next one"),
+        ))
     }
 
     fn fragment(&mut self, page_left: usize) -> Result<Fragment, Fault> {
@@ -210,6 +236,7 @@ impl SegmentPages {
         }
         let start = self.at + HEADER_BYTES;
         self.at = start + len;
+        self.end = self.offset();
         Ok(Fragment {
             part,
             compression,

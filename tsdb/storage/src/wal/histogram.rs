@@ -16,7 +16,7 @@
 //! ```
 //! Versions that know no bounds of a histogram's own pass 9 and 10 over and would misread them in 7 and 8.
 
-use super::record::RecordType;
+use super::record::{RecordType, skip_start_time};
 use crate::codec::{Cursor, Got, Malformed, put_f64, put_u64, put_uvarint, put_varint};
 use leadline_model::histogram::{AnyHistogram, CUSTOM_BUCKETS, FloatHistogram, Histogram, MAX_SCHEMA, ResetHint, Span};
 use leadline_model::sample::Timestamp;
@@ -225,7 +225,7 @@ impl<'a> HistogramIter<'a> {
             (Some((_, t)), true) => {
                 let series = self.before.wrapping_add(cursor.varint()? as u64);
                 let t = t.wrapping_add(cursor.varint()?);
-                skip_start(cursor)?;
+                skip_start_time(cursor)?;
                 Ok((series, t))
             }
             (first, false) => {
@@ -250,14 +250,6 @@ impl Iterator for HistogramIter<'_> {
             self.cursor.take_rest();
         }
         read.transpose()
-    }
-}
-
-fn skip_start(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
-    match cursor.u8()? {
-        0 | 1 => Ok(()),
-        2 => cursor.varint().map(drop),
-        other => Err(cursor.malformed("0, 1 or 2 before a start time", Got::Number(u64::from(other)))),
     }
 }
 

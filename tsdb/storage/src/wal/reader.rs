@@ -160,14 +160,15 @@ impl Reader {
                 Ok(Some(fragment)) => fragment,
                 Ok(None) if gathered.is_some() => {
                     let wrong = Wrong {
-                        offset: pages.offset(),
+                        offset: pages.end(),
                         expected: "the rest of a record",
                         got: "the end of the segment".to_owned(),
                     };
                     return self.fault(Fault::Cut(wrong), true);
                 }
                 Ok(None) => {
-                    self.position.offset = pages.offset();
+                    self.position.offset = pages.end();
+                    self.check_end()?;
                     if !self.open_next()? {
                         return Ok(None);
                     }
@@ -268,15 +269,13 @@ impl Reader {
 
     /// The end of the log where the last segment's end is torn, else an error.
     fn fault(&mut self, fault: Fault, within: bool) -> Result<Option<Found>, StorageError> {
-        // One that is empty was begun when the disk failed, and this one went on to be written.
-        let last = self.segments.iter().skip(self.next).all(|s| s.len == 0);
         let (wrong, torn) = match fault {
             Fault::Io(e) => return Err(e),
-            Fault::Cut(wrong) => (wrong, last && !self.whole),
+            Fault::Cut(wrong) => (wrong, self.may_be_torn()),
             Fault::Damage(wrong) => (wrong, false),
         };
         if !within {
-            self.position.offset = self.pages.as_ref().map_or(0, SegmentPages::offset);
+            self.position.offset = self.pages.as_ref().map_or(0, SegmentPages::end);
         }
         let error = self.damaged(wrong.offset, wrong.expected, wrong.got);
         if !torn {
@@ -284,6 +283,22 @@ impl Reader {
         }
         self.torn = Some(error);
         Ok(None)
+    }
+
+    /// Whether the segment that is read is the log's last one. One that is empty was begun when the disk failed, and this
+    /// one went on to be written.
+    fn may_be_torn(&self) -> bool {
+        !self.whole && self.segments.iter().skip(self.next).all(|s| s.len == 0)
+    }
+
+    /// Pages of zeros are what a crash leaves of writes that were not durable, so only the last segment may end in them.
+    fn check_end(&self) -> Result<(), StorageError> {
+        match &self.pages {
+            Some(pages) if pages.is_hollow() && !self.may_be_torn() => {
+                Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn damaged(&self, offset: u64, expected: &'static str, got: String) -> StorageError {

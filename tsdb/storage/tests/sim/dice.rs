@@ -3,36 +3,36 @@
 use leadline_model::entropy::{Entropy, SeededEntropy};
 
 /// Draws that belong to a seed.
-pub struct Dice(SeededEntropy);
+pub(crate) struct Dice(SeededEntropy);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(SeededEntropy::new(seed))
     }
 
     /// A number below `n`, which is at least 1.
-    pub fn below(&self, n: u64) -> u64 {
+    pub(crate) fn below(&self, n: u64) -> u64 {
         self.0.next_u64() % n
     }
 
-    pub fn index(&self, len: usize) -> usize {
+    pub(crate) fn index(&self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
-    pub fn chance(&self, percent: u64) -> bool {
+    pub(crate) fn chance(&self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn between(&self, low: i64, high: i64) -> i64 {
+    pub(crate) fn between(&self, low: i64, high: i64) -> i64 {
         low + self.below((high - low + 1) as u64) as i64
     }
 
-    pub fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.0.next_u64()
     }
 
     /// One of the choices, each as likely as its weight says.
-    pub fn weighted<T: Copy>(&self, choices: &[(u64, T)]) -> T {
+    pub(crate) fn weighted<T: Copy>(&self, choices: &[(u64, T)]) -> T {
         let mut left = self.below(choices.iter().map(|(weight, _)| weight).sum());
         for &(weight, choice) in choices {
             if left < weight {
@@ -45,6 +45,6 @@ impl Dice {
 }
 
 /// Spreads the bits of a number.
-pub fn mix(n: u64) -> u64 {
+pub(crate) fn mix(n: u64) -> u64 {
     SeededEntropy::new(n).next_u64()
 }

@@ -126,7 +126,7 @@ fn kill_one(dir: &Path, from: u64, dice: &Dice) -> Result<Option<u64>, String> {
     let reader = std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let number = line.rsplit_once("synced ").and_then(|(_, n)| n.parse::<u64>().ok());
-            number.into_iter().for_each(|number| drop(lines.send(number)));
+            let _ = number.map(|number| lines.send(number));
         }
     });
     let deadline = Instant::now() + Duration::from_micros(dice.below(LONGEST_MS * 1000));

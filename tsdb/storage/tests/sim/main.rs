@@ -10,6 +10,7 @@ mod damage;
 mod defects;
 mod dice;
 mod kill;
+mod log;
 mod model;
 mod step;
 mod value;

@@ -30,29 +30,29 @@ struct Cell {
 
 /// All that was written to a series.
 #[derive(Debug)]
-pub struct History {
-    pub id: u64,
-    pub kind: Kind,
+pub(crate) struct History {
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
     cells: BTreeMap<Timestamp, Cell>,
     deleted: Vec<(Timestamp, Timestamp)>,
     /// Time of the newest sample that was ever taken.
-    pub newest: Timestamp,
+    pub(crate) newest: Timestamp,
 }
 
 /// What was read: samples by series and time.
-pub type Dump = BTreeMap<Labels, BTreeMap<Timestamp, Value>>;
+pub(crate) type Dump = BTreeMap<Labels, BTreeMap<Timestamp, Value>>;
 
 /// What must be there.
 #[derive(Debug, Default)]
-pub struct Model {
-    pub series: BTreeMap<Labels, History>,
+pub(crate) struct Model {
+    pub(crate) series: BTreeMap<Labels, History>,
     /// Cells that were compared, as a measure of what was checked.
-    pub compared: u64,
+    pub(crate) compared: u64,
 }
 
 impl Model {
     /// A sample was taken.
-    pub fn taken(
+    pub(crate) fn taken(
         &mut self,
         labels: &Labels,
         (id, kind): (u64, Kind),
@@ -82,8 +82,14 @@ impl Model {
         }
     }
 
+    /// Nothing is sure about a sample any more.
+    pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
+        let cell = self.series.get_mut(labels).and_then(|history| history.cells.get_mut(&t));
+        cell.into_iter().for_each(|cell| cell.state = State::Free);
+    }
+
     /// A sync completed.
-    pub fn synced(&mut self) {
+    pub(crate) fn synced(&mut self) {
         for history in self.series.values_mut() {
             history.cells.retain(|_, cell| cell.state != State::Deleted);
             for cell in history.cells.values_mut().filter(|cell| cell.state == State::Taken) {
@@ -93,7 +99,7 @@ impl Model {
     }
 
     /// Samples were deleted; `whole` says whether the deletion succeeded.
-    pub fn deleted(&mut self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp, whole: bool) {
+    pub(crate) fn deleted(&mut self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp, whole: bool) {
         for (_, history) in self.series.iter_mut().filter(|(labels, _)| all_match(matchers, labels)) {
             let state = if whole { State::Deleted } else { State::Free };
             for (_, cell) in history.cells.range_mut(mint..=maxt) {
@@ -106,7 +112,7 @@ impl Model {
     }
 
     /// What is older than `bound` (ms) may go.
-    pub fn expired(&mut self, bound: Timestamp) {
+    pub(crate) fn expired(&mut self, bound: Timestamp) {
         for history in self.series.values_mut() {
             for (_, cell) in history.cells.range_mut(..bound) {
                 if matches!(cell.state, State::Durable | State::Taken | State::Doubted) {
@@ -117,7 +123,7 @@ impl Model {
     }
 
     /// The machine lost power.
-    pub fn crashed(&mut self) {
+    pub(crate) fn crashed(&mut self) {
         for history in self.series.values_mut() {
             for cell in history.cells.values_mut() {
                 if matches!(cell.state, State::Taken | State::Deleted) {
@@ -128,7 +134,7 @@ impl Model {
     }
 
     /// After a crash: what is there stays, what is not is gone.
-    pub fn settle(&mut self, dump: &Dump) -> Result<(), String> {
+    pub(crate) fn settle(&mut self, dump: &Dump) -> Result<(), String> {
         let all = (Timestamp::MIN, Timestamp::MAX);
         self.check(dump, &[], all)?;
         for (labels, history) in &mut self.series {
@@ -145,7 +151,7 @@ impl Model {
     }
 
     /// Whether what was read with `matchers` between two times (ms, both included) is what must be there.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         dump: &Dump,
         matchers: &[Matcher],
@@ -169,7 +175,7 @@ impl Model {
     }
 
     /// Whether a sample was ever written: the value is that of the series and time, or the end of the series.
-    pub fn was_written(&self, labels: &Labels, t: Timestamp, value: &Value) -> bool {
+    pub(crate) fn was_written(&self, labels: &Labels, t: Timestamp, value: &Value) -> bool {
         self.series.get(labels).is_some_and(|history| {
             let of = |sample| Value::of(&sample) == *value;
             of(value::sample(history.id, history.kind, t)) || of(value::stale(history.kind))
@@ -177,7 +183,7 @@ impl Model {
     }
 
     /// Times (ms) of samples that must be there, by series.
-    pub fn required(&self) -> impl Iterator<Item = (&Labels, Vec<Timestamp>)> {
+    pub(crate) fn required(&self) -> impl Iterator<Item = (&Labels, Vec<Timestamp>)> {
         self.series
             .iter()
             .map(|(labels, history)| (labels, history.required().collect()))
@@ -226,7 +232,7 @@ impl History {
 }
 
 /// Reads a store; the outer error is the store's, the inner one what is wrong with its answer.
-pub fn read(
+pub(crate) fn read(
     store: &dyn Queryable,
     matchers: &[Matcher],
     mint: Timestamp,

@@ -50,7 +50,7 @@ const STEPS: &[(u64, Step)] = &[
 
 impl World {
     /// Does something, perhaps with a crash in its midst.
-    pub fn step(&mut self) -> Verdict {
+    pub(crate) fn step(&mut self) -> Verdict {
         self.counts.steps += 1;
         let step = self.dice.weighted(STEPS);
         let torn = self.dice.chance(6) && !matches!(step, Step::Crash | Step::Restart | Step::Mend);
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Does something on a sound disk, without a restart.
-    pub fn calm_step(&mut self) -> Verdict {
+    pub(crate) fn calm_step(&mut self) -> Verdict {
         let calm = [
             (16, Step::Scrape),
             (2, Step::Sync),
@@ -208,7 +208,7 @@ impl World {
 
     fn query(&mut self) -> Verdict {
         let (matchers, (mint, maxt)) = (self.matchers(), self.window());
-        self.tell(format!("query {matchers:?} from {mint} to {maxt}"));
+        self.tell(format!("query {} from {mint} to {maxt}", words(&matchers)));
         let answer = read(&*self.db, &matchers, mint, maxt);
         if let Some(dump) = self.excused("query", answer)? {
             self.model.check(&dump?, &matchers, (mint, maxt))?;
@@ -238,7 +238,7 @@ impl World {
 
     fn delete(&mut self) -> Verdict {
         let (matchers, (mint, maxt)) = (self.matchers(), self.window());
-        self.tell(format!("delete {matchers:?} from {mint} to {maxt}"));
+        self.tell(format!("delete {} from {mint} to {maxt}", words(&matchers)));
         let deleted = self.db.delete_series(&matchers, mint, maxt);
         let whole = self.excused("delete", deleted)?.is_some();
         self.model.deleted(&matchers, mint, maxt, whole);
@@ -328,7 +328,7 @@ impl World {
     }
 
     /// Everything once more, after a clean restart and a crash.
-    pub fn finish(&mut self) -> Verdict {
+    pub(crate) fn finish(&mut self) -> Verdict {
         self.mend()?;
         self.sync()?;
         self.check_all()?;
@@ -343,8 +343,12 @@ impl World {
     }
 }
 
+fn words(matchers: &[Matcher]) -> String {
+    matchers.iter().map(|m| format!("{m} ")).collect()
+}
+
 /// The bytes of a file.
-pub fn contents(disk: &MemoryDisk, path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn contents(disk: &MemoryDisk, path: &Path) -> Result<Vec<u8>, String> {
     let file = told("open", disk.open(path))?;
     let mut bytes = vec![0; told("length", file.len())? as usize];
     told("read", file.read_exact_at(&mut bytes, 0))?;
@@ -352,7 +356,7 @@ pub fn contents(disk: &MemoryDisk, path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// The bytes of every file by its path.
-pub fn contents_of_all(disk: &MemoryDisk) -> Result<BTreeMap<String, Vec<u8>>, String> {
+pub(crate) fn contents_of_all(disk: &MemoryDisk) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let (mut all, mut todo) = (BTreeMap::new(), vec![Path::new("/").to_owned()]);
     while let Some(dir) = todo.pop() {
         for entry in told("list", disk.list(&dir))? {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// What a series is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Counter,
     Gauge,
     Constant,
@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Counter,
         Self::Gauge,
         Self::Constant,
@@ -30,14 +30,14 @@ impl Kind {
 
 /// What is appended.
 #[derive(Debug, Clone)]
-pub enum Sample {
+pub(crate) enum Sample {
     Float(f64),
     Histogram(AnyHistogram),
 }
 
 /// What a sample says, whichever way it is laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// The bits.
     Float(u64),
     Histogram(Box<Buckets>),
@@ -47,7 +47,7 @@ pub enum Value {
 
 /// A histogram's populated buckets with their counts; numbers by their bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     float: bool,
     schema: i32,
     zero: (u64, u64),
@@ -58,14 +58,14 @@ pub struct Buckets {
 }
 
 impl Value {
-    pub fn of(sample: &Sample) -> Self {
+    pub(crate) fn of(sample: &Sample) -> Self {
         match sample {
             Sample::Float(v) => Self::Float(v.to_bits()),
             Sample::Histogram(h) => Self::of_histogram(h),
         }
     }
 
-    pub fn of_histogram(h: &AnyHistogram) -> Self {
+    pub(crate) fn of_histogram(h: &AnyHistogram) -> Self {
         let float: FloatHistogram;
         let (h, is_float) = match h {
             AnyHistogram::Float(h) => (&**h, true),
@@ -128,7 +128,7 @@ fn populated(spans: &[Span], counts: &[f64]) -> Vec<(i64, u64)> {
 }
 
 /// What a series has at a time.
-pub fn sample(id: u64, kind: Kind, t: Timestamp) -> Sample {
+pub(crate) fn sample(id: u64, kind: Kind, t: Timestamp) -> Sample {
     let seconds = t / 1000 - 1_600_000_000;
     let chaos = mix(id ^ (t as u64).rotate_left(20));
     match kind {
@@ -148,7 +148,7 @@ pub fn sample(id: u64, kind: Kind, t: Timestamp) -> Sample {
 }
 
 /// What marks the end of a series.
-pub fn stale(kind: Kind) -> Sample {
+pub(crate) fn stale(kind: Kind) -> Sample {
     match kind {
         Kind::Histogram => Sample::Histogram(AnyHistogram::Int(Arc::new(Histogram {
             sum: STALE_NAN,
@@ -169,11 +169,11 @@ fn histogram(id: u64, t: Timestamp) -> Histogram {
     let spans = vec![
         Span {
             offset: (layout % 5) as i32 - 2,
-            length: 2 + (layout >> 8) as u32 % 3,
+            length: 2 + (layout >> 8 & 0xff) as u32 % 3,
         },
         Span {
-            offset: 1 + (layout >> 16) as i32 % 4,
-            length: 1 + (layout >> 24) as u32 % 2,
+            offset: 1 + (layout >> 16 & 0xff) as i32 % 4,
+            length: 1 + (layout >> 24 & 0xff) as u32 % 2,
         },
     ];
     let populated: u64 = spans.iter().map(|span| u64::from(span.length)).sum();

@@ -20,49 +20,49 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the store is.
-pub const DATA: &str = "/data";
+pub(crate) const DATA: &str = "/data";
 /// When it begins, ms.
 const BEGIN: Timestamp = 1_700_000_000_000;
 /// Time of a block of the first level, ms.
-pub const RANGE_MS: i64 = 60_000;
+pub(crate) const RANGE_MS: i64 = 60_000;
 /// How many steps are shown when a seed fails.
 const SHOWN: usize = 60;
 
 /// What happens, or why it must not.
-pub type Verdict = Result<(), String>;
+pub(crate) type Verdict = Result<(), String>;
 
 /// A series that somebody writes to.
-pub struct Active {
-    pub labels: Labels,
-    pub id: u64,
-    pub kind: Kind,
-    pub reference: Option<SeriesRef>,
+pub(crate) struct Active {
+    pub(crate) labels: Labels,
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) reference: Option<SeriesRef>,
 }
 
 /// Somebody who writes.
-pub struct Writer {
-    pub owner: OwnerId,
-    pub name: u64,
-    pub series: Vec<Active>,
+pub(crate) struct Writer {
+    pub(crate) owner: OwnerId,
+    pub(crate) name: u64,
+    pub(crate) series: Vec<Active>,
 }
 
 /// How often what happened, over all seeds.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Counts {
-    pub steps: u64,
-    pub samples: u64,
-    pub compared: u64,
-    pub crashes: u64,
-    pub restarts: u64,
-    pub faults: u64,
-    pub cuts: u64,
-    pub compactions: u64,
-    pub evictions: u64,
-    pub removed: u64,
+pub(crate) struct Counts {
+    pub(crate) steps: u64,
+    pub(crate) samples: u64,
+    pub(crate) compared: u64,
+    pub(crate) crashes: u64,
+    pub(crate) restarts: u64,
+    pub(crate) faults: u64,
+    pub(crate) cuts: u64,
+    pub(crate) compactions: u64,
+    pub(crate) evictions: u64,
+    pub(crate) removed: u64,
 }
 
 impl Counts {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         let pairs = [
             (&mut self.steps, other.steps),
             (&mut self.samples, other.samples),
@@ -79,18 +79,20 @@ impl Counts {
     }
 }
 
-pub struct World {
-    pub dice: Dice,
-    pub clock: Arc<ManualClock>,
-    pub memory: MemoryDisk,
-    pub faulty: FaultyDisk,
-    pub settings: Settings,
-    pub db: Arc<Db>,
-    pub model: Model,
-    pub writers: Vec<Writer>,
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) memory: MemoryDisk,
+    pub(crate) faulty: FaultyDisk,
+    pub(crate) settings: Settings,
+    pub(crate) db: Arc<Db>,
+    pub(crate) model: Model,
+    pub(crate) writers: Vec<Writer>,
     /// Whether faults are armed or the disk is full: only then may anything fail.
-    pub troubled: bool,
-    pub counts: Counts,
+    pub(crate) troubled: bool,
+    /// Whether the log has not been read yet.
+    pub(crate) replaying: bool,
+    pub(crate) counts: Counts,
     born: u64,
     entropy: Arc<SeededEntropy>,
     story: Vec<String>,
@@ -108,6 +110,7 @@ fn settings(dice: &Dice) -> Settings {
         cache_bytes: [0, 20_000, 10_000_000][dice.index(3)],
         stale_after_ms: [0, 20_000, 60_000][dice.index(3)],
         stale_percent: 1,
+        stale_min_series: 1,
         max_exemplars: 20,
         compaction_bytes_per_second: 0,
         ..Settings::default()
@@ -130,19 +133,22 @@ fn faults_over(memory: &MemoryDisk, dice: &Dice) -> FaultyDisk {
 }
 
 /// Words for something that went wrong.
-pub fn told<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, String> {
+pub(crate) fn told<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| format!("{what}: {error:?}"))
 }
 
 /// A matcher that every series fulfils.
-pub fn everything() -> Vec<Matcher> {
+pub(crate) fn everything() -> Vec<Matcher> {
     Matcher::new("__name__", MatchOp::Regex, ".+").into_iter().collect()
 }
 
 impl World {
-    pub fn new(seed: u64, aloud: bool) -> Result<Self, String> {
+    pub(crate) fn new(seed: u64, aloud: bool) -> Result<Self, String> {
         let dice = Dice::new(mix(seed));
-        let clock = Arc::new(ManualClock::at(BEGIN + dice.between(0, 10 * RANGE_MS)));
+        // Scrapes are whole seconds apart: in a third of the seeds some are the last millisecond of a block's time, in
+        // another third some the first.
+        let offset = [0, RANGE_MS - 1, dice.between(0, 999)][dice.index(3)] - BEGIN % RANGE_MS;
+        let clock = Arc::new(ManualClock::at(BEGIN + dice.between(0, 600) * 1000 + offset));
         let (memory, entropy) = (MemoryDisk::new(), Arc::new(SeededEntropy::new(dice.seed())));
         told("data", memory.create_dir_all(Path::new(DATA)))?;
         told("data", memory.sync_dir(Path::new("/")))?;
@@ -162,6 +168,7 @@ impl World {
             model: Model::default(),
             writers: Vec::new(),
             troubled: false,
+            replaying: false,
             counts: Counts::default(),
             born: 0,
             entropy,
@@ -187,7 +194,7 @@ impl World {
     }
 
     /// A series that was never there.
-    pub fn bear(&mut self, writer: u64) -> Active {
+    pub(crate) fn bear(&mut self, writer: u64) -> Active {
         self.born += 1;
         let id = self.born;
         let (pod, job) = (format!("pod-{id}"), format!("job-{writer}"));
@@ -200,17 +207,17 @@ impl World {
         Active {
             labels: Labels::from_pairs(pairs),
             id,
-            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2), (2, 3), (2, 4), (2, 5)])],
+            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2)])],
             reference: None,
         }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         leadline_model::Clock::now(&*self.clock)
     }
 
     /// Notes what is going to happen.
-    pub fn tell(&mut self, step: String) {
+    pub(crate) fn tell(&mut self, step: String) {
         if self.aloud {
             eprintln!("{:>4} {step}", self.story.len());
         }
@@ -218,14 +225,14 @@ impl World {
     }
 
     /// The last steps.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let from = self.story.len().saturating_sub(SHOWN);
         let steps = self.story.iter().enumerate().skip(from);
         steps.map(|(i, step)| format!("{i:>4} {step}\n")).collect()
     }
 
     /// Fails when nothing that was done to the disk excuses it.
-    pub fn excused<T, E: Debug>(&mut self, what: &str, result: Result<T, E>) -> Result<Option<T>, String> {
+    pub(crate) fn excused<T, E: Debug>(&mut self, what: &str, result: Result<T, E>) -> Result<Option<T>, String> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if self.troubled => {
@@ -245,13 +252,13 @@ impl World {
     }
 
     /// Compares everything.
-    pub fn check_all(&mut self) -> Verdict {
+    pub(crate) fn check_all(&mut self) -> Verdict {
         let dump = self.dump()?;
         self.model.check(&dump, &[], (Timestamp::MIN, Timestamp::MAX))
     }
 
     /// Makes the disk sound again; after that nothing may fail.
-    pub fn mend(&mut self) -> Verdict {
+    pub(crate) fn mend(&mut self) -> Verdict {
         if !self.troubled {
             return Ok(());
         }
@@ -276,7 +283,7 @@ impl World {
     }
 
     /// What comes up after the store was closed, or after the machine lost power and `left` is what it finds.
-    pub fn start(&mut self, left: Option<MemoryDisk>) -> Verdict {
+    pub(crate) fn start(&mut self, left: Option<MemoryDisk>) -> Verdict {
         match left {
             Some(disk) => {
                 self.counts.crashes += 1;
@@ -304,7 +311,9 @@ impl World {
             writer.owner = self.db.new_owner();
         }
         if self.dice.chance(30) {
+            self.replaying = true;
             self.before_replay()?;
+            self.replaying = false;
         }
         told("replay", self.db.replay())?;
         self.settle()?;
@@ -341,7 +350,7 @@ impl World {
     }
 
     /// Every block of the store is whole.
-    pub fn verify_blocks(&self) -> Verdict {
+    pub(crate) fn verify_blocks(&self) -> Verdict {
         let stats = self.db.stats();
         if stats.blocks_unreadable > 0 {
             return Err(format!("{} blocks cannot be read", stats.blocks_unreadable));
@@ -350,14 +359,14 @@ impl World {
     }
 
     /// The value that a series has at a time.
-    pub fn value(active: &Active, t: Timestamp) -> (value::Sample, Value) {
+    pub(crate) fn value(active: &Active, t: Timestamp) -> (value::Sample, Value) {
         let sample = value::sample(active.id, active.kind, t);
         let value = Value::of(&sample);
         (sample, value)
     }
 
     /// A seed for something that must repeat.
-    pub fn seeded(&self) -> Arc<dyn Entropy> {
+    pub(crate) fn seeded(&self) -> Arc<dyn Entropy> {
         Arc::new(SeededEntropy::new(self.dice.seed()))
     }
 }

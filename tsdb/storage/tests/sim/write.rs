@@ -58,7 +58,7 @@ impl Plan {
 
 impl World {
     /// One scrape of one writer: its series, some of which end, begin or are late.
-    pub fn commit(&mut self, at: usize) -> Verdict {
+    pub(crate) fn commit(&mut self, at: usize) -> Verdict {
         let slot = self.now();
         let mut attempt = Attempt::Good;
         if self.dice.chance(15) {
@@ -173,7 +173,12 @@ impl World {
             None => {
                 self.counts.samples += 1;
                 let of = (active.id, active.kind);
-                self.model.taken(&active.labels, of, intent.t, intent.value.clone())
+                self.model.taken(&active.labels, of, intent.t, intent.value.clone())?;
+                if self.replaying && !intent.due {
+                    // Whether it comes in order is only known when the log has been read.
+                    self.model.free(&active.labels, intent.t);
+                }
+                Ok(())
             }
             Some(Refusal::UnknownSeries) => {
                 active.reference = None;

@@ -3,13 +3,16 @@
 use crate::support::{dir, log, memory, record};
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::exemplar::Exemplar;
+use leadline_model::histogram::{AnyHistogram, CUSTOM_BUCKETS, FloatHistogram};
 use leadline_model::labels::Labels;
 use leadline_model::metadata::{Metadata, MetricKind};
+use leadline_storage::codec::put_varint;
 use leadline_storage::disk::{Disk, MemoryDisk};
 use leadline_storage::interval::Interval;
 use leadline_storage::wal::checkpoint::{self, Kept};
+use leadline_storage::wal::histogram::put_histogram;
 use leadline_storage::wal::record::{
-    ExemplarsEncoder, Record, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
+    ExemplarsEncoder, HistogramsEncoder, Record, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
 };
 use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, segment_path};
 use std::path::Path;
@@ -178,6 +181,49 @@ fn records_of_the_future_are_left_out_and_counted() {
     wal.cut().unwrap();
     let kept = checkpoint::write(&disk, dir(), 0..=0, &|_| true, 0).unwrap();
     assert_eq!((kept.unknown, kept.series), (1, 2));
+}
+
+#[test]
+fn histograms_of_mixed_schemas_become_records_of_their_own() {
+    let exponential = Arc::new(FloatHistogram {
+        count: 1.0,
+        zero_count: 1.0,
+        ..FloatHistogram::default()
+    });
+    let custom = Arc::new(FloatHistogram {
+        schema: CUSTOM_BUCKETS,
+        custom_values: [1.0].into(),
+        ..FloatHistogram::default()
+    });
+    // Before type 10 was, all were in type 8.
+    let mut encoder = HistogramsEncoder::default();
+    encoder.push(1, 5, &AnyHistogram::Float(exponential.clone()));
+    encoder.push(1, 20, &AnyHistogram::Float(exponential.clone()));
+    let mut mixed = encoder.records().next().unwrap().to_vec();
+    put_varint(&mut mixed, 1);
+    put_varint(&mut mixed, 15);
+    put_histogram(&mut mixed, &AnyHistogram::Float(custom.clone()));
+
+    let disk = memory();
+    let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
+    log(&mut wal, &[mixed]).unwrap();
+    wal.cut().unwrap();
+    let kept = checkpoint::write(&disk, dir(), 0..=0, &|_| true, 20).unwrap();
+    assert_eq!((kept.histograms, kept.histograms_dropped), (2, 1));
+    let mut reader = Reader::open(disk.clone(), &dir().join("checkpoint.00000000"), ..).unwrap();
+    let mut found = Vec::new();
+    while let Some(record) = reader.next().unwrap() {
+        if let Record::Histograms(all) = Record::parse(record).unwrap() {
+            found.extend(all.map(|e| e.unwrap()).map(|e| (record[0], e.series, e.t, e.h)));
+        }
+    }
+    assert_eq!(
+        found,
+        [
+            (8, 1, 20, AnyHistogram::Float(exponential)),
+            (10, 2, 20, AnyHistogram::Float(custom))
+        ]
+    );
 }
 
 #[test]

@@ -176,6 +176,31 @@ fn a_torn_end_before_another_segment_is_damage_and_repair_removes_what_follows()
 }
 
 #[test]
+fn zeros_between_records_are_told_however_many() {
+    let disk = memory();
+    // Every record fills a page, so that a page of zeros cuts none.
+    let records: Vec<Vec<u8>> = (0..6).map(|i| record(i, PAGE_BYTES as usize - 7, false)).collect();
+    write(&disk, 16 * PAGE_BYTES, &records);
+    write(&disk, 16 * PAGE_BYTES, &records[..1]);
+    let path = segment_path(dir(), 0);
+    let bytes = get(&disk, &path);
+    let page = PAGE_BYTES as usize;
+    for (from, to) in [(0, 1), (1, 2), (2, 5), (4, 6), (0, 6)] {
+        let mut holed = bytes.clone();
+        holed[from * page..to * page].fill(0);
+        put(&disk, &path, &holed);
+        let found = read(&disk);
+        assert_eq!(found.records, records[..from], "{from} to {to}");
+        assert!(found.error.is_some(), "{from} to {to}");
+        assert_eq!(
+            (found.position.segment, found.position.offset),
+            (0, (from * page) as u64)
+        );
+    }
+    repaired(&disk, &read(&disk));
+}
+
+#[test]
 fn a_missing_repeated_or_exchanged_page_is_told() {
     let disk = memory();
     // Compressed, because only the block tells that a fragment between the first and the last is not there.

@@ -1,6 +1,7 @@
 //! Decides what of a record goes into a checkpoint.
 
 use super::Kept;
+use super::batch::Batch;
 use super::latest::LatestMetadata;
 use crate::codec::Malformed;
 use crate::wal::record::{
@@ -18,8 +19,8 @@ pub(super) struct Filter<'k> {
 }
 
 impl Filter<'_> {
-    /// Appends to `out` what is needed of a record: all of it as it is, a new record of a part of it, or nothing.
-    pub(super) fn pass(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    /// Appends to `out` what is needed of a record: all of it as it is, new records of a part of it, or nothing.
+    pub(super) fn pass(&mut self, record: &[u8], out: &mut Batch) -> Result<(), Malformed> {
         match Record::parse(record)? {
             Record::Series(entries) => self.series(record, entries, out),
             Record::Samples(entries) => self.samples(record, entries, out),
@@ -37,12 +38,12 @@ impl Filter<'_> {
         }
     }
 
-    fn series(&mut self, record: &[u8], entries: SeriesIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    fn series(&mut self, record: &[u8], entries: SeriesIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
         let (kept, dropped) = count(entries.clone(), |e| (self.keep)(e.series))?;
         self.kept.series += kept;
         self.kept.series_dropped += dropped;
         if dropped == 0 {
-            out.extend_from_slice(record);
+            out.push(record);
             return Ok(());
         }
         let some: Vec<_> = entries
@@ -50,53 +51,57 @@ impl Filter<'_> {
             .filter(|e| (self.keep)(e.series))
             .map(|e| (e.series, e.labels.to_labels()))
             .collect();
-        encode_series(out, some.iter().map(|(series, labels)| (*series, labels)));
+        out.append(|out| encode_series(out, some.iter().map(|(series, labels)| (*series, labels))));
         Ok(())
     }
 
-    fn samples(&mut self, record: &[u8], entries: SampleIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    fn samples(&mut self, record: &[u8], entries: SampleIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
         let mint = self.mint;
         let (kept, dropped) = count(entries.clone(), |e| e.t >= mint)?;
         self.kept.samples += kept;
         self.kept.samples_dropped += dropped;
         if dropped == 0 {
-            out.extend_from_slice(record);
+            out.push(record);
             return Ok(());
         }
         let mut encoder = SamplesEncoder::default();
-        for e in entries.flatten().filter(|e| e.t >= mint) {
-            encoder.push(out, e.series, e.t, e.v);
-        }
+        out.append(|out| {
+            for e in entries.flatten().filter(|e| e.t >= mint) {
+                encoder.push(out, e.series, e.t, e.v);
+            }
+        });
         Ok(())
     }
 
-    fn tombstones(&mut self, record: &[u8], entries: TombstoneIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    fn tombstones(&mut self, record: &[u8], entries: TombstoneIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
         let needed = |series, maxt| maxt >= self.mint && (self.keep)(series);
         let (kept, dropped) = count(entries.clone(), |e| needed(e.series, e.interval.maxt))?;
         self.kept.tombstones += kept;
         self.kept.tombstones_dropped += dropped;
         if dropped == 0 {
-            out.extend_from_slice(record);
+            out.push(record);
             return Ok(());
         }
         let some = entries.flatten().filter(|e| needed(e.series, e.interval.maxt));
-        encode_tombstones(out, some.map(|e| (e.series, e.interval)));
+        out.append(|out| encode_tombstones(out, some.map(|e| (e.series, e.interval))));
         Ok(())
     }
 
-    fn exemplars(&mut self, record: &[u8], entries: ExemplarIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    fn exemplars(&mut self, record: &[u8], entries: ExemplarIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
         let mint = self.mint;
         let (kept, dropped) = count(entries.clone(), |e| e.t >= mint)?;
         self.kept.exemplars += kept;
         self.kept.exemplars_dropped += dropped;
         if dropped == 0 {
-            out.extend_from_slice(record);
+            out.push(record);
             return Ok(());
         }
         let mut encoder = ExemplarsEncoder::default();
-        for e in entries.flatten().filter(|e| e.t >= mint) {
-            encoder.push(out, e.series, &e.to_exemplar());
-        }
+        out.append(|out| {
+            for e in entries.flatten().filter(|e| e.t >= mint) {
+                encoder.push(out, e.series, &e.to_exemplar());
+            }
+        });
         Ok(())
     }
 
@@ -110,21 +115,21 @@ impl Filter<'_> {
         Ok(())
     }
 
-    fn histograms(&mut self, record: &[u8], entries: HistogramIter<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    fn histograms(&mut self, record: &[u8], entries: HistogramIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
         let mint = self.mint;
         let (kept, dropped) = count(entries.clone(), |e| e.t >= mint)?;
         self.kept.histograms += kept;
         self.kept.histograms_dropped += dropped;
         if dropped == 0 {
-            out.extend_from_slice(record);
+            out.push(record);
             return Ok(());
         }
-        // All are of one kind, so they make one record.
+        // Those with bounds of their own go into a record of theirs, which other types may hold among the others.
         let mut encoder = HistogramsEncoder::default();
         for e in entries.flatten().filter(|e| e.t >= mint) {
             encoder.push(e.series, e.t, &e.h);
         }
-        encoder.records().for_each(|record| out.extend_from_slice(record));
+        encoder.records().for_each(|record| out.push(record));
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! The latest metadata of each series.
 
-use crate::error::StorageError;
 use crate::wal::record::{MetadataEntry, encode_metadata};
 use hashbrown::HashMap;
 use leadline_model::metadata::Metadata;
@@ -42,16 +41,15 @@ impl LatestMetadata {
         self.by_series.len()
     }
 
-    /// Hands out the records, ordered by series.
-    pub(super) fn write(
-        &self,
-        mut log: impl FnMut(&dyn Fn(&mut Vec<u8>)) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
+    /// What appends the records, ordered by series.
+    pub(super) fn records(&self) -> impl Iterator<Item = impl FnOnce(&mut Vec<u8>)> {
         let mut series: Vec<(u64, &Metadata)> = self.by_series.iter().map(|(&s, m)| (s, m)).collect();
         series.sort_unstable_by_key(|(s, _)| *s);
-        for some in series.chunks(SERIES_PER_RECORD) {
-            log(&|out| encode_metadata(out, some.iter().copied()))?;
-        }
-        Ok(())
+        let mut rest = series.into_iter().peekable();
+        std::iter::from_fn(move || {
+            rest.peek()?;
+            let some: Vec<(u64, &Metadata)> = rest.by_ref().take(SERIES_PER_RECORD).collect();
+            Some(move |out: &mut Vec<u8>| encode_metadata(out, some))
+        })
     }
 }

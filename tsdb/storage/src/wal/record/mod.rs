@@ -21,11 +21,11 @@ pub use samples::{SampleEntry, SampleIter, SamplesEncoder};
 pub use series::{LabelPairs, SeriesEntry, SeriesIter, encode_series};
 pub use tombstones::{MarkerEntry, MarkerIter, TombstoneEntry, TombstoneIter, encode_mmap_markers, encode_tombstones};
 
-pub(crate) use entries::Decode;
+pub(super) use samples::skip_start_time;
 
 use super::histogram::Counts;
-
 use crate::codec::{Cursor, Malformed, put_i64};
+use entries::Decode;
 use leadline_model::sample::Timestamp;
 
 /// What a record holds; the numbers are its first byte.

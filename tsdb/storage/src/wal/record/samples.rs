@@ -1,7 +1,7 @@
 //! Records of samples of floats.
 
 use super::{RecordType, ref_delta};
-use crate::codec::{Cursor, Malformed, put_f64, put_i64, put_u64, put_varint};
+use crate::codec::{Cursor, Got, Malformed, put_f64, put_i64, put_u64, put_varint};
 use leadline_model::sample::Timestamp;
 
 /// A sample of a series.
@@ -88,11 +88,12 @@ impl<'a> SampleIter<'a> {
 }
 
 /// Passes over the start time of an entry that is not the first: none, the same as before, or its own.
-pub(crate) fn skip_start_time(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
-    if cursor.u8()? > 1 {
-        cursor.varint()?;
+pub(in crate::wal) fn skip_start_time(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+    match cursor.u8()? {
+        0 | 1 => Ok(()),
+        2 => cursor.varint().map(drop),
+        other => Err(cursor.malformed("0, 1 or 2 before a start time", Got::Number(u64::from(other)))),
     }
-    Ok(())
 }
 
 impl Iterator for SampleIter<'_> {
