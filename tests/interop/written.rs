@@ -24,7 +24,7 @@ const QUERIES: [&str; 5] = [
     "late[10m]",
     "{job=\"app\"}[10m]",
     "count by (__name__) (last_over_time({job=\"app\"}[10m]))",
-    "sum(increase(requests_total[1m]))",
+    "sum(last_over_time(requests_total[10m]))",
 ];
 
 /// The round from which on one of the series is not exposed any more.
