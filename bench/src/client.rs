@@ -55,7 +55,16 @@ impl Client {
 
     /// One GET; status and body.
     pub(crate) async fn get(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
-        let request = Request::get(path)
+        self.send(Request::get(path)).await
+    }
+
+    /// One POST without a body; status and body of the answer.
+    pub(crate) async fn post(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
+        self.send(Request::post(path)).await
+    }
+
+    async fn send(&mut self, request: http::request::Builder) -> Result<(u16, Bytes), BenchError> {
+        let request = request
             .header("host", &self.host)
             .header("accept", "application/json")
             .body(Empty::new())

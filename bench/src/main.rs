@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! tests/programs/build prometheus kubernetes etcd      # once
+//! tests/programs/debian victoria-metrics               # once
 //! cargo build --release
-//! cargo run --release -p leadline-bench                # everything; or one of: scrape, adapter
+//! cargo run --release -p leadline-bench                # everything; or one of: scrape, adapter, storage
 //! ```
 //!
 //! The systems run one after the other under the same load, on the same machine. What is printed goes into
@@ -17,6 +18,7 @@ mod load;
 mod peer;
 mod process;
 mod scrape;
+mod storage;
 
 use clap::{Parser, ValueEnum};
 use error::BenchError;
@@ -40,6 +42,11 @@ struct Cli {
     /// The leadline binary.
     #[arg(long, default_value = "target/release/leadline")]
     leadline: std::path::PathBuf,
+    #[command(flatten)]
+    storage: storage::Options,
+    /// Serves this many targets of this many series each: what `storage` starts as its load.
+    #[arg(long, hide = true, num_args = 2)]
+    generate: Option<Vec<usize>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,6 +55,8 @@ enum Part {
     Scrape,
     /// Latency of the custom metrics API for 10, 100 and 1,000 pods.
     Adapter,
+    /// The store on disk: log, blocks, replay and rollouts, beside Prometheus and VictoriaMetrics.
+    Storage,
 }
 
 #[tokio::main]
@@ -64,12 +73,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), BenchError> {
+    if let Some([targets, series]) = cli.generate.as_deref() {
+        return Ok(storage::generate(*targets, *series).await?);
+    }
     let wanted = |part| cli.parts.is_empty() || cli.parts.contains(&part);
     if wanted(Part::Scrape) {
         scrape::compare(&cli).await?;
     }
     if wanted(Part::Adapter) {
         adapter::measure(&cli).await?;
+    }
+    if wanted(Part::Storage) {
+        storage::compare(&cli).await?;
     }
     Ok(())
 }

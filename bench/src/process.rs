@@ -1,6 +1,7 @@
 //! A measured program: started, watched through `/proc`, ended.
 
 use crate::error::BenchError;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -45,14 +46,24 @@ impl Process {
 
     /// Memory held now, bytes (`VmRSS`).
     pub(crate) fn rss(&self) -> Result<f64, BenchError> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-        let kilobytes = line
-            .and_then(|l| l.split_whitespace().next())
-            .and_then(|n| n.parse::<f64>().ok());
-        kilobytes
-            .map(|kb| kb * 1024.0)
-            .ok_or_else(|| BenchError::Unexpected("no VmRSS: did the program end?".to_owned()))
+        Ok(Memory::of(self.id())?.rss)
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory it ever held, bytes (`VmHWM`).
+    pub(crate) fn peak_rss(&self) -> Result<f64, BenchError> {
+        Memory::field(self.id(), "VmHWM:")
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<(), BenchError> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// The end of its output.
@@ -60,6 +71,35 @@ impl Process {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// Memory of a process, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// `VmRSS`: everything resident, mapped files too.
+    pub(crate) rss: f64,
+    /// `RssAnon`: what only swap could take away.
+    pub(crate) anonymous: f64,
+}
+
+impl Memory {
+    /// What the process `id` holds now.
+    pub(crate) fn of(id: u32) -> Result<Self, BenchError> {
+        Ok(Self {
+            rss: Self::field(id, "VmRSS:")?,
+            anonymous: Self::field(id, "RssAnon:")?,
+        })
+    }
+
+    fn field(id: u32, key: &str) -> Result<f64, BenchError> {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|l| l.strip_prefix(key));
+        let kilobytes = line.and_then(|l| l.split_whitespace().next());
+        let number = kilobytes.and_then(|n| n.parse::<f64>().ok());
+        number
+            .map(|kb| kb * 1024.0)
+            .ok_or_else(|| BenchError::Unexpected(format!("no {key} did the program end?")))
     }
 }
 

@@ -159,8 +159,8 @@ impl Writer {
         files.chunks.finish()?;
         files.index.finish()?;
         meta.write(&*disk, &folder.path)?;
+        // The last file makes the names of all durable.
         Tombstones::default().write(&*disk, &folder.path)?;
-        sync(&folder.path)?;
         let path = parent.join(meta.ulid.to_string());
         disk.rename(&folder.path, &path)
             .map_err(|e| StorageError::io("rename", &folder.path, e))?;

@@ -39,6 +39,7 @@ pub struct Wal {
     /// Fragments to be written.
     buffer: Vec<u8>,
     compressed: Vec<u8>,
+    snappy: snap::raw::Encoder,
     written: u64,
 }
 
@@ -69,6 +70,7 @@ impl Wal {
             doubtful: false,
             buffer: Vec::new(),
             compressed: Vec::new(),
+            snappy: snap::raw::Encoder::new(),
             written: 0,
         })
     }
@@ -177,7 +179,7 @@ impl Wal {
     /// Appends a record to the buffer, in the next segment when this one has no room.
     fn add(&mut self, record: &[u8]) -> Result<(), StorageError> {
         let mut compressed = std::mem::take(&mut self.compressed);
-        let shorter = compress(record, &mut compressed);
+        let shorter = compress(&mut self.snappy, record, &mut compressed);
         let (bytes, how) = match shorter {
             Some(n) => (compressed.get(..n).unwrap_or_default(), Compression::Snappy),
             None => (record, Compression::None),
@@ -287,12 +289,12 @@ impl Wal {
 }
 
 /// Compresses into the front of `into` and returns the length; `None` when that does not shrink it.
-fn compress(record: &[u8], into: &mut Vec<u8>) -> Option<usize> {
+fn compress(snappy: &mut snap::raw::Encoder, record: &[u8], into: &mut Vec<u8>) -> Option<usize> {
     let most = snap::raw::max_compress_len(record.len());
     if into.len() < most {
         into.resize(most, 0);
     }
-    let n = snap::raw::Encoder::new().compress(record, into).ok()?;
+    let n = snappy.compress(record, into).ok()?;
     (n < record.len()).then_some(n)
 }
 

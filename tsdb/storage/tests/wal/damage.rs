@@ -75,7 +75,7 @@ fn every_prefix_gives_the_records_that_are_whole_and_is_torn_within_one() {
             let end = whole.checked_sub(1).map_or(0, |i| ends[i]);
             // Behind a record there may be padding.
             assert_eq!(found.torn, bytes[end..len].iter().any(|&b| b != 0), "{len}");
-            if len % 7 == 0 {
+            if len % 31 == 0 {
                 repaired(&disk, &found);
             }
         }
@@ -99,7 +99,9 @@ fn a_tail_of_zeros_that_was_never_written_is_torn() {
         assert_eq!(found.records, records[..whole], "{len}");
         assert!(whole >= ends.partition_point(|&end| end <= len), "{len}");
         assert!(found.error.is_none(), "{len}: {:?}", found.error);
-        repaired(&disk, &found);
+        if len % 13 == 0 {
+            repaired(&disk, &found);
+        }
     }
 }
 
