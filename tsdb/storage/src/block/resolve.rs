@@ -173,12 +173,11 @@ impl<'m> Resolver<'_, 'm> {
     /// The lists of the values that fit; of a matcher that lets an absent label through, of those that do not.
     fn judge(&self, m: &Matcher, name: &Name) -> Result<Vec<u64>, StorageError> {
         let empty = m.matches_empty();
+        // A pattern that the empty text matches has none, so what does not match is never left out.
         let prefix = match (m.op(), m.regex()) {
             (MatchOp::Regex, Some(re)) => re.prefix(),
             _ => "",
         };
-        // Values without the prefix do not match: they count where what does not match is asked for.
-        let prefix = if empty { "" } else { prefix };
         let mut offsets = Vec::new();
         self.reader.each_value(name, prefix, |value, offset| {
             if m.matches(value) != empty {

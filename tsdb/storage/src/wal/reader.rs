@@ -210,6 +210,8 @@ impl Reader {
             // An empty record says nothing; it is what a padding zero becomes when one of its bits flips.
             return Ok((!data.is_empty()).then_some(Found::Page(fragment)));
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(data.len() > 99 && fragment.part == Part::Middle);
         *gathered = Some(fragment.compression);
         self.assembled.extend_from_slice(data);
         if self.assembled.len() > MAX_RECORD_BYTES {

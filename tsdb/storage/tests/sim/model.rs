@@ -84,7 +84,10 @@ impl Model {
 
     /// Nothing is sure about a sample any more.
     pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
-        let cell = self.series.get_mut(labels).and_then(|history| history.cells.get_mut(&t));
+        let cell = self
+            .series
+            .get_mut(labels)
+            .and_then(|history| history.cells.get_mut(&t));
         cell.into_iter().for_each(|cell| cell.state = State::Free);
     }
 
