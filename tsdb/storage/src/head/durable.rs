@@ -68,7 +68,13 @@ impl Head {
     /// # Errors
     /// [`StorageError::Settings`] when a setting is out of its range.
     pub fn durable(parts: HeadParts) -> Result<Arc<Self>, StorageError> {
-        let log = |name| Log::new(Arc::clone(&parts.disk), parts.dir.join(name), parts.settings.wal_segment_bytes);
+        let log = |name| {
+            Log::new(
+                Arc::clone(&parts.disk),
+                parts.dir.join(name),
+                parts.settings.wal_segment_bytes,
+            )
+        };
         let durable = Durable {
             wal: log("wal"),
             wbl: log("wbl"),

@@ -81,7 +81,11 @@ impl Late {
 
     /// The oldest file that a chunk is in.
     pub(super) fn oldest_file(&self) -> Option<u32> {
-        self.chunks.iter().filter_map(Closed::place).map(|place| (place >> 32) as u32).min()
+        self.chunks
+            .iter()
+            .filter_map(Closed::place)
+            .map(|place| (place >> 32) as u32)
+            .min()
     }
 
     /// What is there between `mint` and `maxt` (ms), to be read later: the buffer becomes a chunk of its own.

@@ -128,7 +128,9 @@ impl Head {
 
     /// Writes chunks of one stripe that are in memory to the disk and leaves their markers for the log. Returns how many.
     pub(super) fn map_late(&self, durable: &Durable, at: usize) -> Result<usize, StorageError> {
-        let Some(stripe) = self.stripes.get(at) else { return Ok(0) };
+        let Some(stripe) = self.stripes.get(at) else {
+            return Ok(0);
+        };
         let outgoing = stripe.read().late_outgoing(at);
         if outgoing.is_empty() {
             return Ok(0);
@@ -149,7 +151,9 @@ fn log_markers(durable: &Durable, stripe: &Stripe, outgoing: &[Outgoing], places
     encode_mmap_markers(&mut markers, all);
     let (mut samples, mut encoder) = (durable.wbl.buffer(), SamplesEncoder::default());
     for group in outgoing.chunk_by(|a, b| a.series == b.series) {
-        let Some(series) = group.first().map(|sent| sent.series) else { continue };
+        let Some(series) = group.first().map(|sent| sent.series) else {
+            continue;
+        };
         if let Some(late) = number_of(series).and_then(|number| stripe.late.get(&number)) {
             encode_unmapped(late, series, &mut encoder, &mut samples);
         }

@@ -156,8 +156,7 @@ fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageEr
             continue;
         }
         samples.clear();
-        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples)
-            .map_err(damaged)?;
+        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
         for (&t, &v) in samples.t.iter().zip(&samples.v) {
             encoder.push(&mut record, series, t, v);
         }

@@ -3,13 +3,13 @@
 use super::Head;
 use super::chunks_head::Files;
 use super::index::Index;
+use super::late::merge;
 use super::postings::Id;
 use super::resolve::resolve;
-use super::late::merge;
 use super::series::{Closed, Data};
-use crate::error::{ChunkError, StorageError};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::chunk::{decode, decode_histograms, decode_xor};
+use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::stats::Counters;
 use leadline_model::exemplar::Exemplar;
@@ -107,13 +107,15 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
             if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
                 continue;
             }
             match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
+                (Data::Memory(data), _) => {
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?
+                }
                 (Data::Disk(place), Some(files)) => {
                     decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
                 }
@@ -131,7 +133,8 @@ impl SeriesSet for Frozen {
             return Ok(None);
         };
         let newest = series.newest;
-        if newest.t <= maxt && series.late.is_empty() && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t)) {
+        if newest.t <= maxt && series.late.is_empty() && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        {
             return Ok((newest.t >= mint).then_some(newest));
         }
         let mut samples = Samples::default();
@@ -169,13 +172,7 @@ impl Frozen {
     }
 
     /// Appends the samples of a closed chunk.
-    fn decode(
-        &self,
-        chunk: &Closed,
-        mint: Timestamp,
-        maxt: Timestamp,
-        into: &mut Samples,
-    ) -> Result<(), Unreadable> {
+    fn decode(&self, chunk: &Closed, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), Unreadable> {
         if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
             return Ok(());
         }
@@ -193,7 +190,8 @@ impl Frozen {
         let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
         self.closed
             .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
-        self.closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        self.closed
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
@@ -211,7 +209,11 @@ impl Frozen {
                 labels: Labels::default(),
                 newest: Sample {
                     // Behind a histogram the newest float has to be looked for.
-                    t: if stripe.ends_in_histogram(row) { Timestamp::MAX } else { hot.open.last_t() },
+                    t: if stripe.ends_in_histogram(row) {
+                        Timestamp::MAX
+                    } else {
+                        hot.open.last_t()
+                    },
                     v: f64::from_bits(hot.open.last_bits()),
                 },
                 closed: closed..self.closed.len(),
@@ -440,7 +442,9 @@ impl Queryable for Head {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
         let index = self.index.read();
         let ring = self.exemplars.read();
-        let found = find(&index, matchers).into_iter().map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let found = find(&index, matchers)
+            .into_iter()
+            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
         let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
         let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));

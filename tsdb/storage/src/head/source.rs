@@ -15,8 +15,8 @@ use crate::interval::Intervals;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
 use bytes::Bytes;
 use leadline_model::labels::Labels;
-use leadline_model::sample::{Samples, Timestamp};
 use leadline_model::port::SeriesRef;
+use leadline_model::sample::{Samples, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
-use super::late::Late;
 use super::histograms::OpenHistograms;
+use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -366,8 +366,7 @@ impl Stripe {
 
     /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
-        let ended =
-            |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
+        let ended = |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
         (0..self.numbers.len())
             .filter(ended)
             .map(|row| self.numbers[row])

@@ -31,7 +31,8 @@ impl Head {
 
     /// The oldest file of mapped chunks that has samples which came out of order and are in no block yet.
     fn oldest_late_file(&self) -> u32 {
-        let oldest = |stripe: &super::stripe::Stripe| stripe.late.values().filter_map(super::late::Late::oldest_file).min();
+        let oldest =
+            |stripe: &super::stripe::Stripe| stripe.late.values().filter_map(super::late::Late::oldest_file).min();
         let all = self.stripes.iter().filter_map(|stripe| oldest(&stripe.read()));
         all.min().unwrap_or(u32::MAX)
     }

@@ -238,7 +238,10 @@ impl ChunksHead {
         self.cut()?;
         let old: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let old = files.0.iter().take_while(|(seq, file)| file.maxt < mint && **seq < keep);
+            let old = files
+                .0
+                .iter()
+                .take_while(|(seq, file)| file.maxt < mint && **seq < keep);
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         for (seq, path) in old {

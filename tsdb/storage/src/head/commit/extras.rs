@@ -40,7 +40,11 @@ pub(super) fn stripes(extras: &Extras) -> u64 {
         Slot::Known(series) => 1 << stripe_of(series),
         Slot::New(_) => 0,
     };
-    histograms.chain(exemplars).chain(metadata).map(known).fold(0, |set, bit| set | bit)
+    histograms
+        .chain(exemplars)
+        .chain(metadata)
+        .map(known)
+        .fold(0, |set, bit| set | bit)
 }
 
 impl Head {
