@@ -52,8 +52,8 @@ struct FrozenSeries {
     /// Where in [`Frozen::deleted`] its deletions are, plus one; 0 where it has none.
     deleted: u32,
     labels: Labels,
-    /// The newest sample of all.
-    newest: Sample,
+    /// The newest sample of all; none where that is a histogram.
+    newest: Option<Sample>,
     closed: Range<usize>,
     late: Range<usize>,
     tail: Range<usize>,
@@ -132,8 +132,10 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(None);
         };
-        let newest = series.newest;
-        if newest.t <= maxt && series.late.is_empty() && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        if let Some(newest) = series.newest
+            && newest.t <= maxt
+            && series.late.is_empty()
+            && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
         {
             return Ok((newest.t >= mint).then_some(newest));
         }
@@ -207,15 +209,10 @@ impl Frozen {
                 owner: hot.owner(),
                 deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
-                newest: Sample {
-                    // Behind a histogram the newest float has to be looked for.
-                    t: if stripe.ends_in_histogram(row) {
-                        Timestamp::MAX
-                    } else {
-                        hot.open.last_t()
-                    },
+                newest: (!stripe.ends_in_histogram(row)).then(|| Sample {
+                    t: hot.open.last_t(),
                     v: f64::from_bits(hot.open.last_bits()),
-                },
+                }),
                 closed: closed..self.closed.len(),
                 late: late..self.late.len(),
                 tail: tail..self.tails.len(),

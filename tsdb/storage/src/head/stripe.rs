@@ -149,9 +149,11 @@ impl Stripe {
         &self.numbers
     }
 
-    /// The number that [`Self::create`] will give next; `None` when all are used up.
+    /// The number that [`Self::create`] will give next; `None` when all are used up. It is never 0: a reader of the log
+    /// may take a series of reference 0 for one that has none yet (`tsdb/head.go`, `getOrCreateWithOptionalID`).
     pub(super) fn next_number(&self) -> Option<u32> {
-        (self.next % EARLY < EARLY - 1).then_some(self.next)
+        let next = self.next.max(1);
+        (next % EARLY < EARLY - 1).then_some(next)
     }
 
     /// Gives out numbers from [`EARLY`] on.
@@ -161,8 +163,9 @@ impl Stripe {
 
     /// Adds a series under [`Self::next_number`].
     pub(super) fn create(&mut self, owner: u32, set: u32) {
-        self.insert(self.numbers.len(), self.next, Hot::new(owner, set));
-        self.next += 1;
+        let number = self.next.max(1);
+        self.insert(self.numbers.len(), number, Hot::new(owner, set));
+        self.next = number + 1;
     }
 
     /// The row of a number that was given out before, which is entered if need be. The number must be below [`EARLY`].
