@@ -1,13 +1,13 @@
 //! `leadline tsdb dump` and `dump-openmetrics`.
 
-use super::buckets::Buckets;
-use super::text::{Braced, Exposed, Float};
+use super::text::{Braced, Exposed};
 use super::{Failure, open};
 use clap::{Args, ValueEnum};
 use leadline_model::Matcher;
 use leadline_model::histogram::HistogramSample;
 use leadline_model::labels::{Labels, NAME};
 use leadline_model::matcher::MatchOp;
+use leadline_model::number::general;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
 use leadline_promql::syntax::ast::ExprKind;
@@ -159,12 +159,12 @@ impl Series {
         let mut histograms = self.histograms.iter().peekable();
         for (&t, &v) in self.floats.t.iter().zip(&self.floats.v) {
             while let Some(sample) = histograms.next_if(|sample| sample.t < t) {
-                writeln!(out, "{labels} {} {}", Buckets(&sample.h), sample.t)?;
+                writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
             }
-            writeln!(out, "{labels} {} {t}", Float(v))?;
+            writeln!(out, "{labels} {} {t}", general(v))?;
         }
         for sample in histograms {
-            writeln!(out, "{labels} {} {}", Buckets(&sample.h), sample.t)?;
+            writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Series {
         for (&t, &v) in samples.filter(|(_, v)| !is_stale(**v)) {
             let sign = if t < 0 { "-" } else { "" };
             let ms = t.unsigned_abs();
-            writeln!(out, "{series} {} {sign}{}.{:03}", Float(v), ms / 1000, ms % 1000)?;
+            writeln!(out, "{series} {} {sign}{}.{:03}", general(v), ms / 1000, ms % 1000)?;
         }
         Ok(())
     }
