@@ -94,12 +94,15 @@ impl Wal {
         self.write_buffer()
     }
 
-    /// Makes the segment durable and begins the next one.
+    /// Makes the segment durable and begins the next one, unless it is empty.
     ///
     /// # Errors
     /// [`StorageError::Io`]; the segment goes on being written then.
     pub fn cut(&mut self) -> Result<(), StorageError> {
         self.sync()?;
+        if self.end == 0 {
+            return Ok(());
+        }
         let next = following(self.number)?;
         let mut last = std::mem::replace(&mut self.file, create(&*self.disk, &self.dir, next)?);
         // For those who look at lengths; a reader takes what is missing for the same zeros.

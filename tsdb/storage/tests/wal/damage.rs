@@ -209,7 +209,7 @@ fn a_segment_that_was_emptied_is_told_and_costs_no_later_one() {
         for i in 0..4 {
             write(&disk, PAGE_BYTES, &[record(i, 400, false)]);
         }
-        for emptied in [1, 3] {
+        for emptied in [1, 2, 3] {
             put(&disk, &segment_path(dir(), emptied), content);
         }
         let mut reader = Reader::open(disk.clone(), dir(), ..).unwrap();
@@ -218,7 +218,7 @@ fn a_segment_that_was_emptied_is_told_and_costs_no_later_one() {
             records += 1;
         }
         // The last one may just have been begun.
-        assert_eq!((records, reader.hollow()), (2, &[1][..]));
+        assert_eq!((records, reader.hollow()), (1, &[1, 2][..]));
     }
 }
 
