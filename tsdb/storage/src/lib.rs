@@ -35,6 +35,8 @@ mod stats;
 pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
-pub use head::{Head, HeadParts, LogHealth, Maintenance, RangeSource, ReplayMonitor, Replayed, StaleSeries};
+pub use head::{
+    Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries,
+};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

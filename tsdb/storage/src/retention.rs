@@ -2,6 +2,7 @@
 
 use crate::block::Ulid;
 use leadline_model::sample::Timestamp;
+use std::cmp::Reverse;
 
 /// What retention looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) struct Candidate {
 /// Newest first.
 fn newest_first(blocks: &[Candidate]) -> Vec<Candidate> {
     let mut sorted = blocks.to_vec();
-    sorted.sort_by(|a, b| (b.max_time, b.ulid).cmp(&(a.max_time, a.ulid)));
+    sorted.sort_by_key(|block| Reverse((block.max_time, block.ulid)));
     sorted
 }
 
@@ -39,18 +40,13 @@ pub(crate) fn too_large(blocks: &[Candidate], others: u64, limit: u64) -> Vec<Ul
         return Vec::new();
     }
     let mut taken = others;
-    let sorted = newest_first(blocks).into_iter();
-    let fits = |block: &Candidate| {
+    let mut too_much = |block: &Candidate| {
         taken = taken.saturating_add(block.bytes);
-        taken <= limit
+        taken > limit
     };
-    sorted
-        .skip_while({
-            let mut fits = fits;
-            move |block| fits(block)
-        })
-        .map(|block| block.ulid)
-        .collect()
+    let sorted = newest_first(blocks);
+    let fit = sorted.iter().position(&mut too_much).unwrap_or(sorted.len());
+    sorted.iter().skip(fit).map(|block| block.ulid).collect()
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct Stats {
     pub commits: u64,
     /// Samples that were stored.
     pub appended: u64,
+    /// Of these, the samples that came out of order.
+    pub out_of_order: u64,
     /// Exemplars that were stored.
     pub exemplars_appended: u64,
     /// Exemplars that are held now (gauge).
@@ -101,6 +103,7 @@ impl Refusals {
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) appended: AtomicU64,
+    pub(crate) out_of_order: AtomicU64,
     pub(crate) created: AtomicU64,
     pub(crate) exemplars: AtomicU64,
     pub(crate) removed: AtomicU64,
@@ -131,6 +134,7 @@ impl Counters {
         Stats {
             commits: get(&self.commits),
             appended: get(&self.appended),
+            out_of_order: get(&self.out_of_order),
             exemplars_appended: get(&self.exemplars),
             series_created: get(&self.created),
             series_removed: get(&self.removed),

@@ -409,10 +409,10 @@ fn a_commit_tells_which_registered_selectors_it_touched() {
     );
     assert_eq!(touched(&next()), [1]);
     s.put(b, &[("__name__=other,pod=3", NOW + 1, 1.0)]);
-    assert_eq!(touched(&next()), []);
+    assert_eq!(touched(&next()), [0u32; 0]);
     // A refused sample has touched nothing.
     s.put(b, &[("__name__=m,pod=1", NOW, 7.0)]);
-    assert_eq!(touched(&next()), []);
+    assert_eq!(touched(&next()), [0u32; 0]);
     s.head.deregister(pods);
     s.put(a, &[("__name__=m,pod=1", NOW + 2, 1.0)]);
     assert_eq!(touched(&next()), [0]);

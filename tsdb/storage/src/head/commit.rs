@@ -62,6 +62,8 @@ impl<'a> Held<'a> {
 struct Bounds {
     oldest: Timestamp,
     newest: Timestamp,
+    /// From here on a sample is taken out of order; the end of time where none is.
+    late: Timestamp,
 }
 
 impl Bounds {
@@ -80,6 +82,9 @@ struct Logged<'a> {
     durable: &'a Durable,
     encoder: SamplesEncoder,
     samples: Vec<u8>,
+    /// Those that came out of order, which are in the others too.
+    late_encoder: SamplesEncoder,
+    late: Vec<u8>,
     extras: extras::Records,
 }
 
@@ -89,6 +94,8 @@ impl<'a> Logged<'a> {
             durable,
             encoder: SamplesEncoder::default(),
             samples: durable.wal.buffer(),
+            late_encoder: SamplesEncoder::default(),
+            late: Vec::new(),
             extras: extras::Records::default(),
         }
     }
@@ -96,6 +103,11 @@ impl<'a> Logged<'a> {
     #[inline]
     fn sample(&mut self, series: SeriesRef, entry: &Entry) {
         self.encoder.push(&mut self.samples, series.0, entry.t, entry.v);
+    }
+
+    #[cold]
+    fn late(&mut self, series: SeriesRef, entry: &Entry) {
+        self.late_encoder.push(&mut self.late, series.0, entry.t, entry.v);
     }
 
     /// Hands the records over, while the stripes are still held: of two commits to one series, the records of the first
@@ -107,6 +119,9 @@ impl<'a> Logged<'a> {
             encode_series(&mut series, fresh.iter().map(|(series, labels)| (series.0, *labels)));
         }
         let mut crowded = self.durable.wal.push(&[&series, &self.samples]);
+        if !self.late.is_empty() {
+            crowded |= self.durable.wbl.push(&[&self.late]);
+        }
         self.extras.each(|record| {
             if !record.is_empty() {
                 crowded |= self.durable.wal.push(&[record]);
@@ -124,29 +139,77 @@ struct Trip<'a> {
     cuts: Cuts,
     met: Met,
     logged: Option<Logged<'a>>,
-    /// The oldest and newest time (ms) that was written.
+    /// The oldest and newest time (ms) that was written in order.
     mint: Timestamp,
     maxt: Timestamp,
+    /// Samples that were written out of order.
+    late: usize,
 }
 
 impl Trip<'_> {
-    /// Writes a float to a row. A stale marker ends a series of histograms as one of its own kind
+    #[cold]
+    fn append_late(&mut self, stripe: &mut Stripe, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+        let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
+        let written = stripe.late.entry(number).or_default().append(entry.t, entry.v)?;
+        if written {
+            self.late += 1;
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.sample(series, entry);
+                logged.late(series, entry);
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Where the series of an entry is.
+#[inline]
+fn locate<'h>(
+    entry: &Entry,
+    trip: &Trip<'_>,
+    held: &'h mut Held<'_>,
+    outcome: &Outcome,
+    guess: &mut usize,
+) -> Result<(SeriesRef, &'h mut Stripe, usize), Refusal> {
+    if trip.bounds.late == Timestamp::MAX {
+        trip.bounds.check(entry.t)?;
+    }
+    let series = resolve(entry.series, outcome)?;
+    let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
+    let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
+    let row = stripe.row(number, *guess).ok_or(Refusal::UnknownSeries)?;
+    *guess = row + 1;
+    Ok((series, stripe, row))
+}
+
+impl Trip<'_> {
+    /// Writes a float to a row, in order or out of it; `Ok(false)`: it is there already. A stale marker ends a series of histograms as one of its own kind
     /// (`tsdb/head_append.go`, `Append`).
     #[inline]
     fn float(&mut self, stripe: &mut Stripe, row: usize, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
         if is_stale(entry.v)
             && let Some(marker) = stripe.stale_histogram(row)
         {
+            self.bounds.check(entry.t)?;
             return self.histogram(stripe, row, series, entry.t, &marker);
         }
-        let written = stripe.append(row, entry.t, entry.v, &mut self.cuts)?;
-        if written {
-            self.widen(entry.t);
-            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                logged.sample(series, entry);
+        let written = match self.bounds.check(entry.t) {
+            Ok(()) => stripe.append(row, entry.t, entry.v, &mut self.cuts),
+            Err(why) => Err(why),
+        };
+        match written {
+            Ok(true) => {
+                self.widen(entry.t);
+                if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                    logged.sample(series, entry);
+                }
+                Ok(true)
             }
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
+                self.append_late(stripe, series, entry)
+            }
+            other => other,
         }
-        Ok(written)
     }
 
     /// Writes a valid histogram to a row.
@@ -261,6 +324,7 @@ impl Head {
         if trip.mint <= trip.maxt {
             self.widen(trip.mint, trip.maxt);
         }
+        Counters::add(&self.counters.out_of_order, trip.late);
         let crowded = trip.logged.is_some_and(|logged| logged.end(&fresh));
         drop(held);
         if crowded {
@@ -284,6 +348,7 @@ impl Head {
             logged: durable.filter(|d| d.is_writable()).map(Logged::begin),
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
+            late: 0,
         }
     }
 
@@ -298,13 +363,18 @@ impl Head {
     fn bounds(&self) -> Bounds {
         let now = self.clock.now();
         let mut oldest = now.saturating_sub(self.settings.retention_ms);
+        let mut late = Timestamp::MAX;
         if self.durable.is_some() {
             let newest = self.maxt.load(Ordering::Acquire).min(now);
             let open = newest.saturating_sub(self.settings.block_range_ms / 2);
+            if self.settings.out_of_order_window_ms > 0 {
+                late = newest.saturating_sub(self.settings.out_of_order_window_ms);
+            }
             oldest = oldest.max(open).max(self.min_valid.load(Ordering::Acquire));
         }
         Bounds {
             oldest,
+            late,
             newest: now.saturating_add(self.settings.max_ahead_ms),
         }
     }
@@ -400,12 +470,7 @@ impl Head {
         let mut guess = 0;
         let mut handed_over: SmallVec<[u32; 4]> = SmallVec::new();
         for (i, entry) in entries {
-            let written = trip.bounds.check(entry.t).and_then(|()| {
-                let series = resolve(entry.series, outcome)?;
-                let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
-                let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
-                let row = stripe.row(number, guess).ok_or(Refusal::UnknownSeries)?;
-                guess = row + 1;
+            let written = locate(entry, trip, held, outcome, &mut guess).and_then(|(series, stripe, row)| {
                 let written = trip.float(stripe, row, series, entry)?;
                 let hot = &mut stripe.hot[row];
                 trip.met.note(hot.set);

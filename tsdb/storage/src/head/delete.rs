@@ -70,14 +70,10 @@ impl Head {
 
 /// The part of `interval` in which a row has samples.
 fn clip(stripe: &Stripe, row: usize, interval: Interval) -> Option<Interval> {
-    let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-    if !stripe.overlaps(row, interval.mint, interval.maxt) {
-        return None;
-    }
-    let first = cold.closed.first().map_or(cold.open_from, |c| c.mint);
+    let (first, last) = stripe.ends(row);
     let clipped = Interval {
         mint: interval.mint.max(first),
-        maxt: interval.maxt.min(hot.open.last_t()),
+        maxt: interval.maxt.min(last),
     };
-    (clipped.mint <= clipped.maxt).then_some(clipped)
+    (clipped.mint <= clipped.maxt && stripe.overlaps(row, clipped.mint, clipped.maxt)).then_some(clipped)
 }

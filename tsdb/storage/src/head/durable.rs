@@ -33,10 +33,11 @@ pub struct HeadParts {
 #[derive(Debug)]
 pub(super) struct Durable {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) dir: PathBuf,
     pub(super) read_only: bool,
     /// The log of all that is written.
     pub(super) wal: Log,
+    /// The log of samples that come out of order.
+    pub(super) wbl: Log,
     pub(super) chunks: ChunksHead,
     /// Until the log was read.
     replaying: AtomicBool,
@@ -67,15 +68,18 @@ impl Head {
     /// # Errors
     /// [`StorageError::Settings`] when a setting is out of its range.
     pub fn durable(parts: HeadParts) -> Result<Arc<Self>, StorageError> {
-        let durable = Durable {
-            wal: Log::new(
+        let log = |name| {
+            Log::new(
                 Arc::clone(&parts.disk),
-                parts.dir.join("wal"),
+                parts.dir.join(name),
                 parts.settings.wal_segment_bytes,
-            ),
+            )
+        };
+        let durable = Durable {
+            wal: log("wal"),
+            wbl: log("wbl"),
             chunks: ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head")),
             disk: parts.disk,
-            dir: parts.dir,
             read_only: parts.read_only,
             replaying: AtomicBool::new(true),
             opened_at: parts.clock.now(),
@@ -102,10 +106,11 @@ impl Head {
     pub fn flush(&self) -> Result<(), StorageError> {
         match &self.durable {
             Some(durable) if durable.is_writable() => {
-                if durable.wal.is_broken() {
+                if durable.wal.is_broken() || durable.wbl.is_broken() {
                     return self.rebuild_log(durable);
                 }
-                durable.wal.flush(self.clock.now())
+                durable.wal.flush(self.clock.now())?;
+                durable.wbl.flush(self.clock.now())
             }
             _ => Ok(()),
         }
@@ -124,7 +129,10 @@ impl Head {
         }
         self.flush()?;
         match &self.durable {
-            Some(durable) if durable.is_writable() => durable.wal.sync(self.clock.now()),
+            Some(durable) if durable.is_writable() => {
+                durable.wal.sync(self.clock.now())?;
+                durable.wbl.sync(self.clock.now())
+            }
             _ => Ok(()),
         }
     }
@@ -139,6 +147,7 @@ impl Head {
         match &self.durable {
             Some(durable) if durable.is_writable() => {
                 durable.chunks.cut()?;
+                durable.wbl.shut(self.clock.now())?;
                 durable.wal.shut(self.clock.now())
             }
             _ => Ok(()),
@@ -148,7 +157,15 @@ impl Head {
     /// Whether what is committed reaches the log.
     #[must_use]
     pub fn log_health(&self) -> LogHealth {
-        self.durable.as_ref().map(|d| d.wal.health()).unwrap_or_default()
+        let Some(durable) = &self.durable else {
+            return LogHealth::default();
+        };
+        let (wal, wbl) = (durable.wal.health(), durable.wbl.health());
+        LogHealth {
+            failed: wal.failed.or(wbl.failed),
+            dropped_bytes: wal.dropped_bytes + wbl.dropped_bytes,
+            pending_bytes: wal.pending_bytes + wbl.pending_bytes,
+        }
     }
 
     /// Refuses samples older than `mint` (ms) from now on: a block holds their time, or is about to. When this returns,

@@ -62,7 +62,11 @@ impl Stripe {
         if self.histograms.is_empty() {
             return;
         }
-        let open = self.numbers().get(row).copied().and_then(|number| self.histograms.remove(&number));
+        let open = self
+            .numbers()
+            .get(row)
+            .copied()
+            .and_then(|number| self.histograms.remove(&number));
         if let Some(closed) = open.and_then(|mut open| open.seal()) {
             self.push_closed(row, closed);
         }
@@ -90,7 +94,13 @@ impl Stripe {
 
     /// Whether a row may have samples with `mint <= t <= maxt` (ms).
     pub(super) fn overlaps(&self, row: usize, mint: Timestamp, maxt: Timestamp) -> bool {
+        let late = || {
+            self.late
+                .get(&self.numbers()[row])
+                .is_some_and(|late| late.overlaps(mint, maxt))
+        };
         self.hot[row].overlaps(&self.cold[row], mint, maxt)
+            || late()
             || self.open_histograms(row).is_some_and(|open| open.overlaps(mint, maxt))
     }
 

@@ -17,6 +17,7 @@ impl Head {
         let _one = self.tidying.lock();
         let mut mapped = 0;
         for (at, stripe) in self.stripes.iter().enumerate() {
+            mapped += self.map_late(durable, at)?;
             let outgoing = stripe.write().outgoing(at);
             if outgoing.is_empty() {
                 continue;

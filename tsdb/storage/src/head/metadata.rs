@@ -82,7 +82,14 @@ impl Head {
                 all.push((name.to_owned(), metadata.clone()));
             }
         }
-        let key = |told: &(String, Metadata)| (told.0.clone(), told.1.kind as u8, told.1.unit.clone(), told.1.help.clone());
+        let key = |told: &(String, Metadata)| {
+            (
+                told.0.clone(),
+                told.1.kind as u8,
+                told.1.unit.clone(),
+                told.1.help.clone(),
+            )
+        };
         all.sort_by_cached_key(key);
         all.dedup();
         all

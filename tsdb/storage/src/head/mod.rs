@@ -8,10 +8,12 @@ mod exemplars;
 mod gc;
 mod histograms;
 mod index;
+mod late;
 mod log;
 mod map;
 mod metadata;
 mod order;
+mod out_of_order;
 mod pairs;
 pub(crate) mod postings;
 mod rebuild;
@@ -28,6 +30,7 @@ mod truncate;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
 pub use log::LogHealth;
+pub use out_of_order::OutOfOrder;
 pub use replay::{ReplayMonitor, Replayed};
 pub use source::RangeSource;
 pub use stale::StaleSeries;
@@ -109,7 +112,7 @@ impl Head {
             told: RwLock::default(),
             settings,
             clock,
-            stripes: std::array::from_fn(|_| RwLock::new(Stripe::default())),
+            stripes: std::array::from_fn(|_| RwLock::new(Stripe::new())),
             index: RwLock::new(Index::default()),
             selectors: RwLock::new(Selectors::default()),
             labels: RwLock::new(RapidHashMap::default()),

@@ -41,8 +41,12 @@ impl Head {
             stripe.write().logged = false;
         }
         durable.wal.open_anew(now)?;
+        if durable.wbl.is_broken() {
+            durable.wbl.open_anew(now)?;
+        }
         durable.chunks.cut()?;
         durable.wal.mend();
+        durable.wbl.mend();
         let written = self.write_all(durable, now);
         if written.is_err() {
             durable.wal.break_off();
@@ -152,8 +156,7 @@ fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageEr
             continue;
         }
         samples.clear();
-        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples)
-            .map_err(damaged)?;
+        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
         for (&t, &v) in samples.t.iter().zip(&samples.v) {
             encoder.push(&mut record, series, t, v);
         }

@@ -3,11 +3,13 @@
 use super::Head;
 use super::chunks_head::Files;
 use super::index::Index;
+use super::late::merge;
 use super::postings::Id;
 use super::resolve::resolve;
-use super::series::Data;
+use super::series::{Closed, Data};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::chunk::{decode, decode_histograms, decode_xor};
+use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::stats::Counters;
 use leadline_model::exemplar::Exemplar;
@@ -31,11 +33,13 @@ const RETRIES: usize = 3;
 struct Frozen {
     series: Vec<FrozenSeries>,
     /// Closed chunks of all series, shared with the head.
-    closed: Vec<super::series::Closed>,
+    closed: Vec<Closed>,
     /// Open chunks of all series, copied.
     tails: Vec<u8>,
     /// What of them was deleted.
     deleted: Vec<Intervals>,
+    /// Chunks of samples that came out of order.
+    late: Vec<Closed>,
     /// Where closed chunks are that are on the disk.
     files: Option<Arc<Files>>,
 }
@@ -48,9 +52,10 @@ struct FrozenSeries {
     /// Where in [`Frozen::deleted`] its deletions are, plus one; 0 where it has none.
     deleted: u32,
     labels: Labels,
-    /// The newest sample of all.
-    newest: Sample,
+    /// The newest sample of all; none where that is a histogram.
+    newest: Option<Sample>,
     closed: Range<usize>,
+    late: Range<usize>,
     tail: Range<usize>,
 }
 
@@ -72,21 +77,18 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let damaged = |e: Unreadable| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
-            if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
-                continue;
-            }
-            match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => decode(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
-                (Data::Disk(place), Some(files)) => {
-                    decode(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
-                }
-                (Data::Disk(_), None) => {}
-            }
+            self.decode(chunk, mint, maxt, into).map_err(damaged)?;
         }
         if !series.tail.is_empty() {
-            decode_xor(&self.tails[series.tail.clone()], mint, maxt, into).map_err(damaged)?;
+            decode_xor(&self.tails[series.tail.clone()], mint, maxt, into).map_err(|e| damaged(e.into()))?;
+        }
+        let mut late = Samples::default();
+        for chunk in &self.late[series.late.clone()] {
+            late.clear();
+            self.decode(chunk, mint, maxt, &mut late).map_err(damaged)?;
+            merge(into, &late);
         }
         if let Some(deleted) = self.deleted_of(series) {
             drop_deleted(deleted, into);
@@ -105,13 +107,15 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
             if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
                 continue;
             }
             match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?,
+                (Data::Memory(data), _) => {
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?;
+                }
                 (Data::Disk(place), Some(files)) => {
                     decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
                 }
@@ -128,8 +132,11 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(None);
         };
-        let newest = series.newest;
-        if newest.t <= maxt && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t)) {
+        if let Some(newest) = series.newest
+            && newest.t <= maxt
+            && series.late.is_empty()
+            && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        {
             return Ok((newest.t >= mint).then_some(newest));
         }
         let mut samples = Samples::default();
@@ -137,6 +144,15 @@ impl SeriesSet for Frozen {
         let last = samples.t.last().zip(samples.v.last());
         Ok(last.map(|(&t, &v)| Sample { t, v }))
     }
+}
+
+/// Why a chunk cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Takes deleted samples out.
@@ -157,29 +173,48 @@ impl Frozen {
         self.deleted.get((series.deleted as usize).checked_sub(1)?)
     }
 
+    /// Appends the samples of a closed chunk.
+    fn decode(&self, chunk: &Closed, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), Unreadable> {
+        if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
+            return Ok(());
+        }
+        match (&chunk.data, &self.files) {
+            (Data::Memory(data), _) => decode(chunk.encoding, data, mint, maxt, into)?,
+            (Data::Disk(place), Some(files)) => decode(chunk.encoding, &files.read(*place)?, mint, maxt, into)?,
+            (Data::Disk(_), None) => {}
+        }
+        Ok(())
+    }
+
     /// Copies what `series` holds between `mint` and `maxt` (ms); nothing when it holds nothing there.
     fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), mint: Timestamp, maxt: Timestamp) {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-        let (closed, tail) = (self.closed.len(), self.tails.len());
+        let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
         self.closed
             .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
-        self.closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        self.closed
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
-        if self.closed.len() > closed || self.tails.len() > tail {
+        if !stripe.late.is_empty()
+            && let Some(found) = number_of(found.1).and_then(|number| stripe.late.get(&number))
+        {
+            self.late.append(&mut found.copy(mint, maxt));
+        }
+        if self.closed.len() > closed || self.late.len() > late || self.tails.len() > tail {
             self.series.push(FrozenSeries {
                 series: found.1,
                 id: found.0,
                 owner: hot.owner(),
                 deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
-                newest: Sample {
-                    // Behind a histogram the newest float has to be looked for.
-                    t: if stripe.ends_in_histogram(row) { Timestamp::MAX } else { hot.open.last_t() },
+                newest: (!stripe.ends_in_histogram(row)).then(|| Sample {
+                    t: hot.open.last_t(),
                     v: f64::from_bits(hot.open.last_bits()),
-                },
+                }),
                 closed: closed..self.closed.len(),
+                late: late..self.late.len(),
                 tail: tail..self.tails.len(),
             });
         }
@@ -404,7 +439,9 @@ impl Queryable for Head {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
         let index = self.index.read();
         let ring = self.exemplars.read();
-        let found = find(&index, matchers).into_iter().map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let found = find(&index, matchers)
+            .into_iter()
+            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
         let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
         let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));

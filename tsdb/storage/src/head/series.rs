@@ -88,6 +88,22 @@ impl Closed {
         self.maxt() >= mint && self.mint <= maxt
     }
 
+    /// Where it is on the disk, if it is.
+    pub(super) fn place(&self) -> Option<u64> {
+        match self.data {
+            Data::Memory(_) => None,
+            Data::Disk(place) => Some(place),
+        }
+    }
+
+    /// Its bytes, if they are in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match &self.data {
+            Data::Memory(bytes) => Some(bytes),
+            Data::Disk(_) => None,
+        }
+    }
+
     /// Bytes of memory that its data takes.
     pub(super) fn memory(&self) -> u64 {
         match &self.data {

@@ -15,7 +15,9 @@ use crate::interval::Intervals;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
 use bytes::Bytes;
 use leadline_model::labels::Labels;
+use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Samples after which a chunk that has to be encoded anew is closed, as when it was written first.
@@ -29,6 +31,8 @@ pub struct RangeSource<'a> {
     maxt: Timestamp,
     /// In order of their labels.
     series: Vec<Id>,
+    /// Of samples that came out of order, how many chunks of which series; `None` for those that came in order.
+    late: Option<BTreeMap<SeriesRef, usize>>,
     _lease: Lease<'a>,
 }
 
@@ -65,6 +69,7 @@ impl Head {
             mint,
             maxt,
             series,
+            late: None,
             _lease: lease,
         }
     }
@@ -76,6 +81,14 @@ impl Head {
 }
 
 impl RangeSource<'_> {
+    /// Of these chunks that came out of order instead of those in order.
+    pub(super) fn of_late(self, chunks: BTreeMap<SeriesRef, usize>) -> Self {
+        Self {
+            late: Some(chunks),
+            ..self
+        }
+    }
+
     /// One series with its chunks; `None` when it has none in the range.
     fn series(&self, id: Id) -> Result<Option<SourceSeries>, StorageError> {
         let (series, labels) = {
@@ -90,7 +103,10 @@ impl RangeSource<'_> {
             let Some(row) = stripe.row(number, 0) else {
                 return Ok(None);
             };
-            let copied = Copied::of(&stripe, row, self.mint, self.maxt);
+            let copied = match &self.late {
+                None => Copied::of(&stripe, row, self.mint, self.maxt),
+                Some(chunks) => Copied::of_late(&stripe, number, chunks.get(&series).copied(), self.mint, self.maxt),
+            };
             (
                 copied,
                 stripe.deleted.get(&number).cloned().unwrap_or_default(),
@@ -158,6 +174,17 @@ impl Copied {
             ));
         }
         closed.extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
+        Self { closed }
+    }
+
+    fn of_late(stripe: &Stripe, number: u32, chunks: Option<usize>, mint: Timestamp, maxt: Timestamp) -> Self {
+        let all = stripe.late.get(&number).into_iter().flat_map(|late| &late.chunks);
+        let mut closed: Vec<Closed> = all
+            .take(chunks.unwrap_or(0))
+            .filter(|c| c.overlaps(mint, maxt))
+            .cloned()
+            .collect();
+        closed.sort_by_key(|c| c.mint);
         Self { closed }
     }
 }

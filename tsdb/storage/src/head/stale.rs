@@ -36,10 +36,10 @@ impl StaleSeries {
     }
 }
 
-/// Whether the newest sample of a row is a stale marker from before `before` (ms).
+/// Whether the newest sample of a row is a stale marker from before `before` (ms), and nothing came out of order.
 fn is_stale(stripe: &Stripe, row: usize, before: Timestamp) -> bool {
-    let open = &stripe.hot[row].open;
-    open.last_t() < before && open.last_bits() == STALE_NAN_BITS
+    let (open, number) = (&stripe.hot[row].open, stripe.numbers()[row]);
+    open.last_t() < before && open.last_bits() == STALE_NAN_BITS && !stripe.late.contains_key(&number)
 }
 
 impl Head {

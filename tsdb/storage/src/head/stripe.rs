@@ -1,6 +1,7 @@
 //! A stripe: the series that its owners created, behind one lock.
 
 use super::histograms::OpenHistograms;
+use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
 use crate::chunk::{Encoding, XorAppender};
 use crate::interval::Intervals;
@@ -93,6 +94,8 @@ pub(super) struct Stripe {
     pub(super) logged: bool,
     /// What was deleted of which series.
     pub(super) deleted: BTreeMap<u32, Intervals>,
+    /// What came out of order, of which series.
+    pub(super) late: BTreeMap<u32, Late>,
     /// The open chunks of series that hold histograms; their rows have none then.
     pub(super) histograms: BTreeMap<u32, OpenHistograms>,
     /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
@@ -104,7 +107,18 @@ pub(super) struct Stripe {
     scratch: Vec<u8>,
 }
 
+/// The number of a stripe's first series. There is no series 0: Prometheus takes that reference for none and drops its samples.
+const FIRST: u32 = 1;
+
 impl Stripe {
+    /// A stripe without series.
+    pub(super) fn new() -> Self {
+        Self {
+            next: FIRST,
+            ..Self::default()
+        }
+    }
+
     /// The row of a series. `guess` is where it would be if it followed the last one that was asked for.
     #[inline]
     pub(super) fn row(&self, number: u32, guess: usize) -> Option<usize> {
@@ -114,14 +128,32 @@ impl Stripe {
         self.numbers.binary_search(&number).ok()
     }
 
+    /// The oldest and the newest time (ms) of a row; the ends of time, the wrong way round, of one without samples.
+    pub(super) fn ends(&self, row: usize) -> (Timestamp, Timestamp) {
+        let (hot, cold) = (&self.hot[row], &self.cold[row]);
+        let (mut mint, mut maxt) = (Timestamp::MAX, Timestamp::MIN);
+        if hot.open.samples() > 0 || self.open_histograms(row).is_some() {
+            (mint, maxt) = (cold.open_from, hot.open.last_t());
+        }
+        if let Some((first, last)) = cold.closed.first().zip(cold.closed.last()) {
+            (mint, maxt) = (first.mint, maxt.max(last.maxt()));
+        }
+        if let Some(late) = self.late.get(&self.numbers[row]).and_then(Late::ends) {
+            (mint, maxt) = (mint.min(late.0), maxt.max(late.1));
+        }
+        (mint, maxt)
+    }
+
     /// The numbers of all series, ascending.
     pub(super) fn numbers(&self) -> &[u32] {
         &self.numbers
     }
 
-    /// The number that [`Self::create`] will give next; `None` when all are used up.
+    /// The number that [`Self::create`] will give next; `None` when all are used up. It is never 0: a reader of the log
+    /// may take a series of reference 0 for one that has none yet (`tsdb/head.go`, `getOrCreateWithOptionalID`).
     pub(super) fn next_number(&self) -> Option<u32> {
-        (self.next % EARLY < EARLY - 1).then_some(self.next)
+        let next = self.next.max(1);
+        (next % EARLY < EARLY - 1).then_some(next)
     }
 
     /// Gives out numbers from [`EARLY`] on.
@@ -131,8 +163,9 @@ impl Stripe {
 
     /// Adds a series under [`Self::next_number`].
     pub(super) fn create(&mut self, owner: u32, set: u32) {
-        self.insert(self.numbers.len(), self.next, Hot::new(owner, set));
-        self.next += 1;
+        let number = self.next.max(1);
+        self.insert(self.numbers.len(), number, Hot::new(owner, set));
+        self.next = number + 1;
     }
 
     /// The row of a number that was given out before, which is entered if need be. The number must be below [`EARLY`].
@@ -308,9 +341,35 @@ impl Stripe {
         }
     }
 
-    /// The series whose newest sample is older than `bound` (ms), ascending.
+    /// Chunks of samples that came out of order and are not on the disk yet.
+    pub(super) fn late_outgoing(&self, stripe: usize) -> Vec<Outgoing> {
+        let chunks = self.late.iter().flat_map(|(&number, late)| {
+            let waiting = late.chunks.iter().filter(|c| c.bytes().is_some());
+            waiting.map(move |chunk| Outgoing {
+                series: make_ref(stripe, number),
+                chunk: chunk.clone(),
+                out_of_order: true,
+            })
+        });
+        chunks.collect()
+    }
+
+    /// [`Self::landed`] for chunks of [`Self::late_outgoing`].
+    pub(super) fn late_landed(&mut self, outgoing: &[Outgoing], places: &[u64]) {
+        for (sent, &place) in outgoing.iter().zip(places) {
+            let Some(late) = number_of(sent.series).and_then(|number| self.late.get_mut(&number)) else {
+                continue;
+            };
+            let same = |chunk: &&mut Closed| chunk.bytes().is_some() && chunk.bytes() == sent.chunk.bytes();
+            if let Some(chunk) = late.chunks.iter_mut().find(same) {
+                chunk.data = Data::Disk(place);
+            }
+        }
+    }
+
+    /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
     pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
-        let ended = |row: &usize| self.hot[*row].open.last_t() < bound;
+        let ended = |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
         (0..self.numbers.len())
             .filter(ended)
             .map(|row| self.numbers[row])
@@ -324,7 +383,7 @@ impl Stripe {
         for row in 0..self.numbers.len() {
             let n = self.cold[row].closed.iter().take_while(|c| c.maxt() < bound).count();
             self.drop_closed(row, n);
-            let dead = self.hot[row].open.last_t() < bound;
+            let dead = self.hot[row].open.last_t() < bound && !self.late.contains_key(&self.numbers[row]);
             if dead && may_go.binary_search(&self.numbers[row]).is_ok() {
                 gone.push(self.numbers[row]);
             }
@@ -332,9 +391,17 @@ impl Stripe {
         self.remove(&gone);
         let stale: Vec<u32> = self.deleted.keys().copied().collect();
         for number in stale {
+            // A chunk may reach over the bound, and what was deleted of it before must not rise.
+            let bound = self.row(number, 0).map_or(bound, |row| self.first_time(row).min(bound));
             self.forget_deletions(number, bound);
         }
         gone
+    }
+
+    /// Time (ms) of a row's first sample.
+    pub(super) fn first_time(&self, row: usize) -> Timestamp {
+        let cold = &self.cold[row];
+        cold.closed.first().map_or(cold.open_from, |chunk| chunk.mint)
     }
 
     /// Forgets the deletions of a series that ended before `bound` (ms).
@@ -372,6 +439,7 @@ impl Stripe {
             self.samples -= u64::from(self.hot[row].open.samples());
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
+            self.late.remove(&number);
             self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
         }
         let mut rows = keep.iter();

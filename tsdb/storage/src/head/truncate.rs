@@ -2,8 +2,9 @@
 
 use super::Head;
 use super::durable::Durable;
-use super::stripe::{number_of, stripe_of};
+use super::stripe::{make_ref, number_of, stripe_of};
 use crate::error::StorageError;
+use crate::wal::record::encode_tombstones;
 use crate::wal::{self, checkpoint};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -23,10 +24,18 @@ impl Head {
         let removed = self.drop_before(mint);
         self.narrow(mint);
         if let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) {
-            durable.chunks.truncate(mint)?;
+            durable.chunks.truncate(mint, self.oldest_late_file())?;
             self.checkpoint(durable, mint)?;
         }
         Ok(removed)
+    }
+
+    /// The oldest file of mapped chunks that has samples which came out of order and are in no block yet.
+    fn oldest_late_file(&self) -> u32 {
+        let oldest =
+            |stripe: &super::stripe::Stripe| stripe.late.values().filter_map(super::late::Late::oldest_file).min();
+        let all = self.stripes.iter().filter_map(|stripe| oldest(&stripe.read()));
+        all.min().unwrap_or(u32::MAX)
     }
 
     /// Nothing older than `mint` (ms) is there any more.
@@ -50,6 +59,7 @@ impl Head {
             return Ok(());
         }
         let now = self.clock.now();
+        self.log_deletions_before(durable, mint);
         durable.wal.flush(now)?;
         durable.wal.cut(now)?;
         let (disk, dir) = (&durable.disk, durable.wal.dir());
@@ -64,6 +74,26 @@ impl Head {
         tracing::debug!(segment = last, ?kept, "checkpoint written");
         wal::remove_before(&**disk, dir, last + 1)?;
         checkpoint::remove_before(&**disk, dir, last)
+    }
+
+    /// Logs deletions that ended before `mint` (ms) once more: the checkpoint leaves them out, and chunks that reach over
+    /// `mint` still have the samples.
+    fn log_deletions_before(&self, durable: &Durable, mint: Timestamp) {
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.read();
+            let all = stripe.deleted.iter().flat_map(|(&number, deleted)| {
+                let series = make_ref(at, number).0;
+                deleted.as_slice().iter().map(move |&interval| (series, interval))
+            });
+            let mut ended = all.filter(|(_, interval)| interval.maxt < mint).peekable();
+            if ended.peek().is_none() {
+                continue;
+            }
+            let mut record = durable.wal.buffer();
+            encode_tombstones(&mut record, ended);
+            durable.wal.push(&[&record]);
+            durable.wal.recycle(record);
+        }
     }
 
     fn lives(&self, series: SeriesRef) -> bool {

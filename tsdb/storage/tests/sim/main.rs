@@ -17,6 +17,7 @@ mod value;
 mod world;
 mod write;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ fn number(name: &str) -> Option<u64> {
 /// What came of a seed.
 struct Ran {
     counts: Counts,
-    disk: std::collections::BTreeMap<String, Vec<u8>>,
+    disk: BTreeMap<String, Vec<u8>>,
 }
 
 /// Runs a seed; the error holds its last steps.
@@ -67,33 +68,40 @@ fn run(seed: u64, aloud: bool) -> Result<Ran, String> {
     ))
 }
 
-/// Runs seeds on all processors until one fails; the lowest of those that failed, and the sum of the others' counts.
+/// How many seeds may fail before the others are not run any more.
+const ENOUGH: usize = 20;
+
+/// Runs seeds on all processors: the sum of their counts, or the story of the lowest that failed and the last words of
+/// the others.
 fn run_all(seeds: u64) -> Result<Counts, String> {
-    let (next, sum, failed) = (AtomicU64::new(0), Mutex::new(Counts::default()), Mutex::new(None));
+    let (next, sum, failed) = (
+        AtomicU64::new(0),
+        Mutex::new(Counts::default()),
+        Mutex::new(BTreeMap::new()),
+    );
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            if seed >= seeds || failed.lock().unwrap().len() >= ENOUGH {
                 break;
             }
             match run(seed, false) {
                 Ok(ran) => sum.lock().unwrap().add(&ran.counts),
-                Err(why) => {
-                    next.store(seeds, Ordering::Relaxed);
-                    let mut failed = failed.lock().unwrap();
-                    if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
-                        *failed = Some((seed, why));
-                    }
-                }
+                Err(why) => drop(failed.lock().unwrap().insert(seed, why)),
             }
         }
     };
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| (0..processors).for_each(|_| drop(scope.spawn(work))));
-    match failed.into_inner().unwrap() {
-        Some((_, why)) => Err(why),
-        None => Ok(sum.into_inner().unwrap()),
-    }
+    let mut failed = failed.into_inner().unwrap();
+    let Some((_, story)) = failed.pop_first() else {
+        return Ok(sum.into_inner().unwrap());
+    };
+    let others = failed.values().filter_map(|why| why.lines().rev().nth(1));
+    Err(format!(
+        "{story}\n{}",
+        others.map(|why| format!("also {why}\n")).collect::<String>()
+    ))
 }
 
 #[test]

@@ -84,7 +84,10 @@ impl Model {
 
     /// Nothing is sure about a sample any more.
     pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
-        let cell = self.series.get_mut(labels).and_then(|history| history.cells.get_mut(&t));
+        let cell = self
+            .series
+            .get_mut(labels)
+            .and_then(|history| history.cells.get_mut(&t));
         cell.into_iter().for_each(|cell| cell.state = State::Free);
     }
 
@@ -254,7 +257,7 @@ pub(crate) fn read(
             .t
             .iter()
             .copied()
-            .zip(floats.v.iter().map(|v| Value::Float(v.to_bits())));
+            .zip(floats.v.iter().map(|v| Value::of_float(*v)));
         let mut samples: BTreeMap<_, _> = floats.collect();
         for h in &histograms {
             if samples.insert(h.t, Value::of_histogram(&h.h)).is_some() {

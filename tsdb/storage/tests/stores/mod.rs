@@ -1,4 +1,5 @@
 //! A store on a disk in memory, with a clock that is moved by hand. One sample a minute, whose value is its minute.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;

@@ -218,9 +218,10 @@ impl ChunksHead {
     fn finish(&self, mut current: Writing) -> Result<(), StorageError> {
         let path = self.path(current.seq);
         current.file.sync().map_err(|e| StorageError::io("sync", &path, e))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|e| StorageError::io("sync", &self.dir, e))
+        for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
+            self.disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
+        }
+        Ok(())
     }
 
     /// Makes everything that was written durable and lets the next chunk begin a new file.
@@ -231,13 +232,16 @@ impl ChunksHead {
         }
     }
 
-    /// Removes the oldest files as long as all of their chunks ended before `mint` (ms). The file that is written to is
+    /// Removes the oldest files as long as all of their chunks ended before `mint` (ms), but none from `keep` on. The file that is written to is
     /// finished, so that it can go next time.
-    pub(super) fn truncate(&self, mint: Timestamp) -> Result<(), StorageError> {
+    pub(super) fn truncate(&self, mint: Timestamp, keep: u32) -> Result<(), StorageError> {
         self.cut()?;
         let old: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let old = files.0.iter().take_while(|(_, file)| file.maxt < mint);
+            let old = files
+                .0
+                .iter()
+                .take_while(|(seq, file)| file.maxt < mint && **seq < keep);
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         for (seq, path) in old {

@@ -14,18 +14,31 @@ use leadline_model::sample::Timestamp;
 #[derive(Default)]
 pub(super) struct Records {
     histograms: HistogramsEncoder,
+    /// Whether the newest histogram is one of floats.
+    float: bool,
+    /// Records that go before those of `histograms`.
+    earlier: Vec<Vec<u8>>,
     exemplars: Vec<u8>,
     metadata: Vec<u8>,
 }
 
 impl Records {
+    /// Adds a histogram. Records of integers go before those of floats, so an integer behind a float, which may be of the
+    /// same series and must come behind it in the log too, begins new ones.
     pub(super) fn histogram(&mut self, series: SeriesRef, t: Timestamp, h: &AnyHistogram) {
+        let float = matches!(h, AnyHistogram::Float(_));
+        if self.float && !float {
+            self.earlier.extend(self.histograms.records().map(<[u8]>::to_vec));
+            self.histograms.clear();
+        }
+        self.float = float;
         self.histograms.push(series.0, t, h);
     }
 
     /// Calls `push` with each record.
     pub(super) fn each(&self, mut push: impl FnMut(&[u8])) {
         push(&self.metadata);
+        self.earlier.iter().for_each(|record| push(record));
         self.histograms.records().for_each(&mut push);
         push(&self.exemplars);
     }
@@ -40,14 +53,20 @@ pub(super) fn stripes(extras: &Extras) -> u64 {
         Slot::Known(series) => 1 << stripe_of(series),
         Slot::New(_) => 0,
     };
-    histograms.chain(exemplars).chain(metadata).map(known).fold(0, |set, bit| set | bit)
+    histograms
+        .chain(exemplars)
+        .chain(metadata)
+        .map(known)
+        .fold(0, |set, bit| set | bit)
 }
 
 impl Head {
     /// Writes the extras, each on its own merits. The floats must be in already: they win at equal times.
     pub(super) fn apply_extras(&self, batch: &Batch, held: &mut Held<'_>, trip: &mut Trip<'_>, outcome: &mut Outcome) {
+        // Of equal times integers first: so one record of each kind will do, see `Records::histogram`.
+        let key = |entry: &HistogramEntry| (entry.t, matches!(entry.h, AnyHistogram::Float(_)));
         let mut order: Vec<usize> = (0..batch.extras.histograms.len()).collect();
-        order.sort_by_key(|&i| batch.extras.histograms[i].t);
+        order.sort_by_key(|&i| key(&batch.extras.histograms[i]));
         for i in order {
             let entry = &batch.extras.histograms[i];
             match self.apply_histogram(batch, entry, held, trip, outcome) {

@@ -1,6 +1,7 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::Found;
+use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::stripe::{EARLY, number_of, stripe_of};
 use super::Replay;
@@ -40,6 +41,9 @@ impl Replay<'_> {
                 return false;
             };
             self.stripes[stripe].reserve_number(number);
+            if chunk.out_of_order {
+                self.late.insert(chunk.place, *chunk);
+            }
             chunk.maxt >= self.min_valid && !chunk.out_of_order
         });
         // Stable: the chunks of one series stay in the order of time.
@@ -113,6 +117,46 @@ impl Replay<'_> {
             Record::MmapMarkers(_) | Record::Unknown(_) => {}
         }
         Ok(())
+    }
+
+    /// Takes a record of the log of samples that came out of order over.
+    pub(super) fn late_record(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        match Record::parse(record)? {
+            Record::Samples(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(late) = self.late_of(sample.series)
+                        && let Ok(true) = late.append(sample.t, sample.v)
+                    {
+                        self.found.samples += 1;
+                    }
+                }
+            }
+            Record::MmapMarkers(markers) => {
+                for marker in markers {
+                    let marker = marker?;
+                    let Some(chunk) = self.late.get(&marker.chunk).filter(|c| c.series.0 == marker.series) else {
+                        // The chunk did not reach the disk: its samples came before in this log.
+                        continue;
+                    };
+                    let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
+                    if let Some(late) = self.late_of(marker.series) {
+                        late.adopt(closed);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What came out of order of a series that lives.
+    fn late_of(&mut self, reference: u64) -> Option<&mut Late> {
+        let reference = self.aliases.get(&reference).copied().unwrap_or(reference);
+        let (at, number) = place(reference)?;
+        let stripe = self.stripes.get_mut(at)?;
+        let row = stripe.row(number, 0)?;
+        (stripe.hot[row].owner != UNNAMED).then(|| stripe.late.entry(number).or_default())
     }
 
     /// A series of the log: a new one, one of which there are chunks, or another reference for a known one.
@@ -270,7 +314,9 @@ impl Replay<'_> {
             stripe.remove(&gone);
             for row in 0..stripe.hot.len() {
                 let (hot, cold) = (&mut stripe.hot[row], &stripe.cold[row]);
-                let Some(last) = cold.closed.last().filter(|_| hot.open.samples() == 0) else {
+                // An open chunk of histograms may be behind it.
+                let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+                let Some(last) = cold.closed.last().filter(newest) else {
                     continue;
                 };
                 if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {

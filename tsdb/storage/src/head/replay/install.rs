@@ -6,7 +6,7 @@ use super::super::exemplars::Exemplars;
 use super::super::index::Index;
 use super::super::metadata::Told;
 use super::super::series::{Closed, Data};
-use super::super::stripe::{Stripe, make_ref, number_of, stripe_of};
+use super::super::stripe::{Cuts, Stripe, make_ref, number_of, stripe_of};
 use super::{Replay, Replayed};
 use crate::chunk::{Encoding, decode, decode_histograms};
 use crate::error::StorageError;
@@ -45,7 +45,13 @@ impl Head {
         let durable = replay.durable;
         if !durable.read_only {
             checkpoint::remove_temporary(&*durable.disk, durable.wal.dir())?;
-            if let Err(error) = durable.wal.open_anew(self.clock.now()) {
+            let now = self.clock.now();
+            let mut opened = durable.wal.open_anew(now);
+            // Without a window there is nothing to log, but what was there before has to be compacted.
+            if opened.is_ok() && (self.settings.out_of_order_window_ms > 0 || !replay.late.is_empty()) {
+                opened = durable.wbl.open_anew(now);
+            }
+            if let Err(error) = opened {
                 // Scraping goes on in memory, and the log is written anew once the disk takes it.
                 tracing::warn!(%error, "the write-ahead log cannot be opened");
                 durable.wal.break_off();
@@ -103,15 +109,17 @@ impl Head {
                 continue;
             };
             stripe.hot[row].owner = owner;
+            let mut histograms = histograms.iter().peekable();
             for (&t, &v) in samples.t.iter().zip(&samples.v) {
+                while let Some(sample) = histograms.next_if(|sample| sample.t < t) {
+                    pending.histogram(stripe, row, target, sample, &cuts, durable);
+                }
                 if let Ok(true) = stripe.append(row, t, v, &mut cuts) {
                     pending.encoder.push(&mut pending.samples, target.0, t, v);
                 }
             }
-            for sample in &histograms {
-                if let Ok(true) = stripe.append_histogram(row, sample.t, &sample.h, &cuts) {
-                    pending.histograms.push(target.0, sample.t, &sample.h);
-                }
+            for sample in histograms {
+                pending.histogram(stripe, row, target, sample, &cuts, durable);
             }
             if pending.samples.len() > RECORD_BYTES {
                 pending.hand_over(durable);
@@ -147,6 +155,23 @@ impl Head {
 }
 
 impl Pending {
+    /// Appends a histogram to a row and hands it over behind what is pending: records must tell of one series in the
+    /// order of time.
+    fn histogram(
+        &mut self,
+        stripe: &mut Stripe,
+        row: usize,
+        series: SeriesRef,
+        sample: &HistogramSample,
+        cuts: &Cuts,
+        durable: &Durable,
+    ) {
+        if let Ok(true) = stripe.append_histogram(row, sample.t, &sample.h, cuts) {
+            self.histograms.push(series.0, sample.t, &sample.h);
+            self.hand_over(durable);
+        }
+    }
+
     fn hand_over(&mut self, durable: &Durable) {
         if !durable.read_only {
             durable.wal.push(&[&self.series, &self.samples]);

@@ -8,11 +8,13 @@ mod apply;
 mod install;
 
 use super::Head;
+use super::chunks_head::Found;
 use super::durable::Durable;
 use super::exemplars::Exemplars;
 use super::index::Index;
 use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
+use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::wal::{self, Reader, checkpoint};
 use leadline_model::sample::Timestamp;
@@ -64,6 +66,8 @@ struct Replay<'h> {
     min_valid: Timestamp,
     mint: Timestamp,
     maxt: Timestamp,
+    /// Chunks of samples that came out of order, by their place; used when the log of such samples names them.
+    late: BTreeMap<u64, Found>,
     /// Entries whose series the log does not have.
     unknown: u64,
     exemplars: Exemplars,
@@ -89,6 +93,7 @@ impl Head {
         replay.map()?;
         let checkpoint = replay.checkpoint()?;
         replay.segments(checkpoint, monitor)?;
+        replay.late()?;
         replay.finish()?;
         self.install(replay)
     }
@@ -98,7 +103,7 @@ impl<'h> Replay<'h> {
     fn new(head: &Head, durable: &'h Durable) -> Self {
         Self {
             durable,
-            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
             index: Index::default(),
             aliases: RapidHashMap::default(),
             alias_times: BTreeMap::new(),
@@ -107,6 +112,7 @@ impl<'h> Replay<'h> {
             min_valid: head.min_valid.load(std::sync::atomic::Ordering::Acquire),
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
+            late: BTreeMap::new(),
             unknown: 0,
             exemplars: Exemplars::new(head.settings.max_exemplars, head.settings.out_of_order_window_ms),
             told: Told::default(),
@@ -151,12 +157,29 @@ impl<'h> Replay<'h> {
         self.read(reader, &dir, &mut |current| monitor.segment(first, current, last))
     }
 
+    /// Reads the log of samples that came out of order.
+    fn late(&mut self) -> Result<(), StorageError> {
+        let dir = self.durable.wbl.dir().to_owned();
+        let reader = Reader::open(Arc::clone(&self.durable.disk), &dir, ..)?;
+        self.read_with(reader, &dir, &mut |_| {}, Self::late_record)
+    }
+
+    fn read(&mut self, reader: Reader, dir: &Path, progress: &mut dyn FnMut(u32)) -> Result<(), StorageError> {
+        self.read_with(reader, dir, progress, Self::record)
+    }
+
     /// Reads records to the end of a log or to its damage, which is cut off together with what follows.
-    fn read(&mut self, mut reader: Reader, dir: &Path, progress: &mut dyn FnMut(u32)) -> Result<(), StorageError> {
+    fn read_with(
+        &mut self,
+        mut reader: Reader,
+        dir: &Path,
+        progress: &mut dyn FnMut(u32),
+        take: fn(&mut Self, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), StorageError> {
         let mut segment = None;
         let damage = loop {
             let malformed = match reader.next() {
-                Ok(Some(record)) => self.record(record).err(),
+                Ok(Some(record)) => take(self, record).err(),
                 Ok(None) => break reader.torn().cloned(),
                 Err(error @ StorageError::Damaged(_)) => break Some(error),
                 Err(error) => return Err(error),

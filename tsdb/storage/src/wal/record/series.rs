@@ -53,6 +53,8 @@ impl<'a> LabelPairs<'a> {
             canonical &= previous.is_none_or(|p| p < name) && !value.is_empty();
             previous = Some(name);
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(!canonical && n == 3);
         let bytes = bytes.get(..cursor.position() - before).unwrap_or_default();
         Ok(Self { bytes, canonical })
     }
