@@ -14,7 +14,7 @@ use leadline_storage::wal::histogram::put_histogram;
 use leadline_storage::wal::record::{
     ExemplarsEncoder, HistogramsEncoder, Record, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
 };
-use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, segment_path};
+use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, repair, segment_path};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -224,6 +224,78 @@ fn histograms_of_mixed_schemas_become_records_of_their_own() {
             (10, 2, 20, AnyHistogram::Float(custom))
         ]
     );
+}
+
+#[test]
+fn what_a_checkpoint_is_made_of_must_be_there() {
+    let disk = memory();
+    write_segments(&disk, &[100, 200, 300, 400, 500]);
+    checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+    remove_before(&*disk, dir(), 2).unwrap();
+    let error = |span| {
+        checkpoint::write(&disk, dir(), span, &|_| true, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    disk.remove_file(&segment_path(dir(), 3)).unwrap();
+    assert_eq!(
+        error(2..=3),
+        "/wal/00000003: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+    disk.remove_file(&segment_path(dir(), 2)).unwrap();
+    assert_eq!(
+        error(2..=3),
+        "/wal/00000002: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+    disk.remove_file(&dir().join("checkpoint.00000001/00000000")).unwrap();
+    assert_eq!(
+        error(2..=4),
+        "/wal/checkpoint.00000001/00000000: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+}
+
+#[test]
+fn a_checkpoint_that_lost_its_records_is_told_and_mended() {
+    for emptied in [None, Some(vec![]), Some(vec![0; PAGE_BYTES as usize])] {
+        let disk = memory();
+        write_segments(&disk, &[100, 200, 300, 400, 500]);
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        let found = checkpoint::latest(&*disk, dir()).unwrap().unwrap();
+        let path = segment_path(&found.path, 0);
+        match emptied {
+            Some(content) => crate::support::put(&disk, &path, &content),
+            None => disk.remove_file(&path).unwrap(),
+        }
+        let mut reader = Reader::open(disk.clone(), &found.path, ..).unwrap().whole();
+        let error = reader.next().unwrap_err().to_string();
+        assert!(
+            error.starts_with("/wal/checkpoint.00000001/00000000: damaged at offset 0: "),
+            "{error}"
+        );
+        let position = reader.position();
+        repair(&*disk, &found.path, position.segment, position.offset).unwrap();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 0).unwrap_err();
+        checkpoint::mend(&disk, &found).unwrap();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 7).unwrap();
+        assert_eq!(checkpoint::min_valid_time(&disk, dir()).unwrap(), Some(7));
+    }
+}
+
+#[test]
+fn a_log_whose_segments_are_gone_goes_on_behind_its_checkpoint() {
+    for left in [None, Some(1)] {
+        let disk = memory();
+        write_segments(&disk, &[100, 200, 300]);
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        for number in 0..3 {
+            disk.remove_file(&segment_path(dir(), number)).unwrap();
+        }
+        if let Some(number) = left {
+            crate::support::put(&disk, &segment_path(dir(), number), &[]);
+        }
+        let wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
+        assert_eq!(wal.segment(), 2);
+    }
 }
 
 #[test]

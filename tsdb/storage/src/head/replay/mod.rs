@@ -103,7 +103,7 @@ impl<'h> Replay<'h> {
     fn new(head: &Head, durable: &'h Durable) -> Self {
         Self {
             durable,
-            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
             index: Index::default(),
             aliases: RapidHashMap::default(),
             alias_times: BTreeMap::new(),
@@ -134,7 +134,11 @@ impl<'h> Replay<'h> {
             }
             Err(error) => return Err(error),
         };
+        let damages = self.found.lost.len();
         self.read(reader, &newest.path, &mut |_| {})?;
+        if self.found.lost.len() > damages && !self.durable.read_only {
+            checkpoint::mend(&self.durable.disk, &newest)?;
+        }
         Ok(Some(newest.number))
     }
 
@@ -193,6 +197,11 @@ impl<'h> Replay<'h> {
             }
             self.write_closed(MAP_BYTES)?;
         };
+        for segment in reader.hollow() {
+            let text = format!("segment {segment:08} of the log is empty although others follow");
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
+        }
         let Some(damage) = damage else { return Ok(()) };
         let position = reader.position();
         if reader.torn().is_none() {
