@@ -107,7 +107,18 @@ pub(super) struct Stripe {
     scratch: Vec<u8>,
 }
 
+/// The number of a stripe's first series. There is no series 0: Prometheus takes that reference for none and drops its samples.
+const FIRST: u32 = 1;
+
 impl Stripe {
+    /// A stripe without series.
+    pub(super) fn new() -> Self {
+        Self {
+            next: FIRST,
+            ..Self::default()
+        }
+    }
+
     /// The row of a series. `guess` is where it would be if it followed the last one that was asked for.
     #[inline]
     pub(super) fn row(&self, number: u32, guess: usize) -> Option<usize> {
