@@ -117,15 +117,15 @@ async fn blocks_from_openmetrics_are_those_of_promtool() {
         .map(|i| format!("m_total{{n=\"{}\"}} {i} {}.{:03}\n", i % 3, 1_700_000_000 + 61 * i, i))
         .collect();
     std::fs::write(&input, format!("# TYPE m counter\n{text}# EOF\n")).unwrap();
-    let made = |program: &Path, name: &str| {
+    let made = |program: &Path, name: &str, label: &[&str]| {
         let output = folder.path().join(name);
         let mut command = std::process::Command::new(program);
-        command.args(["tsdb", "create-blocks-from", "openmetrics", "--label=zone=a"]);
-        let done = command.arg(&input).arg(&output).output().unwrap();
+        command.args(["tsdb", "create-blocks-from", "openmetrics"]);
+        let done = command.args(label).arg(&input).arg(&output).output().unwrap();
         assert!(done.status.success(), "{name}: {}", crate::world::printed(&done));
         (output, String::from_utf8(done.stdout).unwrap())
     };
-    let (ours, listed) = made(crate::world::binary(), "ours");
+    let (ours, listed) = made(crate::world::binary(), "ours", &[]);
     assert_eq!(
         listed.lines().count(),
         1 + crate::folder::metas(&ours).len(),
@@ -133,7 +133,7 @@ async fn blocks_from_openmetrics_are_those_of_promtool() {
     );
     leadline(&["verify"], &ours);
     for release in Release::all() {
-        let (theirs, _) = made(&release.program("promtool"), release.name);
+        let (theirs, _) = made(&release.program("promtool"), release.name, &[]);
         let spans = |of: &Path| {
             let mut spans: Vec<_> = crate::folder::metas(of)
                 .iter()
@@ -151,5 +151,11 @@ async fn blocks_from_openmetrics_are_those_of_promtool() {
         assert_eq!(spans(&ours), spans(&theirs), "{}", release.name);
         let dumped = |of: &Path| release.promtool(&["dump"], of);
         assert_same_lines(release.name, &dumped(&ours), &dumped(&theirs));
+        if release.is_newest() {
+            let label = ["--label=zone=a", "--label=job=b"];
+            let (ours, _) = made(crate::world::binary(), "ours with labels", &label);
+            let (theirs, _) = made(&release.program("promtool"), "theirs with labels", &label);
+            assert_same_lines("with labels", &dumped(&ours), &dumped(&theirs));
+        }
     }
 }

@@ -177,12 +177,15 @@ async fn compare_exemplars(release: &Release, data: &Path) {
     let store = Db::read_only(Arc::new(RealDisk), data, Arc::new(ManualClock::at(BEGIN))).unwrap();
     let matcher = leadline_model::Matcher::equal("__name__", "plain_total");
     let ours = store.exemplars(&[matcher], BEGIN, BEGIN + SAMPLES * STEP).unwrap();
-    let ours: Vec<(String, f64)> = ours
+    // Prometheus forgets those that are older than its newest block.
+    let blocks = crate::folder::metas(data);
+    let newest = blocks.iter().filter_map(|meta| meta["maxTime"].as_i64()).max().unwrap();
+    let kept = ours
         .iter()
-        .flat_map(|(_, all)| {
-            all.iter()
-                .map(|e| (e.labels.get("trace_id").unwrap_or("").to_owned(), e.v))
-        })
+        .flat_map(|(_, all)| all)
+        .filter(|exemplar| exemplar.t >= newest);
+    let ours: Vec<(String, f64)> = kept
+        .map(|e| (e.labels.get("trace_id").unwrap_or("").to_owned(), e.v))
         .collect();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let theirs: Vec<(String, f64)> = theirs[0]["exemplars"]

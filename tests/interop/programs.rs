@@ -57,22 +57,29 @@ impl Release {
 
     /// What `promtool tsdb …` prints about a copy of `data`.
     pub(crate) fn promtool(&self, args: &[&str], data: &Path) -> String {
+        self.promtool_on(args, data, &[])
+    }
+
+    /// The same with arguments behind the directory.
+    pub(crate) fn promtool_on(&self, args: &[&str], data: &Path, more: &[&str]) -> String {
         let copy = Copied::of(data);
         let mut command = Command::new(self.program("promtool"));
-        let output = command.arg("tsdb").args(args).arg(copy.path()).output().unwrap();
+        let command = command.arg("tsdb").args(args).arg(copy.path()).args(more);
+        let output = command.output().unwrap();
         good(&format!("promtool {} tsdb {args:?}", self.name), output)
     }
 }
 
 /// What `leadline tsdb …` prints about `data`, which it must not change.
 pub(crate) fn leadline(args: &[&str], data: &Path) -> String {
+    leadline_on(args, data, &[])
+}
+
+/// The same with arguments behind the directory.
+pub(crate) fn leadline_on(args: &[&str], data: &Path, more: &[&str]) -> String {
     let before = crate::folder::content(data);
-    let output = Command::new(binary())
-        .arg("tsdb")
-        .args(args)
-        .arg(data)
-        .output()
-        .unwrap();
+    let mut command = Command::new(binary());
+    let output = command.arg("tsdb").args(args).arg(data).args(more).output().unwrap();
     let text = good(&format!("leadline tsdb {args:?}"), output);
     assert!(
         before == crate::folder::content(data),

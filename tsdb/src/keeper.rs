@@ -128,8 +128,6 @@ impl Keeper {
                 for lost in &replayed.lost {
                     tracing::warn!(lost, "a part of the log was damaged and is not kept");
                 }
-                let (series, samples) = (replayed.series, replayed.samples);
-                tracing::info!(series, samples, "the write-ahead log was read");
                 self.state.send_replace(StorageState::Writing);
             }
             Err(error) => {
@@ -221,24 +219,9 @@ async fn wake(
     }
 }
 
-/// Says what maintenance did, where it is worth a line.
+/// Says what maintenance could not do; the store itself says what it did.
 fn report(done: &Maintenance) {
-    for block in &done.cut {
-        tracing::info!(block, "a block was written from the head");
-    }
-    if let Some((sources, block)) = &done.compacted {
-        tracing::info!(
-            ?sources,
-            block = block.as_deref().unwrap_or("none"),
-            "blocks were compacted"
-        );
-    }
-    for block in &done.removed {
-        tracing::info!(block, "a block is past the retention and was removed");
-    }
     for failure in &done.failures {
         tracing::error!(error = failure, "maintenance of the store failed and is tried again");
     }
-    let (mapped, removed, evicted) = (done.chunks_mapped, done.series_removed, done.series_evicted);
-    tracing::debug!(mapped, removed, evicted, "the store was maintained");
 }

@@ -1,12 +1,13 @@
 //! `leadline tsdb dump` and `dump-openmetrics`.
 
-use super::buckets::Buckets;
-use super::text::{Braced, Exposed, Float};
+use super::text::{Braced, Exposed};
 use super::{Failure, open};
 use clap::{Args, ValueEnum};
 use leadline_model::Matcher;
 use leadline_model::histogram::HistogramSample;
-use leadline_model::labels::Labels;
+use leadline_model::labels::{Labels, NAME};
+use leadline_model::matcher::MatchOp;
+use leadline_model::number::general;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
 use leadline_promql::syntax::ast::ExprKind;
@@ -24,8 +25,8 @@ pub(crate) struct Selection {
     /// The latest time, milliseconds since the Unix epoch.
     #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true, allow_hyphen_values = true)]
     max_time: i64,
-    /// Series selector; may be given several times.
-    #[arg(long = "match", value_name = "SELECTOR", default_value = "{__name__=~'(?s:.*)'}", value_parser = selector)]
+    /// Series selector; may be given several times. Default: every series.
+    #[arg(long = "match", value_name = "SELECTOR", value_parser = selector)]
     matchers: Vec<Selector>,
     /// The directory.
     #[arg(value_name = "DB PATH", default_value = "data/")]
@@ -99,7 +100,13 @@ impl Selection {
         let store = open::read_only(&self.path)?;
         // A series that several selectors match is printed once.
         let mut seen = (self.matchers.len() > 1).then(BTreeSet::new);
-        for Selector(matchers) in &self.matchers {
+        let everything = [Selector(vec![Matcher::new(NAME, MatchOp::Regex, ".*")?])];
+        let selectors = if self.matchers.is_empty() {
+            &everything
+        } else {
+            self.matchers.as_slice()
+        };
+        for Selector(matchers) in selectors {
             let found = store.select(matchers, self.min_time, self.max_time, true)?;
             for i in 0..found.len() {
                 let labels = found.labels(i);
@@ -152,12 +159,12 @@ impl Series {
         let mut histograms = self.histograms.iter().peekable();
         for (&t, &v) in self.floats.t.iter().zip(&self.floats.v) {
             while let Some(sample) = histograms.next_if(|sample| sample.t < t) {
-                writeln!(out, "{labels} {} {}", Buckets(&sample.h), sample.t)?;
+                writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
             }
-            writeln!(out, "{labels} {} {t}", Float(v))?;
+            writeln!(out, "{labels} {} {t}", general(v))?;
         }
         for sample in histograms {
-            writeln!(out, "{labels} {} {}", Buckets(&sample.h), sample.t)?;
+            writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
         }
         Ok(())
     }
@@ -168,7 +175,7 @@ impl Series {
         for (&t, &v) in samples.filter(|(_, v)| !is_stale(**v)) {
             let sign = if t < 0 { "-" } else { "" };
             let ms = t.unsigned_abs();
-            writeln!(out, "{series} {} {sign}{}.{:03}", Float(v), ms / 1000, ms % 1000)?;
+            writeln!(out, "{series} {} {sign}{}.{:03}", general(v), ms / 1000, ms % 1000)?;
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 mod analyze;
 mod backfill;
 mod bench;
-mod buckets;
 mod columns;
 mod dump;
 mod list;

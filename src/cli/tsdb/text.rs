@@ -1,35 +1,9 @@
-//! Numbers, times and labels as Go prints them, so that output can be compared with promtool's.
+//! Times, sizes and labels as Go prints them, so that output can be compared with promtool's.
 
 use leadline_model::Timestamp;
 use leadline_model::labels::{Labels, is_identifier};
 use leadline_model::quote::Quoted;
 use std::fmt::{self, Write};
-
-/// A float as `%g` writes it: the shortest digits that read back, with an exponent below 1e-4 and from 1e6 on.
-pub(super) struct Float(pub(super) f64);
-
-impl fmt::Display for Float {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
-        if v.is_nan() {
-            return f.write_str("NaN");
-        }
-        if v.is_infinite() {
-            return f.write_str(if v > 0.0 { "+Inf" } else { "-Inf" });
-        }
-        // `{:e}` gives the shortest digits: d.ddde-7.
-        let text = format!("{v:e}");
-        let Some((mantissa, exponent)) = text.split_once('e') else {
-            return f.write_str(&text);
-        };
-        let exponent: i32 = exponent.parse().unwrap_or(0);
-        if v != 0.0 && !(-4..6).contains(&exponent) {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            return write!(f, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
-        }
-        write!(f, "{v}")
-    }
-}
 
 /// A length of time (ms) as `time.Duration` writes itself: `2h0m0s`, `1m30.5s`, `369ms`.
 pub(super) struct Span(pub(super) i64);
@@ -152,30 +126,6 @@ impl fmt::Display for Exposed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn floats_look_as_go_prints_them() {
-        for (v, text) in [
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (1.0, "1"),
-            (0.1, "0.1"),
-            (-2.5, "-2.5"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (123_456.0, "123456"),
-            (10_267_820_369.0, "1.0267820369e+10"),
-            (1e6, "1e+06"),
-            (1_234_567.0, "1.234567e+06"),
-            (1e21, "1e+21"),
-            (1.5e300, "1.5e+300"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (f64::NEG_INFINITY, "-Inf"),
-        ] {
-            assert_eq!(Float(v).to_string(), text);
-        }
-    }
 
     #[test]
     fn lengths_of_time_look_as_go_prints_them() {

@@ -309,6 +309,30 @@ fn what_was_made_durable_is_there_after_a_crash() {
 }
 
 #[test]
+fn histograms_behind_a_mapped_chunk_of_floats_are_the_newest_after_a_crash() {
+    let mut world = World::new();
+    let owner = world.head.new_owner();
+    put(&*world.head, owner, NOW, &[("__name__=m", Value::Float(1.0))]);
+    put(
+        &*world.head,
+        owner,
+        NOW + 10,
+        &[("__name__=m", Value::Histogram(int(1)))],
+    );
+    world.head.map_chunks().unwrap();
+    world.crash();
+    assert_eq!(world.head.truncate(NOW + 5).unwrap(), 0);
+    assert_eq!(dump(&*world.head, ALL).len(), 1);
+    let late = put(
+        &*world.head,
+        world.head.new_owner(),
+        NOW + 9,
+        &[("__name__=m", Value::Float(1.0))],
+    );
+    assert_eq!(late.refused, [(0, Refusal::OutOfOrder)]);
+}
+
+#[test]
 fn what_is_committed_while_the_log_is_read_joins_it() {
     let mut world = World::new();
     let mut lines = fill(&*world.head, &world.clock, world.head.new_owner(), 0..20);

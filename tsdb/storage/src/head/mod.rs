@@ -114,7 +114,7 @@ impl Head {
             told: RwLock::default(),
             settings,
             clock,
-            stripes: std::array::from_fn(|_| RwLock::new(Stripe::default())),
+            stripes: std::array::from_fn(|_| RwLock::new(Stripe::new())),
             index: RwLock::new(Index::default()),
             selectors: RwLock::new(Selectors::default()),
             labels: RwLock::new(RapidHashMap::default()),

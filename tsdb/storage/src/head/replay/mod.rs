@@ -104,7 +104,7 @@ impl<'h> Replay<'h> {
     fn new(head: &Head, durable: &'h Durable) -> Self {
         Self {
             durable,
-            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
             index: Index::default(),
             aliases: RapidHashMap::default(),
             alias_times: BTreeMap::new(),
