@@ -276,7 +276,8 @@ impl Replay<'_> {
             };
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
-            } else if stripe.row(number, 0).is_some() && tombstone.interval.maxt >= self.min_valid {
+            } else if stripe.row(number, 0).is_some() {
+                // One that ended before the bound counts too: for late samples, and for chunks that reach over it.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
             }
         }
