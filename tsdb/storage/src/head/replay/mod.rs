@@ -206,6 +206,11 @@ impl<'h> Replay<'h> {
             }
             self.write_closed(MAP_BYTES)?;
         };
+        for segment in reader.hollow() {
+            let text = format!("segment {segment:08} of the log is empty although others follow");
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
+        }
         let Some(damage) = damage else { return Ok(()) };
         let position = reader.position();
         if reader.torn().is_none() {
