@@ -147,10 +147,14 @@ impl<'h> Replay<'h> {
             }
             Err(error) => return Err(error),
         };
+        let damages = self.found.lost.len();
         let mut begun = false;
         self.read(reader, &newest.path, &mut |_| begun = true)?;
         if !begun {
             self.lose(&empty(&newest.path));
+        }
+        if self.found.lost.len() > damages && !self.durable.read_only {
+            checkpoint::mend(&self.durable.disk, &newest)?;
         }
         Ok(Some(newest.number))
     }
