@@ -13,6 +13,9 @@ pub(super) type PairId = u32;
 /// The number of a label name.
 pub(super) type NameId = u32;
 
+/// Set in the number of a symbol that is a name and not the value of a pair.
+const NAME_SYMBOL: u32 = 1 << 31;
+
 /// A label pair that exists.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -76,14 +79,19 @@ impl Pairs {
         &self.names
     }
 
-    /// The texts of all names that series have, and of all values.
-    pub(super) fn texts(&self) -> Vec<&str> {
-        let used = self.names.iter().filter(|name| !name.pairs.is_empty());
-        used.flat_map(|name| {
-            let values = name.pairs.iter().map(|&pair| &*self.pair(pair).value);
-            std::iter::once(&*name.text).chain(values)
-        })
-        .collect()
+    /// The names that series have and the values, each as a number for [`Self::symbol`].
+    pub(super) fn symbols(&self) -> Vec<u32> {
+        let used = (0..).zip(&self.names).filter(|(_, name)| !name.pairs.is_empty());
+        used.flat_map(|(id, name)| std::iter::once(NAME_SYMBOL | id).chain(name.pairs.iter().copied()))
+            .collect()
+    }
+
+    /// The text of a name or a value.
+    pub(super) fn symbol(&self, id: u32) -> &str {
+        match id & NAME_SYMBOL {
+            0 => &self.pair(id).value,
+            _ => &self.name(id & !NAME_SYMBOL).text,
+        }
     }
 
     /// A pair by its number.
