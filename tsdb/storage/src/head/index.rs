@@ -2,6 +2,7 @@
 
 use super::pairs::{PairId, Pairs};
 use super::postings::Id;
+use super::verdicts::VerdictCache;
 use crate::stats::Stats;
 use hashbrown::HashTable;
 use leadline_model::labels::Labels;
@@ -31,6 +32,8 @@ pub(super) struct Index {
     dead: usize,
     /// Pairs whose postings hold series that were dropped.
     touched: Vec<PairId>,
+    /// Which values fulfil which regular expressions.
+    pub(super) verdicts: VerdictCache,
     /// Changes whenever a series is created or dropped.
     pub(super) version: u64,
     hasher: RandomState,

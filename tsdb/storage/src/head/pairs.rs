@@ -30,6 +30,8 @@ pub(super) struct Pair {
 pub(super) struct Name {
     pub(super) text: Box<str>,
     pub(super) pairs: Vec<PairId>,
+    /// Changes whenever pairs are freed, whose numbers may be given out anew.
+    pub(super) reclaimed: u64,
 }
 
 /// All label pairs.
@@ -163,6 +165,7 @@ impl Pairs {
         self.names.push(Name {
             text: name.into(),
             pairs: Vec::new(),
+            reclaimed: 0,
         });
         self.name_ids.insert(name.into(), id);
         id
@@ -208,9 +211,9 @@ impl Pairs {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            self.names[name as usize]
-                .pairs
-                .retain(|id| unused.binary_search(id).is_err());
+            let name = &mut self.names[name as usize];
+            name.pairs.retain(|id| unused.binary_search(id).is_err());
+            name.reclaimed += 1;
         }
         self.free.append(&mut unused);
     }
