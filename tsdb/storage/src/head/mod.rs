@@ -26,6 +26,7 @@ mod source;
 mod stale;
 mod stripe;
 mod truncate;
+mod verdicts;
 
 pub use durable::HeadParts;
 pub use gc::Maintenance;

@@ -1,17 +1,20 @@
 //! What each part of the directory says, and where it goes.
 
-use super::super::chunks_head::Found;
+use super::super::chunks_head::{Files, Found};
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
-use super::super::stripe::{EARLY, number_of, stripe_of};
+use super::super::source::clip;
+use super::super::stripe::{EARLY, Stripe, number_of, stripe_of};
 use super::Replay;
-use crate::chunk::decode;
+use crate::chunk::{XorAppender, decode};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
+use crate::source::SourceChunk;
 use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
+use std::sync::Arc;
 
 /// The owner of a series of which only chunks are known until the log names it.
 const UNNAMED: u32 = NO_OWNER - 1;
@@ -23,6 +26,11 @@ fn place(reference: u64) -> Option<(usize, u32)> {
     Some((stripe_of(series), number))
 }
 
+fn in_memory(chunk: SourceChunk) -> Closed {
+    let data = Arc::from(chunk.data.as_ref());
+    Closed::in_memory(chunk.mint, chunk.maxt, chunk.encoding, data)
+}
+
 impl Replay<'_> {
     /// Takes over the chunks that are on the disk.
     pub(super) fn map(&mut self) -> Result<(), StorageError> {
@@ -31,6 +39,24 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        Ok(())
+    }
+
+    /// Takes out of mapped chunks what is before the bound: blocks have it, or it was deleted from them.
+    fn clip_oldest(&mut self) -> Result<(), StorageError> {
+        let files = self.durable.chunks.files();
+        for stripe in &mut self.stripes {
+            for row in 0..stripe.hot.len() {
+                while let Some(oldest) = stripe.cold[row].closed.first()
+                    && oldest.mint < self.min_valid
+                {
+                    let (bytes, mut part) = (files.bytes(&oldest.data)?, Vec::new());
+                    clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part)?;
+                    stripe.replace_oldest(row, part.into_iter().map(in_memory).collect());
+                }
+            }
+        }
+        self.mint = self.mint.max(self.min_valid);
         Ok(())
     }
 
@@ -276,7 +302,8 @@ impl Replay<'_> {
             };
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
-            } else if stripe.row(number, 0).is_some() && tombstone.interval.maxt >= self.min_valid {
+            } else if stripe.row(number, 0).is_some() {
+                // One that ended before the bound counts too: for late samples, and for chunks that reach over it.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
             }
         }
@@ -305,10 +332,10 @@ impl Replay<'_> {
         self.aliases.retain(|_, known| !references.contains(known));
     }
 
-    /// Drops chunks whose series the log does not name, and finds the newest values that only chunks on the disk have.
+    /// Drops chunks whose series the log does not name, and deletions of what is not there.
     pub(super) fn finish(&mut self) -> Result<(), StorageError> {
+        self.clip_oldest()?;
         let files = self.durable.chunks.files();
-        let mut samples = Samples::default();
         for stripe in &mut self.stripes {
             let unnamed = |row: &usize| stripe.hot[*row].owner == UNNAMED;
             let gone: Vec<u32> = (0..stripe.numbers().len())
@@ -316,24 +343,8 @@ impl Replay<'_> {
                 .map(|row| stripe.numbers()[row])
                 .collect();
             stripe.remove(&gone);
-            for row in 0..stripe.hot.len() {
-                let (hot, cold) = (&mut stripe.hot[row], &stripe.cold[row]);
-                // An open chunk of histograms may be behind it.
-                let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
-                let Some(last) = cold.closed.last().filter(newest) else {
-                    continue;
-                };
-                if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
-                    continue;
-                }
-                let bytes = files.bytes(&last.data)?;
-                samples.clear();
-                if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
-                    && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
-                {
-                    hot.open = crate::chunk::XorAppender::behind(t, v.to_bits());
-                }
-            }
+            stripe.forget_deletions(Timestamp::MAX);
+            find_newest(stripe, &files)?;
         }
         self.index.sweep(true);
         if self.found.unknown_histograms > 0 {
@@ -350,4 +361,27 @@ impl Replay<'_> {
         }
         Ok(())
     }
+}
+
+/// Finds the newest values that only chunks on the disk have.
+fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
+    let mut samples = Samples::default();
+    for (hot, cold) in stripe.hot.iter_mut().zip(&stripe.cold) {
+        // An open chunk of histograms may be behind it.
+        let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+        let Some(last) = cold.closed.last().filter(newest) else {
+            continue;
+        };
+        if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
+            continue;
+        }
+        let bytes = files.bytes(&last.data)?;
+        samples.clear();
+        if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
+            && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
+        {
+            hot.open = XorAppender::behind(t, v.to_bits());
+        }
+    }
+    Ok(())
 }
