@@ -290,6 +290,17 @@ impl Stripe {
         self.push_closed(row, chunk);
     }
 
+    /// Puts chunks that are in memory in the place of a row's oldest closed one, of which they are a part.
+    pub(super) fn replace_oldest(&mut self, row: usize, part: Vec<Closed>) {
+        self.drop_closed(row, 1);
+        let newer = std::mem::take(&mut self.cold[row].closed);
+        for chunk in part {
+            self.samples += u64::from(chunk.samples);
+            self.push_closed(row, chunk);
+        }
+        self.cold[row].closed.extend(newer);
+    }
+
     /// Bytes of closed chunks that are in memory.
     pub(super) fn closed_memory(&self) -> u64 {
         self.closed_bytes

@@ -3,15 +3,18 @@
 use super::super::chunks_head::{Files, Found};
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
+use super::super::source::clip;
 use super::super::stripe::{EARLY, Stripe, number_of, stripe_of};
 use super::Replay;
 use crate::chunk::{XorAppender, decode};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
+use crate::source::SourceChunk;
 use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
+use std::sync::Arc;
 
 /// The owner of a series of which only chunks are known until the log names it.
 const UNNAMED: u32 = NO_OWNER - 1;
@@ -23,6 +26,11 @@ fn place(reference: u64) -> Option<(usize, u32)> {
     Some((stripe_of(series), number))
 }
 
+fn in_memory(chunk: SourceChunk) -> Closed {
+    let data = Arc::from(chunk.data.as_ref());
+    Closed::in_memory(chunk.mint, chunk.maxt, chunk.encoding, data)
+}
+
 impl Replay<'_> {
     /// Takes over the chunks that are on the disk.
     pub(super) fn map(&mut self) -> Result<(), StorageError> {
@@ -31,6 +39,24 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        Ok(())
+    }
+
+    /// Takes out of mapped chunks what is before the bound: blocks have it, or it was deleted from them.
+    fn clip_oldest(&mut self) -> Result<(), StorageError> {
+        let files = self.durable.chunks.files();
+        for stripe in &mut self.stripes {
+            for row in 0..stripe.hot.len() {
+                while let Some(oldest) = stripe.cold[row].closed.first()
+                    && oldest.mint < self.min_valid
+                {
+                    let (bytes, mut part) = (files.bytes(&oldest.data)?, Vec::new());
+                    clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part)?;
+                    stripe.replace_oldest(row, part.into_iter().map(in_memory).collect());
+                }
+            }
+        }
+        self.mint = self.mint.max(self.min_valid);
         Ok(())
     }
 
@@ -308,6 +334,7 @@ impl Replay<'_> {
 
     /// Drops chunks whose series the log does not name, and deletions of what is not there.
     pub(super) fn finish(&mut self) -> Result<(), StorageError> {
+        self.clip_oldest()?;
         let files = self.durable.chunks.files();
         for stripe in &mut self.stripes {
             let unnamed = |row: &usize| stripe.hot[*row].owner == UNNAMED;
