@@ -395,33 +395,21 @@ mod tests {
             (b"abcdefg", |c| c.be_u64().map(drop), 0, Got::Bytes(7)),
             (b"\x80\x80", |c| c.uvarint().map(drop), 0, Got::Bytes(2)),
             (&overflow, |c| c.uvarint().map(drop), 0, Got::Overflow),
-            (b"\x05abc", |c| c.str().map(drop), 0, Got::Bytes(3)),
+            // The length is fine, what is behind it is short.
+            (b"\x05abc", |c| c.str().map(drop), 1, Got::Bytes(3)),
             (b"\x02\xff\xfe", |c| c.str().map(drop), 0, Got::NotText),
             (b"\x03abcdef", |c| c.count(4).map(drop), 0, Got::Number(3)),
             (
                 b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a",
                 |c| c.sized_bytes().map(drop),
-                0,
+                10,
                 Got::Bytes(1),
             ),
         ];
         for (bytes, read, offset, got) in cases {
             let mut cursor = Cursor::new(bytes);
             let error = read(&mut cursor).unwrap_err();
-            assert_eq!(
-                (error.offset, error.got),
-                (
-                    if matches!(got, Got::Bytes(1)) {
-                        10
-                    } else if bytes == b"\x05abc" {
-                        1
-                    } else {
-                        offset
-                    },
-                    got
-                ),
-                "{bytes:?}"
-            );
+            assert_eq!((error.offset, error.got), (offset, got), "{bytes:?}");
             assert_eq!(cursor.position(), 0, "{bytes:?}");
         }
     }

@@ -40,7 +40,7 @@ pub struct Settings {
     /// (`cmd/prometheus/main.go`), and never below `block_range_ms`.
     pub max_block_range_ms: i64,
     /// The most bytes that blocks, log and mapped chunks may take together; 0, the default, sets no limit. The oldest
-    /// blocks go first; log and mapped chunks are counted and never removed for it.
+    /// blocks go first; log, mapped chunks and the newest block are counted and never removed for it.
     pub retention_bytes: u64,
     /// How much older than the newest sample of the head a sample may be and still be taken, ms; default 0: samples of a
     /// series come in order.

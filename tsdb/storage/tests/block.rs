@@ -533,16 +533,12 @@ fn reads_right(block: &Arc<Block>, data: &Data, what: &str) -> bool {
         Ok(values) => assert_eq!(values, Vec::from_iter(jobs), "{what}"),
         Err(_) => whole = false,
     }
-    let source = block.series().and_then(|series| series.collect::<Result<Vec<_>, _>>());
+    let source = block.series().and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match source {
         Ok(series) => assert_eq!(series.len(), data.len(), "{what}"),
         Err(_) => whole = false,
     }
-    whole
-        & block
-            .symbols()
-            .and_then(|symbols| symbols.collect::<Result<Vec<_>, _>>())
-            .is_ok()
+    whole & block.symbols().and_then(Iterator::collect::<Result<Vec<_>, _>>).is_ok()
 }
 
 #[test]

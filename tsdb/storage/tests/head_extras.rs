@@ -309,6 +309,30 @@ fn what_was_made_durable_is_there_after_a_crash() {
 }
 
 #[test]
+fn histograms_behind_a_mapped_chunk_of_floats_are_the_newest_after_a_crash() {
+    let mut world = World::new();
+    let owner = world.head.new_owner();
+    put(&*world.head, owner, NOW, &[("__name__=m", Value::Float(1.0))]);
+    put(
+        &*world.head,
+        owner,
+        NOW + 10,
+        &[("__name__=m", Value::Histogram(int(1)))],
+    );
+    world.head.map_chunks().unwrap();
+    world.crash();
+    assert_eq!(world.head.truncate(NOW + 5).unwrap(), 0);
+    assert_eq!(dump(&*world.head, ALL).len(), 1);
+    let late = put(
+        &*world.head,
+        world.head.new_owner(),
+        NOW + 9,
+        &[("__name__=m", Value::Float(1.0))],
+    );
+    assert_eq!(late.refused, [(0, Refusal::OutOfOrder)]);
+}
+
+#[test]
 fn what_is_committed_while_the_log_is_read_joins_it() {
     let mut world = World::new();
     let mut lines = fill(&*world.head, &world.clock, world.head.new_owner(), 0..20);
@@ -334,6 +358,25 @@ fn what_is_committed_while_the_log_is_read_joins_it() {
         assert_eq!(&*world.head.metadata()[0].1.help, "second");
         world.crash();
     }
+}
+
+#[test]
+fn a_log_that_is_written_anew_has_everything() {
+    let (disk, clock) = (MemoryDisk::new(), Arc::new(ManualClock::at(NOW)));
+    let head = open(&disk, &clock);
+    disk.limit(Some(disk.used()));
+    head.replay(&()).unwrap();
+    let lines = fill(&*head, &clock, head.new_owner(), 0..40);
+    extras(&*head, head.new_owner(), clock.advance(SECOND), "kept");
+    assert!(head.sync().is_err(), "the disk is full");
+    disk.limit(None);
+    let mut world = World { clock, disk, head };
+    world.crash();
+    let others = |line: &String| !line.contains("requests");
+    let got: Vec<_> = dump(&*world.head, ALL).into_iter().filter(others).collect();
+    assert_same(&got, &lines);
+    assert_eq!(traces(&*world.head, ALL)[0].1, ["kept"]);
+    assert_eq!(&*world.head.metadata()[0].1.help, "kept");
 }
 
 /// Commits one sample of `requests` with an exemplar and a help text.

@@ -266,8 +266,7 @@ impl Source for Block {
         Ok(Box::new(std::iter::from_fn(move || {
             let mut reading = stream.take()?;
             let Some(rest) = left.checked_sub(1) else {
-                let crc = reading.take_crc();
-                return reading.finish(crc).err().map(Err);
+                return reading.finish().err().map(Err);
             };
             left = rest;
             let symbol = reading.text().map(str::to_owned);

@@ -80,12 +80,12 @@ impl Set {
     }
 
     /// Hands the chunks of the i-th series that have undeleted times between `mint` and `maxt` (ms) to `take`.
-    fn chunks<'s>(
-        &'s self,
+    fn chunks(
+        &self,
         i: usize,
         mint: Timestamp,
         maxt: Timestamp,
-    ) -> (impl DoubleEndedIterator<Item = &'s ChunkMeta>, Option<&'s Intervals>) {
+    ) -> (impl DoubleEndedIterator<Item = &ChunkMeta>, Option<&Intervals>) {
         let series = self.series.get(i);
         let deleted = series.and_then(|s| self.tombstones.get(u64::from(s.reference)));
         let chunks = series.map_or(&[][..], |s| s.entry.chunks_in(mint, maxt));

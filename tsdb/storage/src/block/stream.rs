@@ -1,8 +1,11 @@
 //! A section of a file read from its beginning to its end in bounded memory, with its checksum.
 
 use super::pages::{Stored, Window};
-use crate::codec::Cursor;
+use crate::codec::{Cursor, Got, Malformed};
 use crate::error::StorageError;
+
+/// What is looked at for one record at first, bytes.
+const RECORD: usize = 256;
 
 /// Stands within a section.
 #[derive(Debug)]
@@ -43,10 +46,6 @@ impl<'a> Stream<'a> {
         Ok(Self { end, crc: 0, ..head })
     }
 
-    pub(super) fn stored(&self) -> &'a Stored {
-        self.stored
-    }
-
     /// Where it stands, bytes from the file's beginning.
     pub(super) fn position(&self) -> u64 {
         self.at
@@ -57,25 +56,33 @@ impl<'a> Stream<'a> {
         self.end.saturating_sub(self.at)
     }
 
-    /// The checksum of what was read since the last call.
-    pub(super) fn take_crc(&mut self) -> u32 {
-        std::mem::take(&mut self.crc)
-    }
-
     pub(super) fn u32(&mut self) -> Result<u32, StorageError> {
         let bytes = self.bytes(4)?;
         Ok(bytes.try_into().map_or(0, u32::from_be_bytes))
     }
 
     pub(super) fn uvarint(&mut self) -> Result<u64, StorageError> {
-        let most = usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(10);
-        let bytes = self.window.up_to(self.at, most)?;
-        let mut cursor = Cursor::new(bytes);
-        let number = cursor.uvarint().map_err(|e| e.in_file(self.stored.path(), self.at))?;
-        let taken = cursor.position();
-        self.crc = crc32c::crc32c_append(self.crc, bytes.get(..taken).unwrap_or_default());
-        self.at += taken as u64;
-        Ok(number)
+        let bytes = self.record(|cursor| cursor.uvarint().map(drop))?;
+        // It was read before.
+        Ok(Cursor::new(bytes).uvarint().unwrap_or_default())
+    }
+
+    /// The bytes that `skip` reads, in one piece.
+    pub(super) fn record(
+        &mut self,
+        skip: impl Fn(&mut Cursor<'_>) -> Result<(), Malformed>,
+    ) -> Result<&[u8], StorageError> {
+        let most = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
+        let mut tried = RECORD.min(most);
+        let len = loop {
+            let mut cursor = Cursor::new(self.window.up_to(self.at, tried)?);
+            match skip(&mut cursor) {
+                Ok(()) => break cursor.position(),
+                Err(Malformed { got: Got::Bytes(_), .. }) if tried < most => tried = tried.saturating_mul(8).min(most),
+                Err(error) => return Err(error.in_file(self.stored.path(), self.at)),
+            }
+        };
+        self.bytes(len as u64)
     }
 
     /// The next `len` bytes.
@@ -98,20 +105,19 @@ impl<'a> Stream<'a> {
         std::str::from_utf8(self.bytes(len)?).map_err(|e| stored.damaged(at, "UTF-8", e.to_string()))
     }
 
-    /// The content must end here, with a checksum of `crc`; its place is behind the section.
-    pub(super) fn finish(mut self, crc: u32) -> Result<(), StorageError> {
+    /// The content must end here, with the checksum of all that was read behind it.
+    pub(super) fn finish(mut self) -> Result<(), StorageError> {
         if self.remaining() > 0 {
-            return Err(self
-                .stored
-                .damaged(self.at, "the end of the section", format!("{} bytes", self.remaining())));
+            let rest = format!("{} bytes", self.remaining());
+            return Err(self.stored.damaged(self.at, "the end of the section", rest));
         }
-        let at = self.at;
+        let (at, got) = (self.at, self.crc);
         self.end += 4;
         let expected = self.u32()?;
-        if expected != crc {
+        if expected != got {
             return Err(self
                 .stored
-                .damaged(at, format!("checksum {expected:08x}"), format!("{crc:08x}")));
+                .damaged(at, format!("checksum {expected:08x}"), format!("{got:08x}")));
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! Walks through a whole block and compares everything that is stored twice.
 
+mod samples;
+
 use super::block::Block;
 use super::chunks::ChunkReader;
-use super::index::{ChunkMeta, SeriesEntry};
+use super::index::SeriesEntry;
 use super::stream::Stream;
-use crate::chunk::{Encoding, decode, decode_histograms, sample_count};
 use crate::error::{Damage, StorageError};
 use leadline_model::labels::Labels;
-use leadline_model::sample::{Samples, Timestamp};
+use samples::FIRST_CHUNK;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::ops::ControlFlow;
@@ -117,8 +118,7 @@ impl Walk<'_> {
                 }
                 last = Some(symbol.to_owned());
             }
-            let crc = stream.take_crc();
-            stream.finish(crc)
+            stream.finish()
         };
         let result = walk();
         self.take(result).map(|_| ())
@@ -189,80 +189,6 @@ impl Walk<'_> {
             self.chunk(chunk, chunks)?;
         }
         Ok(())
-    }
-
-    fn chunk(&mut self, chunk: &ChunkMeta, chunks: &mut ChunkReader<'_>) -> Result<(), StorageError> {
-        self.seen.chunks += 1;
-        let block = self.block;
-        let (path, offset) = block.chunks().place(chunk.reference);
-        if let Some(expected) = self.next_chunk.take().filter(|&expected| expected != chunk.reference) {
-            if chunk.reference != next_segment(expected) {
-                let got = format!("one at {:#x}", chunk.reference);
-                self.find(
-                    path,
-                    offset,
-                    format!("the chunk behind the one before, at {expected:#x}"),
-                    got,
-                );
-            } else {
-                self.segment_end(expected);
-            }
-        }
-        let Some((encoding, data)) = self.take(chunks.get(chunk.reference))? else {
-            return Ok(());
-        };
-        let len = data.len() as u64;
-        let mut field = Vec::with_capacity(10);
-        crate::codec::put_uvarint(&mut field, len);
-        self.next_chunk = Some(chunk.reference + field.len() as u64 + 1 + len + 4);
-        let decoded = ends(encoding, &data).map_err(|e| StorageError::damaged(path, offset, "a chunk", e));
-        let Some((count, found)) = self.take(decoded)? else {
-            return Ok(());
-        };
-        self.seen.samples += count;
-        self.seen.histograms += if encoding.is_float() { 0 } else { count };
-        let promised = u64::from(sample_count(encoding, &data));
-        if promised != count {
-            self.find(path, offset, format!("{promised} samples"), format!("{count}"));
-        }
-        if found != Some((chunk.mint, chunk.maxt)) {
-            let expected = format!("samples from {} to {}", chunk.mint, chunk.maxt);
-            let got = found.map_or("none".to_owned(), |(mint, maxt)| format!("from {mint} to {maxt}"));
-            self.find(path, offset, expected, got);
-        }
-        let meta = self.block.meta();
-        if chunk.mint < meta.min_time || chunk.maxt >= meta.max_time {
-            let expected = format!("times from {} to before {}", meta.min_time, meta.max_time);
-            self.find(path, offset, expected, format!("from {} to {}", chunk.mint, chunk.maxt));
-        }
-        Ok(())
-    }
-
-    /// Nothing is behind the last chunk of a segment, whose end is given as a reference.
-    fn segment_end(&mut self, end: u64) {
-        let chunks = self.block.chunks();
-        let (path, offset) = chunks.place(end);
-        match chunks.segments().nth((end >> 32) as usize) {
-            Some(len) if len == offset => {}
-            len => self.find(
-                path,
-                offset,
-                "the end of the segment",
-                len.map_or("no segment".to_owned(), |len| format!("{len} bytes")),
-            ),
-        }
-    }
-
-    fn segments_end(&mut self) {
-        let Some(end) = self.next_chunk else {
-            return;
-        };
-        self.segment_end(end);
-        let (there, used) = (self.block.chunks().segments().len() as u64, (end >> 32) + 1);
-        if there != used {
-            let path = self.block.dir().join(super::chunks::DIR);
-            self.find(&path, 0, format!("{used} segments"), there.to_string());
-        }
     }
 
     /// Every list names exactly the series that carry its pair.
@@ -344,35 +270,10 @@ impl Walk<'_> {
     }
 }
 
-/// Reference of a block's first chunk: behind the segment's header.
-const FIRST_CHUNK: u64 = 8;
-
-/// Reference of the first chunk of the segment behind the one of `reference`.
-fn next_segment(reference: u64) -> u64 {
-    (((reference >> 32) + 1) << 32) | FIRST_CHUNK
-}
-
 /// A number for "this series has this value"; sums of them are equal only for equal sets.
 fn digest(series: u64, value: &str) -> u64 {
     let mut hasher = rapidhash::fast::RapidHasher::default_const();
     hasher.write_u64(series);
     hasher.write(value.as_bytes());
     hasher.finish()
-}
-
-/// How many samples a chunk holds, and the first and last time (ms).
-fn ends(encoding: Encoding, data: &[u8]) -> Result<(u64, Option<(Timestamp, Timestamp)>), String> {
-    let times: Vec<Timestamp> = if encoding.is_float() {
-        let mut samples = Samples::default();
-        decode(encoding, data, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(|e| e.to_string())?;
-        samples.t
-    } else {
-        let mut samples = Vec::new();
-        decode_histograms(encoding, data, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(|e| e.to_string())?;
-        samples.into_iter().map(|s| s.t).collect()
-    };
-    if !times.is_sorted_by(|a, b| a < b) {
-        return Err("times out of order".to_owned());
-    }
-    Ok((times.len() as u64, times.first().copied().zip(times.last().copied())))
 }

@@ -11,11 +11,14 @@ use crate::source::{SourceChunk, SourceSeries};
 use leadline_model::sample::Timestamp;
 use std::sync::Arc;
 
+/// The number of a source, and that of a chunk in it: the lower counts.
+type Rank = (usize, usize);
+
 /// A chunk, and what was deleted of its source.
 struct Piece {
     chunk: SourceChunk,
     deleted: Arc<Intervals>,
-    source: usize,
+    rank: Rank,
 }
 
 impl Piece {
@@ -33,7 +36,7 @@ impl Piece {
 /// Joins what the sources have of one series.
 pub(super) fn join(parts: Vec<SourceSeries>) -> Result<Vec<SourceChunk>, StorageError> {
     let mut pieces = pieces(parts);
-    pieces.sort_by_key(|piece| (piece.chunk.mint, piece.chunk.maxt, piece.source));
+    pieces.sort_by_key(|piece| (piece.chunk.mint, piece.chunk.maxt, piece.rank));
     pieces.dedup_by(|later, earlier| later.repeats(earlier));
     let mut joined = Vec::with_capacity(pieces.len());
     let mut rest = pieces.as_slice();
@@ -56,11 +59,12 @@ fn pieces(parts: Vec<SourceSeries>) -> Vec<Piece> {
         let left = part
             .chunks
             .into_iter()
-            .filter(|chunk| !deleted.covers(chunk.mint, chunk.maxt));
-        pieces.extend(left.map(|chunk| Piece {
+            .enumerate()
+            .filter(|(_, chunk)| !deleted.covers(chunk.mint, chunk.maxt));
+        pieces.extend(left.map(|(i, chunk)| Piece {
             chunk,
             deleted: Arc::clone(&deleted),
-            source,
+            rank: (source, i),
         }));
     }
     pieces
@@ -79,7 +83,7 @@ fn overlapping(pieces: &[Piece]) -> usize {
 
 /// The samples of all pieces that were not deleted, in order of time.
 fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
-    let mut points: Vec<(Point, usize)> = Vec::new();
+    let mut points: Vec<(Point, Rank)> = Vec::new();
     let mut decoded = Vec::new();
     for piece in pieces {
         decode_into(&piece.chunk, &mut decoded)?;
@@ -93,23 +97,23 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
             if !std::mem::replace(&mut whole, true) {
                 point.forget_reset();
             }
-            points.push((point, piece.source));
+            points.push((point, piece.rank));
         }
     }
     if pieces.len() > 1 {
-        points.sort_by_key(|(point, source)| (point.t, *source));
+        points.sort_by_key(|(point, rank)| (point.t, *rank));
         #[cfg(feature = "planted")]
         crate::planted::drop_neighbours(&mut points, |(point, _)| point.t);
         points.dedup_by_key(|(point, _)| point.t);
-        forget_resets_between_sources(&mut points);
+        forget_resets_between_chunks(&mut points);
     }
     Ok(points.into_iter().map(|(point, _)| point).collect())
 }
 
-fn forget_resets_between_sources(points: &mut [(Point, usize)]) {
+fn forget_resets_between_chunks(points: &mut [(Point, Rank)]) {
     let mut last = None;
-    for (point, source) in points {
-        if last.replace(*source) != Some(*source) {
+    for (point, rank) in points {
+        if last.replace(*rank) != Some(*rank) {
             point.forget_reset();
         }
     }

@@ -1,6 +1,6 @@
 //! The blocks of a directory.
 
-use crate::block::{Block, Cache, OUT_OF_ORDER, STALE_SERIES, Ulid};
+use crate::block::{Block, Cache, Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};
 use crate::compact::SELECTED_SERIES;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -136,14 +136,22 @@ impl Blocks {
         self.end.store(end(&open), Ordering::Release);
     }
 
-    /// Up to where (ms) the blocks hold all that came in order: what the log has before it, it need not give back.
-    pub(super) fn in_order_end(&self) -> Option<Timestamp> {
-        let partial = [OUT_OF_ORDER, STALE_SERIES, SELECTED_SERIES];
+    /// The block whose end is [`Self::in_order_end`]. Even when all of it was deleted it has to stay until there is a later
+    /// one: without it, the log would give back what was deleted.
+    pub(super) fn anchor(&self) -> Option<Ulid> {
+        let end = self.in_order_end()?;
         let list = self.list();
-        let whole = list
+        let anchors = list
             .iter()
             .map(|block| block.meta())
-            .filter(|meta| !partial.iter().any(|hint| meta.has_hint(hint)));
+            .filter(|meta| meta.max_time == end && is_whole(meta));
+        anchors.map(|meta| meta.ulid).next_back()
+    }
+
+    /// Up to where (ms) the blocks hold all that came in order: what the log has before it, it need not give back.
+    pub(super) fn in_order_end(&self) -> Option<Timestamp> {
+        let list = self.list();
+        let whole = list.iter().map(|block| block.meta()).filter(|meta| is_whole(meta));
         whole.map(|meta| meta.max_time).max()
     }
 }
@@ -151,6 +159,12 @@ impl Blocks {
 fn end(blocks: &[Arc<Block>]) -> Timestamp {
     let ends = blocks.iter().map(|block| block.meta().max_time);
     ends.max().unwrap_or(Timestamp::MIN)
+}
+
+/// Whether a block holds all that came in order in its time.
+fn is_whole(meta: &Meta) -> bool {
+    let partial = [OUT_OF_ORDER, STALE_SERIES, SELECTED_SERIES];
+    !partial.iter().any(|hint| meta.has_hint(hint))
 }
 
 fn ordered(mut blocks: Vec<Arc<Block>>) -> List {

@@ -3,7 +3,7 @@
 use super::Db;
 use super::cut::range_end;
 use super::maintenance::{Maintenance, Work};
-use crate::block::{Block, Meta, STALE_SERIES, Ulid};
+use crate::block::{Block, Meta, STALE_SERIES};
 use crate::error::StorageError;
 use crate::head::StaleSeries;
 use std::sync::Arc;
@@ -22,14 +22,8 @@ impl Db {
             return Ok(());
         }
         let mut blocks = Vec::new();
-        if let Err(error) = self.write_stale(&stale, &mut blocks) {
-            self.remove_files(&blocks.iter().map(|block| block.ulid()).collect::<Vec<Ulid>>());
-            return Err(error);
-        }
-        for block in blocks {
-            done.cut.push(block.ulid().to_string());
-            self.blocks.exchange(&[], Some(block));
-        }
+        let written = self.write_stale(&stale, &mut blocks);
+        self.show_all(written, blocks, done)?;
         let evicted = self.head.evict(&stale)?;
         tracing::info!(series = evicted, "stale series evicted");
         done.series_evicted = evicted;

@@ -20,7 +20,10 @@ pub(super) fn take(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Lock>, Storage
 
 /// Creates the folder and those above it that are missing, durably: what is in a folder is lost with its name.
 fn create(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
-    if disk.exists(dir).map_err(|error| StorageError::io("look at", dir, error))? {
+    if disk
+        .exists(dir)
+        .map_err(|error| StorageError::io("look at", dir, error))?
+    {
         return Ok(());
     }
     let above = match dir.parent() {

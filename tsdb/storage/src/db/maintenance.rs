@@ -36,13 +36,17 @@ pub(super) struct Work {
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
     pub(super) newest: Newest,
+    /// When samples that came out of order were last made blocks, ms; 0 before the first time.
+    pub(super) reordered_at: Timestamp,
+    /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
+    pub(super) kept: Option<Ulid>,
 }
 
 impl Work {
     /// A block's description, marked as failed where this run found it so.
     pub(super) fn judge(&self, meta: &Meta) -> Meta {
         let mut meta = meta.clone();
-        meta.compaction.failed |= self.failed.contains(&meta.ulid);
+        meta.compaction.failed |= self.failed.contains(&meta.ulid) || self.kept == Some(meta.ulid);
         meta
     }
 }
@@ -67,6 +71,7 @@ impl Db {
             Ok(())
         });
         steps.run("the head cannot be cut", Self::cut_head);
+        steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
         steps.run("stale series cannot be evicted", Self::evict_stale);
         steps.run("blocks cannot be compacted", Self::compact_once);
         self.retain(&mut done);

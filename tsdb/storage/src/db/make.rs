@@ -1,6 +1,7 @@
 //! Making a block and letting queries see it.
 
 use super::Db;
+use super::maintenance::Maintenance;
 use crate::block::{Block, Meta, Ulid};
 use crate::compact::{self, Job};
 use crate::error::StorageError;
@@ -42,6 +43,26 @@ impl Db {
     pub(super) fn replace(&self, gone: &[Ulid], new: Option<Arc<Block>>) {
         self.blocks.exchange(gone, new);
         self.remove_files(gone);
+    }
+
+    /// Shows all of the blocks that were written from the head together, or removes them when one could not be written:
+    /// the head keeps what they hold then, and it will be written again.
+    pub(super) fn show_all(
+        &self,
+        written: Result<(), StorageError>,
+        blocks: Vec<Arc<Block>>,
+        done: &mut Maintenance,
+    ) -> Result<(), StorageError> {
+        if written.is_err() {
+            let ulids: Vec<Ulid> = blocks.iter().map(|block| block.ulid()).collect();
+            self.remove_files(&ulids);
+            return written;
+        }
+        for block in blocks {
+            done.cut.push(block.ulid().to_string());
+            self.blocks.exchange(&[], Some(block));
+        }
+        Ok(())
     }
 
     /// Removes the folders of blocks that no query will ask any more. What cannot be removed now is tried again later.

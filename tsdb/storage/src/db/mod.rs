@@ -21,6 +21,7 @@ mod maintenance;
 mod make;
 mod ports;
 mod read_only;
+mod reorder;
 mod replay;
 mod snapshot;
 mod stats;

@@ -2,7 +2,7 @@
 
 use super::Db;
 use super::blocks::List;
-use crate::block::Block;
+use crate::block::{Block, OUT_OF_ORDER};
 use crate::error::StorageError;
 use crate::query::{Member, join_sorted, merged};
 use leadline_model::exemplar::Exemplar;
@@ -50,7 +50,8 @@ pub(super) fn within(list: &List, mint: Timestamp, maxt: Timestamp) -> impl Iter
     list.iter().filter(move |block| block.overlaps(mint, maxt))
 }
 
-/// What head (if it was asked) and blocks have found, as one set.
+/// What head (if it was asked) and blocks have found, as one set. Of what came twice for one time counts, as in a merge of
+/// blocks: what a block has that came in order, what the head has, what came out of order before.
 pub(super) fn join(
     head: Option<Box<dyn SeriesSet>>,
     list: &List,
@@ -58,20 +59,24 @@ pub(super) fn join(
     (mint, maxt): (Timestamp, Timestamp),
     sorted: bool,
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
-    let mut members: Vec<Member> = Vec::new();
-    members.extend(head.map(|set| Member {
+    let mut head = head.map(|set| Member {
         set,
         maxt: Timestamp::MAX,
-    }));
+    });
+    let mut members: Vec<Member> = Vec::new();
     for block in within(list, mint, maxt) {
-        let set = block.select(matchers, mint, maxt, sorted)?;
-        if !set.is_empty() {
-            let maxt = block.meta().max_time.saturating_sub(1);
-            members.push(Member { set, maxt });
+        let meta = block.meta();
+        if meta.has_hint(OUT_OF_ORDER) {
+            members.extend(head.take());
         }
+        members.push(Member {
+            set: block.select(matchers, mint, maxt, sorted)?,
+            maxt: meta.max_time.saturating_sub(1),
+        });
     }
-    // An empty head adds nothing, unless it is all there is.
-    if members.len() > 1 {
+    members.extend(head);
+    // Who found nothing adds nothing, unless nobody found anything.
+    if members.iter().any(|member| !member.set.is_empty()) {
         members.retain(|member| !member.set.is_empty());
     }
     Ok(merged(members, sorted))

@@ -55,7 +55,11 @@ impl Db {
             let source = self.head.range(mint, maxt);
             self.write_into(to, &source, Meta::new(self.new_ulid(), mint, maxt.saturating_add(1)))?;
         }
-        Ok(())
+        let late = self.head.out_of_order()?;
+        if late.is_empty() {
+            return Ok(());
+        }
+        self.each_reordered(&late, |source, meta| self.write_into(to, source, meta))
     }
 
     fn write_into(&self, dir: &Path, source: &dyn Source, meta: Meta) -> Result<(), StorageError> {

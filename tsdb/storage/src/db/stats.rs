@@ -36,6 +36,8 @@ pub struct Stats {
     pub compactions_failed: u64,
     /// Blocks that were written from the head.
     pub head_cuts: u64,
+    /// How often samples that came out of order were written as blocks.
+    pub out_of_order_compactions: u64,
     /// Stale series that were evicted into blocks.
     pub stale_evicted: u64,
     /// Blocks that the retention by time removed (`time_retentions_total`).
@@ -60,6 +62,7 @@ pub(super) struct Counters {
     pub(super) compactions: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) head_cuts: AtomicU64,
+    pub(super) reordered: AtomicU64,
     pub(super) stale_evicted: AtomicU64,
     pub(super) time_retentions: AtomicU64,
     pub(super) size_retentions: AtomicU64,
@@ -93,6 +96,7 @@ impl Db {
             compactions: get(&counters.compactions),
             compactions_failed: get(&counters.failures),
             head_cuts: get(&counters.head_cuts),
+            out_of_order_compactions: get(&counters.reordered),
             stale_evicted: get(&counters.stale_evicted),
             time_retentions: get(&counters.time_retentions),
             size_retentions: get(&counters.size_retentions),

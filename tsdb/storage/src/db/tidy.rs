@@ -17,11 +17,14 @@ impl Db {
         let settings = PlanSettings {
             ranges: self.settings.block_ranges(),
         };
+        if work.kept != self.blocks.anchor() {
+            work.kept = None;
+        }
         let metas: Vec<Meta> = blocks.iter().map(|block| work.judge(&block.meta())).collect();
         let Some(plan) = plan(&metas, &settings) else {
             return Ok(());
         };
-        match self.compact(&blocks, &plan) {
+        match self.compact(&blocks, &plan, work) {
             Ok(new) => {
                 self.counters.compactions.fetch_add(1, Ordering::Relaxed);
                 let named = plan.blocks.iter().map(ToString::to_string).collect();
@@ -38,7 +41,7 @@ impl Db {
         }
     }
 
-    fn compact(&self, blocks: &[Arc<Block>], plan: &Plan) -> Result<Option<Ulid>, StorageError> {
+    fn compact(&self, blocks: &[Arc<Block>], plan: &Plan, work: &mut Work) -> Result<Option<Ulid>, StorageError> {
         let parents: Vec<&Arc<Block>> = blocks.iter().filter(|b| plan.blocks.contains(&b.ulid())).collect();
         let metas: Vec<Arc<Meta>> = parents.iter().map(|block| block.meta()).collect();
         let ulid = self.new_ulid();
@@ -64,7 +67,12 @@ impl Db {
             "blocks compacted"
         );
         let ulid = new.as_ref().map(|block| block.ulid());
-        self.replace(&plan.blocks, new);
+        let mut gone = plan.blocks.clone();
+        if new.is_none() {
+            work.kept = self.blocks.anchor().filter(|anchor| gone.contains(anchor));
+            gone.retain(|ulid| work.kept != Some(*ulid));
+        }
+        self.replace(&gone, new);
         Ok(ulid)
     }
 
@@ -77,7 +85,9 @@ impl Db {
             }
             let meta = describe_rewritten(self.new_ulid(), &meta);
             let new = self.write_block(&[block.as_ref() as &dyn Source], meta)?;
-            self.replace(&[block.ulid()], new);
+            if new.is_some() || self.blocks.anchor() != Some(block.ulid()) {
+                self.replace(&[block.ulid()], new);
+            }
         }
         Ok(())
     }
@@ -92,10 +102,13 @@ impl Db {
         let mut blocks: Vec<Candidate> = self.blocks.list().iter().map(of).collect();
         let old = too_old(&blocks, self.settings.retention_ms);
         blocks.retain(|block| !old.contains(&block.ulid));
-        let large = match self.settings.retention_bytes {
+        let mut large = match self.settings.retention_bytes {
             0 => Vec::new(),
             limit => too_large(&blocks, self.log_bytes(), limit),
         };
+        // Without it the log would give back what is older, deletions undone.
+        let anchor = self.blocks.anchor();
+        large.retain(|ulid| Some(*ulid) != anchor);
         for (gone, count, why) in [
             (old, &self.counters.time_retentions, "time"),
             (large, &self.counters.size_retentions, "size"),

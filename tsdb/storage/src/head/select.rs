@@ -114,7 +114,7 @@ impl SeriesSet for Frozen {
             }
             match (&chunk.data, &self.files) {
                 (Data::Memory(data), _) => {
-                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?;
                 }
                 (Data::Disk(place), Some(files)) => {
                     decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;

@@ -2,8 +2,9 @@
 
 use super::Head;
 use super::durable::Durable;
-use super::stripe::{number_of, stripe_of};
+use super::stripe::{make_ref, number_of, stripe_of};
 use crate::error::StorageError;
+use crate::wal::record::encode_tombstones;
 use crate::wal::{self, checkpoint};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -58,6 +59,7 @@ impl Head {
             return Ok(());
         }
         let now = self.clock.now();
+        self.log_deletions_before(durable, mint);
         durable.wal.flush(now)?;
         durable.wal.cut(now)?;
         let (disk, dir) = (&durable.disk, durable.wal.dir());
@@ -72,6 +74,26 @@ impl Head {
         tracing::debug!(segment = last, ?kept, "checkpoint written");
         wal::remove_before(&**disk, dir, last + 1)?;
         checkpoint::remove_before(&**disk, dir, last)
+    }
+
+    /// Logs deletions that ended before `mint` (ms) once more: the checkpoint leaves them out, and chunks that reach over
+    /// `mint` still have the samples.
+    fn log_deletions_before(&self, durable: &Durable, mint: Timestamp) {
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.read();
+            let all = stripe.deleted.iter().flat_map(|(&number, deleted)| {
+                let series = make_ref(at, number).0;
+                deleted.as_slice().iter().map(move |&interval| (series, interval))
+            });
+            let mut ended = all.filter(|(_, interval)| interval.maxt < mint).peekable();
+            if ended.peek().is_none() {
+                continue;
+            }
+            let mut record = durable.wal.buffer();
+            encode_tombstones(&mut record, ended);
+            durable.wal.push(&[&record]);
+            durable.wal.recycle(record);
+        }
     }
 
     fn lives(&self, series: SeriesRef) -> bool {

@@ -8,6 +8,7 @@ use leadline_model::sample::{Sample, Samples, Timestamp};
 use leadline_model::target::OwnerId;
 use rapidhash::RapidHashMap;
 use smallvec::SmallVec;
+use std::cmp::Reverse;
 
 /// What one store has found.
 pub(crate) struct Member {
@@ -132,14 +133,20 @@ impl SeriesSet for Merged {
     }
 
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
+        // Who goes furthest first, so that the others need not be asked.
+        let mut places: SmallVec<[_; 4]> = self.places(i).enumerate().collect();
+        places.sort_by_key(|(_, (member, _))| Reverse(member.maxt));
         let mut newest: Option<Sample> = None;
-        for (member, i) in self.places(i) {
-            if newest.is_some_and(|newest| member.maxt <= newest.t) {
-                continue;
+        let mut rank = usize::MAX;
+        for (place, (member, i)) in places {
+            if newest.is_some_and(|newest| member.maxt < newest.t) {
+                break;
             }
-            let found = member.set.newest(i, mint, maxt)?;
-            if found.is_some_and(|found| newest.is_none_or(|newest| found.t > newest.t)) {
-                newest = found;
+            let Some(found) = member.set.newest(i, mint, maxt)? else {
+                continue;
+            };
+            if newest.is_none_or(|newest| found.t > newest.t || found.t == newest.t && place < rank) {
+                (newest, rank) = (Some(found), place);
             }
         }
         Ok(newest)

@@ -1,8 +1,9 @@
 //! Reads a log from its first record to its last.
 
+use super::MAX_RECORD_BYTES;
+use super::compression::Expander;
 use super::fragment::{Compression, Fault, Fragment, Part, SegmentPages, Wrong};
 use super::segment::{Segment, segment_path, segments};
-use super::{MAX_RECORD_BYTES, compression};
 use crate::codec::Malformed;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -34,7 +35,7 @@ pub struct Reader {
     pages: Option<SegmentPages>,
     /// The fragments of a record that has several.
     assembled: Vec<u8>,
-    expanded: Vec<u8>,
+    expander: Expander,
     position: Position,
     whole: bool,
     ended: bool,
@@ -77,7 +78,7 @@ impl Reader {
             next: 0,
             pages: None,
             assembled: Vec::new(),
-            expanded: Vec::new(),
+            expander: Expander::new(),
             position: Position { segment, offset: 0 },
             whole: false,
             ended: false,
@@ -231,21 +232,10 @@ impl Reader {
             (Found::Assembled(compression), _) => (*compression, self.assembled.as_slice()),
             (Found::Page(_), None) => (Compression::None, &[][..]),
         };
-        let wrong = if compression == Compression::None {
-            compression::lost_its_mark(bytes).then(|| ("a record", "a compressed one that is not marked".to_owned()))
-        } else {
-            compression::expand(compression, bytes, &mut self.expanded)
-                .err()
-                .map(|e| (e.expected, e.got))
-        };
-        if let Some((expected, got)) = wrong {
+        self.expander.expand(compression, bytes).map_err(|e| {
             self.ended = true;
-            return Err(self.damaged(self.position.offset, expected, got));
-        }
-        Ok(if compression == Compression::None {
-            bytes
-        } else {
-            &self.expanded
+            let path = segment_path(&self.dir, self.position.segment);
+            StorageError::damaged(&path, self.position.offset, e.expected, e.got)
         })
     }
 

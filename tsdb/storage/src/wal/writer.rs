@@ -97,14 +97,16 @@ impl Wal {
         self.write_buffer()
     }
 
-    /// Ends the segment, makes it durable and begins the next one.
+    /// Makes the segment durable and begins the next one.
     ///
     /// # Errors
     /// [`StorageError::Io`]; the segment goes on being written then.
     pub fn cut(&mut self) -> Result<(), StorageError> {
-        self.finish()?;
+        self.sync()?;
         let next = following(self.number)?;
-        self.file = create(&*self.disk, &self.dir, next)?;
+        let mut last = std::mem::replace(&mut self.file, create(&*self.disk, &self.dir, next)?);
+        // For those who look at lengths; a reader takes what is missing for the same zeros.
+        let _ = last.set_len(page_end(self.end));
         self.number = next;
         self.path = segment_path(&self.dir, next);
         (self.end, self.synced) = (0, 0);
@@ -138,12 +140,18 @@ impl Wal {
         Ok(())
     }
 
-    /// Fills the last page and makes all durable; to be called before the log is dropped.
+    /// Makes all durable and fills the last page; to be called before the log is dropped.
     ///
     /// # Errors
     /// [`StorageError::Io`]; may be called again.
     pub fn close(&mut self) -> Result<(), StorageError> {
-        self.finish()
+        self.sync()?;
+        // Were the log written on, the zeros would be cut off first.
+        self.torn = true;
+        self.file
+            .set_len(page_end(self.end))
+            .and_then(|()| self.file.sync())
+            .map_err(|e| StorageError::io("end", &self.path, e))
     }
 
     /// Number of the segment that is written.
@@ -275,17 +283,11 @@ impl Wal {
             .write_at(&self.unsynced, self.synced)
             .map_err(|e| StorageError::io("write", &self.path, e))
     }
+}
 
-    fn finish(&mut self) -> Result<(), StorageError> {
-        self.heal()?;
-        self.buffer.clear();
-        let begun = self.end % PAGE_BYTES;
-        if begun > 0 {
-            self.buffer.resize((PAGE_BYTES - begun) as usize, 0);
-            self.write_buffer()?;
-        }
-        self.sync()
-    }
+/// The end of the page that `offset` (bytes) is in, or is the end of.
+fn page_end(offset: u64) -> u64 {
+    offset.next_multiple_of(PAGE_BYTES)
 }
 
 /// Compresses into the front of `into` and returns the length; `None` when that does not shrink it.

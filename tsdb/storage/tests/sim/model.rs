@@ -257,7 +257,7 @@ pub(crate) fn read(
             .t
             .iter()
             .copied()
-            .zip(floats.v.iter().map(|v| Value::Float(v.to_bits())));
+            .zip(floats.v.iter().map(|v| Value::of_float(*v)));
         let mut samples: BTreeMap<_, _> = floats.collect();
         for h in &histograms {
             if samples.insert(h.t, Value::of_histogram(&h.h)).is_some() {

@@ -41,8 +41,8 @@ pub(crate) enum Value {
     /// The bits.
     Float(u64),
     Histogram(Box<Buckets>),
-    /// A histogram that marks the end of its series.
-    StaleHistogram,
+    /// The end of the series; whoever stores it may choose the kind.
+    Stale,
 }
 
 /// A histogram's populated buckets with their counts; numbers by their bits.
@@ -60,8 +60,16 @@ pub(crate) struct Buckets {
 impl Value {
     pub(crate) fn of(sample: &Sample) -> Self {
         match sample {
-            Sample::Float(v) => Self::Float(v.to_bits()),
+            Sample::Float(v) => Self::of_float(*v),
             Sample::Histogram(h) => Self::of_histogram(h),
+        }
+    }
+
+    pub(crate) fn of_float(v: f64) -> Self {
+        if is_stale(v) {
+            Self::Stale
+        } else {
+            Self::Float(v.to_bits())
         }
     }
 
@@ -75,7 +83,7 @@ impl Value {
             }
         };
         if is_stale(h.sum) {
-            return Self::StaleHistogram;
+            return Self::Stale;
         }
         Self::Histogram(Box::new(Buckets {
             float: is_float,

@@ -207,7 +207,7 @@ impl World {
         Active {
             labels: Labels::from_pairs(pairs),
             id,
-            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2)])],
+            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2), (2, 3), (2, 4), (2, 5)])],
             reference: None,
         }
     }

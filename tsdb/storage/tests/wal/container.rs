@@ -1,6 +1,7 @@
 //! Pages, fragments and segments.
 
 use crate::support::{dir, get, log, memory, put, read, record, write};
+use leadline_storage::disk::Disk;
 use leadline_storage::wal::{PAGE_BYTES, Reader, Wal, remove_before, segment_path, segments, size};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -117,38 +118,63 @@ fn a_log_is_read_while_it_is_written() {
     }
 }
 
+/// A disk with one segment of one fragment.
+fn one_fragment(kind: u8, data: &[u8]) -> Arc<dyn Disk> {
+    let mut bytes = vec![kind];
+    bytes.extend((data.len() as u16).to_be_bytes());
+    bytes.extend(crc32c::crc32c(data).to_be_bytes());
+    bytes.extend(data);
+    let disk = memory();
+    disk.create_dir_all(dir()).unwrap();
+    put(&disk, &segment_path(dir(), 0), &bytes);
+    disk
+}
+
 #[test]
 fn zstd_is_read() {
     let disk = memory();
-    let content = record(3, 5000, true);
-    let frame = ruzstd::encoding::compress_to_vec(content.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
-    let mut bytes = vec![0b1_0001];
-    bytes.extend((frame.len() as u16).to_be_bytes());
-    bytes.extend(crc32c::crc32c(&frame).to_be_bytes());
-    bytes.extend(&frame);
     disk.create_dir_all(dir()).unwrap();
-    put(&disk, &segment_path(dir(), 0), &bytes);
-    assert_eq!(read(&disk).records, [content]);
+    for (number, len) in [5000, 90, 80_000].into_iter().enumerate() {
+        let content = record(3, len, true);
+        let frame = ruzstd::encoding::compress_to_vec(content.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
+        let one = one_fragment(0b1_0001, &frame);
+        assert_eq!(read(&one).records, std::slice::from_ref(&content));
 
-    // Without its mark the frame is no record.
-    bytes[0] = 1;
-    put(&disk, &segment_path(dir(), 0), &bytes);
-    let found = read(&disk);
-    assert!(found.records.is_empty() && found.error.is_some(), "{found:?}");
+        // Without its mark the frame is no record.
+        let found = read(&one_fragment(1, &frame));
+        assert!(found.records.is_empty() && found.error.is_some(), "{found:?}");
+
+        let bytes = get(&one, &segment_path(dir(), 0));
+        put(&disk, &segment_path(dir(), number as u32), &bytes);
+    }
+    let lens: Vec<usize> = read(&disk).records.iter().map(Vec::len).collect();
+    assert_eq!(lens, [5000, 90, 80_000], "one reader reads many frames");
+}
+
+#[test]
+fn a_frame_that_would_fill_the_memory_is_damage() {
+    // A window of 3.75 TiB, then blocks that each repeat a byte 128 KiB times.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0xff];
+    for _ in 0..4000 {
+        frame.extend([0x02, 0, 0x10, b'x']);
+    }
+    let text = read(&one_fragment(0b1_0001, &frame)).error.unwrap().to_string();
+    assert!(
+        text.starts_with("/wal/00000000: damaged at offset 0: expected a zstd frame"),
+        "{text}"
+    );
+    // With a window of 8 MiB the blocks are expanded as far as a record may go.
+    frame[5] = 13 << 3;
+    let text = read(&one_fragment(0b1_0001, &frame)).error.unwrap().to_string();
+    assert!(text.contains("expected a record of at most 256 MiB"), "{text}");
 }
 
 #[test]
 fn a_block_that_claims_too_much_is_damage_and_takes_no_memory() {
     for claim in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0x80, 0x80, 0x80, 0x08], &[3]] {
-        let disk = memory();
         let mut block = claim.to_vec();
         block.extend([0x08, b'a', b'b', b'c']);
-        let mut bytes = vec![9, 0, block.len() as u8];
-        bytes.extend(crc32c::crc32c(&block).to_be_bytes());
-        bytes.extend(block);
-        disk.create_dir_all(dir()).unwrap();
-        put(&disk, &segment_path(dir(), 0), &bytes);
-        let found = read(&disk);
+        let found = read(&one_fragment(9, &block));
         let text = found.error.unwrap().to_string();
         assert!(
             text.starts_with("/wal/00000000: damaged at offset 0: expected a snappy block"),

@@ -116,6 +116,34 @@ fn what_a_failed_write_left_does_not_shadow_later_records() {
 }
 
 #[test]
+fn a_segment_goes_on_when_the_next_one_cannot_be_begun_and_a_log_after_it_was_closed() {
+    let (memory, disk) = faulty(5);
+    let mut wal = Wal::open(Arc::new(disk.clone()), dir(), 8 * PAGE_BYTES).unwrap();
+    let mut written = Vec::new();
+    for nth in 0..3 {
+        let batch = [record(nth, 500, false)];
+        log(&mut wal, &batch).unwrap();
+        written.extend(batch);
+        // Sync, creation, sync of the names.
+        disk.arm(Fault::Failure, nth);
+        wal.cut().unwrap_err();
+    }
+    assert_eq!(wal.segment(), 0);
+    for i in 10..12 {
+        wal.close().unwrap();
+        let batch = [record(i, 500, false)];
+        log(&mut wal, &batch).unwrap();
+        written.extend(batch);
+    }
+    wal.sync().unwrap();
+    let crashed: Arc<dyn Disk> = Arc::new(memory.crash(&SeededEntropy::new(5)));
+    let found = read(&crashed);
+    assert_eq!(found.records, written);
+    assert!(found.error.is_none() && !found.torn, "{found:?}");
+    assert_eq!(found.position.offset, 5 * 507, "no zeros between them");
+}
+
+#[test]
 fn a_full_disk_is_told_as_such_and_writing_goes_on_when_there_is_room() {
     let memory = MemoryDisk::new();
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());

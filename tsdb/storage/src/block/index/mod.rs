@@ -4,10 +4,13 @@ mod dictionary;
 mod page;
 mod postings;
 mod reader;
+mod section;
 mod series;
+mod series_reader;
 mod symbols;
 mod table;
 mod toc;
+mod walk;
 mod writer;
 
 pub(super) use page::Page;

@@ -57,13 +57,18 @@ impl Page {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checked {
     pub(super) offset: u64,
-    pub(super) crc: u32,
+    crc: u32,
 }
 
 impl Checked {
     /// A page that begins at `offset`; its checksum follows.
     pub(super) fn at(offset: u64) -> Self {
         Self { offset, crc: 0 }
+    }
+
+    /// The page goes on with `bytes`.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
     }
 
     /// Its bytes up to `end`, which must be those that were there when the index was opened.

@@ -22,20 +22,19 @@ impl Symbols {
     pub(super) fn open(stored: &Stored, offset: u64, by_offset: bool) -> Result<Self, StorageError> {
         let mut stream = Stream::framed(stored, offset)?;
         let count = stream.u32()?;
-        let mut all = stream.take_crc();
-        let mut pages = Vec::new();
+        let mut pages: Vec<Checked> = Vec::new();
         for i in 0..count {
             if (i as usize).is_multiple_of(PAGE) {
-                all = close(&mut pages, all, &mut stream);
                 pages.push(Checked::at(stream.position()));
             }
-            let len = stream.uvarint()?;
-            stream.bytes(len)?;
+            let symbol = stream.record(|cursor| cursor.sized_bytes().map(drop))?;
+            if let Some(page) = pages.last_mut() {
+                page.extend(symbol);
+            }
         }
-        all = close(&mut pages, all, &mut stream);
         pages.shrink_to_fit();
         let end = stream.position();
-        stream.finish(all)?;
+        stream.finish()?;
         Ok(Self {
             pages,
             count,
@@ -82,17 +81,4 @@ impl Symbols {
     pub(super) fn count(&self) -> u32 {
         self.count
     }
-}
-
-/// Gives the last page its checksum and returns that of the section so far.
-fn close(pages: &mut [Checked], all: u32, stream: &mut Stream<'_>) -> u32 {
-    let Some(last) = pages.last_mut() else {
-        return all;
-    };
-    last.crc = stream.take_crc();
-    crc32c::crc32c_combine(
-        all,
-        last.crc,
-        usize::try_from(stream.position() - last.offset).unwrap_or(usize::MAX),
-    )
 }

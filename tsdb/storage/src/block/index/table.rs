@@ -5,7 +5,7 @@ use super::super::pages::{Stored, Window};
 use super::super::stream::Stream;
 use super::PAGE;
 use super::page::{Checked, Page};
-use crate::codec::{Cursor, Malformed};
+use crate::codec::{Cursor, Got, Malformed};
 use crate::error::StorageError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,41 +42,31 @@ impl Table {
     pub(super) fn open(stored: &Stored, offset: u64) -> Result<Self, StorageError> {
         let mut stream = Stream::framed(stored, offset)?;
         let count = stream.u32()?;
-        let mut all = stream.take_crc();
         let mut names: Vec<Name> = Vec::new();
         let mut last = String::new();
         for _ in 0..count {
             let at = stream.position();
-            // Checksums are per page, and an entry must be read before it is known to begin one.
-            let before = stream.take_crc();
-            keys(&mut stream)?;
-            let name = stream.text()?;
-            let same = names.last().is_some_and(|n| &*n.text == name);
+            let bytes = stream.record(|cursor| entry(cursor).map(drop))?;
+            let wrap = |e: Malformed| e.in_file(stored.path(), at);
+            let (name, value, _) = entry(&mut Cursor::new(bytes)).map_err(wrap)?;
+            let same = names.last().is_some_and(|n| *n.text == *name);
+            let in_order = match same {
+                true => *value > *last,
+                false => names.last().is_none_or(|n| *n.text < *name),
+            };
+            if !in_order {
+                let got = format!("{name:?} = {value:?} out of order");
+                return Err(stored.damaged(at, "label names and values in order", got));
+            }
             if !same {
-                if names.last().is_some_and(|n| &*n.text > name) {
-                    return Err(stored.damaged(at, "label names in order", format!("{name:?} out of order")));
-                }
                 names.push(Name::stored(name));
             }
-            let value = stream.text()?;
-            if same && *value <= *last {
-                return Err(stored.damaged(at, "label values in order", format!("{value:?} out of order")));
-            }
             value.clone_into(&mut last);
-            stream.uvarint()?;
-            let entry = Entry {
-                value: &last,
-                at,
-                end: stream.position(),
-                crc: stream.take_crc(),
-            };
-            debug_assert_eq!(before, 0);
-            all = crc32c::crc32c_combine(all, entry.crc, entry.len());
             if let Some(name) = names.last_mut() {
-                name.push(&entry);
+                name.push(value, at, bytes);
             }
         }
-        stream.finish(all)?;
+        stream.finish()?;
         Ok(Self::of(names))
     }
 
@@ -85,13 +75,16 @@ impl Table {
         let mut stream = Stream::framed(stored, offset)?;
         let mut names: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for _ in 0..stream.u32()? {
-            keys(&mut stream)?;
-            let (name, value) = (stream.text()?.to_owned(), stream.text()?.to_owned());
-            let offset = stream.uvarint()?;
-            names.entry(name).or_default().insert(value, offset);
+            let at = stream.position();
+            let bytes = stream.record(|cursor| entry(cursor).map(drop))?;
+            let wrap = |e: Malformed| e.in_file(stored.path(), at);
+            let (name, value, offset) = entry(&mut Cursor::new(bytes)).map_err(wrap)?;
+            names
+                .entry(name.to_owned())
+                .or_default()
+                .insert(value.to_owned(), offset);
         }
-        let crc = stream.take_crc();
-        stream.finish(crc)?;
+        stream.finish()?;
         Ok(Self::of(
             names
                 .into_iter()
@@ -116,25 +109,12 @@ impl Table {
     }
 }
 
-fn keys(stream: &mut Stream<'_>) -> Result<(), StorageError> {
-    let at = stream.position();
-    match stream.uvarint()? {
-        KEYS => Ok(()),
-        other => Err(stream.stored().damaged(at, format!("{KEYS} keys"), other.to_string())),
-    }
-}
-
-/// An entry of the table.
-struct Entry<'a> {
-    value: &'a str,
-    at: u64,
-    end: u64,
-    crc: u32,
-}
-
-impl Entry<'_> {
-    fn len(&self) -> usize {
-        usize::try_from(self.end - self.at).unwrap_or(usize::MAX)
+/// An entry's name, value and offset.
+fn entry<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, &'a str, u64), Malformed> {
+    let before = cursor.clone();
+    match cursor.uvarint()? {
+        KEYS => Ok((cursor.str()?, cursor.str()?, cursor.uvarint()?)),
+        other => Err(before.malformed("2 keys", Got::Number(other))),
     }
 }
 
@@ -168,18 +148,19 @@ impl Name {
         }
     }
 
-    fn push(&mut self, entry: &Entry<'_>) {
+    /// Adds the next entry, whose `bytes` are at `at`.
+    fn push(&mut self, value: &str, at: u64, bytes: &[u8]) {
         let begins = self.values.is_multiple_of(PAGE as u64);
         self.values += 1;
         let Pages::Stored(pages, end) = &mut self.pages else {
             return;
         };
-        *end = entry.end;
+        *end = at + bytes.len() as u64;
         if begins {
-            pages.push((entry.value.into(), Checked::at(entry.at)));
+            pages.push((value.into(), Checked::at(at)));
         }
         if let Some((_, page)) = pages.last_mut() {
-            page.crc = crc32c::crc32c_combine(page.crc, entry.crc, entry.len());
+            page.extend(bytes);
         }
     }
 
@@ -242,10 +223,8 @@ impl Name {
         let mut cursor = Cursor::new(checked.read(stored, window, end)?);
         let wrap = |e: Malformed| e.in_file(stored.path(), checked.offset);
         while !cursor.is_empty() {
-            cursor.uvarint().map_err(wrap)?;
-            cursor.sized_bytes().map_err(wrap)?;
-            let value = cursor.str().map_err(wrap)?;
-            decoded.push(value, cursor.uvarint().map_err(wrap)?);
+            let (_, value, offset) = entry(&mut cursor).map_err(wrap)?;
+            decoded.push(value, offset);
         }
         Ok(decoded)
     }

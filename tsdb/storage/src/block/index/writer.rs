@@ -4,10 +4,11 @@
 use super::super::output::Output;
 use super::super::pages::Stored;
 use super::dictionary::Dictionary;
-use super::reader::framed;
+use super::section::Section;
 use super::series::{self, ChunkMeta};
+use super::walk::{Walk, gather};
 use super::{ALIGN, FILE, MAGIC, Toc, VERSION, postings};
-use crate::codec::{self, Cursor};
+use crate::codec;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::source::SymbolIter;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// Postings that are gathered in one reading of the series, at least; eight bytes each.
 const BATCH: u64 = 1 << 20;
 /// The largest index there may be, bytes.
-const MAX_LEN: u64 = 16 * u32::MAX as u64;
+pub(super) const MAX_LEN: u64 = 16 * u32::MAX as u64;
 
 /// An index that is being written.
 #[derive(Debug)]
@@ -261,87 +262,5 @@ impl Writer {
         }
         let count = u32::try_from(count).map_err(|_| StorageError::Refused("too many label pairs".to_owned()))?;
         section.end(&mut self.out, count)
-    }
-}
-
-/// The (value, reference) pairs of some names, each name's in order.
-fn gather(walk: &Walk<'_>, names: &[(u32, u64)]) -> Result<Vec<(u32, Vec<u64>)>, StorageError> {
-    let mut lists: Vec<(u32, Vec<u64>)> = names
-        .iter()
-        .map(|&(name, uses)| (name, Vec::with_capacity(usize::try_from(uses).unwrap_or(0))))
-        .collect();
-    walk.each(|reference, symbols| {
-        for &(name, value) in symbols {
-            if let Ok(at) = lists.binary_search_by_key(&name, |list| list.0) {
-                if let Some((_, pairs)) = lists.get_mut(at) {
-                    pairs.push(u64::from(value) << 32 | u64::from(reference));
-                }
-            }
-        }
-        Ok(())
-    })?;
-    for (_, pairs) in &mut lists {
-        pairs.sort_unstable();
-    }
-    Ok(lists)
-}
-
-/// The series that were written.
-struct Walk<'a> {
-    stored: &'a Stored,
-    start: u64,
-    end: u64,
-}
-
-impl Walk<'_> {
-    /// Hands over the reference and the symbols of each.
-    fn each(&self, mut visit: impl FnMut(u32, &[(u32, u32)]) -> Result<(), StorageError>) -> Result<(), StorageError> {
-        let (mut window, mut symbols) = (self.stored.window(), Vec::new());
-        let mut at = self.start.next_multiple_of(ALIGN);
-        while at < self.end {
-            let (content, end) = framed(self.stored, &mut window, at)?;
-            series::decode_symbols(&mut Cursor::new(content), &mut symbols)
-                .map_err(|e| e.in_file(self.stored.path(), at))?;
-            let reference = u32::try_from(at / ALIGN);
-            let reference =
-                reference.map_err(|_| StorageError::Refused(format!("more than {MAX_LEN} bytes of series")))?;
-            visit(reference, &symbols)?;
-            at = end.next_multiple_of(ALIGN);
-        }
-        Ok(())
-    }
-}
-
-/// A section whose length, and mostly its count, are known only at its end.
-struct Section {
-    start: u64,
-    crc: u32,
-    len: u64,
-}
-
-impl Section {
-    /// Leaves room for the length and the count.
-    fn begin(out: &mut Output) -> Result<Self, StorageError> {
-        let start = out.len();
-        out.write(&[0; 8])?;
-        Ok(Self { start, crc: 0, len: 0 })
-    }
-
-    fn write(&mut self, out: &mut Output, bytes: &[u8]) -> Result<(), StorageError> {
-        self.crc = crc32c::crc32c_append(self.crc, bytes);
-        self.len += bytes.len() as u64;
-        out.write(bytes)
-    }
-
-    fn end(self, out: &mut Output, count: u32) -> Result<(), StorageError> {
-        let too_long = |_| StorageError::Refused(format!("{}: a section of more than 4 GiB", out.path().display()));
-        let len = u32::try_from(self.len + 4).map_err(too_long)?;
-        let mut head = Vec::with_capacity(8);
-        codec::put_u32(&mut head, len);
-        codec::put_u32(&mut head, count);
-        out.write_at(&head, self.start)?;
-        let content = usize::try_from(self.len).unwrap_or(usize::MAX);
-        let crc = crc32c::crc32c_combine(crc32c::crc32c(&count.to_be_bytes()), self.crc, content);
-        out.write(&crc.to_be_bytes())
     }
 }

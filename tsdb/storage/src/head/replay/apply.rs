@@ -314,7 +314,9 @@ impl Replay<'_> {
             stripe.remove(&gone);
             for row in 0..stripe.hot.len() {
                 let (hot, cold) = (&mut stripe.hot[row], &stripe.cold[row]);
-                let Some(last) = cold.closed.last().filter(|_| hot.open.samples() == 0) else {
+                // An open chunk of histograms may be behind it.
+                let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+                let Some(last) = cold.closed.last().filter(newest) else {
                     continue;
                 };
                 if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
