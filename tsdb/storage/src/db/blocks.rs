@@ -4,6 +4,7 @@ use crate::block::{Block, Cache, Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};
 use crate::compact::SELECTED_SERIES;
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::wal::checkpoint;
 use leadline_model::sample::Timestamp;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,17 @@ impl Blocks {
             .map(|block| block.meta())
             .filter(|meta| meta.max_time == end && is_whole(meta));
         anchors.map(|meta| meta.ulid).next_back()
+    }
+
+    /// What is older (ms) the log of the directory need not give back: blocks hold it, or it was cut and nothing was left of
+    /// it, which the newest checkpoint says.
+    pub(super) fn log_begins(&self, disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Timestamp>, StorageError> {
+        let cut = match checkpoint::min_valid_time(disk, &dir.join("wal")) {
+            // The replay says what is lost.
+            Err(StorageError::Damaged(_)) => None,
+            found => found?,
+        };
+        Ok(self.in_order_end().max(cut))
     }
 
     /// Up to where (ms) the blocks hold all that came in order: what the log has before it, it need not give back.

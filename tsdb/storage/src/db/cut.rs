@@ -94,8 +94,12 @@ impl Db {
     }
 
     /// Lets the head forget what was cut from it. When its log cannot be shortened, that is done by the next call.
+    ///
+    /// The log forgets deletions with it, so what came out of order before that time leaves its own log first: else a crash
+    /// would raise what was deleted of it.
     fn truncate_head(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
         if let Some(end) = work.cut_to {
+            self.reorder_now(work, done)?;
             done.series_removed += self.head.truncate(end)?;
             work.cut_to = None;
         }

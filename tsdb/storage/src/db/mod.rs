@@ -109,6 +109,7 @@ impl Db {
         let mut found = Found::look(&parts.disk, &parts.path, &cache)?;
         let superseded = std::mem::take(&mut found.superseded);
         let blocks = Blocks::new(found);
+        let begins = blocks.log_begins(&parts.disk, &parts.path)?;
         let head = Head::durable(HeadParts {
             settings: parts.settings.clone(),
             clock: Arc::clone(&parts.clock),
@@ -116,8 +117,8 @@ impl Db {
             dir: parts.path.clone(),
             read_only: false,
         })?;
-        if let Some(end) = blocks.in_order_end() {
-            head.seal(end);
+        if let Some(begins) = begins {
+            head.seal(begins);
         }
         let db = Arc::new(Self {
             pace: pace(&parts.settings),

@@ -30,6 +30,7 @@ impl ReadOnly {
     pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
         let settings = Settings::default();
         let blocks = Blocks::new(Found::look(&disk, path, &Cache::new(settings.cache_bytes))?);
+        let begins = blocks.log_begins(&disk, path)?;
         let head = Head::durable(HeadParts {
             settings,
             clock,
@@ -37,8 +38,8 @@ impl ReadOnly {
             dir: path.to_owned(),
             read_only: true,
         })?;
-        if let Some(end) = blocks.in_order_end() {
-            head.seal(end);
+        if let Some(begins) = begins {
+            head.seal(begins);
         }
         let replayed = head.replay(&())?;
         Ok(Self {

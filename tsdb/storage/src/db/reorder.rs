@@ -10,14 +10,18 @@ use crate::source::Source;
 use std::sync::atomic::Ordering;
 
 impl Db {
-    /// Writes what came out of order into blocks: whenever the head was cut, and once in a range of time by the clock, so
-    /// that it also happens where nothing comes in order any more.
+    /// Writes what came out of order into blocks once in a range of time by the clock, so that it also happens where
+    /// nothing comes in order any more; [`Self::reorder_now`] is part of every cut.
     pub(super) fn reorder(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
-        let now = self.clock.now();
-        let rested = now.saturating_sub(work.reordered_at);
-        if done.cut.is_empty() && (0..self.settings.block_range_ms).contains(&rested) {
-            return Ok(());
+        let rested = self.clock.now().saturating_sub(work.reordered_at);
+        match (0..self.settings.block_range_ms).contains(&rested) {
+            true => Ok(()),
+            false => self.reorder_now(work, done),
         }
+    }
+
+    /// Writes what came out of order into blocks and lets the head forget it.
+    pub(super) fn reorder_now(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
         let found = self.head.out_of_order()?;
         if !found.is_empty() {
             let mut blocks = Vec::new();
@@ -29,7 +33,7 @@ impl Db {
             self.head.truncate_out_of_order(&found)?;
             self.counters.reordered.fetch_add(1, Ordering::Relaxed);
         }
-        work.reordered_at = now;
+        work.reordered_at = self.clock.now();
         Ok(())
     }
 
