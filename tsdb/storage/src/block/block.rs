@@ -209,7 +209,7 @@ impl Block {
     /// returns. Returns how many series it concerned. Deletions that are there already stay.
     ///
     /// # Errors
-    /// [`StorageError`]; the old deletions are in force then.
+    /// [`StorageError`]; either all of it is deleted then or nothing.
     pub fn delete(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<usize, StorageError> {
         let _writing = self.writing.lock();
         let mut tombstones = (*self.tombstones()).clone();

@@ -57,8 +57,15 @@ fn replace_file(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> Resu
         file.write_all(content)?;
         file.sync()
     };
-    write().map_err(|e| StorageError::io("write", &new, e))?;
-    disk.rename(&new, &path)
-        .map_err(|e| StorageError::io("rename", &new, e))?;
+    let written = write().map_err(|e| StorageError::io("write", &new, e));
+    let renamed = written.and_then(|()| {
+        disk.rename(&new, &path)
+            .map_err(|e| StorageError::io("rename", &new, e))
+    });
+    if renamed.is_err() {
+        // What cannot be removed is overwritten the next time.
+        let _ = disk.remove_file(&new);
+    }
+    renamed?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))
 }

@@ -77,6 +77,8 @@ pub struct Head {
     maxt: AtomicI64,
     /// Samples older than this (ms) are refused: a block holds their time.
     min_valid: AtomicI64,
+    /// What came in order before this time (ms) is in blocks alone, though chunks may reach over it.
+    floor: AtomicI64,
     /// Readers for whom series must keep their numbers in the index.
     leases: Leases,
     /// The directory, if there is one.
@@ -125,6 +127,7 @@ impl Head {
             mint: AtomicI64::new(Timestamp::MAX),
             maxt: AtomicI64::new(Timestamp::MIN),
             min_valid: AtomicI64::new(Timestamp::MIN),
+            floor: AtomicI64::new(Timestamp::MIN),
             leases: Leases::default(),
             durable,
         })

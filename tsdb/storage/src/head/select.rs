@@ -32,6 +32,8 @@ const RETRIES: usize = 3;
 #[derive(Debug, Default)]
 struct Frozen {
     series: Vec<FrozenSeries>,
+    /// What came in order before this time (ms) is in blocks.
+    floor: Timestamp,
     /// Closed chunks of all series, shared with the head.
     closed: Vec<Closed>,
     /// Open chunks of all series, copied.
@@ -78,11 +80,12 @@ impl SeriesSet for Frozen {
             return Ok(());
         };
         let damaged = |e: Unreadable| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let from = mint.max(self.floor);
         for chunk in &self.closed[series.closed.clone()] {
-            self.decode(chunk, mint, maxt, into).map_err(damaged)?;
+            self.decode(chunk, from, maxt, into).map_err(damaged)?;
         }
         if !series.tail.is_empty() {
-            decode_xor(&self.tails[series.tail.clone()], mint, maxt, into).map_err(|e| damaged(e.into()))?;
+            decode_xor(&self.tails[series.tail.clone()], from, maxt, into).map_err(|e| damaged(e.into()))?;
         }
         let mut late = Samples::default();
         for chunk in &self.late[series.late.clone()] {
@@ -107,6 +110,7 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
+        let mint = mint.max(self.floor);
         let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
             if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
@@ -137,7 +141,7 @@ impl SeriesSet for Frozen {
             && series.late.is_empty()
             && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
         {
-            return Ok((newest.t >= mint).then_some(newest));
+            return Ok((newest.t >= mint.max(self.floor)).then_some(newest));
         }
         let mut samples = Samples::default();
         self.read(i, mint, maxt, &mut samples)?;
@@ -189,12 +193,13 @@ impl Frozen {
     /// Copies what `series` holds between `mint` and `maxt` (ms); nothing when it holds nothing there.
     fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), mint: Timestamp, maxt: Timestamp) {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
+        let from = mint.max(self.floor);
         let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
         self.closed
-            .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
+            .extend(cold.closed.iter().filter(|c| c.overlaps(from, maxt)).cloned());
         self.closed
-            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
-        if hot.open_overlaps(cold, mint, maxt) {
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(from, maxt)));
+        if hot.open_overlaps(cold, from, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
         if !stripe.late.is_empty()
@@ -373,6 +378,7 @@ impl Queryable for Head {
                     series: Vec::with_capacity(found.len()),
                     // While the stripes are held: all their chunks are in these files.
                     files: self.files(),
+                    floor: self.floor.load(Ordering::Acquire),
                     ..Frozen::default()
                 };
                 each_row(stripes, found, |stripe, row, found| {

@@ -392,16 +392,10 @@ impl Stripe {
         let stale: Vec<u32> = self.deleted.keys().copied().collect();
         for number in stale {
             // A chunk may reach over the bound, and what was deleted of it before must not rise.
-            let bound = self.row(number, 0).map_or(bound, |row| self.first_time(row).min(bound));
+            let bound = self.row(number, 0).map_or(bound, |row| self.ends(row).0.min(bound));
             self.forget_deletions(number, bound);
         }
         gone
-    }
-
-    /// Time (ms) of a row's first sample.
-    pub(super) fn first_time(&self, row: usize) -> Timestamp {
-        let cold = &self.cold[row];
-        cold.closed.first().map_or(cold.open_from, |chunk| chunk.mint)
     }
 
     /// Forgets the deletions of a series that ended before `bound` (ms).

@@ -21,6 +21,7 @@ impl Head {
     pub fn truncate(&self, mint: Timestamp) -> Result<usize, StorageError> {
         self.seal(mint);
         let _one = self.tidying.lock();
+        self.floor.fetch_max(mint, Ordering::AcqRel);
         let removed = self.drop_before(mint);
         self.narrow(mint);
         if let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) {

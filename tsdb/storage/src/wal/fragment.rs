@@ -157,7 +157,7 @@ impl SegmentPages {
 
     /// Whether the segment, which is read to its end, ends in zeros that nobody writes: to the page's end go ours, a page
     /// more goes Prometheus' repair.
-    pub(super) fn is_hollow(&self) -> bool {
+    pub(super) fn ends_in_lost_pages(&self) -> bool {
         self.zero_pages > 1
     }
 

@@ -37,9 +37,12 @@ pub struct Reader {
     assembled: Vec<u8>,
     expander: Expander,
     position: Position,
+    /// The first and the last segment that were asked for.
+    ends: (Option<u32>, Option<u32>),
     whole: bool,
     ended: bool,
     torn: Option<StorageError>,
+    hollow: Vec<u32>,
 }
 
 /// Where a record that was read is.
@@ -64,11 +67,16 @@ impl Reader {
             Bound::Excluded(&n) => n.checked_add(1),
             Bound::Unbounded => None,
         };
+        let last = match range.end_bound() {
+            Bound::Included(&n) => Some(n),
+            Bound::Excluded(&n) => n.checked_sub(1),
+            Bound::Unbounded => None,
+        };
         let found = segments.first().map(|s| s.number);
         if let (Some(first), Some(found)) = (first, found)
             && found != first
         {
-            return Err(missing(dir, first, found));
+            return Err(missing(dir, first, Some(found)));
         }
         let segment = first.or(found).unwrap_or_default();
         Ok(Self {
@@ -80,14 +88,16 @@ impl Reader {
             assembled: Vec::new(),
             expander: Expander::new(),
             position: Position { segment, offset: 0 },
+            ends: (first, last),
             whole: false,
             ended: false,
             torn: None,
+            hollow: Vec::new(),
         })
     }
 
-    /// Takes a torn end for damage too: for a checkpoint, which is whole or not there, and for segments that others
-    /// follow.
+    /// Takes a torn end for damage too, and the lack of a segment that was asked for: for a checkpoint, which is whole or
+    /// not there and begins with segment 0, and for segments that others follow.
     #[must_use]
     pub fn whole(mut self) -> Self {
         self.whole = true;
@@ -130,6 +140,13 @@ impl Reader {
     #[must_use]
     pub fn torn(&self) -> Option<&StorageError> {
         self.torn.as_ref()
+    }
+
+    /// Segments that were read and hold nothing, although others follow. Prometheus leaves such behind when it is ended
+    /// before its first scrape; leadline does not. So they are no damage, but whoever made them empty took records.
+    #[must_use]
+    pub fn hollow(&self) -> &[u32] {
+        &self.hollow
     }
 
     /// The segments that are read, those included that were.
@@ -241,15 +258,22 @@ impl Reader {
 
     /// Goes on to the next segment; `false` when there is none.
     fn open_next(&mut self) -> Result<bool, StorageError> {
-        let Some(segment) = self.segments.get(self.next) else {
+        let found = self.segments.get(self.next).map(|s| s.number);
+        let expected = match self.next.checked_sub(1).and_then(|i| self.segments.get(i)) {
+            Some(previous) => previous.number.checked_add(1),
+            None if self.whole => Some(self.ends.0.unwrap_or(0)),
+            None => found,
+        };
+        let is_missing = match found {
+            Some(found) => expected != Some(found),
+            None => self.whole && expected.is_some_and(|n| n <= self.ends.1.unwrap_or(0)),
+        };
+        if is_missing {
+            return Err(missing(&self.dir, expected.unwrap_or_default(), found));
+        }
+        let Some(number) = found else {
             return Ok(false);
         };
-        if let Some(previous) = self.next.checked_sub(1).and_then(|i| self.segments.get(i))
-            && previous.number + 1 != segment.number
-        {
-            return Err(missing(&self.dir, previous.number + 1, segment.number));
-        }
-        let number = segment.number;
         self.pages = Some(SegmentPages::open(&*self.disk, &self.dir, number, self.pages.take())?);
         self.next += 1;
         self.position = Position {
@@ -284,13 +308,17 @@ impl Reader {
     }
 
     /// Pages of zeros are what a crash leaves of writes that were not durable, so only the last segment may end in them.
-    fn check_end(&self) -> Result<(), StorageError> {
-        match &self.pages {
-            Some(pages) if pages.is_hollow() && !self.may_be_torn() => {
-                Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()))
-            }
-            _ => Ok(()),
+    fn check_end(&mut self) -> Result<(), StorageError> {
+        let Some(pages) = &self.pages else {
+            return Ok(());
+        };
+        if pages.ends_in_lost_pages() && !self.may_be_torn() {
+            return Err(self.damaged(pages.end(), "a fragment", "zeros to the end of the segment".to_owned()));
         }
+        if pages.end() == 0 && self.next < self.segments.len() {
+            self.hollow.push(self.position.segment);
+        }
+        Ok(())
     }
 
     fn damaged(&self, offset: u64, expected: &'static str, got: String) -> StorageError {
@@ -302,11 +330,10 @@ impl Reader {
     }
 }
 
-fn missing(dir: &Path, first: u32, found: u32) -> StorageError {
-    StorageError::damaged(
-        &segment_path(dir, first),
-        0,
-        "this segment",
-        format!("none, the next is {found:08}"),
-    )
+fn missing(dir: &Path, number: u32, next: Option<u32>) -> StorageError {
+    let got = match next {
+        Some(next) => format!("none, the next is {next:08}"),
+        None => "none, and none behind it".to_owned(),
+    };
+    StorageError::damaged(&segment_path(dir, number), 0, "this segment", got)
 }

@@ -2,7 +2,7 @@
 
 use super::fragment::{Compression, HEADER_BYTES, Part, kind_byte};
 use super::segment::{segment_path, segments};
-use super::{MAX_RECORD_BYTES, PAGE_BYTES};
+use super::{MAX_RECORD_BYTES, PAGE_BYTES, checkpoint};
 use crate::codec::{put_u16, put_u32};
 use crate::disk::{Disk, File};
 use crate::error::StorageError;
@@ -44,17 +44,14 @@ pub struct Wal {
 }
 
 impl Wal {
-    /// Begins a new segment behind the last one in `dir`, which is created if need be. `segment_bytes` is rounded up to
-    /// whole pages. What was torn or damaged must have been repaired before.
+    /// Begins a new segment behind the last one in `dir`, which is created if need be; a last one that is empty is used.
+    /// `segment_bytes` is rounded up to whole pages. What was torn or damaged must have been repaired before.
     ///
     /// # Errors
     /// [`StorageError::Io`]; [`StorageError::Refused`] when segments have run out of numbers.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> Result<Self, StorageError> {
         create_dir(&*disk, dir)?;
-        let number = match segments(&*disk, dir)?.last() {
-            Some(last) => following(last.number)?,
-            None => 0,
-        };
+        let number = free_number(&*disk, dir)?;
         let file = create(&*disk, dir, number)?;
         Ok(Self {
             path: segment_path(dir, number),
@@ -97,12 +94,15 @@ impl Wal {
         self.write_buffer()
     }
 
-    /// Makes the segment durable and begins the next one.
+    /// Makes the segment durable and begins the next one, unless it is empty.
     ///
     /// # Errors
     /// [`StorageError::Io`]; the segment goes on being written then.
     pub fn cut(&mut self) -> Result<(), StorageError> {
         self.sync()?;
+        if self.end == 0 {
+            return Ok(());
+        }
         let next = following(self.number)?;
         let mut last = std::mem::replace(&mut self.file, create(&*self.disk, &self.dir, next)?);
         // For those who look at lengths; a reader takes what is missing for the same zeros.
@@ -298,6 +298,21 @@ fn compress(snappy: &mut snap::raw::Encoder, record: &[u8], into: &mut Vec<u8>) 
     }
     let n = snappy.compress(record, into).ok()?;
     (n < record.len()).then_some(n)
+}
+
+/// The number of the segment to begin: behind all that are there, and behind what a checkpoint stands for, because a
+/// replay passes over what that covers even when its segments are gone.
+fn free_number(disk: &dyn Disk, dir: &Path) -> Result<u32, StorageError> {
+    let behind_checkpoint = match checkpoint::latest(disk, dir)? {
+        Some(checkpoint) => following(checkpoint.number)?,
+        None => 0,
+    };
+    let behind_segments = match segments(disk, dir)?.last() {
+        Some(last) if last.len == 0 => last.number,
+        Some(last) => following(last.number)?,
+        None => 0,
+    };
+    Ok(behind_segments.max(behind_checkpoint))
 }
 
 fn following(number: u32) -> Result<u32, StorageError> {

@@ -62,7 +62,7 @@ fn run(seed: u64, aloud: bool) -> Result<Ran, String> {
         }
     };
     let world = world.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let story = world.map(|world| world.story()).unwrap_or_default();
+    let story = world.map(|world| world.story() + &world.autopsy()).unwrap_or_default();
     Err(format!(
         "{story}seed {seed}: {failed}\nagain: LEADLINE_SIM_SEED={seed} cargo test -p leadline-storage --test sim one_seed"
     ))

@@ -3,7 +3,7 @@
 use crate::value::{self, Kind, Value};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{Matcher, all_match};
-use leadline_model::port::Queryable;
+use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp};
 use std::collections::BTreeMap;
 
@@ -48,6 +48,8 @@ pub(crate) struct Model {
     pub(crate) series: BTreeMap<Labels, History>,
     /// Cells that were compared, as a measure of what was checked.
     pub(crate) compared: u64,
+    /// The series that was found wrong.
+    pub(crate) suspect: Option<Labels>,
 }
 
 impl Model {
@@ -172,7 +174,10 @@ impl Model {
         for (labels, history) in self.series.iter().filter(|(labels, _)| all_match(matchers, labels)) {
             let found = dump.get(labels).unwrap_or(&nothing);
             self.compared += found.len() as u64;
-            history.check(labels, found, mint, maxt)?;
+            if let Err(why) = history.check(labels, found, mint, maxt) {
+                self.suspect = Some(labels.clone());
+                return Err(why);
+            }
         }
         Ok(())
     }
@@ -241,7 +246,15 @@ pub(crate) fn read(
     mint: Timestamp,
     maxt: Timestamp,
 ) -> Result<Result<Dump, String>, leadline_model::port::QueryError> {
-    let set = store.select(matchers, mint, maxt, true)?;
+    samples_of(&*store.select(matchers, mint, maxt, true)?, mint, maxt)
+}
+
+/// Reads all series of a set.
+pub(crate) fn samples_of(
+    set: &dyn SeriesSet,
+    mint: Timestamp,
+    maxt: Timestamp,
+) -> Result<Result<Dump, String>, leadline_model::port::QueryError> {
     let (mut dump, mut floats, mut histograms) = (Dump::new(), Samples::default(), Vec::new());
     for i in 0..set.len() {
         set.read(i, mint, maxt, &mut floats)?;
@@ -249,6 +262,10 @@ pub(crate) fn read(
         let labels = set.labels(i);
         if !floats.t.is_sorted_by(|a, b| a < b) || !histograms.is_sorted_by(|a, b| a.t < b.t) {
             return Ok(Err(format!("{labels}: times do not ascend: {:?}", floats.t)));
+        }
+        let newest = set.newest(i, mint, maxt)?.map(|s| (s.t, s.v.to_bits()));
+        if newest != floats.t.last().copied().zip(floats.v.last().map(|v| v.to_bits())) {
+            return Ok(Err(format!("{labels}: {newest:?} is not the newest of {:?}", floats.t)));
         }
         if dump.last_key_value().is_some_and(|(last, _)| *last >= labels) {
             return Ok(Err(format!("{labels} is out of order, or there twice")));

@@ -1,7 +1,7 @@
 //! One seed: a store on a disk in memory, a model of what it must hold, and what is done to both.
 
 use crate::dice::{Dice, mix};
-use crate::model::{Dump, Model, read};
+use crate::model::{Dump, Model, read, samples_of};
 use crate::value::{self, Kind, Value};
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::{Entropy, SeededEntropy};
@@ -105,7 +105,11 @@ fn settings(dice: &Dice) -> Settings {
         max_block_range_ms: RANGE_MS * [3, 9][dice.index(2)],
         block_range_ms: RANGE_MS,
         chunk_samples: dice.between(3, 9) as u16,
-        out_of_order_window_ms: [0, RANGE_MS, 3 * RANGE_MS][dice.index(3)],
+        out_of_order_window_ms: if std::env::var("LEADLINE_SIM_IN_ORDER").is_ok() {
+            0
+        } else {
+            [0, RANGE_MS, 3 * RANGE_MS][dice.index(3)]
+        },
         wal_segment_bytes: 64 * 1024,
         cache_bytes: [0, 20_000, 10_000_000][dice.index(3)],
         stale_after_ms: [0, 20_000, 60_000][dice.index(3)],
@@ -249,6 +253,39 @@ impl World {
             "select all",
             read(&*self.db, &everything(), Timestamp::MIN, Timestamp::MAX),
         )?
+    }
+
+    /// Where the samples of the series are that was found wrong.
+    pub(crate) fn autopsy(&self) -> String {
+        let all = (Timestamp::MIN, Timestamp::MAX);
+        let Some(suspect) = &self.model.suspect else {
+            return String::new();
+        };
+        let mut words = String::new();
+        let mut show = |place: String, dump: Option<Dump>| {
+            let times: Vec<_> = dump
+                .unwrap_or_default()
+                .remove(suspect)
+                .unwrap_or_default()
+                .into_keys()
+                .collect();
+            words += &format!("     {place}: {times:?}\n");
+        };
+        let head = read(&**self.db.head(), &everything(), all.0, all.1);
+        show("head".to_owned(), head.ok().and_then(Result::ok));
+        for block in self.db.blocks() {
+            let set = block.select(&everything(), all.0, all.1, true);
+            let dump = set
+                .ok()
+                .and_then(|set| samples_of(&*set, all.0, all.1).ok())
+                .and_then(Result::ok);
+            let meta = block.meta();
+            show(
+                format!("{} from {} to {}", meta.ulid, meta.min_time, meta.max_time),
+                dump,
+            );
+        }
+        words
     }
 
     /// Compares everything.

@@ -227,6 +227,51 @@ fn histograms_of_mixed_schemas_become_records_of_their_own() {
 }
 
 #[test]
+fn what_a_checkpoint_is_made_of_must_be_there() {
+    let disk = memory();
+    write_segments(&disk, &[100, 200, 300, 400, 500]);
+    checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+    remove_before(&*disk, dir(), 2).unwrap();
+    let error = |span| {
+        checkpoint::write(&disk, dir(), span, &|_| true, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    disk.remove_file(&segment_path(dir(), 3)).unwrap();
+    assert_eq!(
+        error(2..=3),
+        "/wal/00000003: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+    disk.remove_file(&segment_path(dir(), 2)).unwrap();
+    assert_eq!(
+        error(2..=3),
+        "/wal/00000002: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+    disk.remove_file(&dir().join("checkpoint.00000001/00000000")).unwrap();
+    assert_eq!(
+        error(2..=4),
+        "/wal/checkpoint.00000001/00000000: damaged at offset 0: expected this segment, got none, and none behind it"
+    );
+}
+
+#[test]
+fn a_log_whose_segments_are_gone_goes_on_behind_its_checkpoint() {
+    for left in [None, Some(1)] {
+        let disk = memory();
+        write_segments(&disk, &[100, 200, 300]);
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        for number in 0..3 {
+            disk.remove_file(&segment_path(dir(), number)).unwrap();
+        }
+        if let Some(number) = left {
+            crate::support::put(&disk, &segment_path(dir(), number), &[]);
+        }
+        let wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
+        assert_eq!(wal.segment(), 2);
+    }
+}
+
+#[test]
 fn a_malformed_record_is_told_with_its_place() {
     let disk = memory();
     let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();

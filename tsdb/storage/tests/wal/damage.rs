@@ -2,7 +2,7 @@
 
 use crate::support::{Read, dir, get, memory, put, read, record, write};
 use leadline_storage::disk::Disk;
-use leadline_storage::wal::{PAGE_BYTES, repair, segment_path, segments};
+use leadline_storage::wal::{PAGE_BYTES, Reader, repair, segment_path, segments};
 use std::sync::Arc;
 
 /// One segment of small records, and one with records over several pages.
@@ -200,6 +200,40 @@ fn zeros_between_records_are_told_however_many() {
         );
     }
     repaired(&disk, &read(&disk));
+}
+
+#[test]
+fn a_segment_that_was_emptied_is_told_and_costs_no_later_one() {
+    for content in [&[][..], &[0; PAGE_BYTES as usize]] {
+        let disk = memory();
+        for i in 0..4 {
+            write(&disk, PAGE_BYTES, &[record(i, 400, false)]);
+        }
+        for emptied in [1, 2, 3] {
+            put(&disk, &segment_path(dir(), emptied), content);
+        }
+        let mut reader = Reader::open(disk.clone(), dir(), ..).unwrap();
+        let mut records = 0;
+        while reader.next().unwrap().is_some() {
+            records += 1;
+        }
+        // The last one may just have been begun.
+        assert_eq!((records, reader.hollow()), (1, &[1, 2][..]));
+    }
+}
+
+#[test]
+fn a_last_segment_that_is_empty_is_used() {
+    let disk = memory();
+    for len in [0, 0, 9, 0] {
+        write(&disk, PAGE_BYTES, &[record(1, len, false)]);
+    }
+    let found: Vec<(u32, u64)> = segments(&*disk, dir())
+        .unwrap()
+        .iter()
+        .map(|s| (s.number, s.len))
+        .collect();
+    assert_eq!(found, [(0, 16), (1, 0)]);
 }
 
 #[test]

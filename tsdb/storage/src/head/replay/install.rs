@@ -77,8 +77,9 @@ impl Head {
         if replay.mint <= replay.maxt {
             self.widen(replay.mint, replay.maxt);
         }
-        self.min_valid
-            .fetch_max(replay.min_valid, std::sync::atomic::Ordering::AcqRel);
+        for bound in [&self.min_valid, &self.floor] {
+            bound.fetch_max(replay.min_valid, std::sync::atomic::Ordering::AcqRel);
+        }
         self.selectors.write().rematch(&mut stripes, &index);
         self.labels.write().clear();
         found.series = index.len() as u64;

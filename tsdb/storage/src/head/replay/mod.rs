@@ -90,6 +90,7 @@ impl Head {
         };
         let _one = self.tidying.lock();
         let mut replay = Replay::new(self, durable);
+        replay.bound()?;
         replay.map()?;
         let checkpoint = replay.checkpoint()?;
         replay.segments(checkpoint, monitor)?;
@@ -118,6 +119,18 @@ impl<'h> Replay<'h> {
             told: Told::default(),
             found: Replayed::default(),
         }
+    }
+
+    /// Finds out before which time the log was cut off: mapped chunks from before may still be there, but what was deleted
+    /// of them is not known any more.
+    fn bound(&mut self) -> Result<(), StorageError> {
+        match checkpoint::min_valid_time(&self.durable.disk, self.durable.wal.dir()) {
+            Ok(bound) => self.min_valid = self.min_valid.max(bound.unwrap_or(Timestamp::MIN)),
+            // Reading it tells.
+            Err(StorageError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Reads the newest checkpoint and returns its number. What is damaged of it is cut off.
@@ -193,6 +206,11 @@ impl<'h> Replay<'h> {
             }
             self.write_closed(MAP_BYTES)?;
         };
+        for segment in reader.hollow() {
+            let text = format!("segment {segment:08} of the log is empty although others follow");
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
+        }
         let Some(damage) = damage else { return Ok(()) };
         let position = reader.position();
         if reader.torn().is_none() {

@@ -1,9 +1,6 @@
 //! Blocks that Prometheus wrote are read, and written again they have the same bytes; Prometheus' tool reads ours.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
-mod blocks;
-
-use blocks::{Data, files, foreign, open, promtool, rewrite, select, write};
+use super::support::{self, ALL, Data, files, foreign, open, promtool, rewrite, select, write};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_storage::StorageError;
@@ -15,8 +12,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-
-const ALL: (i64, i64) = (i64::MIN, i64::MAX);
 
 fn real() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
@@ -141,11 +136,11 @@ fn blocks_of_2_42_written_again_have_the_same_chunks_symbols_and_series() {
         let ours = rewrite(&block, &disk, Path::new("data")).unwrap();
         let theirs = |file: &str| std::fs::read(dir.join(file)).unwrap();
         assert!(
-            blocks::content(&*disk, &ours.join("chunks/000001")) == theirs("chunks/000001"),
+            support::content(&*disk, &ours.join("chunks/000001")) == theirs("chunks/000001"),
             "{}",
             dir.display()
         );
-        let (index, old) = (blocks::content(&*disk, &ours.join("index")), theirs("index"));
+        let (index, old) = (support::content(&*disk, &ours.join("index")), theirs("index"));
         assert!(series_section(&index) == series_section(&old), "{}", dir.display());
         let again = open(&disk, &ours, 0).unwrap();
         again.verify(&mut |damage| panic!("{damage}")).unwrap();
@@ -248,7 +243,7 @@ fn blocks_of_3_16_written_again_have_the_same_bytes() {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
         let ours = rewrite(&block, &disk, Path::new("data")).unwrap();
         for file in files(&*disk, &ours) {
-            let equal = blocks::content(&*disk, &ours.join(&file)) == std::fs::read(dir.join(&file)).unwrap();
+            let equal = support::content(&*disk, &ours.join(&file)) == std::fs::read(dir.join(&file)).unwrap();
             assert!(equal, "{} of {}", file.display(), dir.display());
         }
     }

@@ -1,21 +1,24 @@
 //! Blocks for tests: made from samples, and read back whole.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
-#![allow(dead_code, reason = "not every test file uses every helper")]
 
 use bytes::Bytes;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::labels::Labels;
-use leadline_model::matcher::Matcher;
+use leadline_model::matcher::{Matcher, all_match};
 use leadline_model::port::SeriesSet;
-use leadline_model::sample::Samples;
+use leadline_model::sample::{STALE_NAN_BITS, Samples};
 use leadline_storage::StorageError;
 use leadline_storage::block::{Block, Cache, Meta, Ulid, Writer};
 use leadline_storage::chunk::{Encoding, XorAppender};
 use leadline_storage::disk::Disk;
+use leadline_storage::disk::memory::MemoryDisk;
 use leadline_storage::source::{Source, SourceChunk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(crate) const DIR: &str = "data";
+pub(crate) const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+pub(crate) const SEGMENT: u64 = 512 << 20;
 
 /// (time, bits of the value).
 pub(crate) type Points = Vec<(i64, u64)>;
@@ -160,4 +163,37 @@ pub(crate) fn promtool() -> Option<PathBuf> {
 fn skipped(why: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+pub(crate) fn disk() -> Arc<dyn Disk> {
+    Arc::new(MemoryDisk::new())
+}
+
+pub(crate) fn points(count: i64, start: i64, step: i64) -> Vec<(i64, u64)> {
+    (0..count)
+        .map(|i| (start + i * step, (i as f64 * 1.5).to_bits()))
+        .collect()
+}
+
+/// Few series with everything: several chunks, values of one and many series, a stale marker.
+pub(crate) fn small() -> Data {
+    let mut data = Data::new();
+    for (i, (name, job)) in [("up", "a"), ("up", "b"), ("down", "a")].into_iter().enumerate() {
+        let labels = Labels::from_pairs([("__name__", name), ("job", job), ("one", &format!("v{i}"))]);
+        let mut points = points(7, 1_000 + i as i64, 15_000);
+        points.push((200_000, STALE_NAN_BITS));
+        data.insert(labels, points);
+    }
+    data
+}
+
+pub(crate) fn naive(data: &Data, matchers: &[Matcher], mint: i64, maxt: i64) -> Data {
+    data.iter()
+        .filter(|(labels, _)| all_match(matchers, labels))
+        .map(|(labels, points)| {
+            let within = points.iter().filter(|p| mint <= p.0 && p.0 <= maxt).copied();
+            (labels.clone(), within.collect::<Vec<_>>())
+        })
+        .filter(|(_, points)| !points.is_empty())
+        .collect()
 }
