@@ -27,6 +27,7 @@ mod stale;
 mod stripe;
 mod truncate;
 
+pub use chunks_head::verify_mapped;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
 pub use log::LogHealth;
