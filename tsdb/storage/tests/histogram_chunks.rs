@@ -310,6 +310,16 @@ fn damage_is_named() {
     );
 }
 
+/// Spans of any kind.
+fn spans() -> impl Strategy<Value = Vec<Span>> {
+    let offset = prop_oneof![-2i32..4, any::<i32>()];
+    let length = prop_oneof![0u32..4, any::<u32>()];
+    prop::collection::vec(
+        (offset, length).prop_map(|(offset, length)| Span { offset, length }),
+        0..4,
+    )
+}
+
 /// A random walk of histograms: some buckets grow, come and go, counters begin again, series end.
 fn walk() -> impl Strategy<Value = Vec<(i64, bool, AnyHistogram)>> {
     let step = (
@@ -459,8 +469,40 @@ proptest! {
             }
             bytes.truncate(bytes.len() - cut.min(bytes.len()));
             let encoding = Encoding::from_number(number).unwrap();
-            let _ = decoded(encoding, &bytes, i64::MIN, i64::MAX);
+            if let Ok(read) = decoded(encoding, &bytes, i64::MIN, i64::MAX) {
+                use_all(&read);
+            }
             let _ = decode(encoding, &bytes, i64::MIN, i64::MAX, &mut Samples::default());
+        }
+    }
+
+    #[test]
+    fn invalid_histograms_do_no_harm(
+        all in prop::collection::vec(
+            (spans(), spans(), prop::collection::vec(any::<i64>(), 0..5), prop::collection::vec(-3i64..9, 0..5), 0u8..4, -53i32..60),
+            1..8,
+        ),
+    ) {
+        let of = |(i, (positive, negative, above, below, reset, schema)): (usize, (Vec<Span>, Vec<Span>, Vec<i64>, Vec<i64>, u8, i32))| {
+            let h = Histogram {
+                reset: ResetHint::from_number(reset).unwrap_or_default(),
+                schema: if schema < 0 { -53 } else { schema / 8 },
+                count: i as u64,
+                positive_spans: positive,
+                negative_spans: negative,
+                positive_buckets: above,
+                negative_buckets: below,
+                ..Histogram::default()
+            };
+            HistogramSample { t: i as i64, h: AnyHistogram::Int(Arc::new(h)) }
+        };
+        let samples: Vec<_> = all.into_iter().enumerate().map(of).collect();
+        use_all(&samples);
+        for sample in &samples {
+            let mut bytes = Vec::new();
+            put_histogram(&mut bytes, &sample.h);
+            let read = AnyHistogram::Int(Arc::new(histogram(&mut Cursor::new(&bytes)).unwrap()));
+            prop_assert!(read.same(&sample.h));
         }
     }
 
@@ -476,10 +518,32 @@ proptest! {
         let _ = decode_histograms(encoding, &bytes, i64::MIN, i64::MAX, &mut into);
         let words: usize = into.iter().map(|s| size(&s.h)).sum();
         prop_assert!(words <= bytes.len() * 8 * 64, "{} words of {} bytes", words, bytes.len());
+        use_all(&into);
         let mut record = vec![kind];
         record.extend(&bytes);
         if let Ok(Record::Histograms(read)) = Record::parse(&record) {
             let _ = read.count();
+        }
+    }
+}
+
+/// Does with histograms what a store may do with any that it reads, valid or not.
+fn use_all(samples: &[HistogramSample]) {
+    let (mut ints, mut floats) = (Appender::<Histogram>::default(), Appender::<FloatHistogram>::default());
+    for sample in samples {
+        let _ = (
+            sample.h.to_string(),
+            sample.h.validate(),
+            compact(&sample.h, 2),
+            sample.h.same(&sample.h),
+        );
+        let t = sample.t;
+        match &sample.h {
+            AnyHistogram::Int(h) => {
+                ints.append(t, h, false);
+                floats.append(t, &h.to_float(), false);
+            }
+            AnyHistogram::Float(h) => drop(floats.append(t, h, false)),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use super::buckets::{absolute, deltas, indices};
 use super::{AnyHistogram, CUSTOM_BUCKETS, FloatHistogram, Histogram, Span};
-use std::ops::AddAssign;
 use std::sync::Arc;
 
 impl Histogram {
@@ -24,8 +23,18 @@ impl Histogram {
     #[must_use]
     pub fn reduce_resolution(&self, schema: i32) -> Option<Self> {
         let shift = shift(self.schema, schema)?;
-        let positive = reduce(&self.positive_spans, absolute(&self.positive_buckets), shift)?;
-        let negative = reduce(&self.negative_spans, absolute(&self.negative_buckets), shift)?;
+        let positive = reduce(
+            &self.positive_spans,
+            absolute(&self.positive_buckets),
+            shift,
+            i64::wrapping_add,
+        )?;
+        let negative = reduce(
+            &self.negative_spans,
+            absolute(&self.negative_buckets),
+            shift,
+            i64::wrapping_add,
+        )?;
         Some(Self {
             schema,
             positive_spans: positive.0,
@@ -61,8 +70,18 @@ impl FloatHistogram {
     #[must_use]
     pub fn reduce_resolution(&self, schema: i32) -> Option<Self> {
         let shift = shift(self.schema, schema)?;
-        let positive = reduce(&self.positive_spans, self.positive_buckets.iter().copied(), shift)?;
-        let negative = reduce(&self.negative_spans, self.negative_buckets.iter().copied(), shift)?;
+        let positive = reduce(
+            &self.positive_spans,
+            self.positive_buckets.iter().copied(),
+            shift,
+            |a, b| a + b,
+        )?;
+        let negative = reduce(
+            &self.negative_spans,
+            self.negative_buckets.iter().copied(),
+            shift,
+            |a, b| a + b,
+        )?;
         Some(Self {
             schema,
             positive_spans: positive.0,
@@ -158,10 +177,11 @@ impl<C: Copy> Side<C> {
 }
 
 /// `None` where spans and counts are not as many.
-fn reduce<C: Copy + AddAssign>(
+fn reduce<C: Copy>(
     spans: &[Span],
     mut counts: impl Iterator<Item = C>,
     shift: u32,
+    add: fn(C, C) -> C,
 ) -> Option<(Vec<Span>, Vec<C>)> {
     let mut side = Side::new();
     for index in indices(spans) {
@@ -172,7 +192,7 @@ fn reduce<C: Copy + AddAssign>(
             .unwrap_or(if index > 0 { 0 } else { -1 })
             + 1;
         match side.counts.last_mut() {
-            Some(last) if side.next == coarse.wrapping_add(1) => *last += count,
+            Some(last) if side.next == coarse.wrapping_add(1) => *last = add(*last, count),
             _ => side.push(coarse, count),
         }
     }
@@ -198,4 +218,24 @@ fn compact<C: Copy + PartialEq + Default>(
         first = false;
     }
     (side.spans, side.counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_beyond_64_bits_are_no_reason_to_panic() {
+        let h = Histogram {
+            schema: 9,
+            positive_spans: vec![Span { offset: 1, length: 2 }],
+            positive_buckets: vec![i64::MAX, 0],
+            ..Histogram::default()
+        };
+        let coarse = h
+            .reduce_resolution(8)
+            .map(|h| (h.schema, h.positive_spans, h.positive_buckets));
+        assert_eq!(coarse, Some((8, vec![Span { offset: 1, length: 1 }], vec![-2])));
+        assert_eq!(h.reduce_resolution(9), None);
+    }
 }

@@ -236,7 +236,7 @@ impl<K: Counts> Open<K> {
 
     fn unite(&self, h: &K) -> Fit {
         let unite = |chunk: &[Span], spans: &[Span], side: Side| {
-            let buckets = super::layout::buckets(chunk) as usize;
+            let buckets = K::newest_buckets(&self.state, side);
             (chunk != spans).then(|| Union::of((chunk, buckets), (spans, h.buckets(side))))
         };
         let common = h.common();

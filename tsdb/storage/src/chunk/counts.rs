@@ -108,6 +108,8 @@ pub(super) mod sealed {
         fn sum(state: &Self::State) -> f64;
         /// Number of buckets of one side.
         fn buckets(&self, side: Side) -> usize;
+        /// Number of buckets of one side in the newest sample.
+        fn newest_buckets(state: &Self::State, side: Side) -> usize;
         /// Whether fewer observations were counted than in the newest sample.
         fn count_fell(&self, state: &Self::State) -> bool;
         /// Whether fewer were in the zero bucket.

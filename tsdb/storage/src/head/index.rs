@@ -2,6 +2,7 @@
 
 use super::pairs::{PairId, Pairs};
 use super::postings::Id;
+use super::verdicts::VerdictCache;
 use crate::stats::Stats;
 use hashbrown::HashTable;
 use leadline_model::labels::Labels;
@@ -31,6 +32,8 @@ pub(super) struct Index {
     dead: usize,
     /// Pairs whose postings hold series that were dropped.
     touched: Vec<PairId>,
+    /// Which values fulfil which regular expressions.
+    pub(super) verdicts: VerdictCache,
     /// Changes whenever a series is created or dropped.
     pub(super) version: u64,
     hasher: RandomState,
@@ -219,17 +222,21 @@ impl Index {
         }
     }
 
-    /// Clears the postings of dropped series and the label pairs that no series carries any more; where `renumber`
-    /// allows it and many are gone, the rest gets new numbers.
+    /// Clears the postings of dropped series; where `renumber` allows it, also the label pairs that no series carries any
+    /// more, and when many series are gone, the rest gets new numbers.
     pub(super) fn sweep(&mut self, renumber: bool) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
         let (rows, pairs) = (&self.rows, &mut self.pairs);
         touched.retain(|&pair| !pairs.retain(pair, |id| rows[id as usize].series != DEAD));
-        self.pairs.reclaim(touched);
         self.version += 1;
-        if renumber && self.dead > self.rows.len() / 2 {
+        if !renumber {
+            self.touched = touched;
+            return;
+        }
+        self.pairs.reclaim(touched);
+        if self.dead > self.rows.len() / 2 {
             self.renumber();
         }
     }
@@ -264,14 +271,6 @@ impl Index {
         for id in 0..rows.len() as Id {
             self.by_labels.insert_unique(hash(&id), id, hash);
         }
-    }
-
-    /// The names and values of all labels, sorted bytewise, each once.
-    pub(super) fn symbols(&self) -> Vec<String> {
-        let mut texts = self.pairs.texts();
-        texts.sort_unstable();
-        texts.dedup();
-        texts.into_iter().map(str::to_owned).collect()
     }
 
     /// Adds the gauges of the index.

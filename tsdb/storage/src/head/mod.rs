@@ -26,6 +26,7 @@ mod source;
 mod stale;
 mod stripe;
 mod truncate;
+mod verdicts;
 
 pub use chunks_head::verify_mapped;
 pub use durable::HeadParts;

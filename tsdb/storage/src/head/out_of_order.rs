@@ -54,7 +54,7 @@ impl Head {
         let _one = self.tidying.lock();
         for (at, stripe) in self.stripes.iter().enumerate() {
             let mut held = stripe.write();
-            held.late.values_mut().for_each(|late| late.seal());
+            held.late.values_mut().for_each(Late::seal);
             drop(held);
             self.map_late(durable, at)?;
         }
@@ -164,7 +164,7 @@ fn log_markers(durable: &Durable, stripe: &Stripe, outgoing: &[Outgoing], places
 }
 
 /// Writes to the new segment what is not part of `found`: chunks and samples that came meanwhile.
-fn log_rest(durable: &Durable, at: usize, stripe: &Stripe, found: &OutOfOrder) {
+pub(super) fn log_rest(durable: &Durable, at: usize, stripe: &Stripe, found: &OutOfOrder) {
     let mut markers = Vec::new();
     let newer = stripe.late.iter().flat_map(|(&number, late)| {
         let series = make_ref(at, number);

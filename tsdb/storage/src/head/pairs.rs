@@ -13,6 +13,9 @@ pub(super) type PairId = u32;
 /// The number of a label name.
 pub(super) type NameId = u32;
 
+/// Set in the number of a symbol that is a name and not the value of a pair.
+const NAME_SYMBOL: u32 = 1 << 31;
+
 /// A label pair that exists.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -27,6 +30,8 @@ pub(super) struct Pair {
 pub(super) struct Name {
     pub(super) text: Box<str>,
     pub(super) pairs: Vec<PairId>,
+    /// Changes whenever pairs are freed, whose numbers may be given out anew.
+    pub(super) reclaimed: u64,
 }
 
 /// All label pairs.
@@ -76,14 +81,19 @@ impl Pairs {
         &self.names
     }
 
-    /// The texts of all names that series have, and of all values.
-    pub(super) fn texts(&self) -> Vec<&str> {
-        let used = self.names.iter().filter(|name| !name.pairs.is_empty());
-        used.flat_map(|name| {
-            let values = name.pairs.iter().map(|&pair| &*self.pair(pair).value);
-            std::iter::once(&*name.text).chain(values)
-        })
-        .collect()
+    /// The names that series have and the values, each as a number for [`Self::symbol`].
+    pub(super) fn symbols(&self) -> Vec<u32> {
+        let used = (0..).zip(&self.names).filter(|(_, name)| !name.pairs.is_empty());
+        used.flat_map(|(id, name)| std::iter::once(NAME_SYMBOL | id).chain(name.pairs.iter().copied()))
+            .collect()
+    }
+
+    /// The text of a name or a value.
+    pub(super) fn symbol(&self, id: u32) -> &str {
+        match id & NAME_SYMBOL {
+            0 => &self.pair(id).value,
+            _ => &self.name(id & !NAME_SYMBOL).text,
+        }
     }
 
     /// A pair by its number.
@@ -155,6 +165,7 @@ impl Pairs {
         self.names.push(Name {
             text: name.into(),
             pairs: Vec::new(),
+            reclaimed: 0,
         });
         self.name_ids.insert(name.into(), id);
         id
@@ -200,9 +211,9 @@ impl Pairs {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            self.names[name as usize]
-                .pairs
-                .retain(|id| unused.binary_search(id).is_err());
+            let name = &mut self.names[name as usize];
+            name.pairs.retain(|id| unused.binary_search(id).is_err());
+            name.reclaimed += 1;
         }
         self.free.append(&mut unused);
     }

@@ -3,6 +3,7 @@
 use super::Head;
 use super::durable::Durable;
 use super::log::Records;
+use super::out_of_order::{OutOfOrder, log_rest};
 use super::series::Data;
 use super::stripe::{Stripe, make_ref, stripe_of};
 use crate::chunk::{Encoding, decode, decode_histograms};
@@ -41,7 +42,7 @@ impl Head {
             stripe.write().logged = false;
         }
         durable.wal.open_anew(now)?;
-        if durable.wbl.is_broken() {
+        if self.settings.out_of_order_window_ms > 0 || durable.wbl.is_broken() {
             durable.wbl.open_anew(now)?;
         }
         durable.chunks.cut()?;
@@ -50,6 +51,7 @@ impl Head {
         let written = self.write_all(durable, now);
         if written.is_err() {
             durable.wal.break_off();
+            durable.wbl.break_off();
         } else {
             tracing::info!("the write-ahead log was written anew from memory");
         }
@@ -61,12 +63,18 @@ impl Head {
             let copied = {
                 let mut stripe = stripe.write();
                 stripe.logged = true;
+                if !stripe.late.is_empty() {
+                    log_rest(durable, at, &stripe, &OutOfOrder::default());
+                }
                 self.copy(at, &stripe)
             };
             write_stripe(copied, |records| durable.wal.write(now, records))?;
         }
-        durable.wal.flush(now)?;
-        durable.wal.sync(now)
+        for log in [&durable.wal, &durable.wbl] {
+            log.flush(now)?;
+            log.sync(now)?;
+        }
+        Ok(())
     }
 
     fn copy(&self, at: usize, stripe: &Stripe) -> Copied {

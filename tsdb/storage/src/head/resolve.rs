@@ -4,7 +4,6 @@ use super::index::Index;
 use super::pairs::{NameId, PairId};
 use super::postings::{self, Id};
 use leadline_model::matcher::{MatchOp, Matcher};
-use rapidhash::RapidHashMap;
 
 /// The series that fulfil all of `matchers`, ascending.
 ///
@@ -57,22 +56,18 @@ fn narrow(index: &Index, mut found: Option<Vec<Id>>, m: &Matcher) -> Vec<Id> {
         };
     };
     let values = candidates(index, name, m);
+    let mut verdicts = index.verdicts.take(index, name, m);
     if let Some(mut found) = found.take_if(|f| f.len() <= values.len()) {
-        let mut verdicts = Verdicts {
-            name,
-            matcher: m,
-            empty,
-            known: RapidHashMap::default(),
-        };
-        found.retain(|&id| verdicts.of(index, id));
+        found.retain(|&id| verdicts.of_series(index, id));
+        index.verdicts.give_back(verdicts);
         return found;
     }
     let lists: Vec<&[Id]> = values
         .into_iter()
-        .map(|pair| index.pairs.pair(pair))
-        .filter(|pair| m.matches(&pair.value) != empty)
-        .map(|pair| &pair.postings[..])
+        .filter(|&pair| verdicts.of(index, pair) != empty)
+        .map(|pair| &index.pairs.pair(pair).postings[..])
         .collect();
+    index.verdicts.give_back(verdicts);
     let joined = postings::union(&lists, index.universe());
     match (found, empty) {
         (None, false) => joined,
@@ -102,29 +97,5 @@ fn candidates(index: &Index, name: NameId, m: &Matcher) -> Vec<PairId> {
         }
         (MatchOp::NotEqual, _) if !m.value().is_empty() => index.pairs.find(m.name(), m.value()).into_iter().collect(),
         _ => index.pairs.name(name).pairs.clone(),
-    }
-}
-
-/// Whether values of one label fulfil a matcher; each value is asked once.
-struct Verdicts<'a> {
-    name: NameId,
-    matcher: &'a Matcher,
-    /// The verdict on a series without the label.
-    empty: bool,
-    known: RapidHashMap<PairId, bool>,
-}
-
-impl Verdicts<'_> {
-    fn of(&mut self, index: &Index, id: Id) -> bool {
-        let Some(pair) = index
-            .pairs_of(id)
-            .find(|&pair| index.pairs.pair(pair).name == self.name)
-        else {
-            return self.empty;
-        };
-        *self
-            .known
-            .entry(pair)
-            .or_insert_with(|| self.matcher.matches(&index.pairs.pair(pair).value))
     }
 }

@@ -5,7 +5,7 @@ use super::chunks_head::Files;
 use super::durable::Lease;
 use super::histograms;
 use super::index::Index;
-use super::order::Ranks;
+use super::order;
 use super::postings::Id;
 use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
@@ -50,6 +50,8 @@ impl Head {
     /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
+        #[cfg(feature = "planted")]
+        let maxt = maxt.saturating_sub(i64::from(crate::planted::on(crate::planted::Defect::CutOffByOne)));
         self.source(mint, maxt, Index::all)
     }
 
@@ -61,9 +63,8 @@ impl Head {
         pick: impl FnOnce(&Index) -> Vec<Id>,
     ) -> RangeSource<'_> {
         let lease = self.leases.take();
-        let index = self.index.read();
-        let mut series = pick(&index);
-        Ranks::new(&index).sort(&index, &mut series);
+        let picked = pick(&self.index.read());
+        let series = order::sort(&self.index, &picked);
         RangeSource {
             head: self,
             mint,
@@ -113,13 +114,13 @@ impl RangeSource<'_> {
                 self.head.files(),
             )
         };
-        self.finish(labels, copied, deleted, files.as_deref())
+        self.finish(labels, &copied, deleted, files.as_deref())
     }
 
     fn finish(
         &self,
         labels: Labels,
-        copied: Copied,
+        copied: &Copied,
         deleted: Intervals,
         files: Option<&Files>,
     ) -> Result<Option<SourceSeries>, StorageError> {
@@ -253,10 +254,7 @@ pub(super) fn encode_samples(samples: &Samples, chunks: &mut Vec<SourceChunk>) {
 
 impl Source for RangeSource<'_> {
     fn symbols(&self) -> Result<SymbolIter<'_>, StorageError> {
-        // Texts are copied in portions, so that the index is never held for long.
-        let symbols = self.head.index.read().symbols();
-        let texts = symbols.into_iter().map(Ok);
-        Ok(Box::new(texts))
+        Ok(Box::new(order::symbols(&self.head.index).map(Ok)))
     }
 
     fn series(&self) -> Result<SeriesIter<'_>, StorageError> {

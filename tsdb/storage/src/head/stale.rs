@@ -81,8 +81,14 @@ impl Head {
     /// all time in the log keeps a replay from bringing them back (`tsdb/head.go`, `truncateStaleSeries`).
     ///
     /// # Errors
-    /// [`StorageError`]: the log cannot be written, see [`Self::flush`].
+    /// [`StorageError`]: the log cannot be written, see [`Self::flush`]. While records had to be dropped, nothing is: who
+    /// reads the log next would not know that these series are gone.
     pub fn evict(&self, stale: &StaleSeries) -> Result<usize, StorageError> {
+        if self.durable.as_ref().is_some_and(|d| d.wal.is_broken()) {
+            return Err(StorageError::Refused(
+                "the write-ahead log has to be written anew first".to_owned(),
+            ));
+        }
         let one = self.tidying.lock();
         let removed = self.remove_series(&stale.series, |at, stripe, numbers| {
             let gone: Vec<u32> = numbers

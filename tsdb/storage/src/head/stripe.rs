@@ -389,26 +389,22 @@ impl Stripe {
             }
         }
         self.remove(&gone);
-        let stale: Vec<u32> = self.deleted.keys().copied().collect();
-        for number in stale {
-            // A chunk may reach over the bound, and what was deleted of it before must not rise.
-            let bound = self.row(number, 0).map_or(bound, |row| self.ends(row).0.min(bound));
-            self.forget_deletions(number, bound);
-        }
+        self.forget_deletions(bound);
         gone
     }
 
-    /// Forgets the deletions of a series that ended before `bound` (ms).
-    fn forget_deletions(&mut self, number: u32, bound: Timestamp) {
-        let Some(deleted) = self.deleted.get_mut(&number) else {
-            return;
-        };
-        if deleted.as_slice().iter().any(|i| i.maxt < bound) {
-            *deleted = deleted.as_slice().iter().copied().filter(|i| i.maxt >= bound).collect();
-        }
-        if deleted.is_empty() {
-            self.deleted.remove(&number);
-        }
+    /// Forgets deletions that ended before `bound` (ms) and before the first sample of their series: a chunk may reach over
+    /// the bound, and what was deleted of it must not rise.
+    pub(super) fn forget_deletions(&mut self, bound: Timestamp) {
+        let mut all = std::mem::take(&mut self.deleted);
+        all.retain(|&number, deleted| {
+            let bound = self.row(number, 0).map_or(bound, |row| self.ends(row).0.min(bound));
+            if deleted.as_slice().iter().any(|i| i.maxt < bound) {
+                *deleted = deleted.as_slice().iter().copied().filter(|i| i.maxt >= bound).collect();
+            }
+            !deleted.is_empty()
+        });
+        self.deleted = all;
     }
 
     /// Drops the oldest `n` closed chunks of a row.

@@ -71,6 +71,11 @@ impl Head {
         durable.aliases.lock().retain(|_, newest| *newest >= mint);
         let aliases = durable.aliases.lock().clone();
         let keep = |reference: u64| self.lives(SeriesRef(reference)) || aliases.contains_key(&reference);
+        #[cfg(feature = "planted")]
+        let keep = |reference: u64| {
+            let dropped = crate::planted::on(crate::planted::Defect::CheckpointDropsSeries) && reference % 3 == 0;
+            keep(reference) && !dropped
+        };
         let kept = checkpoint::write(disk, dir, span, &keep, mint)?;
         tracing::debug!(segment = last, ?kept, "checkpoint written");
         wal::remove_before(&**disk, dir, last + 1)?;

@@ -92,6 +92,22 @@ pub fn min_valid_time(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Timesta
     }
 }
 
+/// Gives a checkpoint that lost all its records to damage a first one again, so that the next checkpoint can be written
+/// of it.
+///
+/// # Errors
+/// [`StorageError`] when it cannot be read, because it was not repaired, or not be written.
+pub fn mend(disk: &Arc<dyn Disk>, checkpoint: &Checkpoint) -> Result<(), StorageError> {
+    if Reader::open(Arc::clone(disk), &checkpoint.path, ..)?.next()?.is_some() {
+        return Ok(());
+    }
+    let mut record = Vec::new();
+    encode_min_valid_time(&mut record, Timestamp::MIN);
+    let mut log = Wal::open(Arc::clone(disk), &checkpoint.path, SEGMENT_BYTES)?;
+    log.log(&[&record])?;
+    log.close()
+}
+
 /// Which of the segments a checkpoint is to be written of: the first two thirds without the one that is being written,
 /// if that is more than one (`tsdb/head.go`, `truncateWAL`).
 #[must_use]

@@ -40,6 +40,8 @@ pub struct Reader {
     /// The first and the last segment that were asked for.
     ends: (Option<u32>, Option<u32>),
     whole: bool,
+    /// There was a record.
+    any: bool,
     ended: bool,
     torn: Option<StorageError>,
     hollow: Vec<u32>,
@@ -90,6 +92,7 @@ impl Reader {
             position: Position { segment, offset: 0 },
             ends: (first, last),
             whole: false,
+            any: false,
             ended: false,
             torn: None,
             hollow: Vec::new(),
@@ -97,7 +100,7 @@ impl Reader {
     }
 
     /// Takes a torn end for damage too, and the lack of a segment that was asked for: for a checkpoint, which is whole or
-    /// not there and begins with segment 0, and for segments that others follow.
+    /// not there, begins with segment 0 and has a record, and for segments that others follow.
     #[must_use]
     pub fn whole(mut self) -> Self {
         self.whole = true;
@@ -120,13 +123,14 @@ impl Reader {
             Ok(Some(found)) => found,
             Ok(None) => {
                 self.ended = true;
-                return Ok(None);
+                return self.check_emptiness().map(|()| None);
             }
             Err(e) => {
                 self.ended = true;
                 return Err(e);
             }
         };
+        self.any = true;
         self.expand(&found).map(Some)
     }
 
@@ -299,6 +303,18 @@ impl Reader {
         }
         self.torn = Some(error);
         Ok(None)
+    }
+
+    /// A checkpoint holds a record at least: before which time it left samples out.
+    fn check_emptiness(&self) -> Result<(), StorageError> {
+        if self.any || !self.whole || self.ends != (None, None) {
+            return Ok(());
+        }
+        Err(self.damaged(
+            self.position.offset,
+            "a record",
+            "none to the end of the log".to_owned(),
+        ))
     }
 
     /// Whether the segment that is read is the log's last one. One that is empty was begun when the disk failed, and this

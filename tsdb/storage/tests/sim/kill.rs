@@ -29,7 +29,7 @@ const KILLS_PER_DIRECTORY: u64 = 10;
 const BEGIN_MS: Timestamp = 1_700_000_000_000;
 const SERIES: u64 = 7;
 /// The longest that a child runs, ms.
-const LONGEST_MS: u64 = 250;
+const LONGEST_MS: u64 = 500;
 
 fn time(number: u64) -> Timestamp {
     BEGIN_MS + number as i64 * 1_000

@@ -5,6 +5,7 @@
 //! * `LEADLINE_SIM_SEED=n` runs that one, and tells every step.
 #![expect(clippy::print_stderr, reason = "a test tells what it saw")]
 
+mod autopsy;
 mod damage;
 #[cfg(feature = "planted")]
 mod defects;

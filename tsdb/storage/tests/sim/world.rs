@@ -285,7 +285,7 @@ impl World {
                 dump,
             );
         }
-        words
+        words + &crate::autopsy::logs(&self.memory, Path::new(DATA), suspect)
     }
 
     /// Compares everything.

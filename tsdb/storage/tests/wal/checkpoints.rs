@@ -14,7 +14,7 @@ use leadline_storage::wal::histogram::put_histogram;
 use leadline_storage::wal::record::{
     ExemplarsEncoder, HistogramsEncoder, Record, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
 };
-use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, segment_path};
+use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, repair, segment_path};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -252,6 +252,33 @@ fn what_a_checkpoint_is_made_of_must_be_there() {
         error(2..=4),
         "/wal/checkpoint.00000001/00000000: damaged at offset 0: expected this segment, got none, and none behind it"
     );
+}
+
+#[test]
+fn a_checkpoint_that_lost_its_records_is_told_and_mended() {
+    for emptied in [None, Some(vec![]), Some(vec![0; PAGE_BYTES as usize])] {
+        let disk = memory();
+        write_segments(&disk, &[100, 200, 300, 400, 500]);
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        let found = checkpoint::latest(&*disk, dir()).unwrap().unwrap();
+        let path = segment_path(&found.path, 0);
+        match emptied {
+            Some(content) => crate::support::put(&disk, &path, &content),
+            None => disk.remove_file(&path).unwrap(),
+        }
+        let mut reader = Reader::open(disk.clone(), &found.path, ..).unwrap().whole();
+        let error = reader.next().unwrap_err().to_string();
+        assert!(
+            error.starts_with("/wal/checkpoint.00000001/00000000: damaged at offset 0: "),
+            "{error}"
+        );
+        let position = reader.position();
+        repair(&*disk, &found.path, position.segment, position.offset).unwrap();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 0).unwrap_err();
+        checkpoint::mend(&disk, &found).unwrap();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 7).unwrap();
+        assert_eq!(checkpoint::min_valid_time(&disk, dir()).unwrap(), Some(7));
+    }
 }
 
 #[test]

@@ -155,6 +155,10 @@ impl Sealed for FloatHistogram {
         }
     }
 
+    fn newest_buckets(state: &State, side: Side) -> usize {
+        state.side(side).len()
+    }
+
     fn count_fell(&self, state: &State) -> bool {
         self.count < state.count.get()
     }

@@ -198,6 +198,10 @@ impl Sealed for Histogram {
         }
     }
 
+    fn newest_buckets(state: &State, side: Side) -> usize {
+        state.side(side).len()
+    }
+
     fn count_fell(&self, state: &State) -> bool {
         self.count < state.count.value as u64
     }

@@ -113,11 +113,6 @@ impl ChunksHead {
         Arc::clone(&self.files.read())
     }
 
-    /// Bytes of all files.
-    pub(super) fn size(&self) -> u64 {
-        self.files.read().0.values().map(|f| f.len).sum()
-    }
-
     /// Writes chunks, in one go as far as one file has room, and returns the place of each.
     pub(super) fn write(&self, chunks: &[Outgoing]) -> Result<Vec<u64>, StorageError> {
         let mut writing = self.writing.lock();

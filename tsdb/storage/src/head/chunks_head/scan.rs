@@ -6,7 +6,7 @@ use crate::disk::ReadAt;
 use crate::error::StorageError;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is read from a file at once, bytes.
@@ -194,7 +194,7 @@ impl ChunksHead {
     }
 
     /// Cuts a damaged file off where it is still good; removes it where nothing is.
-    fn cut_off(&self, path: &PathBuf, seq: u32, good: Option<u64>, repair: bool) -> Result<(), StorageError> {
+    fn cut_off(&self, path: &Path, seq: u32, good: Option<u64>, repair: bool) -> Result<(), StorageError> {
         match good {
             _ if !repair => Ok(()),
             None => self.discard(&[seq], repair),

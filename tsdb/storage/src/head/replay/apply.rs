@@ -1,11 +1,11 @@
 //! What each part of the directory says, and where it goes.
 
-use super::super::chunks_head::Found;
+use super::super::chunks_head::{Files, Found};
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
-use super::super::stripe::{EARLY, number_of, stripe_of};
+use super::super::stripe::{EARLY, Stripe, number_of, stripe_of};
 use super::Replay;
-use crate::chunk::decode;
+use crate::chunk::{XorAppender, decode};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
@@ -121,6 +121,10 @@ impl Replay<'_> {
 
     /// Takes a record of the log of samples that came out of order over.
     pub(super) fn late_record(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::OutOfOrderNotReplayed) {
+            return Ok(());
+        }
         match Record::parse(record)? {
             Record::Samples(samples) => {
                 for sample in samples {
@@ -272,7 +276,8 @@ impl Replay<'_> {
             };
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
-            } else if stripe.row(number, 0).is_some() && tombstone.interval.maxt >= self.min_valid {
+            } else if stripe.row(number, 0).is_some() {
+                // Also from before the bound: what came out of order may be that old.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
             }
         }
@@ -301,10 +306,9 @@ impl Replay<'_> {
         self.aliases.retain(|_, known| !references.contains(known));
     }
 
-    /// Drops chunks whose series the log does not name, and finds the newest values that only chunks on the disk have.
+    /// Drops chunks whose series the log does not name, and deletions of what is not there.
     pub(super) fn finish(&mut self) -> Result<(), StorageError> {
         let files = self.durable.chunks.files();
-        let mut samples = Samples::default();
         for stripe in &mut self.stripes {
             let unnamed = |row: &usize| stripe.hot[*row].owner == UNNAMED;
             let gone: Vec<u32> = (0..stripe.numbers().len())
@@ -312,24 +316,8 @@ impl Replay<'_> {
                 .map(|row| stripe.numbers()[row])
                 .collect();
             stripe.remove(&gone);
-            for row in 0..stripe.hot.len() {
-                let (hot, cold) = (&mut stripe.hot[row], &stripe.cold[row]);
-                // An open chunk of histograms may be behind it.
-                let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
-                let Some(last) = cold.closed.last().filter(newest) else {
-                    continue;
-                };
-                if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
-                    continue;
-                }
-                let bytes = files.bytes(&last.data)?;
-                samples.clear();
-                if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
-                    && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
-                {
-                    hot.open = crate::chunk::XorAppender::behind(t, v.to_bits());
-                }
-            }
+            stripe.forget_deletions(Timestamp::MAX);
+            find_newest(stripe, &files)?;
         }
         self.index.sweep(true);
         if self.found.unknown_histograms > 0 {
@@ -346,4 +334,27 @@ impl Replay<'_> {
         }
         Ok(())
     }
+}
+
+/// Finds the newest values that only chunks on the disk have.
+fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
+    let mut samples = Samples::default();
+    for (hot, cold) in stripe.hot.iter_mut().zip(&stripe.cold) {
+        // An open chunk of histograms may be behind it.
+        let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+        let Some(last) = cold.closed.last().filter(newest) else {
+            continue;
+        };
+        if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
+            continue;
+        }
+        let bytes = files.bytes(&last.data)?;
+        samples.clear();
+        if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
+            && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
+        {
+            hot.open = XorAppender::behind(t, v.to_bits());
+        }
+    }
+    Ok(())
 }

@@ -55,6 +55,7 @@ impl Head {
                 // Scraping goes on in memory, and the log is written anew once the disk takes it.
                 tracing::warn!(%error, "the write-ahead log cannot be opened");
                 durable.wal.break_off();
+                durable.wbl.break_off();
             }
         }
         let mut stripes: Vec<RwLockWriteGuard<'_, Stripe>> =

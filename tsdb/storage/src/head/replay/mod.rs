@@ -147,7 +147,11 @@ impl<'h> Replay<'h> {
             }
             Err(error) => return Err(error),
         };
+        let damages = self.found.lost.len();
         self.read(reader, &newest.path, &mut |_| {})?;
+        if self.found.lost.len() > damages && !self.durable.read_only {
+            checkpoint::mend(&self.durable.disk, &newest)?;
+        }
         Ok(Some(newest.number))
     }
 
