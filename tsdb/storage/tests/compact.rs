@@ -1,4 +1,5 @@
 //! Merging sources into a block.
+#![expect(clippy::unwrap_used, reason = "helpers of a test may stop it")]
 
 use bytes::Bytes;
 use leadline_model::entropy::SeededEntropy;
@@ -142,8 +143,10 @@ fn chunks_that_do_not_overlap_go_through_as_they_are() {
     );
     let first = Held::default()
         .with("x", &[a.clone(), c.clone()])
-        .with("y", &[b.clone()]);
-    let second = Held::default().with("x", &[b.clone()]).with("z", &[c.clone()]);
+        .with("y", std::slice::from_ref(&b));
+    let second = Held::default()
+        .with("x", std::slice::from_ref(&b))
+        .with("z", std::slice::from_ref(&c));
     let (block, _) = merge(&[&first, &second]).unwrap();
     assert_eq!(chunks(&block, "x"), [a, b.clone(), c.clone()]);
     assert_eq!((chunks(&block, "y"), chunks(&block, "z")), (vec![b], vec![c]));

@@ -56,7 +56,7 @@ fn the_head_is_cut_into_blocks_that_answer_like_the_head_did() {
 
 #[test]
 fn blocks_are_aligned_and_follow_each_other() {
-    let mut store = Store::new(stores::small());
+    let store = Store::new(stores::small());
     for minute in 7..200 {
         store.write("a", minute..minute + 1);
         store.db.maintain();
@@ -160,7 +160,11 @@ fn old_blocks_go_by_time() {
     let first = store.read("a")[0].0;
     assert_eq!(first, blocks[0].0);
     let names = store.disk.list(Path::new("data")).unwrap();
-    assert_eq!(names.iter().filter(|entry| entry.name.len() >= 26).count(), 3, "{names:?}");
+    assert_eq!(
+        names.iter().filter(|entry| entry.name.len() >= 26).count(),
+        3,
+        "{names:?}"
+    );
     store.restart();
     assert_eq!(store.blocks(), blocks);
 }
@@ -201,10 +205,23 @@ fn what_unfinished_work_left_is_removed_and_nothing_else() {
         store.disk.create(&dir.join("index")).unwrap();
     }
     store.disk.create_dir_all(Path::new("data/mine.tmp")).unwrap();
+    store.disk.create_dir_all(Path::new("data/snapshots/whole")).unwrap();
+    store.disk.create_dir_all(Path::new("data/snapshots/part.tmp")).unwrap();
     store.restart();
-    let names: Vec<String> = store.disk.list(Path::new("data")).unwrap().into_iter().map(|e| e.name).collect();
-    assert!(names.contains(&"mine.tmp".to_owned()) && names.contains(&"wal".to_owned()), "{names:?}");
+    let names: Vec<String> = store
+        .disk
+        .list(Path::new("data"))
+        .unwrap()
+        .into_iter()
+        .map(|e| e.name)
+        .collect();
+    assert!(
+        names.contains(&"mine.tmp".to_owned()) && names.contains(&"wal".to_owned()),
+        "{names:?}"
+    );
     assert!(!names.iter().any(|name| name.starts_with(ulid)), "{names:?}");
+    let copies = store.disk.list(Path::new("data/snapshots")).unwrap();
+    assert_eq!(copies.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["whole"]);
 }
 
 #[test]
@@ -253,8 +270,18 @@ fn blocks_that_another_replaces_are_removed_at_the_start() {
     // The parents come back, as after a crash before their removal was durable.
     let parent = store.db.blocks()[0].clone();
     let copy = store.copy_of(&parent);
-    store.db.delete_series(&[Matcher::equal("__name__", "nothing")], 0, 1).unwrap();
-    store.db.delete_series(&[Matcher::equal("__name__", "a")], parent.meta().min_time, parent.meta().min_time).unwrap();
+    store
+        .db
+        .delete_series(&[Matcher::equal("__name__", "nothing")], 0, 1)
+        .unwrap();
+    store
+        .db
+        .delete_series(
+            &[Matcher::equal("__name__", "a")],
+            parent.meta().min_time,
+            parent.meta().min_time,
+        )
+        .unwrap();
     store.db.clean_tombstones().unwrap();
     store.db.close().unwrap();
     store.put_back(&parent, &copy);
@@ -412,7 +439,10 @@ fn labels_stay_with_their_series_across_blocks() {
         }
         store.db.maintain();
     }
-    let set = store.db.select(&[Matcher::equal("__name__", "m")], 0, 70 * MINUTE, true).unwrap();
+    let set = store
+        .db
+        .select(&[Matcher::equal("__name__", "m")], 0, 70 * MINUTE, true)
+        .unwrap();
     let found: Vec<Labels> = (0..set.len()).map(|i| set.labels(i)).collect();
     assert_eq!(found, labels);
 }
@@ -453,4 +483,32 @@ fn samples_out_of_order_become_blocks_that_are_merged() {
     let disk: Arc<dyn Disk> = store.disk.clone();
     let copy = Db::read_only(disk, &Path::new("data/snapshots").join(copy), store.clock.clone()).unwrap();
     assert_eq!(stores::read_all(&copy, "a"), all);
+}
+
+#[test]
+fn a_query_misses_nothing_while_samples_move_from_the_head_into_blocks() {
+    let settings = Settings {
+        stale_after_ms: 0,
+        ..stores::small()
+    };
+    let store = Store::new(settings);
+    store.write("a", 0..5);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for minute in 5..400 {
+                store.write("a", minute..minute + 1);
+                store.db.maintain();
+            }
+            done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let mut newest = 0;
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let found = store.read("a");
+            assert_eq!(found, Store::samples(0..found.len() as i64));
+            assert!(found.len() >= newest, "{} samples after {newest}", found.len());
+            newest = found.len();
+        }
+    });
+    assert_eq!(store.read("a"), Store::samples(0..400));
 }

@@ -1,6 +1,7 @@
 //! Which blocks are merged next. The cases are those of Prometheus (`tsdb/compact_test.go`: `TestLeveledCompactor`,
 //! `TestSplitByRange`, `TestRangeWithFailedCompactionWontGetSelected`, `TestPlanDoesNotMergeStaleAndNonStaleBlocks`), and some
 //! more.
+#![expect(clippy::unwrap_used, reason = "helpers of a test may stop it")]
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_storage::block::{Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};

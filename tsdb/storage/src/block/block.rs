@@ -48,6 +48,12 @@ impl Block {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, cache: Arc<Cache>) -> Result<Arc<Self>, StorageError> {
         let (meta, meta_bytes) = Meta::read(&*disk, dir)?;
         let (tombstones, tombstones_bytes) = Tombstones::read(&*disk, dir)?;
+        let known = meta.stats.num_tombstones;
+        if tombstones_bytes == 0 && known > 0 {
+            // Without it, what was deleted would be there again.
+            let expected = format!("the file, with {known} deletions");
+            return Err(StorageError::damaged(&dir.join("tombstones"), 0, expected, "none"));
+        }
         let number = cache.number();
         Ok(Arc::new(Self {
             index: index::Reader::open(&*disk, dir, Arc::clone(&cache), number)?,

@@ -1,5 +1,6 @@
 //! Folders that come and go whole.
 
+use super::snapshot::{MAKING, SNAPSHOTS};
 use crate::block::{CREATING, Ulid};
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -31,11 +32,18 @@ pub(super) fn remove_block(disk: &dyn Disk, dir: &Path, ulid: Ulid) -> Result<()
 
 /// Removes what was being made or removed when the store ended.
 pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    remove_folders(disk, dir, is_unfinished)?;
+    let copies = dir.join(SNAPSHOTS);
+    match disk.exists(&copies) {
+        Ok(true) => remove_folders(disk, &copies, |name| name.ends_with(MAKING)),
+        Ok(false) => Ok(()),
+        Err(error) => Err(StorageError::io("look at", &copies, error)),
+    }
+}
+
+fn remove_folders(disk: &dyn Disk, dir: &Path, which: impl Fn(&str) -> bool) -> Result<(), StorageError> {
     let entries = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    for entry in entries
-        .iter()
-        .filter(|entry| entry.is_dir && is_unfinished(&entry.name))
-    {
+    for entry in entries.iter().filter(|entry| entry.is_dir && which(&entry.name)) {
         tracing::info!(folder = entry.name, "what unfinished work left behind is removed");
         remove(disk, &dir.join(&entry.name))?;
     }

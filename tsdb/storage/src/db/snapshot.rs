@@ -10,9 +10,9 @@ use leadline_model::sample::Timestamp;
 use std::path::Path;
 
 /// The folder that holds the copies.
-const SNAPSHOTS: &str = "snapshots";
+pub(super) const SNAPSHOTS: &str = "snapshots";
 /// Ends the name of one that is being made.
-const MAKING: &str = ".tmp";
+pub(super) const MAKING: &str = ".tmp";
 
 impl Db {
     /// See [`Db::snapshot`].

@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) replaying: bool,
     pub(crate) counts: Counts,
     born: u64,
+    /// Whether the log is to grow.
+    fat: bool,
     entropy: Arc<SeededEntropy>,
     story: Vec<String>,
     aloud: bool,
@@ -175,10 +177,12 @@ impl World {
             replaying: false,
             counts: Counts::default(),
             born: 0,
+            fat: false,
             entropy,
             story: Vec::new(),
             aloud,
         };
+        world.fat = world.dice.chance(25);
         for name in 0..world.dice.between(1, 4) as u64 {
             world.hire(name);
         }
@@ -203,9 +207,10 @@ impl World {
         let id = self.born;
         let (pod, job) = (format!("pod-{id}"), format!("job-{writer}"));
         let mut pairs = vec![("pod", pod), ("job", job), ("__name__", format!("metric_{}", id % 3))];
-        if self.dice.chance(20) {
-            // Does not compress, so that the log gets segments.
-            let noise = (0..self.dice.below(200)).map(|_| format!("{:x}", self.dice.below(1 << 60)));
+        let (percent, most) = if self.fat { (50, 600) } else { (15, 100) };
+        if self.dice.chance(percent) {
+            // Does not compress, so that the log gets pages and segments.
+            let noise = (0..self.dice.below(most)).map(|_| format!("{:x}", self.dice.below(1 << 60)));
             pairs.push(("noise", noise.collect()));
         }
         Active {

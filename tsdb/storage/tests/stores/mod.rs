@@ -18,12 +18,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub const MINUTE: i64 = 60_000;
+pub(crate) const MINUTE: i64 = 60_000;
 /// Time that a block spans in [`small`], ms.
-pub const RANGE: i64 = 20 * MINUTE;
+pub(crate) const RANGE: i64 = 20 * MINUTE;
 
 /// Blocks of twenty minutes and segments of 64 KiB, so that everything happens soon.
-pub fn small() -> Settings {
+pub(crate) fn small() -> Settings {
     Settings {
         block_range_ms: RANGE,
         max_block_range_ms: 9 * RANGE,
@@ -34,16 +34,16 @@ pub fn small() -> Settings {
     }
 }
 
-pub struct Store {
-    pub disk: Arc<MemoryDisk>,
-    pub clock: Arc<ManualClock>,
-    pub entropy: Arc<SeededEntropy>,
-    pub settings: Settings,
-    pub db: Arc<Db>,
+pub(crate) struct Store {
+    pub(crate) disk: Arc<MemoryDisk>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) entropy: Arc<SeededEntropy>,
+    pub(crate) settings: Settings,
+    pub(crate) db: Arc<Db>,
     owner: OwnerId,
 }
 
-pub type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn open(parts: Parts) -> (Arc<Db>, OwnerId) {
     let db = Db::open(parts).unwrap();
@@ -52,7 +52,7 @@ fn open(parts: Parts) -> (Arc<Db>, OwnerId) {
 }
 
 impl Store {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let disk = Arc::new(MemoryDisk::new());
         let clock = Arc::new(ManualClock::at(0));
         let entropy = Arc::new(SeededEntropy::new(1));
@@ -74,7 +74,7 @@ impl Store {
         }
     }
 
-    pub fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         Parts {
             disk: self.disk.clone(),
             path: PathBuf::from("data"),
@@ -84,32 +84,32 @@ impl Store {
         }
     }
 
-    pub fn open_without_replay(&mut self) {
+    pub(crate) fn open_without_replay(&mut self) {
         (self.db, self.owner) = open(self.parts());
     }
 
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.open_without_replay();
         self.db.replay().unwrap();
     }
 
     /// Ends in order and begins again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.db.close().unwrap();
         self.reopen();
     }
 
     /// Loses what is not durable and begins again.
-    pub fn crash(&mut self, seed: u64) {
+    pub(crate) fn crash(&mut self, seed: u64) {
         self.disk = Arc::new(self.disk.crash(&SeededEntropy::new(seed)));
         self.reopen();
     }
 
-    pub fn samples(minutes: Range<i64>) -> Vec<(i64, f64)> {
+    pub(crate) fn samples(minutes: Range<i64>) -> Vec<(i64, f64)> {
         minutes.map(|minute| (minute * MINUTE, minute as f64)).collect()
     }
 
-    pub fn write_labels(&self, labels: &Labels, minute: i64, v: f64) -> Outcome {
+    pub(crate) fn write_labels(&self, labels: &Labels, minute: i64, v: f64) -> Outcome {
         self.commit(labels, minute, v).unwrap()
     }
 
@@ -132,45 +132,45 @@ impl Store {
         })
     }
 
-    pub fn try_write(&self, name: &str, minute: i64) -> Result<Outcome, AppendError> {
+    pub(crate) fn try_write(&self, name: &str, minute: i64) -> Result<Outcome, AppendError> {
         self.commit(&Labels::from_pairs([("__name__", name)]), minute, minute as f64)
     }
 
-    pub fn write_value(&self, name: &str, minute: i64, v: f64) {
+    pub(crate) fn write_value(&self, name: &str, minute: i64, v: f64) {
         let outcome = self.write_labels(&Labels::from_pairs([("__name__", name)]), minute, v);
         assert_eq!(outcome.refused, [], "{name} at minute {minute}");
     }
 
-    pub fn write(&self, name: &str, minutes: Range<i64>) {
+    pub(crate) fn write(&self, name: &str, minutes: Range<i64>) {
         for minute in minutes {
             self.write_value(name, minute, minute as f64);
         }
     }
 
-    pub fn read(&self, name: &str) -> Vec<(i64, f64)> {
+    pub(crate) fn read(&self, name: &str) -> Vec<(i64, f64)> {
         read_all(self.db.as_ref(), name)
     }
 
     /// The ends of the blocks, ms.
-    pub fn blocks(&self) -> Vec<(i64, i64)> {
+    pub(crate) fn blocks(&self) -> Vec<(i64, i64)> {
         let metas = self.db.blocks().into_iter().map(|block| block.meta());
         metas.map(|meta| (meta.min_time, meta.max_time)).collect()
     }
 
     /// All files with their bytes.
-    pub fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         let mut files = Files::new();
         collect(self.disk.as_ref(), Path::new("data"), &mut files);
         files
     }
 
-    pub fn copy_of(&self, block: &Block) -> Files {
+    pub(crate) fn copy_of(&self, block: &Block) -> Files {
         let mut files = Files::new();
         collect(self.disk.as_ref(), block.dir(), &mut files);
         files
     }
 
-    pub fn put_back(&self, block: &Block, files: &Files) {
+    pub(crate) fn put_back(&self, block: &Block, files: &Files) {
         self.disk.create_dir_all(&block.dir().join("chunks")).unwrap();
         for (path, bytes) in files {
             self.disk.create(path).unwrap().write_all(bytes).unwrap();
@@ -191,8 +191,10 @@ fn collect(disk: &dyn Disk, dir: &Path, files: &mut Files) {
     }
 }
 
-pub fn read_all(from: &dyn Queryable, name: &str) -> Vec<(i64, f64)> {
-    let set = from.select(&[Matcher::equal("__name__", name)], i64::MIN, i64::MAX, true).unwrap();
+pub(crate) fn read_all(from: &dyn Queryable, name: &str) -> Vec<(i64, f64)> {
+    let set = from
+        .select(&[Matcher::equal("__name__", name)], i64::MIN, i64::MAX, true)
+        .unwrap();
     assert!(set.len() <= 1);
     let mut samples = Samples::default();
     if !set.is_empty() {

@@ -277,7 +277,7 @@ impl Replay<'_> {
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
             } else if stripe.row(number, 0).is_some() {
-                // Also from before the bound: what came out of order may be that old.
+                // One that ended before the bound counts too: for late samples, and for chunks that reach over it.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
             }
         }

@@ -148,7 +148,11 @@ impl<'h> Replay<'h> {
             Err(error) => return Err(error),
         };
         let damages = self.found.lost.len();
-        self.read(reader, &newest.path, &mut |_| {})?;
+        let mut begun = false;
+        self.read(reader, &newest.path, &mut |_| begun = true)?;
+        if !begun {
+            self.lose(&empty(&newest.path));
+        }
         if self.found.lost.len() > damages && !self.durable.read_only {
             checkpoint::mend(&self.durable.disk, &newest)?;
         }
@@ -256,4 +260,9 @@ impl<'h> Replay<'h> {
         }
         Ok(())
     }
+}
+
+/// A checkpoint says at least up to where it left samples out, or what lives; without a record, it has lost them.
+fn empty(path: &Path) -> StorageError {
+    StorageError::damaged(path, 0, "records", "none")
 }
