@@ -9,15 +9,17 @@ use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
 use crate::serve::{certs, web};
 use crate::shutdown::Shutdown;
+use crate::storage;
 use leadline_adapter::objects::Objects;
 use leadline_adapter::{Adapter, Registry};
 use leadline_cluster::{Cluster, Mapper, PodStore};
 use leadline_discovery::PodSource;
 use leadline_model::Clock;
-use leadline_model::duration::Duration;
+use leadline_model::entropy::SystemEntropy;
 use leadline_scaler::{HealthReporter, Scaler};
 use leadline_standing::Standing;
-use leadline_tsdb::{Parts, Tsdb};
+use leadline_storage::disk::RealDisk;
+use leadline_tsdb::{Parts, StorageState, Tsdb};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,10 +38,10 @@ const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
 pub(crate) struct Options {
     /// `--config.file`
     pub config_file: PathBuf,
-    /// `--storage.tsdb.retention.time`
-    pub retention: Duration,
-    /// `--storage.tsdb.max-series`
-    pub max_series: u32,
+    /// `--storage.tsdb.*`
+    pub storage: storage::Options,
+    /// `--web.enable-admin-api`
+    pub admin_api: bool,
     /// `--web.listen-address`
     pub web: SocketAddr,
     /// `--adapter.listen-address`
@@ -110,6 +112,8 @@ pub(crate) struct Rooms {
     pub ready: Ready,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the store may be changed over HTTP.
+    pub admin_api: bool,
 }
 
 /// A started process.
@@ -238,24 +242,26 @@ impl Rooms {
                 (None, PodStore::new(), Mapper::new(None), PodSource::None)
             }
         };
+        let storage = options.storage.settings(&config.storage);
+        let kept_ms = storage.retention_ms;
+        ready.set("storage", storage::condition(&StorageState::Replaying));
         let tsdb = Tsdb::build(Parts {
             settings: leadline_tsdb::Settings {
-                storage: leadline_storage::Settings {
-                    retention_ms: options.retention.as_millis(),
-                    max_series: options.max_series,
-                    ..leadline_storage::Settings::default()
-                },
+                storage,
                 engine: leadline_promql::settings::Settings::default(),
                 seed: seed(),
             },
+            disk: Arc::new(RealDisk),
+            path: options.storage.path.clone(),
             pods: source,
             clock: Arc::clone(&clock),
+            entropy: Arc::new(SystemEntropy::default()),
         })
         .map_err(|e| build(&e))?;
         tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
         let standing = Standing::new(
             leadline_standing::Settings {
-                kept_ms: options.retention.as_millis(),
+                kept_ms,
                 ..leadline_standing::Settings::default()
             },
             tsdb.evaluate(),
@@ -288,6 +294,7 @@ impl Rooms {
             cluster,
             ready,
             clock,
+            admin_api: options.admin_api,
         })
     }
 
@@ -296,6 +303,8 @@ impl Rooms {
         let rooms = Arc::clone(self);
         parts.start("standing", |stop| async move { rooms.standing.run(stop).await });
         let tsdb = Arc::clone(&self.tsdb);
+        let (store, ready) = (Arc::clone(&tsdb), self.ready.clone());
+        parts.start("storage state", |stop| storage::follow(store, ready, stop));
         parts.start("tsdb", |stop| async move { tsdb.run(stop).await });
         if let Some(cluster) = self.cluster.clone() {
             let feed = access::feed(Arc::clone(&self.adapter), &cluster, self.ready.clone());

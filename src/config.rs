@@ -1,7 +1,9 @@
 //! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
 
 use leadline_adapter::Autoscaling;
-use leadline_tsdb::config::{ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, parse_yaml, resolve};
+use leadline_tsdb::config::{
+    ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, Storage, parse_yaml, resolve,
+};
 use serde::Deserialize;
 use std::fmt;
 use std::path::Path;
@@ -19,7 +21,7 @@ struct File {
     autoscaling: Autoscaling,
     /// Limits and policies of the KEDA scaler.
     scaler: leadline_scaler::Settings,
-    storage: Option<Refused>,
+    storage: Option<Storage>,
     rule_files: Option<Refused>,
     scrape_config_files: Option<Refused>,
     alerting: Option<Refused>,
@@ -33,7 +35,6 @@ struct File {
 impl File {
     fn refused(&self) -> impl Iterator<Item = (&'static str, &Refused)> {
         [
-            ("storage", &self.storage),
             ("rule_files", &self.rule_files),
             ("scrape_config_files", &self.scrape_config_files),
             ("alerting", &self.alerting),
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub autoscaling: Autoscaling,
     /// The scaler's settings.
     pub scaler: leadline_scaler::Settings,
+    /// What the file says about the store.
+    pub storage: Storage,
     /// The text as it was read.
     pub text: String,
 }
@@ -103,12 +106,15 @@ impl Config {
         if let Err(reason) = parsed.scaler.check() {
             errors.push(Place::default().error(file, format!("scaler: {reason}")));
         }
+        let storage = parsed.storage.unwrap_or_default();
+        errors.extend(storage.check(file));
         match resolve(&parsed.global, &parsed.scrape_configs, file) {
             Ok(scrape) if errors.is_empty() => Ok(Self {
                 file: file.to_owned(),
                 scrape,
                 autoscaling: parsed.autoscaling,
                 scaler: parsed.scaler,
+                storage,
                 text: text.to_owned(),
             }),
             Ok(_) => Err(Errors(errors)),
@@ -166,14 +172,7 @@ mod tests {
 
     #[test]
     fn sections_that_come_later_are_refused_by_name_and_place() {
-        for section in [
-            "storage",
-            "rule_files",
-            "alerting",
-            "remote_write",
-            "remote_read",
-            "tracing",
-        ] {
+        for section in ["rule_files", "alerting", "remote_write", "remote_read", "tracing"] {
             let text = format!("global: {{}}\n{section}: []\n");
             assert!(errors(&text).starts_with("leadline.yaml:2:"), "{}", errors(&text));
             assert!(

@@ -8,6 +8,7 @@ mod ready;
 mod reload;
 mod serve;
 mod shutdown;
+mod storage;
 mod telemetry;
 
 use clap::Parser;

@@ -3,6 +3,7 @@
 use crate::app::{Rooms, log_problems};
 use crate::config::{Config, Errors};
 use leadline_model::Timestamp;
+use leadline_tsdb::config::Storage;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub(crate) struct Reloads {
     file: PathBuf,
     /// The file's content when it was read at the start.
     read: Vec<u8>,
+    /// What it said about the store then, which stays in force.
+    storage: Storage,
     state: Mutex<State>,
     /// Held while one is under way.
     turn: tokio::sync::Mutex<()>,
@@ -39,11 +42,12 @@ impl Reloads {
             applied: rooms.clock.now(),
             error: None,
         };
-        let read = config.text.into_bytes();
+        let (read, storage) = (config.text.into_bytes(), config.storage);
         Arc::new(Self {
             rooms,
             file,
             read,
+            storage,
             state: Mutex::new(state),
             turn: tokio::sync::Mutex::default(),
         })
@@ -92,6 +96,9 @@ impl Reloads {
             .tsdb
             .apply(config.scrape.clone())
             .map_err(|e| e.to_string())?;
+        if config.storage != self.storage {
+            tracing::warn!("the section storage has changed, which takes effect at the next start");
+        }
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.shown())

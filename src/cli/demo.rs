@@ -79,7 +79,8 @@ impl Demo {
         let folder = tempdir()?;
         let file = folder.0.join("leadline.yaml");
         std::fs::write(&file, configuration(&exporters))?;
-        let app = App::start(self.options(file, &authority), Arc::clone(&clock)).await?;
+        let data = folder.0.join("data");
+        let app = App::start(self.options(file, data, &authority), Arc::clone(&clock)).await?;
         let addresses = app.addresses();
         let adapter = addresses.adapter.ok_or("the adapter is off")?;
         let access = Access::create(&authority, adapter, clock.now())?;
@@ -96,7 +97,7 @@ impl Demo {
         ended
     }
 
-    fn options(&self, config_file: PathBuf, authority: &Arc<Authority>) -> Options {
+    fn options(&self, config_file: PathBuf, data: PathBuf, authority: &Arc<Authority>) -> Options {
         let pod = |name: &str| Pod {
             namespace: "demo".into(),
             name: name.into(),
@@ -105,8 +106,15 @@ impl Demo {
         };
         Options {
             config_file,
-            retention: Duration::from_secs(3600),
-            max_series: 100_000,
+            storage: crate::storage::Options {
+                path: data,
+                settings: leadline_storage::Settings {
+                    retention_ms: 3_600_000,
+                    max_series: 100_000,
+                    ..leadline_storage::Settings::default()
+                },
+            },
+            admin_api: false,
             web: self.web,
             adapter: self.adapter,
             adapter_files: None,

@@ -4,6 +4,8 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod serve;
+mod storage;
+mod tsdb;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +29,9 @@ enum Command {
     Check(check::Check),
     /// Tells why a metric of an object is what it is, asked of a running leadline.
     Explain(explain::Explain),
+    /// Looks into a storage directory, copies it, and writes blocks.
+    #[command(subcommand)]
+    Tsdb(tsdb::Tsdb),
 }
 
 impl Cli {
@@ -37,6 +42,7 @@ impl Cli {
             Command::Demo(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Tsdb(command) => command.run(),
         }
     }
 }

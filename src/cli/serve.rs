@@ -1,12 +1,12 @@
 //! `leadline serve`.
 
 use crate::app::{App, ClusterMode, Options};
+use crate::cli::storage::Storage;
 use crate::cli::{fail, on_runtime};
 use crate::telemetry::log::{Format, Level, install};
 use clap::Args;
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
-use leadline_model::duration::{Duration, DurationError};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,12 +19,8 @@ pub(crate) struct Serve {
     /// it changes.
     #[arg(long = "config.file", default_value = "leadline.yaml", value_name = "FILE")]
     config_file: PathBuf,
-    /// How long samples are kept.
-    #[arg(long = "storage.tsdb.retention.time", default_value = "2h", value_name = "DURATION", value_parser = duration)]
-    retention: Duration,
-    /// The most series that are held; further ones are refused and counted.
-    #[arg(long = "storage.tsdb.max-series", default_value_t = 2_000_000, value_name = "N")]
-    max_series: u32,
+    #[command(flatten)]
+    storage: Storage,
     /// Where Prometheus' HTTP API, explain and /metrics are served, without authentication.
     #[arg(
         long = "web.listen-address",
@@ -32,6 +28,9 @@ pub(crate) struct Serve {
         value_name = "HOST:PORT", value_parser = address
     )]
     web: SocketAddr,
+    /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
+    #[arg(long = "web.enable-admin-api")]
+    admin_api: bool,
     /// Where the Kubernetes metrics APIs are served, over TLS.
     #[arg(
         long = "adapter.listen-address",
@@ -111,10 +110,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, DurationError> {
-    Duration::parse(text)
-}
-
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
     pub(crate) fn run(self) -> ExitCode {
@@ -145,8 +140,8 @@ impl Serve {
     fn options(self, cluster: ClusterMode) -> Options {
         Options {
             config_file: self.config_file,
-            retention: self.retention,
-            max_series: self.max_series,
+            storage: self.storage.options(),
+            admin_api: self.admin_api,
             web: self.web,
             adapter: self.adapter,
             adapter_files: self.adapter_cert.zip(self.adapter_key),

@@ -6,4 +6,5 @@ pub(crate) mod certs;
 pub(crate) mod identity;
 pub(crate) mod listener;
 pub(crate) mod page;
+mod store;
 pub(crate) mod web;

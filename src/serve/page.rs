@@ -1,5 +1,7 @@
 //! The page `/metrics`: what every room counts.
 
+mod storage;
+
 use crate::app::Rooms;
 use crate::reload::Reloads;
 use crate::telemetry::metrics::{Kind, Page, process};
@@ -37,7 +39,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     );
     targets(&mut page, rooms);
     scraping(&mut page, rooms);
-    storage(&mut page, rooms);
+    storage::render(&mut page, &rooms.tsdb.db().stats());
     standing(&mut page, rooms);
     rules(&mut page, rooms);
     adapter(&mut page, rooms);
@@ -112,55 +114,6 @@ fn scraping(page: &mut Page, rooms: &Rooms) {
         "samples not stored",
         &["reason"],
         rows(stats.refusals()),
-    );
-}
-
-fn storage(page: &mut Page, rooms: &Rooms) {
-    let stats = rooms.tsdb.head().stats();
-    for (kind, name, help, value) in [
-        (Gauge, "leadline_storage_series", "series that exist", stats.series),
-        (
-            Gauge,
-            "leadline_storage_samples",
-            "samples that are held",
-            stats.samples,
-        ),
-        (Gauge, "leadline_storage_chunks", "chunks that are held", stats.chunks),
-        (
-            Gauge,
-            "leadline_storage_bytes",
-            "estimate of the memory held",
-            stats.bytes,
-        ),
-        (Counter, "leadline_storage_commits_total", "commits", stats.commits),
-        (
-            Counter,
-            "leadline_storage_samples_appended_total",
-            "samples that were stored",
-            stats.appended,
-        ),
-        (
-            Counter,
-            "leadline_storage_series_created_total",
-            "series that were created",
-            stats.series_created,
-        ),
-        (
-            Counter,
-            "leadline_storage_series_removed_total",
-            "series that were dropped",
-            stats.series_removed,
-        ),
-    ] {
-        page.one(kind, name, help, value as f64);
-    }
-    let refused = stats.refused.by_reason().map(|(reason, n)| ([reason], n as f64));
-    page.family(
-        Counter,
-        "leadline_storage_refused_total",
-        "samples that were refused",
-        &["reason"],
-        refused,
     );
 }
 

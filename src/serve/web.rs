@@ -4,7 +4,8 @@
 use crate::app::Rooms;
 use crate::ready::Condition;
 use crate::reload::Reloads;
-use crate::serve::page;
+use crate::serve::store::Admin;
+use crate::serve::{page, store};
 use crate::telemetry::metrics::Page;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use leadline_adapter::explain::{Subject, explain};
-use leadline_api::{Api, StatusSource};
+use leadline_api::{Api, StatusSource, StorageAdmin};
 use leadline_model::Labels;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,6 +37,9 @@ pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
         board: rooms.tsdb.board(),
         clock: Arc::clone(&rooms.clock),
         status: Arc::new(web.clone()),
+        admin: rooms
+            .admin_api
+            .then(|| Arc::new(Admin(rooms.tsdb.db())) as Arc<dyn StorageAdmin>),
     });
     Router::new()
         .route("/", get(index))
@@ -153,7 +157,8 @@ impl StatusSource for Web {
             "triggers" => Some(self.triggers()),
             "cluster" => Some(self.cluster()),
             "discovery" => Some(self.discovery()),
-            "tsdb" => serde_json::to_value(self.rooms.tsdb.head().stats()).ok(),
+            "tsdb" => store::status(&self.rooms.tsdb.db()),
+            "walreplay" => Some(store::replay(&self.rooms.tsdb.db())),
             "ready" => Some(self.ready()),
             _ => None,
         }

@@ -24,10 +24,12 @@ pub(crate) const TARGETS: &[Target] = &[
     ("exposition", exposition),
     ("promql", promql),
     ("quantity", quantity),
+    ("record", record),
     ("regex", regex),
     ("relabel", relabel),
     ("request", request),
     ("rules", rules),
+    ("segment", segment),
     ("selector", selector),
     ("series", series),
     ("trigger", trigger),
@@ -119,11 +121,72 @@ fn duration(bytes: &[u8]) {
     }
 }
 
-/// Stored chunks.
+/// Stored chunks of every encoding. Damage is an error, never a panic.
 fn chunk(bytes: &[u8]) {
-    let mut samples = Samples::default();
-    // Damage is an error, never a panic.
-    let _ = leadline_storage::chunk::decode(bytes, i64::MIN, i64::MAX, &mut samples);
+    use leadline_storage::chunk::{Encoding, decode, decode_histograms};
+    let (mut samples, mut histograms) = (Samples::default(), Vec::new());
+    for encoding in (0..u8::MAX).map_while(|number| Encoding::from_number(number + 1)) {
+        let read = if encoding.is_float() {
+            decode(encoding, bytes, i64::MIN, i64::MAX, &mut samples)
+        } else {
+            decode_histograms(encoding, bytes, i64::MIN, i64::MAX, &mut histograms)
+        };
+        let _ = read;
+    }
+}
+
+/// Records of the write-ahead log. What is read of a record is no more than its bytes can say.
+fn record(bytes: &[u8]) {
+    use leadline_storage::wal::record::Record;
+    let Ok(record) = Record::parse(bytes) else { return };
+    let read = match record {
+        Record::Series(entries) => entries.flatten().map(|e| e.labels.to_labels().len()).sum(),
+        Record::Samples(entries) => entries.flatten().count(),
+        Record::Tombstones(entries) => entries.flatten().count(),
+        Record::Exemplars(entries) => entries.flatten().map(|e| e.to_exemplar().labels.len()).sum(),
+        Record::MmapMarkers(entries) => entries.flatten().count(),
+        Record::Metadata(entries) => entries.flatten().map(|e| e.to_metadata().help.len()).sum(),
+        Record::Histograms(entries) => entries.flatten().count(),
+        Record::MinValidTime(_) | Record::Unknown(_) => 0,
+    };
+    assert!(read <= bytes.len(), "{read} things in {} bytes", bytes.len());
+}
+
+/// A segment of the write-ahead log, of pieces with right checksums: of each its kind, a length and that many bytes.
+fn segment(mut bytes: &[u8]) {
+    use leadline_storage::codec::put_crc;
+    use leadline_storage::disk::{Disk, MemoryDisk};
+    use leadline_storage::wal::{Reader, repair, segment_path};
+    let mut content = Vec::new();
+    while let [kind, len, rest @ ..] = bytes {
+        let (data, rest) = rest.split_at(rest.len().min(usize::from(*len)));
+        content.push(*kind);
+        content.extend((data.len() as u16).to_be_bytes());
+        let mut summed = data.to_vec();
+        put_crc(&mut summed, 0);
+        content.extend(&summed[data.len()..]);
+        content.extend(data);
+        bytes = rest;
+    }
+    let disk = std::sync::Arc::new(MemoryDisk::new());
+    let dir = std::path::Path::new("/wal");
+    let write = || -> std::io::Result<()> {
+        disk.create_dir_all(dir)?;
+        disk.create(&segment_path(dir, 0))?.write_all(&content)
+    };
+    let read = || {
+        let mut reader = Reader::open(disk.clone(), dir, ..).ok()?;
+        let mut records = 0;
+        while let Ok(Some(_)) = reader.next() {
+            records += 1;
+        }
+        Some((records, reader.position(), reader.torn().is_some()))
+    };
+    assert!(write().is_ok(), "a disk in memory takes a file");
+    let Some((records, position, _)) = read() else { return };
+    let _ = repair(&*disk, dir, position.segment, position.offset);
+    let again = read().map(|(records, _, torn)| (records, torn));
+    assert_eq!(again, Some((records, false)), "repair keeps what was read");
 }
 
 /// Prometheus' sections of the configuration file.

@@ -14,4 +14,5 @@ mod reload;
 mod rules;
 mod scaler;
 mod start;
+mod storage;
 mod world;

@@ -12,6 +12,7 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
         file.display().to_string()
     };
     let config = format!("--config.file={}", write("good.yaml", "global: {}\n"));
+    let data = format!("--storage.tsdb.path={}", folder.path().join("data").display());
     let broken = write("broken.yaml", "global:\n  scrape_intervall: 1s\n");
     let garbage = write("garbage.pem", "no certificate\n");
     let kubeconfig = write("kubeconfig", "apiVersion: v1\nclusters: 7\n");
@@ -107,7 +108,7 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
     ];
     let mut wrong = Vec::new();
     for (flags, code, parts) in &cases {
-        let mut args = vec!["serve"];
+        let mut args = vec!["serve", data.as_str()];
         // Whatever is not the point of a case must not be in its way.
         for (name, default) in [
             ("web", "--web.listen-address=127.0.0.1:0"),
@@ -143,11 +144,13 @@ async fn log_lines_are_json_where_asked_for() {
         leadline.log().lines().all(|line| !line.contains('\u{1b}')),
         "no colours in a file"
     );
+    let data = format!("--storage.tsdb.path={}", leadline.folder().join("data").display());
     let folder = leadline.folder().join("leadline.yaml").display().to_string();
     let output = run(&[
         "serve",
         "--config.file",
         &folder,
+        &data,
         "--log.format=json",
         "--web.listen-address=127.0.0.1:0",
         "--scaler.listen-address=127.0.0.1:0",

@@ -125,6 +125,7 @@ impl Leadline {
                 "--scaler.listen-address=127.0.0.1:0",
             ])
             .args([format!("--config.file={}", file.display())])
+            .args([format!("--storage.tsdb.path={}", folder.path().join("data").display())])
             .args(flags)
             .start()
             .unwrap();
@@ -153,6 +154,13 @@ impl Leadline {
     /// Everything that it logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("leadline.log")).unwrap_or_default()
+    }
+
+    /// The folder of its files, to be used by another when this one has ended. Its log is kept apart.
+    pub(crate) fn into_folder(self) -> TempDir {
+        let log = self.folder.path().join("leadline.log");
+        std::fs::rename(&log, self.folder.path().join("leadline.log.before")).unwrap();
+        self.folder
     }
 
     /// The folder of its files.

@@ -1,24 +1,29 @@
-//! The rooms put together: discovery → scraping → head → engine.
+//! The rooms put together: discovery → scraping → store → engine.
 
 use crate::config::Resolved;
+use crate::keeper::{Keeper, StorageState};
 use crate::status::Status;
 use leadline_discovery::{Discoveries, JobTargets, PodSource, Snapshot};
 use leadline_model::clock::Clock;
+use leadline_model::entropy::Entropy;
 use leadline_model::port::{Appender, Commits, Evaluate, Queryable};
 use leadline_model::target::Board;
 use leadline_promql::engine::Engine;
 use leadline_scrape::{Job, JobError};
-use leadline_storage::Head;
+use leadline_storage::StorageError;
+use leadline_storage::db::Db;
+use leadline_storage::disk::Disk;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What can be chosen once, at the start.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The head's limits and sizes.
+    /// The store's limits and sizes.
     pub storage: leadline_storage::Settings,
     /// The engine's limits and defaults.
     pub engine: leadline_promql::settings::Settings,
@@ -30,8 +35,14 @@ pub struct Settings {
 pub struct Parts {
     /// What can be chosen.
     pub settings: Settings,
+    /// Where the store's files are.
+    pub disk: Arc<dyn Disk>,
+    /// The store's directory.
+    pub path: PathBuf,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Names what the store writes.
+    pub entropy: Arc<dyn Entropy>,
     /// Where the pods of `kubernetes_sd_configs` come from.
     pub pods: PodSource,
 }
@@ -39,17 +50,15 @@ pub struct Parts {
 /// Why the rooms could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A storage setting is out of its range.
+    /// The store cannot be opened.
     #[error("storage: {0}")]
-    Storage(#[from] leadline_storage::SettingsError),
+    Storage(#[from] StorageError),
 }
-
-/// How often the head is tidied: closed chunks and series past the retention go.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Scrapes, stores and answers. [`Tsdb::apply`] says what is scraped, [`Tsdb::run`] keeps it going.
 pub struct Tsdb {
-    head: Arc<Head>,
+    db: Arc<Db>,
+    keeper: Arc<Keeper>,
     board: Arc<Board>,
     engine: Arc<Engine>,
     scrape: leadline_scrape::Manager,
@@ -59,17 +68,33 @@ pub struct Tsdb {
 }
 
 impl Tsdb {
-    /// Puts the rooms together, without jobs. Has to be called within a tokio runtime, on which the scrapes then run.
+    /// Opens the store and puts the rooms together, without jobs. Has to be called within a tokio runtime, on which the
+    /// scrapes then run.
     ///
     /// # Errors
-    /// [`BuildError`]: a setting is out of its range.
+    /// [`BuildError`]: a setting is out of its range, or the store's directory cannot be used.
     pub fn build(parts: Parts) -> Result<Arc<Self>, BuildError> {
-        let Parts { settings, clock, pods } = parts;
-        let head = Head::new(settings.storage, Arc::clone(&clock))?;
+        let Parts {
+            settings,
+            disk,
+            path,
+            clock,
+            entropy,
+            pods,
+        } = parts;
+        let (sync_ms, block_range_ms) = (settings.storage.wal_fsync_interval_ms, settings.storage.block_range_ms);
+        let db = Db::open(leadline_storage::db::Parts {
+            disk,
+            path,
+            settings: settings.storage,
+            clock: Arc::clone(&clock),
+            entropy,
+        })?;
+        let keeper = Keeper::new(Arc::clone(&db), sync_ms, block_range_ms);
         let board = Board::new();
-        let engine = Engine::new(Arc::clone(&head) as Arc<dyn Queryable>, settings.engine);
+        let engine = Engine::new(Arc::clone(&db) as Arc<dyn Queryable>, settings.engine);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
-            appender: Arc::clone(&head) as Arc<dyn Appender>,
+            appender: Arc::clone(&db) as Arc<dyn Appender>,
             board: Arc::clone(&board),
             clock,
             runtime: tokio::runtime::Handle::current(),
@@ -77,7 +102,8 @@ impl Tsdb {
         });
         let discovery = leadline_discovery::Manager::new(pods);
         Ok(Arc::new(Self {
-            head,
+            db,
+            keeper,
             board,
             engine,
             scrape,
@@ -102,16 +128,28 @@ impl Tsdb {
         Ok(())
     }
 
-    /// Keeps everything going until `cancel`, then ends scraping in order and closes the head for writing. What was
-    /// scraped can still be read.
+    /// Reads the store's log and keeps everything going until `cancel`, then ends scraping in order and closes the store
+    /// for writing; what was scraped can still be read. Ends by itself when the log cannot be read.
     pub async fn run(&self, cancel: CancellationToken) {
+        let keeping = match self.keeper.start() {
+            Ok(keeping) => keeping,
+            Err(error) => return tracing::error!(%error, "the store's threads cannot be started"),
+        };
+        let cancel = cancel.child_token();
         tokio::join!(
             self.feed(&cancel),
-            self.tidy(&cancel),
+            self.end_when_broken(&cancel),
             self.discovery.run(cancel.clone())
         );
         self.scrape.shutdown().await;
-        self.head.close();
+        keeping.end(Arc::clone(&self.db)).await;
+    }
+
+    /// Cancels `cancel` when the store can never be used.
+    async fn end_when_broken(&self, cancel: &CancellationToken) {
+        let mut state = self.keeper.state();
+        let broken = state.wait_for(|state| matches!(state, StorageState::Broken(_)));
+        tokio::select! { () = cancel.cancelled() => {}, _ = broken => cancel.cancel() }
     }
 
     /// Hands what is discovered to the scraper.
@@ -147,36 +185,22 @@ impl Tsdb {
             .set_synced(self.configured.load(Ordering::Acquire) && snapshot.synced());
     }
 
-    async fn tidy(&self, cancel: &CancellationToken) {
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = tokio::time::sleep(TIDY_EVERY) => {}
-            }
-            let head = Arc::clone(&self.head);
-            match tokio::task::spawn_blocking(move || head.maintain()).await {
-                Ok(done) => tracing::debug!(bound = done.bound, series_removed = done.series_removed, "head tidied"),
-                Err(error) => tracing::error!(%error, "the head could not be tidied"),
-            }
-        }
-    }
-
     /// Where commits go in.
     #[must_use]
     pub fn appender(&self) -> Arc<dyn Appender> {
-        Arc::clone(&self.head) as Arc<dyn Appender>
+        Arc::clone(&self.db) as Arc<dyn Appender>
     }
 
     /// Where series come out.
     #[must_use]
     pub fn queryable(&self) -> Arc<dyn Queryable> {
-        Arc::clone(&self.head) as Arc<dyn Queryable>
+        Arc::clone(&self.db) as Arc<dyn Queryable>
     }
 
     /// What commits touch.
     #[must_use]
     pub fn commits(&self) -> Arc<dyn Commits> {
-        Arc::clone(&self.head) as Arc<dyn Commits>
+        Arc::clone(&self.db) as Arc<dyn Commits>
     }
 
     /// Evaluates expressions with provenance.
@@ -197,10 +221,16 @@ impl Tsdb {
         Arc::clone(&self.board)
     }
 
-    /// The head itself, for its figures.
+    /// The store itself, for its figures and for what administrators do.
     #[must_use]
-    pub fn head(&self) -> Arc<Head> {
-        Arc::clone(&self.head)
+    pub fn db(&self) -> Arc<Db> {
+        Arc::clone(&self.db)
+    }
+
+    /// How the store is, now and from now on.
+    #[must_use]
+    pub fn storage_state(&self) -> watch::Receiver<StorageState> {
+        self.keeper.state()
     }
 
     /// The scraper's counters.
@@ -216,7 +246,7 @@ impl Tsdb {
             synced: self.board.synced(),
             discoveries: self.discovery.status(),
             dropped: self.scrape.dropped(),
-            storage: self.head.stats(),
+            storage: self.db.stats(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! An embeddable Prometheus: configuration, assembly and reload of the rooms.
 //!
-//! [`Tsdb`] wires discovery → scraping → the head → the engine and hands out the ports the other side of the house
+//! [`Tsdb`] wires discovery → scraping → the store → the engine and hands out the ports the other side of the house
 //! codes against. It binds no socket and reads no clock of its own.
 
 mod assemble;
 pub mod config;
+mod keeper;
 pub mod reload;
 mod status;
 
 pub use assemble::{BuildError, Parts, Settings, Tsdb};
+pub use keeper::StorageState;
 pub use leadline_discovery::PodSource;
 pub use status::Status;

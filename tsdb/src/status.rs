@@ -2,7 +2,7 @@
 
 use leadline_discovery::DiscoveryReport;
 use leadline_scrape::Dropped;
-use leadline_storage::Stats;
+use leadline_storage::db::Stats;
 
 /// The state of the rooms at one moment.
 #[derive(Debug, Clone)]
@@ -13,6 +13,6 @@ pub struct Status {
     pub discoveries: Vec<DiscoveryReport>,
     /// Targets that relabelling dropped, by job.
     pub dropped: Vec<Dropped>,
-    /// Figures of the head.
+    /// Figures of the store.
     pub storage: Stats,
 }

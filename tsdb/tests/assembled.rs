@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 use leadline_model::clock::{Clock, SystemClock};
+use leadline_model::entropy::SystemEntropy;
 use leadline_model::target::Health;
+use leadline_storage::disk::RealDisk;
 use leadline_tsdb::config::{Global, Resolved, ScrapeConfig, parse_yaml, resolve};
 use leadline_tsdb::{Parts, PodSource, Settings, Tsdb};
 use std::sync::Arc;
@@ -85,7 +87,10 @@ async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_
     .unwrap();
     let tsdb = Tsdb::build(Parts {
         settings: Settings::default(),
+        disk: Arc::new(RealDisk),
+        path: dir.path().join("data"),
         clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::default()),
         pods: PodSource::None,
     })
     .unwrap();

@@ -1,6 +1,6 @@
 //! Prometheus' own configuration files: what is good loads or is refused by name, what is bad is an error with a place.
 
-use leadline_tsdb::config::{ConfigError, Global, Refused, ScrapeConfig, parse_yaml, resolve};
+use leadline_tsdb::config::{ConfigError, Global, Refused, ScrapeConfig, Storage, parse_yaml, resolve};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ struct File {
     alerting: Option<Refused>,
     rule_files: Option<Refused>,
     scrape_config_files: Option<Refused>,
-    storage: Option<Refused>,
+    storage: Option<Storage>,
     tracing: Option<Refused>,
     remote_write: Option<Refused>,
     remote_read: Option<Refused>,
@@ -28,7 +28,6 @@ impl File {
             &self.alerting,
             &self.rule_files,
             &self.scrape_config_files,
-            &self.storage,
             &self.tracing,
             &self.remote_write,
             &self.remote_read,
@@ -52,6 +51,10 @@ fn outcome(text: &str, file: &str) -> Outcome {
     let load = || -> Result<bool, Vec<ConfigError>> {
         let parsed: File = parse_yaml(text, file).map_err(|e| vec![e])?;
         let elsewhere = parsed.other_sections();
+        let storage = parsed.storage.unwrap_or_default().check(file);
+        if !storage.is_empty() {
+            return Err(storage);
+        }
         resolve(&parsed.global.unwrap_or_default(), &parsed.scrape_configs, file).map(|_| elsewhere)
     };
     match load() {

@@ -3,6 +3,8 @@
 //! Answers have the framing of Prometheus' `web/api/v1/api.go`: `{"status":"success","data":…}` with `warnings` and
 //! `infos` where there are any, and `{"status":"error","errorType":…,"error":…}` with the status codes that API uses.
 
+mod admin;
+mod exemplars;
 mod labels;
 mod number;
 mod params;
@@ -13,11 +15,12 @@ mod series;
 mod status;
 mod targets;
 
+pub use admin::StorageAdmin;
 pub use number::{push_float, push_timestamp};
 pub use status::StatusSource;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use leadline_model::Clock;
 use leadline_model::port::Queryable;
 use leadline_model::target::Board;
@@ -37,6 +40,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// What `/api/v1/status/*` and dropped targets are told from.
     pub status: Arc<dyn StatusSource>,
+    /// What `/api/v1/admin/tsdb/*` acts on; absent, these answer that they are off.
+    pub admin: Option<Arc<dyn StorageAdmin>>,
 }
 
 /// The routes below `/api/v1`.
@@ -44,11 +49,24 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/query_exemplars", get(exemplars::find).post(exemplars::find))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(series::find).post(series::find))
         .route("/api/v1/targets", get(targets::list))
         .route("/api/v1/status/{topic}", get(status::show))
+        .route(
+            "/api/v1/admin/tsdb/delete_series",
+            post(admin::delete_series).put(admin::delete_series),
+        )
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        )
+        .route(
+            "/api/v1/admin/tsdb/snapshot",
+            post(admin::snapshot).put(admin::snapshot),
+        )
         .fallback(respond::not_found)
         .method_not_allowed_fallback(respond::method_not_allowed)
         .with_state(api)

@@ -39,6 +39,16 @@ impl ApiError {
         }
     }
 
+    /// The part that answers is off or not ready: 503.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message.into())
+    }
+
+    /// It should have worked: 500.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message.into())
+    }
+
     fn new(status: StatusCode, kind: &'static str, message: String) -> Self {
         Self { status, kind, message }
     }

@@ -102,7 +102,8 @@ impl OpenMetrics {
         };
         match word {
             b"TYPE " => {
-                self.kind = kind(text).ok_or_else(|| (after + 1, format!("invalid metric type {}", shown(text))))?
+                let invalid = || (after + 1, format!("invalid metric type {}", shown(text)));
+                self.kind = kind(text).ok_or_else(invalid)?;
             }
             b"UNIT " if !is_unit_of(name, text) => {
                 let message = format!("unit {} not a suffix of metric {}", shown(text), shown(name));

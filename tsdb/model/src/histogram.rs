@@ -4,6 +4,17 @@
 //! 2^(2^-schema), of which only runs of populated ones ([`Span`]) are stored, on both sides of a zero bucket. Schema
 //! [`CUSTOM_BUCKETS`] has bounds of its own instead.
 
+mod bounds;
+mod buckets;
+mod display;
+mod layout;
+mod same;
+mod validate;
+
+pub use bounds::bound;
+pub use buckets::{Bucket, indices};
+pub use validate::{BucketSide, HistogramError};
+
 use crate::sample::Timestamp;
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
+pub mod number;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod port;

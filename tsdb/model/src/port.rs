@@ -90,6 +90,14 @@ pub struct Extras {
     pub metadata: Vec<MetadataEntry>,
 }
 
+impl Extras {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
+    }
+}
+
 /// One native histogram of a batch.
 #[derive(Debug, Clone)]
 pub struct HistogramEntry {
@@ -134,6 +142,8 @@ pub enum Refusal {
     SeriesLimit,
     /// The reference is unknown (the series was dropped): resolve it again.
     UnknownSeries,
+    /// The parts of a histogram do not go together, or an exemplar's labels are too long.
+    Invalid,
 }
 
 impl Refusal {
@@ -147,6 +157,7 @@ impl Refusal {
             Self::TooFarAhead => "too_far_ahead",
             Self::SeriesLimit => "series_limit",
             Self::UnknownSeries => "unknown_series",
+            Self::Invalid => "invalid",
         }
     }
 }
@@ -309,6 +320,16 @@ pub trait Queryable: Send + Sync {
 
     /// The newest published commit.
     fn generation(&self) -> Generation;
+}
+
+/// Notes which queries run, so that after a crash it can be seen which one may have caused it.
+pub trait ActiveQueries: Send + Sync {
+    /// Notes that a query runs, and where; `None` when there is no room or it could not be noted, which is no reason not
+    /// to run it.
+    fn begin(&self, query: &str) -> Option<u32>;
+
+    /// The query that was noted there has ended.
+    fn end(&self, place: u32);
 }
 
 // ----------------------------------------------------------------------------------------------------- Commits

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
-use leadline_model::port::{PrepareError, Queryable, Shape};
+use leadline_model::port::{ActiveQueries, PrepareError, Queryable, Shape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -29,6 +29,7 @@ pub struct Engine {
     settings: Arc<Settings>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    active: Option<Arc<dyn ActiveQueries>>,
 }
 
 /// What one request may change of the engine's settings.
@@ -44,6 +45,16 @@ impl Engine {
     /// An engine on `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Queryable>, settings: Settings) -> Arc<Self> {
+        Self::build(store, settings, None)
+    }
+
+    /// An engine on `store` that notes which queries run, except those that were quick when they were last run.
+    #[must_use]
+    pub fn noting(store: Arc<dyn Queryable>, settings: Settings, active: Arc<dyn ActiveQueries>) -> Arc<Self> {
+        Self::build(store, settings, Some(active))
+    }
+
+    fn build(store: Arc<dyn Queryable>, settings: Settings, active: Option<Arc<dyn ActiveQueries>>) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(
             settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS),
         ));
@@ -52,6 +63,7 @@ impl Engine {
             settings: Arc::new(settings),
             turns,
             waiting: AtomicUsize::new(0),
+            active,
         })
     }
 
@@ -147,7 +159,7 @@ impl Engine {
         let mut result = if cheap {
             job.run()
         } else {
-            on_blocking_pool(job, turn).await
+            on_blocking_pool(job, turn, self.active.clone()).await
         }?;
         result.stats.queued_us = queued_us;
         Ok(result)
@@ -169,9 +181,14 @@ impl Engine {
 }
 
 /// Runs a job on the blocking pool; it keeps its turn until it has really ended.
-async fn on_blocking_pool(job: Job, turn: OwnedSemaphorePermit) -> Result<QueryResult, Error> {
+async fn on_blocking_pool(
+    job: Job,
+    turn: OwnedSemaphorePermit,
+    active: Option<Arc<dyn ActiveQueries>>,
+) -> Result<QueryResult, Error> {
     let _guard = CancelOnDrop(Arc::clone(&job.cancelled));
     let running = tokio::task::spawn_blocking(move || {
+        let _noted = active.and_then(|active| Noted::begin(active, job.query.text()));
         let result = job.run();
         drop(turn);
         result
@@ -187,6 +204,25 @@ struct CancelOnDrop(Arc<AtomicBool>);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A query that is noted as running.
+struct Noted {
+    active: Arc<dyn ActiveQueries>,
+    place: u32,
+}
+
+impl Noted {
+    fn begin(active: Arc<dyn ActiveQueries>, query: &str) -> Option<Self> {
+        let place = active.begin(query)?;
+        Some(Self { active, place })
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.active.end(self.place);
     }
 }
 

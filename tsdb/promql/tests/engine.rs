@@ -2,7 +2,9 @@
 
 mod support;
 
-use leadline_model::port::{Evaluate, EvaluateError, Generation, QueryError, Queryable, SeriesSet, Shape};
+use leadline_model::port::{
+    ActiveQueries, Evaluate, EvaluateError, Generation, QueryError, Queryable, SeriesSet, Shape,
+};
 use leadline_model::provenance::Provenance;
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
@@ -432,6 +434,47 @@ async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
             break;
         }
     }
+}
+
+/// Notes queries and how they end.
+#[derive(Default)]
+struct Notes {
+    began: Mutex<Vec<String>>,
+    ended: Mutex<Vec<u32>>,
+}
+
+impl ActiveQueries for Notes {
+    fn begin(&self, query: &str) -> Option<u32> {
+        let mut began = self.began.lock();
+        began.push(query.to_owned());
+        (query != "time()").then_some(began.len() as u32)
+    }
+
+    fn end(&self, place: u32) {
+        self.ended.lock().push(place);
+    }
+}
+
+#[tokio::test]
+async fn running_queries_are_noted_until_they_end() {
+    let notes = Arc::new(Notes::default());
+    let engine = Engine::noting(store(), Settings::default(), notes.clone());
+    for text in [
+        "up",
+        "time()",
+        "sum(up)",
+        "http_requests_total / on (pod) http_requests_total",
+    ] {
+        let query = engine.parse(text).unwrap();
+        let result = engine.range(&query, (0, 60_000, 30_000), Options::default()).await;
+        assert_eq!(result.is_err(), text.contains(" / "), "{text}");
+    }
+    assert_eq!(notes.began.lock().len(), 4);
+    assert_eq!(
+        *notes.ended.lock(),
+        [1, 3, 4],
+        "also those that fail, and none that had no place"
+    );
 }
 
 #[tokio::test]

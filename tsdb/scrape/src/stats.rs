@@ -4,13 +4,14 @@ use crate::error::{OTHER_REASON, REASONS, ScrapeError};
 use leadline_model::port::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const REFUSALS: [Refusal; 6] = [
+const REFUSALS: [Refusal; 7] = [
     Refusal::OutOfOrder,
     Refusal::Duplicate,
     Refusal::TooOld,
     Refusal::TooFarAhead,
     Refusal::SeriesLimit,
     Refusal::UnknownSeries,
+    Refusal::Invalid,
 ];
 
 /// Counters of all scraping; every one only grows.

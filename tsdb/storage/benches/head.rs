@@ -7,7 +7,7 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Queryable, Slot};
 use leadline_model::sample::Samples;
-use leadline_storage::chunk::{XorAppender, decode};
+use leadline_storage::chunk::{XorAppender, decode_xor};
 use leadline_storage::{Head, Settings};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn xor(c: &mut Criterion) {
     group.bench_function("decode 120 samples", |b| {
         b.iter(|| {
             samples.clear();
-            decode(black_box(&chunk), i64::MIN, i64::MAX, &mut samples).unwrap();
+            decode_xor(black_box(&chunk), i64::MIN, i64::MAX, &mut samples).unwrap();
         });
     });
     group.bench_function("encode 120 samples", |b| {

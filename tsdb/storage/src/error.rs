@@ -8,11 +8,13 @@ use std::sync::Arc;
 /// Why a chunk cannot be decoded. Offsets count from the chunk's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    /// Shorter than the two bytes that hold the number of samples.
-    #[error("chunk of {len} bytes is too short for its header, expected at least 2")]
+    /// Shorter than its header.
+    #[error("chunk of {len} bytes is too short for its header, expected at least {expected}")]
     NoHeader {
         /// Length of the chunk, bytes.
         len: usize,
+        /// Length of the header, bytes.
+        expected: usize,
     },
     /// The bits end before the samples do.
     #[error("chunk of {len} bytes ends inside sample {sample} of {samples}")]
@@ -30,7 +32,7 @@ pub enum ChunkError {
         /// The sample, from 0.
         sample: u16,
     },
-    /// A value's window of significant bits does not fit into 64 bits, or none was set before its use.
+    /// A value's window of significant bits does not fit into 64 bits.
     #[error("chunk has an impossible bit window ({leading} leading, {significant} significant) in sample {sample}")]
     Window {
         /// The sample, from 0.
@@ -39,6 +41,26 @@ pub enum ChunkError {
         leading: u8,
         /// Significant bits claimed.
         significant: u8,
+    },
+    /// It holds floats where histograms are wanted, or the other way round.
+    #[error("chunk has encoding {encoding}, expected one of {expected}")]
+    Kind {
+        /// The encoding's number.
+        encoding: u8,
+        /// "floats" or "histograms".
+        expected: &'static str,
+    },
+    /// A histogram's schema is not known.
+    #[error("chunk has histograms of schema {schema}, expected -9 to 52 or -53")]
+    Schema {
+        /// The schema.
+        schema: i64,
+    },
+    /// A histogram's spans are impossible.
+    #[error("chunk has impossible bucket spans in sample {sample}")]
+    Spans {
+        /// The sample, from 0.
+        sample: u16,
     },
 }
 

@@ -15,22 +15,28 @@
 //! every stripe it writes to until all of its samples are in, and a reader holds every stripe it reads from until all
 //! of them are copied: that is the isolation. A generation is published after the stripes are released.
 
+pub mod active_queries;
 pub mod block;
 pub mod chunk;
-mod codec;
+pub mod codec;
 pub mod compact;
 pub mod db;
 pub mod disk;
 mod error;
 mod head;
 pub mod interval;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod query;
+mod retention;
 mod settings;
 pub mod source;
 mod stats;
 pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
-pub use head::{Head, Maintenance};
+pub use head::{
+    Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries,
+};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

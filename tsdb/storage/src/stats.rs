@@ -33,6 +33,12 @@ pub struct Stats {
     pub commits: u64,
     /// Samples that were stored.
     pub appended: u64,
+    /// Of these, the samples that came out of order.
+    pub out_of_order: u64,
+    /// Exemplars that were stored.
+    pub exemplars_appended: u64,
+    /// Exemplars that are held now (gauge).
+    pub exemplars: u64,
     /// Series that were created.
     pub series_created: u64,
     /// Series that were dropped.
@@ -60,12 +66,14 @@ pub struct Refusals {
     pub series_limit: u64,
     /// The reference was unknown.
     pub unknown_series: u64,
+    /// A histogram or an exemplar was invalid.
+    pub invalid: u64,
 }
 
 impl Refusals {
     /// The counts with the words of [`Refusal::as_str`], as metrics show them.
     #[must_use]
-    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
         [
             (Refusal::OutOfOrder.as_str(), self.out_of_order),
             (Refusal::Duplicate.as_str(), self.duplicate),
@@ -73,6 +81,7 @@ impl Refusals {
             (Refusal::TooFarAhead.as_str(), self.too_far_ahead),
             (Refusal::SeriesLimit.as_str(), self.series_limit),
             (Refusal::UnknownSeries.as_str(), self.unknown_series),
+            (Refusal::Invalid.as_str(), self.invalid),
         ]
     }
 
@@ -84,6 +93,7 @@ impl Refusals {
             Refusal::TooFarAhead => &mut self.too_far_ahead,
             Refusal::SeriesLimit => &mut self.series_limit,
             Refusal::UnknownSeries => &mut self.unknown_series,
+            Refusal::Invalid => &mut self.invalid,
         }
     }
 }
@@ -93,7 +103,9 @@ impl Refusals {
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) appended: AtomicU64,
+    pub(crate) out_of_order: AtomicU64,
     pub(crate) created: AtomicU64,
+    pub(crate) exemplars: AtomicU64,
     pub(crate) removed: AtomicU64,
     pub(crate) selects: AtomicU64,
     pub(crate) retries: AtomicU64,
@@ -122,6 +134,8 @@ impl Counters {
         Stats {
             commits: get(&self.commits),
             appended: get(&self.appended),
+            out_of_order: get(&self.out_of_order),
+            exemplars_appended: get(&self.exemplars),
             series_created: get(&self.created),
             series_removed: get(&self.removed),
             selects: get(&self.selects),

@@ -168,7 +168,8 @@ fn each_sample_is_refused_on_its_own_merits() {
             ("too_old", 1),
             ("too_far_ahead", 1),
             ("series_limit", 1),
-            ("unknown_series", 3)
+            ("unknown_series", 3),
+            ("invalid", 0)
         ]
     );
     s.put(owner, &[("a=1", NOW + 600_000, 2.0)]);
@@ -408,10 +409,10 @@ fn a_commit_tells_which_registered_selectors_it_touched() {
     );
     assert_eq!(touched(&next()), [1]);
     s.put(b, &[("__name__=other,pod=3", NOW + 1, 1.0)]);
-    assert_eq!(touched(&next()), []);
+    assert_eq!(touched(&next()), [0u32; 0]);
     // A refused sample has touched nothing.
     s.put(b, &[("__name__=m,pod=1", NOW, 7.0)]);
-    assert_eq!(touched(&next()), []);
+    assert_eq!(touched(&next()), [0u32; 0]);
     s.head.deregister(pods);
     s.put(a, &[("__name__=m,pod=1", NOW + 2, 1.0)]);
     assert_eq!(touched(&next()), [0]);

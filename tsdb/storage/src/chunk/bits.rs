@@ -36,6 +36,40 @@ impl Pending {
     }
 }
 
+/// Bits that are being written to a buffer of its own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BitWriter {
+    words: Vec<u8>,
+    pending: Pending,
+}
+
+impl BitWriter {
+    /// Adds the low `n` bits of `value` (1 to 64; higher bits must be 0).
+    #[inline]
+    pub(super) fn push(&mut self, value: u64, n: u32) {
+        if let Some(word) = self.pending.push(value, n) {
+            self.words.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// Length in bytes; the last may have room left.
+    pub(super) fn len(&self) -> usize {
+        self.words.len() + self.pending.bytes().1
+    }
+
+    /// Bytes of memory that the buffer takes.
+    pub(super) fn capacity(&self) -> usize {
+        self.words.capacity()
+    }
+
+    /// Appends all bits, padded with zero bits, to `out`.
+    pub(super) fn copy_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.words);
+        let (tail, n) = self.pending.bytes();
+        out.extend_from_slice(&tail[..n]);
+    }
+}
+
 /// Looks at bits at any position. Beyond the end everything reads as 0; [`Self::overrun`] tells.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {
@@ -79,6 +113,34 @@ impl<'a> BitReader<'a> {
         let low = self.peek() >> (96 - n);
         self.skip(n - 32);
         high << (n - 32) | low
+    }
+
+    /// How many bits are left.
+    pub(super) fn left(&self) -> usize {
+        (self.data.len() * 8).saturating_sub(self.pos)
+    }
+
+    /// Reads an unsigned LEB128 number; `None` for one of more than 64 bits.
+    #[inline(always)]
+    pub(super) fn uvarint(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.read(8);
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Reads a zig-zag LEB128 number; `None` for one of more than 64 bits.
+    #[inline(always)]
+    pub(super) fn varint(&mut self) -> Option<i64> {
+        self.uvarint().map(|raw| (raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// Whether more bits were taken than there are.

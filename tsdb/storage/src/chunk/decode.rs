@@ -5,24 +5,58 @@
 //! their final size once. What is before the window is decoded (each sample builds on the one before it) but not written.
 
 use super::bits::BitReader;
+use super::histogram::ST_SAMPLES;
 use super::xor::HEADER;
+use super::{Encoding, xor2};
 use crate::error::ChunkError;
 use leadline_model::sample::{Samples, Timestamp};
 
 /// The number of samples that a chunk's header promises; 0 where there is no header.
 #[must_use]
-pub fn sample_count(chunk: &[u8]) -> u16 {
+pub fn sample_count(encoding: Encoding, chunk: &[u8]) -> u16 {
+    match encoding {
+        // The top bits are something else.
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => count(chunk) & ST_SAMPLES,
+        Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => count(chunk),
+    }
+}
+
+fn count(chunk: &[u8]) -> u16 {
     match chunk {
         [a, b, ..] => u16::from_be_bytes([*a, *b]),
         _ => 0,
     }
 }
 
-/// Appends the samples of `chunk` with `mint <= t <= maxt` (ms) to `into`. Decoding ends behind `maxt`.
+/// Appends the floats of `chunk` with `mint <= t <= maxt` (ms) to `into`. Decoding ends behind `maxt`.
+///
+/// # Errors
+/// [`ChunkError`]; samples before the damage may be in `into` then. [`ChunkError::Kind`] for a chunk of histograms, which
+/// [`super::decode_histograms`] reads.
+pub fn decode(
+    encoding: Encoding,
+    chunk: &[u8],
+    mint: Timestamp,
+    maxt: Timestamp,
+    into: &mut Samples,
+) -> Result<(), ChunkError> {
+    match encoding {
+        Encoding::Xor => decode_xor(chunk, mint, maxt, into),
+        Encoding::Xor2 => xor2::decode(chunk, mint, maxt, into),
+        Encoding::Histogram | Encoding::FloatHistogram | Encoding::HistogramSt | Encoding::FloatHistogramSt => {
+            Err(ChunkError::Kind {
+                encoding: encoding as u8,
+                expected: "floats",
+            })
+        }
+    }
+}
+
+/// [`decode`] of [`Encoding::Xor`].
 ///
 /// # Errors
 /// [`ChunkError`]; samples before the damage may be in `into` then.
-pub fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
+pub fn decode_xor(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
     let Some(mut at) = Decoder::open(chunk)? else {
         return Ok(());
     };
@@ -59,7 +93,8 @@ struct Decoder<'a> {
     t: Timestamp,
     v: u64,
     delta: u64,
-    /// Significant bits of the window; 0 while there is none.
+    /// Significant bits of the window. It is all 64 until one is set: Prometheus uses it before when it goes on with a
+    /// chunk whose values were all equal until it was restarted.
     width: u32,
     /// Insignificant bits below the window.
     trailing: u32,
@@ -72,9 +107,12 @@ impl<'a> Decoder<'a> {
     /// On the first sample; `None` where the header promises none.
     fn open(chunk: &'a [u8]) -> Result<Option<Self>, ChunkError> {
         let Some(body) = chunk.get(HEADER..) else {
-            return Err(ChunkError::NoHeader { len: chunk.len() });
+            return Err(ChunkError::NoHeader {
+                len: chunk.len(),
+                expected: HEADER,
+            });
         };
-        let Some(left) = sample_count(chunk).checked_sub(1) else {
+        let Some(left) = count(chunk).checked_sub(1) else {
             return Ok(None);
         };
         let mut first = Self {
@@ -82,13 +120,12 @@ impl<'a> Decoder<'a> {
             t: 0,
             v: 0,
             delta: 0,
-            width: 0,
+            width: 64,
             trailing: 0,
             left,
             chunk,
         };
-        let raw = first.uvarint()?;
-        first.t = (raw >> 1) as i64 ^ -((raw & 1) as i64);
+        first.t = first.bits.varint().ok_or_else(|| overflow(chunk, left))?;
         first.v = first.bits.read(64);
         first.check_end()?;
         Ok(Some(first))
@@ -97,7 +134,7 @@ impl<'a> Decoder<'a> {
     /// Goes from the first sample to the second.
     fn second(&mut self) -> Result<(), ChunkError> {
         self.left -= 1;
-        self.delta = self.uvarint()?;
+        self.delta = self.bits.uvarint().ok_or_else(|| overflow(self.chunk, self.left))?;
         self.t = self.t.wrapping_add(self.delta as i64);
         self.value(self.bits.peek(), 0)?;
         self.check_end()
@@ -166,9 +203,6 @@ impl<'a> Decoder<'a> {
         }
         if window >> 62 == 0b10 {
             self.bits.skip(taken + 2);
-            if self.width == 0 {
-                return Err(bad_window(self.chunk, self.left, 0, 0));
-            }
         } else {
             self.bits.skip(taken + 13);
             let (leading, width) = (window >> 57 & 31, window >> 51 & 63);
@@ -181,24 +215,6 @@ impl<'a> Decoder<'a> {
         }
         self.v ^= self.bits.read(self.width) << self.trailing;
         Ok(())
-    }
-
-    #[inline(always)]
-    fn uvarint(&mut self) -> Result<u64, ChunkError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.bits.read(8);
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            value |= (byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(ChunkError::Overflow {
-            sample: sample(self.chunk, self.left),
-        })
     }
 
     /// Refuses a sample that lies behind the end in part.
@@ -215,7 +231,14 @@ impl<'a> Decoder<'a> {
 
 /// The number of the sample behind which `left` are, from 0.
 fn sample(chunk: &[u8], left: u16) -> u16 {
-    sample_count(chunk) - 1 - left
+    count(chunk) - 1 - left
+}
+
+#[cold]
+fn overflow(chunk: &[u8], left: u16) -> ChunkError {
+    ChunkError::Overflow {
+        sample: sample(chunk, left),
+    }
 }
 
 #[cold]
@@ -232,6 +255,6 @@ fn truncated(chunk: &[u8], left: u16) -> ChunkError {
     ChunkError::Truncated {
         len: chunk.len(),
         sample: sample(chunk, left),
-        samples: sample_count(chunk),
+        samples: count(chunk),
     }
 }

@@ -1,10 +1,22 @@
 //! Samples as bytes: the encodings of Prometheus' chunks, bit for bit.
 
+mod appender;
 mod bits;
+mod counts;
 mod decode;
+mod histogram;
+mod layout;
+mod start;
+mod union;
+mod value;
+mod varbit;
 mod xor;
+mod xor2;
 
-pub use decode::{decode, sample_count};
+pub use appender::{Appender, FloatHistogramAppender, HistogramAppender, SealedChunk};
+pub use counts::Counts;
+pub use decode::{decode, decode_xor, sample_count};
+pub use histogram::decode_histograms;
 pub use xor::XorAppender;
 
 /// How a chunk is encoded; the numbers are those of Prometheus (`tsdb/chunkenc/chunk.go`).

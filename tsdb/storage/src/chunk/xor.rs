@@ -62,6 +62,15 @@ impl Default for XorAppender {
 }
 
 impl XorAppender {
+    /// An empty chunk behind one whose last sample is at `t` (ms) and has the value with these bits.
+    pub(crate) fn behind(t: Timestamp, bits: u64) -> Self {
+        Self {
+            last_t: t,
+            last_v: bits,
+            ..Self::default()
+        }
+    }
+
     /// Number of samples.
     #[inline]
     #[must_use]

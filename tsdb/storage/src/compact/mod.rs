@@ -1,1 +1,21 @@
-//! Compaction: which blocks to write anew, decided apart from done.
+//! Compaction: what is due ([`plan()`]), and doing it ([`write()`]).
+//!
+//! A plan is a value that depends on the descriptions of the blocks alone. Doing it streams: one series and the table of
+//! symbols are in memory, however large the blocks are.
+
+mod encode;
+mod merge;
+mod meta;
+mod pace;
+mod plan;
+mod points;
+mod symbols;
+mod vertical;
+mod window;
+mod write;
+
+pub use meta::{describe, describe_rewritten};
+pub use pace::{Pace, Throttle, Unhurried};
+pub use plan::{Plan, PlanSettings, SELECTED_SERIES, Why, plan};
+pub use window::Window;
+pub use write::{Job, write};

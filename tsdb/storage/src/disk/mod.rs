@@ -5,6 +5,14 @@
 //! [`Disk::sync_dir`] (names: creation, renaming and removal) have returned, and the implementation in memory forgets
 //! what was not when it crashes.
 
+pub mod faulty;
+pub mod memory;
+mod real;
+
+pub use faulty::FaultyDisk;
+pub use memory::MemoryDisk;
+pub use real::RealDisk;
+
 use std::fmt;
 use std::io;
 use std::path::Path;

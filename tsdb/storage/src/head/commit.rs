@@ -4,13 +4,19 @@
 //! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
 //! and a reader, which locks what it reads in the same order, sees all of it or nothing.
 
+mod extras;
+
 use super::Head;
-use super::stripe::{STRIPES, Stripe, make_ref, number_of, stripe_of};
+use super::durable::Durable;
+use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
 use crate::stats::Counters;
+use crate::wal::record::{SamplesEncoder, encode_series};
+use leadline_model::histogram::AnyHistogram;
+use leadline_model::labels::Labels;
 use leadline_model::port::{
     AppendError, Appender, Attempt, Batch, Entry, Outcome, Refusal, SelectorId, SeriesRef, Slot,
 };
-use leadline_model::sample::Timestamp;
+use leadline_model::sample::{Timestamp, is_stale};
 use leadline_model::target::OwnerId;
 use parking_lot::RwLockWriteGuard;
 use smallvec::SmallVec;
@@ -56,6 +62,8 @@ impl<'a> Held<'a> {
 struct Bounds {
     oldest: Timestamp,
     newest: Timestamp,
+    /// From here on a sample is taken out of order; the end of time where none is.
+    late: Timestamp,
 }
 
 impl Bounds {
@@ -66,6 +74,180 @@ impl Bounds {
             t if t > self.newest => Err(Refusal::TooFarAhead),
             _ => Ok(()),
         }
+    }
+}
+
+/// What a commit leaves for the log.
+struct Logged<'a> {
+    durable: &'a Durable,
+    encoder: SamplesEncoder,
+    samples: Vec<u8>,
+    /// Those that came out of order, which are in the others too.
+    late_encoder: SamplesEncoder,
+    late: Vec<u8>,
+    extras: extras::Records,
+}
+
+impl<'a> Logged<'a> {
+    fn begin(durable: &'a Durable) -> Self {
+        Self {
+            durable,
+            encoder: SamplesEncoder::default(),
+            samples: durable.wal.buffer(),
+            late_encoder: SamplesEncoder::default(),
+            late: Vec::new(),
+            extras: extras::Records::default(),
+        }
+    }
+
+    #[inline]
+    fn sample(&mut self, series: SeriesRef, entry: &Entry) {
+        self.encoder.push(&mut self.samples, series.0, entry.t, entry.v);
+    }
+
+    #[cold]
+    fn late(&mut self, series: SeriesRef, entry: &Entry) {
+        self.late_encoder.push(&mut self.late, series.0, entry.t, entry.v);
+    }
+
+    /// Hands the records over, while the stripes are still held: of two commits to one series, the records of the first
+    /// come first. Returns whether so much waits that it should be written.
+    fn end(self, fresh: &[(SeriesRef, &Labels)]) -> bool {
+        let mut series = Vec::new();
+        if !fresh.is_empty() {
+            series = self.durable.wal.buffer();
+            encode_series(&mut series, fresh.iter().map(|(series, labels)| (series.0, *labels)));
+        }
+        let mut crowded = self.durable.wal.push(&[&series, &self.samples]);
+        if !self.late.is_empty() {
+            crowded |= self.durable.wbl.push(&[&self.late]);
+        }
+        self.extras.each(|record| {
+            if !record.is_empty() {
+                crowded |= self.durable.wal.push(&[record]);
+            }
+        });
+        self.durable.wal.recycle(self.samples);
+        self.durable.wal.recycle(series);
+        crowded
+    }
+}
+
+/// What goes along with the samples of one commit.
+struct Trip<'a> {
+    bounds: Bounds,
+    cuts: Cuts,
+    met: Met,
+    logged: Option<Logged<'a>>,
+    /// The oldest and newest time (ms) that was written in order.
+    mint: Timestamp,
+    maxt: Timestamp,
+    /// Samples that were written out of order.
+    late: usize,
+}
+
+impl Trip<'_> {
+    #[cold]
+    fn append_late(&mut self, stripe: &mut Stripe, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+        let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
+        let written = stripe.late.entry(number).or_default().append(entry.t, entry.v)?;
+        if written {
+            self.late += 1;
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.sample(series, entry);
+                logged.late(series, entry);
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Where the series of an entry is.
+#[inline]
+fn locate<'h>(
+    entry: &Entry,
+    trip: &Trip<'_>,
+    held: &'h mut Held<'_>,
+    outcome: &Outcome,
+    guess: &mut usize,
+) -> Result<(SeriesRef, &'h mut Stripe, usize), Refusal> {
+    if trip.bounds.late == Timestamp::MAX {
+        trip.bounds.check(entry.t)?;
+    }
+    let series = resolve(entry.series, outcome)?;
+    let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
+    let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
+    let row = stripe.row(number, *guess).ok_or(Refusal::UnknownSeries)?;
+    *guess = row + 1;
+    Ok((series, stripe, row))
+}
+
+impl Trip<'_> {
+    /// Writes a float to a row, in order or out of it; `Ok(false)`: it is there already. A stale marker ends a series of histograms as one of its own kind
+    /// (`tsdb/head_append.go`, `Append`).
+    #[inline]
+    fn float(&mut self, stripe: &mut Stripe, row: usize, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+        if is_stale(entry.v)
+            && let Some(marker) = stripe.stale_histogram(row)
+        {
+            self.bounds.check(entry.t)?;
+            return self.histogram(stripe, row, series, entry.t, &marker);
+        }
+        let written = match self.bounds.check(entry.t) {
+            Ok(()) => stripe.append(row, entry.t, entry.v, &mut self.cuts),
+            Err(why) => Err(why),
+        };
+        match written {
+            Ok(true) => {
+                self.widen(entry.t);
+                if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                    logged.sample(series, entry);
+                }
+                Ok(true)
+            }
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
+                self.append_late(stripe, series, entry)
+            }
+            other => other,
+        }
+    }
+
+    /// Writes a valid histogram to a row.
+    fn histogram(
+        &mut self,
+        stripe: &mut Stripe,
+        row: usize,
+        series: SeriesRef,
+        t: Timestamp,
+        h: &AnyHistogram,
+    ) -> Result<bool, Refusal> {
+        let written = stripe.append_histogram(row, t, h, &self.cuts)?;
+        if written {
+            self.widen(t);
+            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                logged.extras.histogram(series, t, h);
+            }
+        }
+        Ok(written)
+    }
+
+    #[inline]
+    fn widen(&mut self, t: Timestamp) {
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+}
+
+/// The series that a slot of a batch stands for.
+#[inline]
+fn resolve(slot: Slot, outcome: &Outcome) -> Result<SeriesRef, Refusal> {
+    match slot {
+        Slot::Known(series) => Ok(series),
+        Slot::New(n) => match outcome.refs.get(n as usize) {
+            Some(Some(series)) => Ok(*series),
+            Some(None) => Err(Refusal::SeriesLimit),
+            None => Err(Refusal::UnknownSeries),
+        },
     }
 }
 
@@ -124,27 +306,76 @@ impl Head {
     /// Writes the batch and says which selectors it touched.
     fn land(&self, batch: &Batch, outcome: &mut Outcome) -> Arc<[SelectorId]> {
         let mut held = self.hold(batch, &mut outcome.refs);
-        self.create_missing(batch, &mut held, outcome);
-        let now = self.clock.now();
-        let bounds = Bounds {
-            oldest: now.saturating_sub(self.settings.retention_ms),
-            newest: now.saturating_add(self.settings.max_ahead_ms),
-        };
-        let mut met = Met::default();
+        let fresh = self.create_missing(batch, &mut held, outcome);
+        let mut trip = self.trip();
         match order(&batch.entries) {
             None => {
                 let entries = batch.entries.iter().enumerate();
-                self.apply(batch.owner, entries, &mut held, &bounds, &mut met, outcome);
+                self.apply(batch.owner, entries, &mut held, &mut trip, outcome);
             }
             Some(order) => {
                 let entries = order.iter().map(|&i| (i, &batch.entries[i]));
-                self.apply(batch.owner, entries, &mut held, &bounds, &mut met, outcome);
+                self.apply(batch.owner, entries, &mut held, &mut trip, outcome);
             }
         }
-        if met.sets.is_empty() {
+        if !batch.extras.is_empty() {
+            self.apply_extras(batch, &mut held, &mut trip, outcome);
+        }
+        if trip.mint <= trip.maxt {
+            self.widen(trip.mint, trip.maxt);
+        }
+        Counters::add(&self.counters.out_of_order, trip.late);
+        let crowded = trip.logged.is_some_and(|logged| logged.end(&fresh));
+        drop(held);
+        if crowded {
+            // Whoever flushes regularly has fallen behind. A failure is kept, and told by the log's health.
+            let _ = self.flush();
+        }
+        if trip.met.sets.is_empty() {
             Arc::from([])
         } else {
-            self.selectors.read().join(&met.sets)
+            self.selectors.read().join(&trip.met.sets)
+        }
+    }
+
+    /// What a commit takes along. The stripes must be held already: see [`Self::seal`].
+    fn trip(&self) -> Trip<'_> {
+        let durable = self.durable.as_ref();
+        Trip {
+            bounds: self.bounds(),
+            cuts: self.cuts(),
+            met: Met::default(),
+            logged: durable.filter(|d| d.is_writable()).map(Logged::begin),
+            mint: Timestamp::MAX,
+            maxt: Timestamp::MIN,
+            late: 0,
+        }
+    }
+
+    /// When chunks are closed.
+    pub(super) fn cuts(&self) -> Cuts {
+        let range = self.durable.as_ref().map_or(0, |_| self.settings.block_range_ms);
+        Cuts::new(self.settings.chunk_samples, range)
+    }
+
+    /// The times that are accepted now. With a directory, half a block's range is left open behind the newest sample, so
+    /// that what is older can be written as a block while commits go on (`tsdb/head_append.go`, `appendableMinValidTime`).
+    fn bounds(&self) -> Bounds {
+        let now = self.clock.now();
+        let mut oldest = now.saturating_sub(self.settings.retention_ms);
+        let mut late = Timestamp::MAX;
+        if self.durable.is_some() {
+            let newest = self.maxt.load(Ordering::Acquire).min(now);
+            let open = newest.saturating_sub(self.settings.block_range_ms / 2);
+            if self.settings.out_of_order_window_ms > 0 {
+                late = newest.saturating_sub(self.settings.out_of_order_window_ms);
+            }
+            oldest = oldest.max(open).max(self.min_valid.load(Ordering::Acquire));
+        }
+        Bounds {
+            oldest,
+            late,
+            newest: now.saturating_add(self.settings.max_ahead_ms),
         }
     }
 
@@ -156,6 +387,9 @@ impl Head {
             if let Slot::Known(series) = entry.series {
                 known |= 1 << stripe_of(series);
             }
+        }
+        if !batch.extras.is_empty() {
+            known |= extras::stripes(&batch.extras);
         }
         if batch.created.is_empty() {
             return Held::lock(self, known);
@@ -181,10 +415,16 @@ impl Head {
         }
     }
 
-    /// Creates the series that do not exist yet.
-    fn create_missing(&self, batch: &Batch, held: &mut Held<'_>, outcome: &mut Outcome) {
+    /// Creates the series that do not exist yet, and returns them as far as the log has to know of them.
+    fn create_missing<'b>(
+        &self,
+        batch: &'b Batch,
+        held: &mut Held<'_>,
+        outcome: &mut Outcome,
+    ) -> Vec<(SeriesRef, &'b Labels)> {
+        let mut fresh = Vec::new();
         if outcome.refs.iter().all(Option::is_some) {
-            return;
+            return fresh;
         }
         let mut index = self.index.write();
         let mut selectors = self.selectors.write();
@@ -210,8 +450,12 @@ impl Head {
                 stripe.create(batch.owner.0, set);
                 outcome.new_series += 1;
                 *slot = Some(series);
+                if stripe.logged {
+                    fresh.push((series, labels));
+                }
             }
         }
+        fresh
     }
 
     /// Writes samples, each on its own merits.
@@ -220,29 +464,16 @@ impl Head {
         owner: OwnerId,
         entries: impl Iterator<Item = (usize, &'b Entry)>,
         held: &mut Held<'_>,
-        bounds: &Bounds,
-        met: &mut Met,
+        trip: &mut Trip<'_>,
         outcome: &mut Outcome,
     ) {
         let mut guess = 0;
         let mut handed_over: SmallVec<[u32; 4]> = SmallVec::new();
         for (i, entry) in entries {
-            let written = bounds.check(entry.t).and_then(|()| {
-                let series = match entry.series {
-                    Slot::Known(series) => series,
-                    Slot::New(n) => match outcome.refs.get(n as usize) {
-                        Some(Some(series)) => *series,
-                        Some(None) => return Err(Refusal::SeriesLimit),
-                        None => return Err(Refusal::UnknownSeries),
-                    },
-                };
-                let stripe = held.get(stripe_of(series)).ok_or(Refusal::UnknownSeries)?;
-                let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
-                let row = stripe.row(number, guess).ok_or(Refusal::UnknownSeries)?;
-                guess = row + 1;
-                let written = stripe.append(row, entry.t, entry.v, self.settings.chunk_samples)?;
+            let written = locate(entry, trip, held, outcome, &mut guess).and_then(|(series, stripe, row)| {
+                let written = trip.float(stripe, row, series, entry)?;
                 let hot = &mut stripe.hot[row];
-                met.note(hot.set);
+                trip.met.note(hot.set);
                 if hot.owner != owner.0 {
                     hot.owner = owner.0;
                     handed_over.push(hot.set);

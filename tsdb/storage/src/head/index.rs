@@ -29,6 +29,8 @@ pub(super) struct Index {
     by_labels: HashTable<Id>,
     arena: Arena,
     dead: usize,
+    /// Pairs whose postings hold series that were dropped.
+    touched: Vec<PairId>,
     /// Changes whenever a series is created or dropped.
     pub(super) version: u64,
     hasher: RandomState,
@@ -131,7 +133,7 @@ impl Index {
             .collect()
     }
 
-    /// The reference of a series.
+    /// The reference of a series; one that no stripe knows when it was dropped.
     #[inline]
     pub(super) fn series(&self, id: Id) -> SeriesRef {
         self.rows[id as usize].series
@@ -197,28 +199,37 @@ impl Index {
         Some(id)
     }
 
-    /// Drops series. `gone` tells whether a reference is one of them.
-    pub(super) fn remove(&mut self, gone: impl Fn(SeriesRef) -> bool) {
-        let ids: Vec<Id> = (0..self.rows.len() as Id)
-            .filter(|&id| self.series(id) != DEAD && gone(self.series(id)))
-            .collect();
-        let mut touched: Vec<PairId> = Vec::new();
-        for &id in &ids {
-            touched.extend(self.pairs_of(id));
+    /// Drops series: nothing finds them by their labels from now on. Their postings go with the next [`Self::sweep`].
+    pub(super) fn kill(&mut self, ids: impl Iterator<Item = Id>) {
+        for id in ids {
+            self.touched
+                .extend(self.pairs_of(id).collect::<smallvec::SmallVec<[PairId; 24]>>());
             let hash = self.hasher.hash_one(self.packed(id));
             if let Ok(entry) = self.by_labels.find_entry(hash, |&other| other == id) {
                 entry.remove();
             }
             self.rows[id as usize].series = DEAD;
+            self.dead += 1;
         }
-        self.dead += ids.len();
-        self.version += u64::from(!ids.is_empty());
+        self.version += 1;
+        // Each pair counts once; what many series share would fill the list.
+        if self.touched.len() > 2 * self.pairs.len() + 1_024 {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+        }
+    }
+
+    /// Clears the postings of dropped series and the label pairs that no series carries any more; where `renumber`
+    /// allows it and many are gone, the rest gets new numbers.
+    pub(super) fn sweep(&mut self, renumber: bool) {
+        let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
         let (rows, pairs) = (&self.rows, &mut self.pairs);
         touched.retain(|&pair| !pairs.retain(pair, |id| rows[id as usize].series != DEAD));
         self.pairs.reclaim(touched);
-        if self.dead > self.rows.len() / 2 {
+        self.version += 1;
+        if renumber && self.dead > self.rows.len() / 2 {
             self.renumber();
         }
     }
@@ -253,6 +264,14 @@ impl Index {
         for id in 0..rows.len() as Id {
             self.by_labels.insert_unique(hash(&id), id, hash);
         }
+    }
+
+    /// The names and values of all labels, sorted bytewise, each once.
+    pub(super) fn symbols(&self) -> Vec<String> {
+        let mut texts = self.pairs.texts();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.into_iter().map(str::to_owned).collect()
     }
 
     /// Adds the gauges of the index.

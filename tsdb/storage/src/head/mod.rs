@@ -1,31 +1,57 @@
-//! The store itself.
+//! The newest samples: in memory alone, or with a directory that holds their log and their full chunks.
 
+mod chunks_head;
 mod commit;
+mod delete;
+mod durable;
+mod exemplars;
 mod gc;
+mod histograms;
 mod index;
+mod late;
+mod log;
+mod map;
+mod metadata;
+mod order;
+mod out_of_order;
 mod pairs;
-mod postings;
+pub(crate) mod postings;
+mod rebuild;
+mod replay;
 mod resolve;
 mod select;
 mod selectors;
 mod series;
+mod source;
+mod stale;
 mod stripe;
+mod truncate;
 
+pub use durable::HeadParts;
 pub use gc::Maintenance;
+pub use log::LogHealth;
+pub use out_of_order::OutOfOrder;
+pub use replay::{ReplayMonitor, Replayed};
+pub use source::RangeSource;
+pub use stale::StaleSeries;
 
 use crate::error::SettingsError;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
+use durable::{Durable, Leases};
+use exemplars::Exemplars;
 use index::Index;
 use leadline_model::Clock;
 use leadline_model::labels::Labels;
 use leadline_model::port::{CommitEvent, Generation};
+use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
+use metadata::Told;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::RapidHashMap;
 use selectors::Selectors;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use stripe::{STRIPES, Stripe};
 use tokio::sync::broadcast;
 
@@ -46,6 +72,18 @@ pub struct Head {
     publish: Mutex<broadcast::Sender<Arc<CommitEvent>>>,
     /// Held while the store is tidied.
     tidying: Mutex<()>,
+    /// The oldest and the newest time (ms) of what is held; of an empty head the ends of time, the wrong way round.
+    mint: AtomicI64,
+    maxt: AtomicI64,
+    /// Samples older than this (ms) are refused: a block holds their time.
+    min_valid: AtomicI64,
+    /// Readers for whom series must keep their numbers in the index.
+    leases: Leases,
+    /// The directory, if there is one.
+    durable: Option<Durable>,
+    /// Locked behind all others, as is `told`.
+    exemplars: RwLock<Exemplars>,
+    told: RwLock<Told>,
 }
 
 impl std::fmt::Debug for Head {
@@ -57,17 +95,24 @@ impl std::fmt::Debug for Head {
 }
 
 impl Head {
-    /// An empty head.
+    /// An empty head in memory alone.
     ///
     /// # Errors
     /// [`SettingsError`] when a setting is out of its range.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, SettingsError> {
+        Ok(Arc::new(Self::build(settings, clock, None)?))
+    }
+
+    fn build(settings: Settings, clock: Arc<dyn Clock>, durable: Option<Durable>) -> Result<Self, SettingsError> {
         settings.validate()?;
         let (sender, _) = broadcast::channel(settings.event_capacity as usize);
-        Ok(Arc::new(Self {
+        let exemplars = Exemplars::new(settings.max_exemplars, settings.out_of_order_window_ms);
+        Ok(Self {
+            exemplars: RwLock::new(exemplars),
+            told: RwLock::default(),
             settings,
             clock,
-            stripes: std::array::from_fn(|_| RwLock::new(Stripe::default())),
+            stripes: std::array::from_fn(|_| RwLock::new(Stripe::new())),
             index: RwLock::new(Index::default()),
             selectors: RwLock::new(Selectors::default()),
             labels: RwLock::new(RapidHashMap::default()),
@@ -77,7 +122,12 @@ impl Head {
             generation: AtomicU64::new(0),
             publish: Mutex::new(sender),
             tidying: Mutex::new(()),
-        }))
+            mint: AtomicI64::new(Timestamp::MAX),
+            maxt: AtomicI64::new(Timestamp::MIN),
+            min_valid: AtomicI64::new(Timestamp::MIN),
+            leases: Leases::default(),
+            durable,
+        })
     }
 
     /// What the head was built with.
@@ -89,6 +139,30 @@ impl Head {
     /// Refuses every commit from now on; reading goes on.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Time (ms) of the oldest sample, or a time before it; `None` while there is none.
+    #[must_use]
+    pub fn min_time(&self) -> Option<Timestamp> {
+        let mint = self.mint.load(Ordering::Acquire);
+        (mint != Timestamp::MAX).then_some(mint)
+    }
+
+    /// Time (ms) of the newest sample that came in order; `None` while there is none.
+    #[must_use]
+    pub fn max_time(&self) -> Option<Timestamp> {
+        let maxt = self.maxt.load(Ordering::Acquire);
+        (maxt != Timestamp::MIN).then_some(maxt)
+    }
+
+    /// Widens what is held by `mint` to `maxt` (ms).
+    fn widen(&self, mint: Timestamp, maxt: Timestamp) {
+        if mint < self.mint.load(Ordering::Relaxed) {
+            self.mint.fetch_min(mint, Ordering::AcqRel);
+        }
+        if maxt > self.maxt.load(Ordering::Relaxed) {
+            self.maxt.fetch_max(maxt, Ordering::AcqRel);
+        }
     }
 
     /// Figures of the store, summed up in time that depends on the number of stripes alone.
@@ -104,6 +178,7 @@ impl Head {
         let labels = self.labels.read();
         stats.cached_label_sets = labels.len() as u64;
         stats.bytes += labels.capacity() as u64 * 25;
+        stats.exemplars = self.exemplars.read().counts().0 as u64;
         stats
     }
 

@@ -76,6 +76,16 @@ impl Pairs {
         &self.names
     }
 
+    /// The texts of all names that series have, and of all values.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        let used = self.names.iter().filter(|name| !name.pairs.is_empty());
+        used.flat_map(|name| {
+            let values = name.pairs.iter().map(|&pair| &*self.pair(pair).value);
+            std::iter::once(&*name.text).chain(values)
+        })
+        .collect()
+    }
+
     /// A pair by its number.
     #[inline]
     pub(super) fn pair(&self, id: PairId) -> &Pair {
@@ -84,6 +94,11 @@ impl Pairs {
 
     pub(super) fn pair_mut(&mut self, id: PairId) -> &mut Pair {
         &mut self.pairs[id as usize]
+    }
+
+    /// How many numbers of pairs there are, free ones included.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
     }
 
     /// The number of a pair, if any series has it.

@@ -3,14 +3,14 @@
 use smallvec::SmallVec;
 
 /// A series' number in the index.
-pub(super) type Id = u32;
+pub(crate) type Id = u32;
 
 /// The series that carry one label pair; ascending. Numbers only grow, so entering one is appending it, and pairs that
 /// one series alone carries need no allocation.
-pub(super) type Postings = SmallVec<[Id; 2]>;
+pub(crate) type Postings = SmallVec<[Id; 2]>;
 
 /// Enters `id`, which is above all that are in the list. Grows by a quarter once the list is long.
-pub(super) fn push(list: &mut Postings, id: Id) {
+pub(crate) fn push(list: &mut Postings, id: Id) {
     if list.len() == list.capacity() && list.len() >= 64 {
         list.reserve_exact(list.len() / 4);
     }
@@ -18,7 +18,7 @@ pub(super) fn push(list: &mut Postings, id: Id) {
 }
 
 /// Keeps of `a` what is in `b` too. Gallops through `b`, so it costs `a.len() * log(b.len() / a.len())`.
-pub(super) fn intersect(a: &mut Vec<Id>, b: &[Id]) {
+pub(crate) fn intersect(a: &mut Vec<Id>, b: &[Id]) {
     let mut rest = b;
     a.retain(|&id| {
         rest = &rest[gallop(rest, id)..];
@@ -27,7 +27,7 @@ pub(super) fn intersect(a: &mut Vec<Id>, b: &[Id]) {
 }
 
 /// Drops from `a` what is in `b`.
-pub(super) fn subtract(a: &mut Vec<Id>, b: &[Id]) {
+pub(crate) fn subtract(a: &mut Vec<Id>, b: &[Id]) {
     let mut rest = b;
     a.retain(|&id| {
         rest = &rest[gallop(rest, id)..];
@@ -36,7 +36,7 @@ pub(super) fn subtract(a: &mut Vec<Id>, b: &[Id]) {
 }
 
 /// The position of the first element that is not below `id`: doubling steps, then a binary search in the last.
-pub(super) fn gallop(list: &[Id], id: Id) -> usize {
+pub(crate) fn gallop(list: &[Id], id: Id) -> usize {
     let mut step = 1;
     while step <= list.len() && list[step - 1] < id {
         step *= 2;
@@ -47,7 +47,7 @@ pub(super) fn gallop(list: &[Id], id: Id) -> usize {
 }
 
 /// The union of lists, ascending. `universe` is above every number.
-pub(super) fn union(lists: &[&[Id]], universe: usize) -> Vec<Id> {
+pub(crate) fn union(lists: &[&[Id]], universe: usize) -> Vec<Id> {
     let total = lists.iter().map(|l| l.len()).sum::<usize>();
     if let [one] = lists {
         return one.to_vec();

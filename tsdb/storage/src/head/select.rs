@@ -1,12 +1,19 @@
 //! Giving series out.
 
 use super::Head;
+use super::chunks_head::Files;
 use super::index::Index;
+use super::late::merge;
 use super::postings::Id;
 use super::resolve::resolve;
+use super::series::{Closed, Data};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use crate::chunk::decode;
+use crate::chunk::{decode, decode_histograms, decode_xor};
+use crate::error::{ChunkError, StorageError};
+use crate::interval::Intervals;
 use crate::stats::Counters;
+use leadline_model::exemplar::Exemplar;
+use leadline_model::histogram::HistogramSample;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Generation, QueryError, Queryable, SeriesRef, SeriesSet};
@@ -15,6 +22,7 @@ use leadline_model::target::OwnerId;
 use parking_lot::RwLockReadGuard;
 use rapidhash::RapidHashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How often a selection begins again because series came or went meanwhile, before it keeps the index locked.
@@ -25,20 +33,29 @@ const RETRIES: usize = 3;
 struct Frozen {
     series: Vec<FrozenSeries>,
     /// Closed chunks of all series, shared with the head.
-    closed: Vec<super::series::Closed>,
+    closed: Vec<Closed>,
     /// Open chunks of all series, copied.
     tails: Vec<u8>,
+    /// What of them was deleted.
+    deleted: Vec<Intervals>,
+    /// Chunks of samples that came out of order.
+    late: Vec<Closed>,
+    /// Where closed chunks are that are on the disk.
+    files: Option<Arc<Files>>,
 }
 
 #[derive(Debug)]
 struct FrozenSeries {
     series: SeriesRef,
     id: Id,
-    owner: OwnerId,
+    owner: Option<OwnerId>,
+    /// Where in [`Frozen::deleted`] its deletions are, plus one; 0 where it has none.
+    deleted: u32,
     labels: Labels,
-    /// The newest sample of all.
-    newest: Sample,
+    /// The newest sample of all; none where that is a histogram.
+    newest: Option<Sample>,
     closed: Range<usize>,
+    late: Range<usize>,
     tail: Range<usize>,
 }
 
@@ -52,7 +69,7 @@ impl SeriesSet for Frozen {
     }
 
     fn owner(&self, i: usize) -> Option<OwnerId> {
-        self.series.get(i).map(|s| s.owner)
+        self.series.get(i).and_then(|s| s.owner)
     }
 
     fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
@@ -60,23 +77,66 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let damaged = |e: crate::error::ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        let damaged = |e: Unreadable| QueryError::Corrupt(format!("series {}: {e}", series.labels));
         for chunk in &self.closed[series.closed.clone()] {
-            if chunk.maxt >= mint && chunk.mint <= maxt {
-                decode(&chunk.data, mint, maxt, into).map_err(damaged)?;
-            }
+            self.decode(chunk, mint, maxt, into).map_err(damaged)?;
         }
         if !series.tail.is_empty() {
-            decode(&self.tails[series.tail.clone()], mint, maxt, into).map_err(damaged)?;
+            decode_xor(&self.tails[series.tail.clone()], mint, maxt, into).map_err(|e| damaged(e.into()))?;
+        }
+        let mut late = Samples::default();
+        for chunk in &self.late[series.late.clone()] {
+            late.clear();
+            self.decode(chunk, mint, maxt, &mut late).map_err(damaged)?;
+            merge(into, &late);
+        }
+        if let Some(deleted) = self.deleted_of(series) {
+            drop_deleted(deleted, into);
+        }
+        Ok(())
+    }
+
+    fn read_histograms(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        into.clear();
+        let Some(series) = self.series.get(i) else {
+            return Ok(());
+        };
+        let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        for chunk in &self.closed[series.closed.clone()] {
+            if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
+                continue;
+            }
+            match (&chunk.data, &self.files) {
+                (Data::Memory(data), _) => {
+                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?;
+                }
+                (Data::Disk(place), Some(files)) => {
+                    decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
+                }
+                (Data::Disk(_), None) => {}
+            }
+        }
+        if let Some(deleted) = self.deleted_of(series) {
+            into.retain(|sample| !deleted.contains(sample.t));
         }
         Ok(())
     }
 
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
-        let Some(newest) = self.series.get(i).map(|s| s.newest) else {
+        let Some(series) = self.series.get(i) else {
             return Ok(None);
         };
-        if newest.t <= maxt {
+        if let Some(newest) = series.newest
+            && newest.t <= maxt
+            && series.late.is_empty()
+            && !self.deleted_of(series).is_some_and(|d| d.contains(newest.t))
+        {
             return Ok((newest.t >= mint).then_some(newest));
         }
         let mut samples = Samples::default();
@@ -86,30 +146,92 @@ impl SeriesSet for Frozen {
     }
 }
 
+/// Why a chunk cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Takes deleted samples out.
+fn drop_deleted(deleted: &Intervals, samples: &mut Samples) {
+    let mut kept = 0;
+    for i in 0..samples.t.len() {
+        if !deleted.contains(samples.t[i]) {
+            (samples.t[kept], samples.v[kept]) = (samples.t[i], samples.v[i]);
+            kept += 1;
+        }
+    }
+    samples.t.truncate(kept);
+    samples.v.truncate(kept);
+}
+
 impl Frozen {
+    fn deleted_of(&self, series: &FrozenSeries) -> Option<&Intervals> {
+        self.deleted.get((series.deleted as usize).checked_sub(1)?)
+    }
+
+    /// Appends the samples of a closed chunk.
+    fn decode(&self, chunk: &Closed, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), Unreadable> {
+        if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
+            return Ok(());
+        }
+        match (&chunk.data, &self.files) {
+            (Data::Memory(data), _) => decode(chunk.encoding, data, mint, maxt, into)?,
+            (Data::Disk(place), Some(files)) => decode(chunk.encoding, &files.read(*place)?, mint, maxt, into)?,
+            (Data::Disk(_), None) => {}
+        }
+        Ok(())
+    }
+
     /// Copies what `series` holds between `mint` and `maxt` (ms); nothing when it holds nothing there.
     fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), mint: Timestamp, maxt: Timestamp) {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-        let (closed, tail) = (self.closed.len(), self.tails.len());
+        let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
         self.closed
-            .extend(cold.closed.iter().filter(|c| c.maxt >= mint && c.mint <= maxt).cloned());
+            .extend(cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned());
+        self.closed
+            .extend(stripe.open_histograms(row).and_then(|open| open.copy(mint, maxt)));
         if hot.open_overlaps(cold, mint, maxt) {
             hot.open.copy_to(&mut self.tails);
         }
-        if self.closed.len() > closed || self.tails.len() > tail {
+        if !stripe.late.is_empty()
+            && let Some(found) = number_of(found.1).and_then(|number| stripe.late.get(&number))
+        {
+            self.late.append(&mut found.copy(mint, maxt));
+        }
+        if self.closed.len() > closed || self.late.len() > late || self.tails.len() > tail {
             self.series.push(FrozenSeries {
                 series: found.1,
                 id: found.0,
-                owner: OwnerId(hot.owner),
+                owner: hot.owner(),
+                deleted: copy_deleted(stripe, found.1, &mut self.deleted),
                 labels: Labels::default(),
-                newest: Sample {
+                newest: (!stripe.ends_in_histogram(row)).then(|| Sample {
                     t: hot.open.last_t(),
                     v: f64::from_bits(hot.open.last_bits()),
-                },
+                }),
                 closed: closed..self.closed.len(),
+                late: late..self.late.len(),
                 tail: tail..self.tails.len(),
             });
         }
+    }
+}
+
+/// Copies a series' deletions and returns their place in `into`, plus one; 0 where there are none.
+fn copy_deleted(stripe: &Stripe, series: SeriesRef, into: &mut Vec<Intervals>) -> u32 {
+    if stripe.deleted.is_empty() {
+        return 0;
+    }
+    match number_of(series).and_then(|number| stripe.deleted.get(&number)) {
+        Some(deleted) => {
+            into.push(deleted.clone());
+            into.len() as u32
+        }
+        None => 0,
     }
 }
 
@@ -223,7 +345,7 @@ impl Head {
             |stripes, found| {
                 let mut ids = Vec::with_capacity(found.len());
                 each_row(stripes, found, |stripe, row, (id, _)| {
-                    if stripe.hot[row].overlaps(&stripe.cold[row], mint, maxt) {
+                    if stripe.overlaps(row, mint, maxt) {
                         ids.push(id);
                     }
                 });
@@ -243,11 +365,14 @@ impl Queryable for Head {
         maxt: Timestamp,
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.check_replayed(mint)?;
         let mut frozen = self.visit(
             matchers,
             |stripes, found| {
                 let mut frozen = Frozen {
                     series: Vec::with_capacity(found.len()),
+                    // While the stripes are held: all their chunks are in these files.
+                    files: self.files(),
                     ..Frozen::default()
                 };
                 each_row(stripes, found, |stripe, row, found| {
@@ -264,6 +389,7 @@ impl Queryable for Head {
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
+        self.check_replayed(mint)?;
         let names = self.with_ids(matchers, mint, maxt, |index, ids| {
             let mut seen = vec![false; index.pairs.names().len()];
             for pair in ids.iter().flat_map(|&id| index.pairs_of(id)) {
@@ -284,6 +410,7 @@ impl Queryable for Head {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<String>, QueryError> {
+        self.check_replayed(mint)?;
         let values = self.with_ids(matchers, mint, maxt, |index, ids| {
             let Some(wanted) = index.pairs.name_id(name) else {
                 return Vec::new();
@@ -302,6 +429,23 @@ impl Queryable for Head {
         let mut values = values.unwrap_or_default();
         values.sort_unstable();
         Ok(values)
+    }
+
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        let index = self.index.read();
+        let ring = self.exemplars.read();
+        let found = find(&index, matchers)
+            .into_iter()
+            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
+        let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
     }
 
     fn generation(&self) -> Generation {

@@ -4,13 +4,15 @@
 //! looks at few sets however many samples it has.
 
 use super::Head;
+use super::index::Index;
 use super::resolve::resolve;
-use super::stripe::{STRIPES, number_of, stripe_of};
+use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::stats::Stats;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{Matcher, all_match};
 use leadline_model::port::{CommitEvent, Commits, SelectorId};
 use leadline_model::target::OwnerId;
+use parking_lot::RwLockWriteGuard;
 use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -74,6 +76,26 @@ impl Selectors {
         }
         set.sort_unstable();
         self.number(set.into())
+    }
+
+    /// Finds out anew which series match which selectors. All stripes are held.
+    pub(super) fn rematch(&mut self, stripes: &mut [RwLockWriteGuard<'_, Stripe>], index: &Index) {
+        let mut live: Vec<(SelectorId, Arc<[Matcher]>)> =
+            self.live.iter().map(|(id, s)| (*id, Arc::clone(&s.matchers))).collect();
+        live.sort_unstable_by_key(|(id, _)| *id);
+        for (id, matchers) in live {
+            for series in resolve(index, &matchers).into_iter().map(|i| index.series(i)) {
+                let stripe = &mut stripes[stripe_of(series)];
+                let Some(row) = number_of(series).and_then(|number| stripe.row(number, 0)) else {
+                    continue;
+                };
+                let hot = &mut stripe.hot[row];
+                hot.set = self.with(hot.set, id);
+                if let Some(owner) = hot.owner().filter(|owner| self.knows(*owner)) {
+                    self.fed(hot.set, owner);
+                }
+            }
+        }
     }
 
     /// Whether any selector is registered.
@@ -194,8 +216,7 @@ impl Commits for Head {
                 guess = row + 1;
                 let hot = &mut stripe.hot[row];
                 hot.set = selectors.with(hot.set, id);
-                let owner = OwnerId(hot.owner);
-                if selectors.knows(owner) {
+                if let Some(owner) = hot.owner().filter(|owner| selectors.knows(*owner)) {
                     selectors.fed(hot.set, owner);
                 }
             }

@@ -1,10 +1,14 @@
 //! A stripe: the series that its owners created, behind one lock.
 
-use super::series::{Closed, Cold, Hot};
-use crate::chunk::{XorAppender, sample_count};
+use super::histograms::OpenHistograms;
+use super::late::Late;
+use super::series::{Closed, Cold, Data, Hot, Outgoing};
+use crate::chunk::{Encoding, XorAppender};
+use crate::interval::Intervals;
 use crate::stats::Stats;
 use leadline_model::port::{Refusal, SeriesRef};
 use leadline_model::sample::Timestamp;
+use std::collections::BTreeMap;
 
 /// Number of stripes; a power of two, and at most 64 so that a set of stripes is a word.
 pub(super) const STRIPES: usize = 64;
@@ -27,6 +31,56 @@ pub(super) fn number_of(series: SeriesRef) -> Option<u32> {
     u32::try_from(series.0 / STRIPES as u64).ok()
 }
 
+/// From here on are the numbers of series that were created before the log was read: nothing in the log has them, and they
+/// become unknown when the replay ends.
+pub(super) const EARLY: u32 = 1 << 31;
+
+/// When chunks are closed: after so many samples, and where a block would end, so that no chunk has to be cut in two
+/// when a block is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cuts {
+    samples: u16,
+    /// Length of a block, ms; 0 where there are none.
+    range: i64,
+    /// The block range that was asked for last: from here (ms) …
+    from: Timestamp,
+    /// … to before here (ms).
+    until: Timestamp,
+}
+
+impl Cuts {
+    /// Chunks of at most `samples` samples that end where blocks of `range` ms end (0: there are no blocks).
+    pub(super) fn new(samples: u16, range: i64) -> Self {
+        Self {
+            samples,
+            range,
+            from: Timestamp::MIN,
+            until: if range > 0 { Timestamp::MIN } else { Timestamp::MAX },
+        }
+    }
+
+    /// Length of a block, ms; 0 where there are none.
+    pub(super) fn range(&self) -> i64 {
+        self.range
+    }
+
+    /// Moves on to the block range that `t` (ms) is in.
+    #[inline]
+    fn turn_to(&mut self, t: Timestamp) {
+        if t >= self.until || t < self.from {
+            self.turn(t);
+        }
+    }
+
+    #[cold]
+    fn turn(&mut self, t: Timestamp) {
+        if self.range > 0 {
+            self.from = t.div_euclid(self.range).saturating_mul(self.range);
+            self.until = self.from.saturating_add(self.range);
+        }
+    }
+}
+
 /// The series of one stripe as parallel arrays, in the order of their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Stripe {
@@ -36,14 +90,35 @@ pub(super) struct Stripe {
     pub(super) cold: Vec<Cold>,
     /// The number that the next series gets.
     next: u32,
-    samples: u64,
+    /// Whether what is written here goes to the log.
+    pub(super) logged: bool,
+    /// What was deleted of which series.
+    pub(super) deleted: BTreeMap<u32, Intervals>,
+    /// What came out of order, of which series.
+    pub(super) late: BTreeMap<u32, Late>,
+    /// The open chunks of series that hold histograms; their rows have none then.
+    pub(super) histograms: BTreeMap<u32, OpenHistograms>,
+    /// Series with a chunk that was closed and is not on the disk yet, in the order of closing.
+    turned: Vec<u32>,
+    pub(super) samples: u64,
     closed_chunks: u64,
     closed_bytes: u64,
     open_bytes: u64,
     scratch: Vec<u8>,
 }
 
+/// The number of a stripe's first series. There is no series 0: Prometheus takes that reference for none and drops its samples.
+const FIRST: u32 = 1;
+
 impl Stripe {
+    /// A stripe without series.
+    pub(super) fn new() -> Self {
+        Self {
+            next: FIRST,
+            ..Self::default()
+        }
+    }
+
     /// The row of a series. `guess` is where it would be if it followed the last one that was asked for.
     #[inline]
     pub(super) fn row(&self, number: u32, guess: usize) -> Option<usize> {
@@ -53,40 +128,123 @@ impl Stripe {
         self.numbers.binary_search(&number).ok()
     }
 
-    /// The number that [`Self::create`] will give next; `None` when all are used up.
+    /// The oldest and the newest time (ms) of a row; the ends of time, the wrong way round, of one without samples.
+    pub(super) fn ends(&self, row: usize) -> (Timestamp, Timestamp) {
+        let (hot, cold) = (&self.hot[row], &self.cold[row]);
+        let (mut mint, mut maxt) = (Timestamp::MAX, Timestamp::MIN);
+        if hot.open.samples() > 0 || self.open_histograms(row).is_some() {
+            (mint, maxt) = (cold.open_from, hot.open.last_t());
+        }
+        if let Some((first, last)) = cold.closed.first().zip(cold.closed.last()) {
+            (mint, maxt) = (first.mint, maxt.max(last.maxt()));
+        }
+        if let Some(late) = self.late.get(&self.numbers[row]).and_then(Late::ends) {
+            (mint, maxt) = (mint.min(late.0), maxt.max(late.1));
+        }
+        (mint, maxt)
+    }
+
+    /// The numbers of all series, ascending.
+    pub(super) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The number that [`Self::create`] will give next; `None` when all are used up. It is never 0: a reader of the log
+    /// may take a series of reference 0 for one that has none yet (`tsdb/head.go`, `getOrCreateWithOptionalID`).
     pub(super) fn next_number(&self) -> Option<u32> {
-        (self.next < u32::MAX).then_some(self.next)
+        let next = self.next.max(1);
+        (next % EARLY < EARLY - 1).then_some(next)
+    }
+
+    /// Gives out numbers from [`EARLY`] on.
+    pub(super) fn begin_early(&mut self) {
+        self.next = EARLY;
     }
 
     /// Adds a series under [`Self::next_number`].
     pub(super) fn create(&mut self, owner: u32, set: u32) {
+        let number = self.next.max(1);
+        self.insert(self.numbers.len(), number, Hot::new(owner, set));
+        self.next = number + 1;
+    }
+
+    /// The row of a number that was given out before, which is entered if need be. The number must be below [`EARLY`].
+    pub(super) fn enter(&mut self, number: u32, guess: usize, owner: u32) -> usize {
+        if let Some(row) = self.row(number, guess) {
+            return row;
+        }
+        let row = match self.numbers.last() {
+            Some(&last) if last > number => self.numbers.partition_point(|&n| n < number),
+            _ => self.numbers.len(),
+        };
+        self.insert(row, number, Hot::new(owner, 0));
+        self.reserve_number(number);
+        row
+    }
+
+    /// [`Self::enter`] of many numbers, which ascend: one pass instead of one for each that comes in between.
+    pub(super) fn enter_all(&mut self, numbers: &[u32], owner: u32) {
+        let missing: Vec<u32> = numbers.iter().copied().filter(|&n| self.row(n, 0).is_none()).collect();
+        let Some((&first, &last)) = missing.first().zip(missing.last()) else {
+            return;
+        };
+        self.reserve_number(last);
+        let from = self.numbers.partition_point(|&n| n < first);
+        let behind = self.numbers.split_off(from);
+        let (hot, cold) = (self.hot.split_off(from), self.cold.split_off(from));
+        let mut behind = behind.into_iter().zip(hot.into_iter().zip(cold)).peekable();
+        for number in missing {
+            while let Some((number, (hot, cold))) = behind.next_if(|row| row.0 < number) {
+                self.push(number, hot, cold);
+            }
+            self.push(number, Hot::new(owner, 0), Cold::default());
+        }
+        for (number, (hot, cold)) in behind {
+            self.push(number, hot, cold);
+        }
+    }
+
+    /// Never gives out `number` or one below it again.
+    pub(super) fn reserve_number(&mut self, number: u32) {
+        self.next = self.next.max(number.saturating_add(1));
+    }
+
+    fn push(&mut self, number: u32, hot: Hot, cold: Cold) {
+        self.make_room();
+        self.numbers.push(number);
+        self.hot.push(hot);
+        self.cold.push(cold);
+    }
+
+    fn make_room(&mut self) {
         reserve(&mut self.numbers);
         reserve(&mut self.hot);
         reserve(&mut self.cold);
-        self.numbers.push(self.next);
-        self.hot.push(Hot {
-            open: XorAppender::default(),
-            owner,
-            set,
-        });
-        self.cold.push(Cold::default());
-        self.next += 1;
+    }
+
+    fn insert(&mut self, row: usize, number: u32, hot: Hot) {
+        self.make_room();
+        self.numbers.insert(row, number);
+        self.hot.insert(row, hot);
+        self.cold.insert(row, Cold::default());
     }
 
     /// Adds a sample to a row. `Ok(false)`: the newest sample is the same, bit for bit.
     #[inline]
-    pub(super) fn append(&mut self, row: usize, t: Timestamp, v: f64, chunk_samples: u16) -> Result<bool, Refusal> {
+    pub(super) fn append(&mut self, row: usize, t: Timestamp, v: f64, cuts: &mut Cuts) -> Result<bool, Refusal> {
         let Some(hot) = self.hot.get_mut(row) else {
             return Err(Refusal::UnknownSeries);
         };
-        if t <= hot.open.last_t() {
-            return match (t == hot.open.last_t(), v.to_bits() == hot.open.last_bits()) {
+        let last = hot.open.last_t();
+        if t <= last {
+            return match (t == last, v.to_bits() == hot.open.last_bits()) {
                 (true, true) => Ok(false),
                 (true, false) => Err(Refusal::Duplicate),
                 (false, _) => Err(Refusal::OutOfOrder),
             };
         }
-        if hot.open.samples() == 0 || hot.open.is_full(chunk_samples) {
+        cuts.turn_to(t);
+        if hot.open.samples() == 0 || hot.open.is_full(cuts.samples) || last < cuts.from {
             self.turn_chunk(row, t);
         }
         let hot = &mut self.hot[row];
@@ -99,69 +257,197 @@ impl Stripe {
 
     /// Closes the open chunk, if it has samples, and begins the next at `t`.
     #[cold]
-    fn turn_chunk(&mut self, row: usize, t: Timestamp) {
-        let (hot, cold) = (&mut self.hot[row], &mut self.cold[row]);
+    pub(super) fn turn_chunk(&mut self, row: usize, t: Timestamp) {
+        self.close_histograms(row);
+        let hot = &mut self.hot[row];
         if hot.open.samples() > 0 {
             let maxt = hot.open.last_t();
             self.open_bytes -= hot.open.capacity() as u64;
             let data = hot.open.seal(&mut self.scratch);
-            self.closed_chunks += 1;
-            self.closed_bytes += data.len() as u64;
-            cold.closed.reserve_exact(1);
-            cold.closed.push(Closed {
-                mint: cold.open_from,
-                maxt,
-                data,
-            });
+            let mint = self.cold[row].open_from;
+            self.push_closed(row, Closed::in_memory(mint, maxt, Encoding::Xor, data));
         }
-        cold.open_from = t;
+        self.cold[row].open_from = t;
     }
 
-    /// Drops what ended before `bound` (ms): closed chunks, and whole series, whose numbers are returned.
-    pub(super) fn expire(&mut self, bound: Timestamp) -> Vec<u32> {
+    /// Adds a closed chunk behind those of a row. Its samples must have been counted when they were appended.
+    pub(super) fn push_closed(&mut self, row: usize, chunk: Closed) {
+        self.closed_chunks += 1;
+        self.closed_bytes += chunk.memory();
+        if matches!(chunk.data, Data::Memory(_)) {
+            self.turned.push(self.numbers[row]);
+        }
+        let closed = &mut self.cold[row].closed;
+        closed.reserve_exact(1);
+        closed.push(chunk);
+    }
+
+    /// Takes over a chunk that is on the disk, newer than all that the row has, which has no open chunk. The value of the
+    /// row's newest sample has to be found out ([`super::replay`]) unless a newer one follows.
+    pub(super) fn adopt(&mut self, row: usize, chunk: Closed) {
+        self.samples += u64::from(chunk.samples);
+        self.hot[row].open = XorAppender::behind(chunk.maxt(), 0);
+        self.push_closed(row, chunk);
+    }
+
+    /// Bytes of closed chunks that are in memory.
+    pub(super) fn closed_memory(&self) -> u64 {
+        self.closed_bytes
+    }
+
+    /// The chunks that were closed and are not on the disk yet; a second call does not give them again.
+    pub(super) fn outgoing(&mut self, stripe: usize) -> Vec<Outgoing> {
+        let mut turned = std::mem::take(&mut self.turned);
+        let chunks = turned.len();
+        turned.sort_unstable();
+        turned.dedup();
+        let mut outgoing = Vec::with_capacity(chunks);
+        let mut guess = 0;
+        for number in turned {
+            let Some(row) = self.row(number, guess) else { continue };
+            guess = row + 1;
+            let waiting = self.cold[row]
+                .closed
+                .iter()
+                .filter(|c| matches!(c.data, Data::Memory(_)));
+            outgoing.extend(waiting.map(|chunk| Outgoing {
+                series: make_ref(stripe, number),
+                chunk: chunk.clone(),
+                out_of_order: false,
+            }));
+        }
+        outgoing
+    }
+
+    /// Takes back what [`Self::outgoing`] gave and could not be written.
+    pub(super) fn take_back(&mut self, outgoing: &[Outgoing]) {
+        self.turned.extend(outgoing.iter().filter_map(|o| number_of(o.series)));
+    }
+
+    /// Forgets the bytes of chunks that are on the disk now, each at its place there.
+    pub(super) fn landed(&mut self, outgoing: &[Outgoing], places: &[u64]) {
+        let mut guess = 0;
+        for (sent, &place) in outgoing.iter().zip(places) {
+            let Some(row) = number_of(sent.series).and_then(|number| self.row(number, guess)) else {
+                continue;
+            };
+            guess = row;
+            let closed = &mut self.cold[row].closed;
+            let Some(chunk) = closed.iter_mut().find(|c| c.mint == sent.chunk.mint) else {
+                continue;
+            };
+            self.closed_bytes -= chunk.memory();
+            chunk.data = Data::Disk(place);
+        }
+    }
+
+    /// Chunks of samples that came out of order and are not on the disk yet.
+    pub(super) fn late_outgoing(&self, stripe: usize) -> Vec<Outgoing> {
+        let chunks = self.late.iter().flat_map(|(&number, late)| {
+            let waiting = late.chunks.iter().filter(|c| c.bytes().is_some());
+            waiting.map(move |chunk| Outgoing {
+                series: make_ref(stripe, number),
+                chunk: chunk.clone(),
+                out_of_order: true,
+            })
+        });
+        chunks.collect()
+    }
+
+    /// [`Self::landed`] for chunks of [`Self::late_outgoing`].
+    pub(super) fn late_landed(&mut self, outgoing: &[Outgoing], places: &[u64]) {
+        for (sent, &place) in outgoing.iter().zip(places) {
+            let Some(late) = number_of(sent.series).and_then(|number| self.late.get_mut(&number)) else {
+                continue;
+            };
+            let same = |chunk: &&mut Closed| chunk.bytes().is_some() && chunk.bytes() == sent.chunk.bytes();
+            if let Some(chunk) = late.chunks.iter_mut().find(same) {
+                chunk.data = Data::Disk(place);
+            }
+        }
+    }
+
+    /// The series whose newest sample is older than `bound` (ms), ascending; none of which anything came out of order.
+    pub(super) fn ended_before(&self, bound: Timestamp) -> Vec<u32> {
+        let ended = |row: &usize| self.hot[*row].open.last_t() < bound && !self.late.contains_key(&self.numbers[*row]);
+        (0..self.numbers.len())
+            .filter(ended)
+            .map(|row| self.numbers[row])
+            .collect()
+    }
+
+    /// Drops what ended before `bound` (ms): closed chunks of all series, and of those that `may_go` names (ascending)
+    /// the ones whose newest sample is older, which are returned.
+    pub(super) fn expire(&mut self, bound: Timestamp, may_go: &[u32]) -> Vec<u32> {
         let mut gone = Vec::new();
         for row in 0..self.numbers.len() {
-            let (hot, cold) = (&mut self.hot[row], &mut self.cold[row]);
-            let dead = hot.open.last_t() < bound;
-            let n = if dead {
-                cold.closed.len()
-            } else {
-                cold.closed.iter().take_while(|c| c.maxt < bound).count()
-            };
-            for chunk in cold.closed.drain(..n) {
-                self.closed_chunks -= 1;
-                self.closed_bytes -= chunk.data.len() as u64;
-                self.samples -= u64::from(sample_count(&chunk.data));
-            }
-            if dead {
-                self.samples -= u64::from(hot.open.samples());
-                self.open_bytes -= hot.open.capacity() as u64;
+            let n = self.cold[row].closed.iter().take_while(|c| c.maxt() < bound).count();
+            self.drop_closed(row, n);
+            let dead = self.hot[row].open.last_t() < bound && !self.late.contains_key(&self.numbers[row]);
+            if dead && may_go.binary_search(&self.numbers[row]).is_ok() {
                 gone.push(self.numbers[row]);
             }
         }
-        if !gone.is_empty() {
-            self.remove_rows(bound);
+        self.remove(&gone);
+        let stale: Vec<u32> = self.deleted.keys().copied().collect();
+        for number in stale {
+            // A chunk may reach over the bound, and what was deleted of it before must not rise.
+            let bound = self.row(number, 0).map_or(bound, |row| self.first_time(row).min(bound));
+            self.forget_deletions(number, bound);
         }
         gone
     }
 
-    /// Takes the rows out whose newest sample is older than `bound` and gives memory back.
-    fn remove_rows(&mut self, bound: Timestamp) {
-        let mut keep = self
-            .hot
-            .iter()
-            .map(|h| h.open.last_t() >= bound)
-            .collect::<Vec<_>>()
-            .into_iter();
-        self.cold.retain(|_| keep.next().unwrap_or(true));
-        let mut keep = self
-            .hot
-            .iter()
-            .map(|h| h.open.last_t() >= bound)
-            .collect::<Vec<_>>()
-            .into_iter();
-        self.numbers.retain(|_| keep.next().unwrap_or(true));
-        self.hot.retain(|h| h.open.last_t() >= bound);
+    /// Time (ms) of a row's first sample.
+    pub(super) fn first_time(&self, row: usize) -> Timestamp {
+        let cold = &self.cold[row];
+        cold.closed.first().map_or(cold.open_from, |chunk| chunk.mint)
+    }
+
+    /// Forgets the deletions of a series that ended before `bound` (ms).
+    fn forget_deletions(&mut self, number: u32, bound: Timestamp) {
+        let Some(deleted) = self.deleted.get_mut(&number) else {
+            return;
+        };
+        if deleted.as_slice().iter().any(|i| i.maxt < bound) {
+            *deleted = deleted.as_slice().iter().copied().filter(|i| i.maxt >= bound).collect();
+        }
+        if deleted.is_empty() {
+            self.deleted.remove(&number);
+        }
+    }
+
+    /// Drops the oldest `n` closed chunks of a row.
+    fn drop_closed(&mut self, row: usize, n: usize) {
+        for chunk in self.cold[row].closed.drain(..n) {
+            self.closed_chunks -= 1;
+            self.closed_bytes -= chunk.memory();
+            self.samples -= u64::from(chunk.samples);
+        }
+    }
+
+    /// Takes series out, whose numbers must ascend, and gives memory back.
+    pub(super) fn remove(&mut self, gone: &[u32]) {
+        if gone.is_empty() {
+            return;
+        }
+        let mut keep = vec![true; self.numbers.len()];
+        for &number in gone {
+            let Some(row) = self.row(number, 0) else { continue };
+            keep[row] = false;
+            self.drop_closed(row, self.cold[row].closed.len());
+            self.samples -= u64::from(self.hot[row].open.samples());
+            self.open_bytes -= self.hot[row].open.capacity() as u64;
+            self.deleted.remove(&number);
+            self.late.remove(&number);
+            self.samples -= self.histograms.remove(&number).map_or(0, |open| open.samples());
+        }
+        let mut rows = keep.iter();
+        self.cold.retain(|_| *rows.next().unwrap_or(&true));
+        let mut rows = keep.iter();
+        self.numbers.retain(|_| *rows.next().unwrap_or(&true));
+        let mut rows = keep.iter();
+        self.hot.retain(|_| *rows.next().unwrap_or(&true));
         shrink(&mut self.numbers);
         shrink(&mut self.hot);
         shrink(&mut self.cold);
@@ -172,7 +458,8 @@ impl Stripe {
         stats.series += self.numbers.len() as u64;
         stats.samples += self.samples;
         stats.chunks += self.closed_chunks + self.hot.len() as u64;
-        stats.chunk_bytes += self.closed_bytes + self.open_bytes;
+        let histograms: u64 = self.histograms.values().map(OpenHistograms::len).sum();
+        stats.chunk_bytes += self.closed_bytes + self.open_bytes + histograms;
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();

@@ -1,0 +1,191 @@
+//! `leadline tsdb dump` and `dump-openmetrics`.
+
+use super::text::{Braced, Exposed};
+use super::{Failure, open};
+use clap::{Args, ValueEnum};
+use leadline_model::Matcher;
+use leadline_model::histogram::HistogramSample;
+use leadline_model::labels::{Labels, NAME};
+use leadline_model::matcher::MatchOp;
+use leadline_model::number::general;
+use leadline_model::port::{Queryable, SeriesSet};
+use leadline_model::sample::{Samples, Timestamp, is_stale};
+use leadline_promql::syntax::ast::ExprKind;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// The earliest time, milliseconds since the Unix epoch.
+    #[arg(long, value_name = "MS", default_value_t = i64::MIN, hide_default_value = true, allow_hyphen_values = true)]
+    min_time: i64,
+    /// The latest time, milliseconds since the Unix epoch.
+    #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true, allow_hyphen_values = true)]
+    max_time: i64,
+    /// Series selector; may be given several times. Default: every series.
+    #[arg(long = "match", value_name = "SELECTOR", value_parser = selector)]
+    matchers: Vec<Selector>,
+    /// The directory.
+    #[arg(value_name = "DB PATH", default_value = "data/")]
+    path: PathBuf,
+}
+
+/// A series selector.
+#[derive(Debug, Clone)]
+pub(super) struct Selector(pub(super) Vec<Matcher>);
+
+/// Reads a plain series selector, such as `up{job="api"}`.
+pub(super) fn selector(text: &str) -> Result<Selector, String> {
+    let expr = leadline_promql::syntax::parse(text).map_err(|e| e.to_string())?;
+    match expr.kind {
+        ExprKind::Selector(selector) if selector.shift == Default::default() => Ok(Selector(selector.matchers)),
+        _ => Err("a plain series selector such as up{job=\"api\"} was expected".to_owned()),
+    }
+}
+
+/// Prints series and samples.
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    selection: Selection,
+    /// How.
+    #[arg(long, value_enum, default_value = "prom")]
+    format: Format,
+}
+
+/// How series are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One sample a line: labels, value, milliseconds.
+    Prom,
+    /// One series a line, as JSON, without samples.
+    Seriesjson,
+}
+
+impl Dump {
+    pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
+        match self.format {
+            Format::Prom => self.selection.each(&mut |series| series.write(out)),
+            Format::Seriesjson => self.selection.each(&mut |series| {
+                // The series is there when it has a sample in the range.
+                match series.is_empty() {
+                    true => Ok(()),
+                    false => Ok(writeln!(out, "{}", json(&series.labels))?),
+                }
+            }),
+        }
+    }
+}
+
+/// Prints samples as OpenMetrics text.
+#[derive(Debug, Args)]
+pub(crate) struct DumpOpenmetrics {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl DumpOpenmetrics {
+    pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
+        self.selection.each(&mut |series| series.write_openmetrics(out))?;
+        Ok(writeln!(out, "# EOF")?)
+    }
+}
+
+impl Selection {
+    /// Calls `each` for every selected series, one at a time in memory.
+    fn each(&self, each: &mut dyn FnMut(&Series) -> Result<(), Failure>) -> Result<(), Failure> {
+        let store = open::read_only(&self.path)?;
+        // A series that several selectors match is printed once.
+        let mut seen = (self.matchers.len() > 1).then(BTreeSet::new);
+        let everything = [Selector(vec![Matcher::new(NAME, MatchOp::Regex, ".*")?])];
+        let selectors = if self.matchers.is_empty() {
+            &everything
+        } else {
+            self.matchers.as_slice()
+        };
+        for Selector(matchers) in selectors {
+            let found = store.select(matchers, self.min_time, self.max_time, true)?;
+            for i in 0..found.len() {
+                let labels = found.labels(i);
+                if seen.as_mut().is_some_and(|seen| !seen.insert(labels.clone())) {
+                    continue;
+                }
+                each(&Series::read(
+                    found.as_ref(),
+                    i,
+                    labels,
+                    (self.min_time, self.max_time),
+                )?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One series with its samples.
+struct Series {
+    labels: Labels,
+    floats: Samples,
+    histograms: Vec<HistogramSample>,
+}
+
+impl Series {
+    fn read(
+        found: &dyn SeriesSet,
+        i: usize,
+        labels: Labels,
+        (mint, maxt): (Timestamp, Timestamp),
+    ) -> Result<Self, Failure> {
+        let (mut floats, mut histograms) = (Samples::default(), Vec::new());
+        found.read(i, mint, maxt, &mut floats)?;
+        found.read_histograms(i, mint, maxt, &mut histograms)?;
+        Ok(Self {
+            labels,
+            floats,
+            histograms,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Floats and histograms in order of their times.
+    fn write(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let labels = Braced(&self.labels).to_string();
+        let mut histograms = self.histograms.iter().peekable();
+        for (&t, &v) in self.floats.t.iter().zip(&self.floats.v) {
+            while let Some(sample) = histograms.next_if(|sample| sample.t < t) {
+                writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
+            }
+            writeln!(out, "{labels} {} {t}", general(v))?;
+        }
+        for sample in histograms {
+            writeln!(out, "{labels} {} {}", sample.h, sample.t)?;
+        }
+        Ok(())
+    }
+
+    fn write_openmetrics(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let series = Exposed(&self.labels).to_string();
+        let samples = self.floats.t.iter().zip(&self.floats.v);
+        for (&t, &v) in samples.filter(|(_, v)| !is_stale(**v)) {
+            let sign = if t < 0 { "-" } else { "" };
+            let ms = t.unsigned_abs();
+            writeln!(out, "{series} {} {sign}{}.{:03}", general(v), ms / 1000, ms % 1000)?;
+        }
+        Ok(())
+    }
+}
+
+/// Labels as a JSON object, with the escapes of Go's encoder, which thinks of HTML.
+fn json(labels: &Labels) -> String {
+    let pairs = labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
+    let text = Value::Object(pairs.collect::<Map<_, _>>()).to_string();
+    text.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+}

@@ -1,0 +1,153 @@
+//! `leadline tsdb verify`.
+
+use super::{Failure, open};
+use clap::Args;
+use leadline_storage::StorageError;
+use leadline_storage::block::Block;
+use leadline_storage::disk::Disk;
+use leadline_storage::wal::{self, Reader, checkpoint, record::Record};
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Checks every byte of blocks and log.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The directory.
+    #[arg(value_name = "DB PATH", default_value = "data/")]
+    path: PathBuf,
+}
+
+impl Verify {
+    pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let disk = open::disk();
+        let names = open::names(disk.as_ref(), &self.path)?;
+        let mut check = Check { disk, out, findings: 0 };
+        for name in names {
+            check.block(&self.path.join(&name), &name)?;
+        }
+        for name in ["wal", "wbl"] {
+            check.log(&self.path.join(name), name)?;
+        }
+        match check.findings {
+            0 => Ok(()),
+            1 => Err("1 place is damaged".into()),
+            n => Err(format!("{n} places are damaged").into()),
+        }
+    }
+}
+
+/// A check under way.
+struct Check<'a> {
+    disk: Arc<dyn Disk>,
+    out: &'a mut dyn Write,
+    findings: usize,
+}
+
+impl Check<'_> {
+    fn block(&mut self, dir: &Path, name: &str) -> Result<(), Failure> {
+        let before = self.findings;
+        let block = match Block::open(Arc::clone(&self.disk), dir, open::cache()) {
+            Ok(block) => block,
+            Err(error) => return self.finding(&error),
+        };
+        // What cannot be written out is no reason to stop counting.
+        let mut found = Vec::new();
+        let verified = block.verify(&mut |damage| found.push(damage));
+        for damage in found {
+            self.finding(&damage)?;
+        }
+        match verified {
+            Ok(seen) if self.findings == before => {
+                let (series, chunks, samples) = (seen.series, seen.chunks, seen.samples);
+                Ok(writeln!(
+                    self.out,
+                    "{name}: ok: {series} series, {chunks} chunks, {samples} samples"
+                )?)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => self.finding(&error),
+        }
+    }
+
+    /// The log below `dir`, its checkpoint first.
+    fn log(&mut self, dir: &Path, name: &str) -> Result<(), Failure> {
+        if !self.disk.exists(dir)? {
+            return Ok(());
+        }
+        let checkpoint = match checkpoint::latest(self.disk.as_ref(), dir) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return self.finding(&error),
+        };
+        // Without a checkpoint the log may begin anywhere.
+        let segments = wal::segments(self.disk.as_ref(), dir)?;
+        let oldest = segments.first().map_or(0, |segment| segment.number);
+        let first = checkpoint.as_ref().map_or(oldest, |c| c.number + 1);
+        if let Some(checkpoint) = checkpoint {
+            let folder = checkpoint
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            self.segments(&checkpoint.path, 0, &format!("{name}/{folder}"))?;
+        }
+        self.segments(dir, first, name)
+    }
+
+    fn segments(&mut self, dir: &Path, first: u32, name: &str) -> Result<(), Failure> {
+        let count = wal::segments(self.disk.as_ref(), dir)?
+            .iter()
+            .filter(|s| s.number >= first)
+            .count();
+        let read = Reader::open(Arc::clone(&self.disk), dir, first..).and_then(|mut reader| {
+            let records = records(&mut reader)?;
+            Ok((records, reader.torn().cloned()))
+        });
+        match read {
+            Ok((records, torn)) => {
+                writeln!(self.out, "{name}: ok: {count} segments, {records} records")?;
+                match torn {
+                    // A process that was killed leaves this behind; the next start cuts it off.
+                    Some(torn) => Ok(writeln!(
+                        self.out,
+                        "{name}: the end is torn, as a kill leaves it: {torn}"
+                    )?),
+                    None => Ok(()),
+                }
+            }
+            Err(error) => self.finding(&error),
+        }
+    }
+
+    fn finding(&mut self, what: &dyn Display) -> Result<(), Failure> {
+        self.findings += 1;
+        Ok(writeln!(self.out, "{what}")?)
+    }
+}
+
+/// Reads all records with all of their entries; how many there are.
+fn records(reader: &mut Reader) -> Result<u64, StorageError> {
+    let mut count = 0;
+    loop {
+        let checked = match reader.next()? {
+            Some(record) => Record::parse(record).and_then(check_entries),
+            None => return Ok(count),
+        };
+        checked.map_err(|malformed| reader.malformed(malformed))?;
+        count += 1;
+    }
+}
+
+fn check_entries(record: Record<'_>) -> Result<(), leadline_storage::codec::Malformed> {
+    match record {
+        Record::Series(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::Samples(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::Tombstones(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::Exemplars(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::MmapMarkers(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::Metadata(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::Histograms(_) | Record::MinValidTime(_) | Record::Unknown(_) => Ok(()),
+    }
+}

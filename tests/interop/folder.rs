@@ -1,0 +1,67 @@
+//! Directories: copied before a program that may write gets one, and compared.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A copy that may be written to, and that goes when this is dropped. Without the lock of whoever had the original.
+pub(crate) struct Copied {
+    folder: TempDir,
+}
+
+impl Copied {
+    /// Copies `from`.
+    pub(crate) fn of(from: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(from, &folder.path().join("data"));
+        // promtool insists on one, even where blocks are all there is.
+        std::fs::create_dir_all(folder.path().join("data/wal")).unwrap();
+        Self { folder }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder beside it.
+    pub(crate) fn beside(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() != "lock" {
+            std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+/// Every file of a directory with its content.
+pub(crate) fn content(of: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(of).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+            found.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+/// `meta.json` of every block of a directory.
+pub(crate) fn metas(of: &Path) -> Vec<serde_json::Value> {
+    let entries = std::fs::read_dir(of).into_iter().flatten().flatten();
+    let texts = entries.filter_map(|entry| std::fs::read(entry.path().join("meta.json")).ok());
+    texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect()
+}

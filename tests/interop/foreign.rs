@@ -1,0 +1,161 @@
+//! Directories that Prometheus wrote.
+
+use crate::folder::Copied;
+use crate::programs::{Release, assert_same_lines, leadline};
+use crate::server::Server;
+use crate::world::{Exporter, Leadline, until};
+use rustix::process::Signal;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The folder with directories that 2.42 wrote and what its promtool printed about them.
+fn data() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folder = std::env::var_os("LEADLINE_CONFORMANCE_DATA").map_or(beside, PathBuf::from);
+    let folder = folder.join("prom242-datadir");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no directories of Prometheus 2.42 (set LEADLINE_CONFORMANCE_DATA)");
+    None
+}
+
+fn unzipped(file: &Path) -> String {
+    let mut text = String::new();
+    let file = std::fs::File::open(file).unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn directories_of_debians_prometheus_hold_what_its_promtool_says() {
+    let Some(data) = data() else { return };
+    for kind in ["clean", "crash"] {
+        let directory = data.join(kind);
+        let expected = unzipped(&data.join(format!("expected-dump-{kind}.txt.gz")));
+        assert_same_lines(kind, &leadline(&["dump"], &directory), &expected);
+        let list = std::fs::read_to_string(data.join(format!("expected-list-{kind}.txt"))).unwrap();
+        assert_eq!(leadline(&["list"], &directory), list, "{kind}");
+        println!("{kind}: {} lines of the dump are the same", expected.lines().count());
+    }
+}
+
+#[tokio::test]
+async fn a_directory_of_debians_prometheus_is_carried_on() {
+    let Some(data) = data() else { return };
+    for kind in ["clean", "crash"] {
+        let copy = Copied::of(&data.join(kind));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::rename(copy.path(), folder.path().join("data")).unwrap();
+        let file = folder.path().join("leadline.yaml");
+        let exporter = Exporter::start("alive 1\n").await;
+        std::fs::write(&file, crate::world::config(&[exporter.job("new")], "")).unwrap();
+        let leadline = Leadline::start_with(folder, file, &["--storage.tsdb.retention.time=10y"]).await;
+        leadline.until_value("alive", 1.0).await;
+        // The last sample of the log, and one that is in a block.
+        let count = "count(count_over_time(up{job=\"self\"}[5m]))";
+        let value = async || {
+            let (_, answer) = leadline
+                .json("/api/v1/query", &[("query", count), ("time", "1795344520")])
+                .await;
+            (answer["data"]["result"][0]["value"][1] == "1").then_some(())
+        };
+        until(count, || leadline.log(), value).await;
+        assert_eq!(leadline.end(Signal::TERM).await, Some(0), "{kind}:\n{}", leadline.log());
+    }
+}
+
+#[tokio::test]
+async fn directories_of_the_newest_prometheus_are_read_with_every_compression_of_the_log() {
+    let Some(release) = Release::newest() else { return };
+    for (compression, signal) in [("snappy", Signal::TERM), ("zstd", Signal::KILL), ("none", Signal::TERM)] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let exporter = Exporter::start("depth{queue=\"mail\"} 7.5\nrequests_total 3\n").await;
+        let config = format!(
+            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nscrape_configs:\n{}",
+            exporter.job("app")
+        );
+        let flags = match compression {
+            "none" => vec!["--no-storage.tsdb.wal-compression"],
+            "zstd" => vec!["--storage.tsdb.wal-compression-type=zstd"],
+            _ => vec!["--storage.tsdb.wal-compression-type=snappy"],
+        };
+        let blocks = [
+            "--storage.tsdb.min-block-duration=1s",
+            "--storage.tsdb.max-block-duration=3s",
+        ];
+        let flags = [flags.as_slice(), &blocks].concat();
+        let server = Server::start(&release, &data, folder.path(), &config, &flags).await;
+        for value in 0..25 {
+            exporter.set(&format!("depth{{queue=\"mail\"}} 7.5\nrequests_total {value}\n"));
+            let query = format!("requests_total == {value}");
+            let seen = async || {
+                let found = server.result("/api/v1/query", &[("query", &query)]).await;
+                (!found["result"].as_array()?.is_empty()).then_some(())
+            };
+            until(&query, String::new, seen).await;
+        }
+        server.end(signal).await;
+        let theirs = release.promtool(&["dump"], &data);
+        assert_same_lines(compression, &leadline(&["dump"], &data), &theirs);
+        let openmetrics = release.promtool(&["dump-openmetrics", "--match=requests_total"], &data);
+        let ours = leadline(&["dump-openmetrics", "--match=requests_total"], &data);
+        assert_same_lines(compression, &ours, &openmetrics);
+        println!(
+            "{compression}: {} lines of the dump are the same",
+            theirs.lines().count()
+        );
+    }
+}
+
+#[tokio::test]
+async fn blocks_from_openmetrics_are_those_of_promtool() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input.om");
+    let text: String = (0..500)
+        .map(|i| format!("m_total{{n=\"{}\"}} {i} {}.{:03}\n", i % 3, 1_700_000_000 + 61 * i, i))
+        .collect();
+    std::fs::write(&input, format!("# TYPE m counter\n{text}# EOF\n")).unwrap();
+    let made = |program: &Path, name: &str, label: &[&str]| {
+        let output = folder.path().join(name);
+        let mut command = std::process::Command::new(program);
+        command.args(["tsdb", "create-blocks-from", "openmetrics"]);
+        let done = command.args(label).arg(&input).arg(&output).output().unwrap();
+        assert!(done.status.success(), "{name}: {}", crate::world::printed(&done));
+        (output, String::from_utf8(done.stdout).unwrap())
+    };
+    let (ours, listed) = made(crate::world::binary(), "ours", &[]);
+    assert_eq!(
+        listed.lines().count(),
+        1 + crate::folder::metas(&ours).len(),
+        "{listed}"
+    );
+    leadline(&["verify"], &ours);
+    for release in Release::all() {
+        let (theirs, _) = made(&release.program("promtool"), release.name, &[]);
+        let spans = |of: &Path| {
+            let mut spans: Vec<_> = crate::folder::metas(of)
+                .iter()
+                .map(|meta| {
+                    (
+                        meta["minTime"].as_i64(),
+                        meta["maxTime"].as_i64(),
+                        meta["stats"]["numSamples"].as_u64(),
+                    )
+                })
+                .collect();
+            spans.sort_unstable();
+            spans
+        };
+        assert_eq!(spans(&ours), spans(&theirs), "{}", release.name);
+        let dumped = |of: &Path| release.promtool(&["dump"], of);
+        assert_same_lines(release.name, &dumped(&ours), &dumped(&theirs));
+        if release.is_newest() {
+            let label = ["--label=zone=a", "--label=job=b"];
+            let (ours, _) = made(crate::world::binary(), "ours with labels", &label);
+            let (theirs, _) = made(&release.program("promtool"), "theirs with labels", &label);
+            assert_same_lines("with labels", &dumped(&ours), &dumped(&theirs));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The store over restarts, and what is done to it from outside.
+
+use crate::world::{Exporter, Leadline, binary, config, printed, run, until};
+use leadline_testkit::process::Spec;
+use rustix::process::Signal;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Every file of a directory with its content.
+fn content(of: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(of).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+async fn restarted(leadline: Leadline, signal: Signal, text: &str, flags: &[&str]) -> Leadline {
+    leadline.end(signal).await;
+    let folder = leadline.into_folder();
+    let file = folder.path().join("leadline.yaml");
+    std::fs::write(&file, text).unwrap();
+    Leadline::start_with(folder, file, flags).await
+}
+
+async fn until_ready(leadline: &Leadline) {
+    until(
+        "readiness",
+        || leadline.log(),
+        async || (leadline.get("/readyz", &[]).await.0 == 200).then_some(()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn samples_survive_an_ordered_end_and_a_kill() {
+    let exporter = Exporter::start("depth{queue=\"mail\"} 7.5\n").await;
+    let mut leadline = Leadline::start(&config(&[exporter.job("app")], "")).await;
+    let mut expected = 1.0;
+    for signal in [Signal::TERM, Signal::KILL, Signal::TERM] {
+        leadline.until_value("depth", 7.5).await;
+        // What is written is there; 10 ms pass between a commit and that.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        // Nothing is scraped any more, so what there is comes from the directory.
+        leadline = restarted(leadline, signal, "global: {}\n", &[]).await;
+        until_ready(&leadline).await;
+        leadline.until_value("count(count_over_time(depth[10m]))", 1.0).await;
+        let samples = leadline.value("sum(count_over_time(depth[10m]))").await.unwrap();
+        assert!(
+            samples > expected,
+            "{samples} samples, more than {expected} were expected"
+        );
+        expected = samples;
+        let (_, status) = leadline.json("/api/v1/status/walreplay", &[]).await;
+        assert_eq!(status["data"]["current"], status["data"]["max"], "{status}");
+        let text = config(&[exporter.job("app")], "");
+        leadline = restarted(leadline, Signal::TERM, &text, &[]).await;
+    }
+    let (_, tsdb) = leadline.json("/api/v1/status/tsdb", &[]).await;
+    assert!(tsdb["data"]["headStats"]["numSeries"].as_u64() >= Some(1), "{tsdb}");
+    let bytes = leadline.own("prometheus_tsdb_wal_storage_size_bytes").await;
+    assert!(bytes > Some(0.0), "{bytes:?}");
+}
+
+#[tokio::test]
+async fn one_process_has_a_directory_and_reading_it_changes_nothing() {
+    let exporter = Exporter::start("depth 1\n").await;
+    let leadline = Leadline::start(&config(&[exporter.job("app")], "")).await;
+    leadline.until_value("depth", 1.0).await;
+    until_ready(&leadline).await;
+    let data = leadline.folder().join("data").display().to_string();
+    let file = format!("--config.file={}", leadline.file.display());
+    let path = format!("--storage.tsdb.path={data}");
+    let listen = [
+        "--web.listen-address=127.0.0.1:0",
+        "--scaler.listen-address=127.0.0.1:0",
+    ];
+    for args in [
+        [&["serve", &file, &path][..], &listen[..]].concat(),
+        vec!["tsdb", "snapshot", &data],
+    ] {
+        let output = run(&args).await;
+        let shown = printed(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {shown}");
+        assert!(shown.contains("locked by another process"), "{args:?}: {shown}");
+    }
+    // Reading goes while it runs, and where a kill left the log as it was.
+    let output = run(&["tsdb", "dump", "--match=depth", &data]).await;
+    assert!(
+        output.status.success() && printed(&output).contains("\"depth\""),
+        "{}",
+        printed(&output)
+    );
+    leadline.end(Signal::KILL).await;
+    let before = content(Path::new(&data));
+    for command in ["list", "dump", "dump-openmetrics", "verify"] {
+        let output = run(&["tsdb", command, &data]).await;
+        assert!(output.status.success(), "{command}: {}", printed(&output));
+        assert!(before == content(Path::new(&data)), "{command} changed the directory");
+    }
+    let output = run(&["tsdb", "snapshot", &data]).await;
+    assert!(output.status.success(), "{}", printed(&output));
+    let copy = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let output = run(&["tsdb", "dump", "--match=depth", &copy]).await;
+    assert!(printed(&output).contains("\"depth\""), "{copy}: {}", printed(&output));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("file"), "").unwrap();
+    std::fs::create_dir_all(at("newer/wal")).unwrap();
+    let block = folder.path().join("newer/01M81DX4R5G4GBZYRNFX5CX1BX");
+    std::fs::create_dir_all(block.join("chunks")).unwrap();
+    std::fs::write(
+        block.join("meta.json"),
+        r#"{"version":2,"ulid":"01M81DX4R5G4GBZYRNFX5CX1BX"}"#,
+    )
+    .unwrap();
+    std::fs::write(at("bad.om"), "a 1 1\nb x 1\n# EOF\n").unwrap();
+    let (none, file, newer, bad) = (at("none"), at("file"), at("newer"), at("bad.om"));
+    for (args, parts) in [
+        (vec!["tsdb", "list", &none], vec!["none", "No such file"]),
+        (vec!["tsdb", "dump", &none], vec!["none", "No such file"]),
+        (vec!["tsdb", "snapshot", &none], vec!["none", "No such file"]),
+        (vec!["tsdb", "verify", &file], vec!["file", "Not a directory"]),
+        (vec!["tsdb", "list", &newer], vec!["meta.json", "version"]),
+        (vec!["tsdb", "verify", &newer], vec!["meta.json", "version"]),
+        (vec!["tsdb", "analyze", &newer, "01X"], vec!["01X"]),
+        (
+            vec!["tsdb", "create-blocks-from", "openmetrics", &bad, &none],
+            vec!["line 2, byte 3", "expected a number"],
+        ),
+        (
+            vec!["tsdb", "dump", "--match=rate(a[1m])", &newer],
+            vec!["--match", "selector"],
+        ),
+    ] {
+        let output = run(&args).await;
+        let shown = printed(&output);
+        assert!(!output.status.success(), "{args:?}: {shown}");
+        assert!(parts.iter().all(|part| shown.contains(part)), "{args:?}: {shown}");
+    }
+    assert!(!Path::new(&none).exists(), "nothing was created");
+}
+
+#[tokio::test]
+async fn administrators_delete_and_copy_only_where_that_is_switched_on() {
+    let exporter = Exporter::start("depth{n=\"1\"} 1\ndepth{n=\"2\"} 2\n").await;
+    let text = config(&[exporter.job("app")], "");
+    let leadline = Leadline::start(&text).await;
+    leadline.until_value("sum(depth)", 3.0).await;
+    for call in ["delete_series", "clean_tombstones", "snapshot"] {
+        let path = format!("/api/v1/admin/tsdb/{call}");
+        let (status, body) = leadline.post(&path, &[("match[]", "depth")]).await;
+        assert_eq!(status, 503, "{call}: {body}");
+        assert!(body.contains("admin APIs disabled"), "{call}: {body}");
+        assert_eq!(leadline.get(&path, &[]).await.0, 405, "{call}");
+    }
+    exporter.set("depth{n=\"2\"} 2\n");
+    let leadline = restarted(leadline, Signal::TERM, &text, &["--web.enable-admin-api"]).await;
+    leadline.until_value("depth{n=\"2\"}", 2.0).await;
+    until_ready(&leadline).await;
+    let delete = "/api/v1/admin/tsdb/delete_series";
+    for (form, part) in [
+        (vec![], "no match[] parameter provided"),
+        (vec![("match[]", "rate(")], "match[]"),
+        (vec![("match[]", "depth"), ("start", "soon")], "start"),
+    ] {
+        let (status, body) = leadline.post(delete, &form).await;
+        assert!(status == 400 && body.contains(part), "{form:?}: {status} {body}");
+    }
+    let gone = leadline.post(delete, &[("match[]", "depth{n=\"1\"}")]).await;
+    assert_eq!(gone, (204, String::new()));
+    leadline.until_value("count(count_over_time(depth[1h]))", 1.0).await;
+    assert_eq!(
+        leadline.post("/api/v1/admin/tsdb/clean_tombstones", &[]).await,
+        (204, String::new())
+    );
+    let (status, body) = leadline
+        .post("/api/v1/admin/tsdb/snapshot", &[("skip_head", "maybe")])
+        .await;
+    assert!(status == 400 && body.contains("skip_head"), "{status} {body}");
+    let (status, body) = leadline.post("/api/v1/admin/tsdb/snapshot", &[]).await;
+    assert_eq!(status, 200, "{body}");
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let name = answer["data"]["name"].as_str().unwrap();
+    let copy = leadline
+        .folder()
+        .join("data/snapshots")
+        .join(name)
+        .display()
+        .to_string();
+    let dumped = printed(&run(&["tsdb", "dump", "--match=depth", &copy]).await);
+    assert!(dumped.contains("n=\"2\"") && !dumped.contains("n=\"1\""), "{dumped}");
+    let (_, exemplars) = leadline.json("/api/v1/query_exemplars", &[("query", "depth")]).await;
+    assert_eq!(exemplars, json!({"status": "success", "data": []}));
+}
+
+#[tokio::test]
+async fn a_broken_log_ends_the_start_with_its_reason_or_is_repaired() {
+    let exporter = Exporter::start("depth 1\n").await;
+    let leadline = Leadline::start(&config(&[exporter.job("app")], "")).await;
+    leadline.until_value("depth", 1.0).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    leadline.end(Signal::KILL).await;
+    let folder = leadline.into_folder();
+    let segment = folder.path().join("data/wal/00000000");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    // The first record's length.
+    bytes[2] ^= 0x55;
+    std::fs::write(&segment, bytes).unwrap();
+    let file = folder.path().join("leadline.yaml");
+    let leadline = Leadline::start_with(folder, file, &[]).await;
+    leadline.until_logged(&["WARN", "damaged"]).await;
+    until_ready(&leadline).await;
+    leadline.until_value("depth", 1.0).await;
+    leadline.end(Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn the_default_directory_is_below_where_it_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("leadline.yaml"), "global: {}\n").unwrap();
+    // A shell changes into the folder: a process has one working directory for all tests.
+    let command = format!(
+        "cd {} && exec {} serve --web.listen-address=127.0.0.1:0 --scaler.listen-address=127.0.0.1:0",
+        folder.path().display(),
+        binary().display()
+    );
+    let spec = Spec::new("leadline", Path::new("/bin/sh"), folder.path());
+    let process = spec.args(["-c", &command]).start().unwrap();
+    let wal = folder.path().join("data/wal");
+    until("data/wal", || process.tail(20), async || wal.is_dir().then_some(())).await;
+    process.stop(std::time::Duration::from_secs(10)).await;
+}

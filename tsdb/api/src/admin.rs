@@ -1,0 +1,96 @@
+//! `/api/v1/admin/tsdb/…`: what changes the store. Off unless the process was told to serve it.
+
+use crate::params::Params;
+use crate::respond::{ApiError, push_text, success};
+use crate::{Api, selectors};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use leadline_model::{Matcher, Timestamp};
+use std::sync::Arc;
+
+/// What an administrator can do to the store. Every call may take long, and blocks.
+pub trait StorageAdmin: Send + Sync {
+    /// Deletes the samples with `mint <= t <= maxt` (ms) of the series that fulfil all matchers.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    fn delete_series(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<(), String>;
+
+    /// Takes what was deleted off the disk.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    fn clean_tombstones(&self) -> Result<(), String>;
+
+    /// Copies the store, with or without its newest samples; returns the copy's name below `snapshots/`.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    fn snapshot(&self, with_head: bool) -> Result<String, String>;
+}
+
+/// Deletes series.
+pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let admin = enabled(&api)?;
+    let wanted = selectors::parse(&params)?;
+    if wanted.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let (mint, maxt) = selectors::times(&params)?;
+    blocking(move || {
+        wanted
+            .iter()
+            .try_for_each(|matchers| admin.delete_series(matchers, mint, maxt))
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Takes what was deleted off the disk.
+pub(crate) async fn clean_tombstones(State(api): State<Api>) -> Result<Response, ApiError> {
+    let admin = enabled(&api)?;
+    blocking(move || admin.clean_tombstones()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Copies the store.
+pub(crate) async fn snapshot(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let admin = enabled(&api)?;
+    let skip_head = match params.get("skip_head") {
+        None => false,
+        Some(text) => boolean(text).ok_or_else(|| {
+            ApiError::parameter(
+                "skip_head",
+                format!("unable to parse boolean \"skip_head\" argument: {text:?}"),
+            )
+        })?,
+    };
+    let name = blocking(move || admin.snapshot(!skip_head)).await?;
+    let mut data = String::from(r#"{"name":"#);
+    push_text(&mut data, &name);
+    data.push('}');
+    Ok(success(&data, &[], &[]))
+}
+
+fn enabled(api: &Api) -> Result<Arc<dyn StorageAdmin>, ApiError> {
+    api.admin
+        .clone()
+        .ok_or_else(|| ApiError::unavailable("admin APIs disabled"))
+}
+
+/// Go's `strconv.ParseBool`, which reads this parameter upstream.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(ApiError::internal),
+        Err(error) => Err(ApiError::internal(error.to_string())),
+    }
+}

@@ -1,0 +1,58 @@
+//! `/api/v1/query_exemplars`.
+
+use crate::number::{push_float, push_timestamp};
+use crate::params::Params;
+use crate::respond::{ApiError, push_labels, success};
+use crate::{Api, selectors};
+use axum::extract::State;
+use axum::response::Response;
+use leadline_model::exemplar::Exemplar;
+use leadline_model::{Labels, Matcher};
+use leadline_promql::syntax::ast::{Expr, ExprKind};
+use std::collections::BTreeMap;
+
+/// The exemplars of every series that the selectors of an expression match.
+pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let (start, end) = selectors::times(&params)?;
+    let text = params.need("query")?;
+    let expr = leadline_promql::syntax::parse(text).map_err(|e| ApiError::parameter("query", e))?;
+    // By labels, so that a series which several selectors match is there once.
+    let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+    for matchers in matchers(&expr) {
+        found.extend(api.queryable.exemplars(matchers, start, end)?);
+    }
+    let mut data = String::from("[");
+    for (labels, exemplars) in &found {
+        if data.len() > 1 {
+            data.push(',');
+        }
+        push_series(&mut data, labels, exemplars);
+    }
+    data.push(']');
+    Ok(success(&data, &[], &[]))
+}
+
+fn matchers(expr: &Expr) -> Vec<&[Matcher]> {
+    let mut found = Vec::new();
+    expr.visit(&mut |node| match &node.kind {
+        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => found.push(selector.matchers.as_slice()),
+        _ => {}
+    });
+    found
+}
+
+fn push_series(out: &mut String, labels: &Labels, exemplars: &[Exemplar]) {
+    out.push_str(r#"{"seriesLabels":"#);
+    push_labels(out, labels);
+    out.push_str(r#","exemplars":["#);
+    for (i, exemplar) in exemplars.iter().enumerate() {
+        out.push_str(if i > 0 { r#",{"labels":"# } else { r#"{"labels":"# });
+        push_labels(out, &exemplar.labels);
+        out.push_str(r#","value":"#);
+        push_float(out, exemplar.v);
+        out.push_str(r#","timestamp":"#);
+        push_timestamp(out, exemplar.t);
+        out.push('}');
+    }
+    out.push_str("]}");
+}

@@ -1,0 +1,227 @@
+//! Keeps the store going: reads its log at the start, writes what commits leave pending in groups, makes it durable, and
+//! does what is due by the clock. The store has no threads of its own; these are they.
+
+use leadline_model::port::{CommitEvent, Commits};
+use leadline_storage::StorageError;
+use leadline_storage::db::{Db, Maintenance};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long commits gather before they are written to the log together.
+const GROUP: Duration = Duration::from_millis(10);
+/// The longest time between two looks at what is due.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+/// The shortest, with blocks that span seconds.
+const MAINTAIN_AT_LEAST: Duration = Duration::from_millis(500);
+/// How nice maintenance is to everything else (`setpriority(2)`).
+const NICE: i32 = 10;
+
+/// How the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageState {
+    /// Its log is being read; samples are taken already.
+    Replaying,
+    /// It keeps what it is given.
+    Writing,
+    /// It takes samples, and cannot write them: why. It goes on trying.
+    Failing(String),
+    /// Its log could not be read: why. It needs a hand.
+    Broken(String),
+}
+
+/// What runs the store.
+pub(crate) struct Keeper {
+    db: Arc<Db>,
+    state: watch::Sender<StorageState>,
+    sync_every: Duration,
+    maintain_every: Duration,
+}
+
+/// The keeper's threads.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    log: JoinHandle<()>,
+    work: JoinHandle<()>,
+}
+
+/// Why the log's thread woke up.
+enum Woken {
+    /// Something was committed.
+    Commit,
+    /// It is time to make the log durable.
+    Sync,
+    /// It has to end.
+    Stop,
+}
+
+impl Keeper {
+    /// A keeper of `db`, whose log becomes durable every `sync_ms`, and whose blocks span `block_range_ms` at least.
+    pub(crate) fn new(db: Arc<Db>, sync_ms: i64, block_range_ms: i64) -> Arc<Self> {
+        let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        Arc::new(Self {
+            db,
+            state: watch::Sender::new(StorageState::Replaying),
+            sync_every: ms(sync_ms),
+            // Ten looks per block, so that a block is cut soon after it is due.
+            maintain_every: (ms(block_range_ms) / 10).clamp(MAINTAIN_AT_LEAST, MAINTAIN_EVERY),
+        })
+    }
+
+    /// How the store is, now and from now on.
+    pub(crate) fn state(&self) -> watch::Receiver<StorageState> {
+        self.state.subscribe()
+    }
+
+    /// Starts the threads, on a tokio runtime's behalf.
+    ///
+    /// # Errors
+    /// The operating system has no thread left.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<Running> {
+        let stop = CancellationToken::new();
+        let thread = |name: &str, work: fn(&Self, &Handle, &CancellationToken)| {
+            let (keeper, runtime, stop) = (Arc::clone(self), Handle::current(), stop.clone());
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&keeper, &runtime, &stop))
+        };
+        Ok(Running {
+            log: thread("storage-log", Self::write_log)?,
+            work: thread("storage-work", Self::work)?,
+            stop,
+        })
+    }
+
+    /// Writes what commits leave pending, until `stop`.
+    fn write_log(&self, runtime: &Handle, stop: &CancellationToken) {
+        let mut commits = self.db.subscribe();
+        let mut sync_at: Option<Instant> = None;
+        loop {
+            let result = match runtime.block_on(wake(&mut commits, sync_at, stop)) {
+                Woken::Stop => return,
+                Woken::Commit => {
+                    std::thread::sleep(GROUP);
+                    while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = commits.try_recv() {}
+                    sync_at.get_or_insert_with(|| Instant::now() + self.sync_every);
+                    self.db.flush()
+                }
+                Woken::Sync => {
+                    let result = self.db.sync();
+                    // What could not be written is tried again without waiting for a commit.
+                    sync_at = result.is_err().then(|| Instant::now() + self.sync_every);
+                    result
+                }
+            };
+            self.tell(result);
+        }
+    }
+
+    /// Reads the log, and then does what is due, until `stop`.
+    fn work(&self, runtime: &Handle, stop: &CancellationToken) {
+        match self.db.replay() {
+            Ok(replayed) => {
+                for lost in &replayed.lost {
+                    tracing::warn!(lost, "a part of the log was damaged and is not kept");
+                }
+                self.state.send_replace(StorageState::Writing);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the write-ahead log cannot be read");
+                self.state.send_replace(StorageState::Broken(error.to_string()));
+                return;
+            }
+        }
+        // The calling thread's alone, on Linux. Where it is refused, maintenance is as urgent as everything else.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        while !stop.is_cancelled() {
+            let done = self.db.maintain();
+            report(&done);
+            let more = done.failures.is_empty() && (!done.cut.is_empty() || done.compacted.is_some());
+            if !more {
+                runtime.block_on(async {
+                    let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
+                });
+            }
+        }
+    }
+
+    /// Notes how writing went; a change is logged once.
+    fn tell(&self, result: Result<(), StorageError>) {
+        let now = match (result, self.db.health()) {
+            (Ok(()), Ok(())) => StorageState::Writing,
+            (Err(error), _) => StorageState::Failing(error.to_string()),
+            (Ok(()), Err(why)) => StorageState::Failing(why),
+        };
+        self.state.send_if_modified(|state| {
+            if *state == now || matches!(state, StorageState::Replaying | StorageState::Broken(_)) {
+                return false;
+            }
+            match &now {
+                StorageState::Failing(why) => {
+                    tracing::error!(why, "samples are taken and cannot be written");
+                }
+                _ => tracing::info!("samples are written again"),
+            }
+            *state = now;
+            true
+        });
+    }
+}
+
+impl Running {
+    /// Ends the threads, and closes the store whose threads they are.
+    pub(crate) async fn end(self, db: Arc<Db>) {
+        self.stop.cancel();
+        let ended = tokio::task::spawn_blocking(move || {
+            let log = self.log.join();
+            let closed = db.close();
+            // A compaction that is under way ends by itself; what it leaves behind when it does not is removed at the next
+            // start.
+            let work = if self.work.is_finished() {
+                self.work.join()
+            } else {
+                Ok(())
+            };
+            (log.is_ok() && work.is_ok(), closed)
+        });
+        match ended.await {
+            Ok((true, Ok(()))) => tracing::debug!("the store is closed"),
+            Ok((true, Err(error))) => tracing::error!(%error, "the store could not write its last samples"),
+            Ok((false, _)) | Err(_) => tracing::error!("a thread of the store had panicked"),
+        }
+    }
+}
+
+async fn wake(
+    commits: &mut broadcast::Receiver<Arc<CommitEvent>>,
+    sync_at: Option<Instant>,
+    stop: &CancellationToken,
+) -> Woken {
+    let sync = async {
+        match sync_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Woken::Stop,
+        () = sync => Woken::Sync,
+        committed = commits.recv() => match committed {
+            Err(broadcast::error::RecvError::Closed) => Woken::Stop,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Woken::Commit,
+        },
+    }
+}
+
+/// Says what maintenance could not do; the store itself says what it did.
+fn report(done: &Maintenance) {
+    for failure in &done.failures {
+        tracing::error!(error = failure, "maintenance of the store failed and is tried again");
+    }
+}

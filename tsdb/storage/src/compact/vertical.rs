@@ -1,0 +1,120 @@
+//! Chunks of one series from several sources as one sequence that does not overlap.
+//!
+//! A chunk that overlaps no other and of which nothing was deleted goes through as it is. Others are decoded, merged and
+//! encoded anew. Of samples at one time the one from the first source stays (`storage/merge.go` keeps one, too).
+
+use super::encode::encode;
+use super::points::{Point, decode_into};
+use crate::error::StorageError;
+use crate::interval::Intervals;
+use crate::source::{SourceChunk, SourceSeries};
+use leadline_model::sample::Timestamp;
+use std::sync::Arc;
+
+/// The number of a source, and that of a chunk in it: the lower counts.
+type Rank = (usize, usize);
+
+/// A chunk, and what was deleted of its source.
+struct Piece {
+    chunk: SourceChunk,
+    deleted: Arc<Intervals>,
+    rank: Rank,
+}
+
+impl Piece {
+    /// Whether a part of it was deleted.
+    fn is_cut(&self) -> bool {
+        self.deleted.overlap(self.chunk.mint, self.chunk.maxt)
+    }
+
+    /// Whether the other is the same, byte for byte, and both are whole.
+    fn repeats(&self, other: &Self) -> bool {
+        self.chunk == other.chunk && !self.is_cut() && !other.is_cut()
+    }
+}
+
+/// Joins what the sources have of one series.
+pub(super) fn join(parts: Vec<SourceSeries>) -> Result<Vec<SourceChunk>, StorageError> {
+    let mut pieces = pieces(parts);
+    pieces.sort_by_key(|piece| (piece.chunk.mint, piece.chunk.maxt, piece.rank));
+    pieces.dedup_by(|later, earlier| later.repeats(earlier));
+    let mut joined = Vec::with_capacity(pieces.len());
+    let mut rest = pieces.as_slice();
+    while let Some(first) = rest.first() {
+        let (group, behind) = rest.split_at(overlapping(rest));
+        match group {
+            [one] if !one.is_cut() => joined.push(first.chunk.clone()),
+            _ => joined.extend(encode(&merge(group)?)),
+        }
+        rest = behind;
+    }
+    Ok(joined)
+}
+
+/// The chunks of which something is left.
+fn pieces(parts: Vec<SourceSeries>) -> Vec<Piece> {
+    let mut pieces = Vec::with_capacity(parts.iter().map(|part| part.chunks.len()).sum());
+    for (source, part) in parts.into_iter().enumerate() {
+        let deleted = Arc::new(part.deleted);
+        let left = part
+            .chunks
+            .into_iter()
+            .enumerate()
+            .filter(|(_, chunk)| !deleted.covers(chunk.mint, chunk.maxt));
+        pieces.extend(left.map(|(i, chunk)| Piece {
+            chunk,
+            deleted: Arc::clone(&deleted),
+            rank: (source, i),
+        }));
+    }
+    pieces
+}
+
+/// How many pieces from the first on overlap, each one of those before it.
+fn overlapping(pieces: &[Piece]) -> usize {
+    let mut end = Timestamp::MIN;
+    let within = pieces.iter().enumerate().take_while(|(i, piece)| {
+        let meets = *i == 0 || piece.chunk.mint <= end;
+        end = end.max(piece.chunk.maxt);
+        meets
+    });
+    within.count()
+}
+
+/// The samples of all pieces that were not deleted, in order of time.
+fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
+    let mut points: Vec<(Point, Rank)> = Vec::new();
+    let mut decoded = Vec::new();
+    for piece in pieces {
+        decode_into(&piece.chunk, &mut decoded)?;
+        let mut whole = true;
+        for mut point in decoded.drain(..) {
+            if piece.deleted.contains(point.t) {
+                whole = false;
+                continue;
+            }
+            // What a histogram says about the one before it is void when that one is gone.
+            if !std::mem::replace(&mut whole, true) {
+                point.forget_reset();
+            }
+            points.push((point, piece.rank));
+        }
+    }
+    if pieces.len() > 1 {
+        points.sort_by_key(|(point, rank)| (point.t, *rank));
+        #[cfg(feature = "planted")]
+        crate::planted::drop_neighbours(&mut points, |(point, _)| point.t);
+        points.dedup_by_key(|(point, _)| point.t);
+        forget_resets_between_chunks(&mut points);
+    }
+    Ok(points.into_iter().map(|(point, _)| point).collect())
+}
+
+fn forget_resets_between_chunks(points: &mut [(Point, Rank)]) {
+    let mut last = None;
+    for (point, rank) in points {
+        if last.replace(*rank) != Some(*rank) {
+            point.forget_reset();
+        }
+    }
+}

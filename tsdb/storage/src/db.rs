@@ -1,1 +1,0 @@
-//! The store as a whole: a directory with a lock, a head, its log and its blocks.

@@ -1,0 +1,55 @@
+//! Series that have ended leave the head early, so that memory follows what lives.
+
+use super::Db;
+use super::cut::range_end;
+use super::maintenance::{Maintenance, Work};
+use crate::block::{Block, Meta, STALE_SERIES};
+use crate::error::StorageError;
+use crate::head::StaleSeries;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Db {
+    /// Writes stale series into blocks of their own and drops them from the head, once there are enough of them.
+    pub(super) fn evict_stale(&self, _: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
+        if self.settings.stale_after_ms == 0 {
+            return Ok(());
+        }
+        let stale = self
+            .head
+            .stale(self.clock.now().saturating_sub(self.settings.stale_after_ms));
+        if !self.enough(stale.len() as u64) {
+            return Ok(());
+        }
+        let mut blocks = Vec::new();
+        let written = self.write_stale(&stale, &mut blocks);
+        self.show_all(written, blocks, done)?;
+        let evicted = self.head.evict(&stale)?;
+        tracing::info!(series = evicted, "stale series evicted");
+        done.series_evicted = evicted;
+        self.counters.stale_evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn enough(&self, stale: u64) -> bool {
+        let all = self.head.stats().series;
+        stale > 0
+            && stale >= u64::from(self.settings.stale_min_series)
+            && stale.saturating_mul(100) >= all.saturating_mul(u64::from(self.settings.stale_percent))
+    }
+
+    /// A block for each range of time, as of the head (`tsdb/db.go`, `compactHeadViewLocked`).
+    fn write_stale(&self, stale: &StaleSeries, blocks: &mut Vec<Arc<Block>>) -> Result<(), StorageError> {
+        let range = self.settings.block_range_ms;
+        let mut mint = stale.mint;
+        while mint <= stale.maxt {
+            let end = range_end(mint, range);
+            let source = self.head.stale_range(stale, mint, end - 1);
+            let mut meta = Meta::new(self.new_ulid(), mint, end.min(stale.maxt.saturating_add(1)));
+            meta.add_hint(STALE_SERIES);
+            blocks.extend(self.write_block(&[&source], meta)?);
+            mint = end;
+        }
+        Ok(())
+    }
+}

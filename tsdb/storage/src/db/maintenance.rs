@@ -1,0 +1,108 @@
+//! What is due by the clock.
+
+use super::Db;
+use super::cut::Newest;
+use crate::block::{Meta, Ulid};
+use crate::error::StorageError;
+use leadline_model::sample::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+/// What one [`Db::maintain`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Chunks that were written away and left the memory.
+    pub chunks_mapped: usize,
+    /// Series that left the head because nothing of them was left there.
+    pub series_removed: usize,
+    /// Stale series that left the head for a block.
+    pub series_evicted: usize,
+    /// Blocks that were written from the head, by name.
+    pub cut: Vec<String>,
+    /// Blocks that were merged, and the block that they became (`None`: everything in them was deleted).
+    pub compacted: Option<(Vec<String>, Option<String>)>,
+    /// Blocks that the retention removed.
+    pub removed: Vec<String>,
+    /// What could not be done, and is tried again by the next call.
+    pub failures: Vec<String>,
+}
+
+/// What is remembered from one call to the next. Held locked while blocks are made or removed, so that one thing is done
+/// at a time.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Blocks that could not be merged since they are damaged; planned without until the store is opened again.
+    pub(super) failed: BTreeSet<Ulid>,
+    /// Up to where (ms) blocks were cut that the head has not forgotten yet.
+    pub(super) cut_to: Option<Timestamp>,
+    pub(super) newest: Newest,
+    /// When samples that came out of order were last made blocks, ms; 0 before the first time.
+    pub(super) reordered_at: Timestamp,
+    /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
+    pub(super) kept: Option<Ulid>,
+}
+
+impl Work {
+    /// A block's description, marked as failed where this run found it so.
+    pub(super) fn judge(&self, meta: &Meta) -> Meta {
+        let mut meta = meta.clone();
+        meta.compaction.failed |= self.failed.contains(&meta.ulid) || self.kept == Some(meta.ulid);
+        meta
+    }
+}
+
+impl Db {
+    /// See [`Db::maintain`]. A step that fails does not keep the others from being done: a full disk is helped by the
+    /// retention, and one damaged block says nothing about the head.
+    pub(super) fn do_what_is_due(&self) -> Maintenance {
+        let mut done = Maintenance::default();
+        let Ok(mut work) = self.begin() else {
+            return done;
+        };
+        self.counters.compacting.store(true, Ordering::Relaxed);
+        self.remove_garbage();
+        let mut steps = Steps {
+            db: self,
+            work: &mut work,
+            done: &mut done,
+        };
+        steps.run("chunks cannot be mapped", |db, _, done| {
+            done.chunks_mapped = db.head.map_chunks()?;
+            Ok(())
+        });
+        steps.run("the head cannot be cut", Self::cut_head);
+        steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
+        steps.run("stale series cannot be evicted", Self::evict_stale);
+        steps.run("blocks cannot be compacted", Self::compact_once);
+        self.retain(&mut done);
+        self.counters.compacting.store(false, Ordering::Relaxed);
+        done
+    }
+}
+
+/// Things that are done one after another.
+struct Steps<'a> {
+    db: &'a Db,
+    work: &'a mut Work,
+    done: &'a mut Maintenance,
+}
+
+impl Steps<'_> {
+    fn run(
+        &mut self,
+        failure: &'static str,
+        step: impl FnOnce(&Db, &mut Work, &mut Maintenance) -> Result<(), StorageError>,
+    ) {
+        if self.db.is_closed() {
+            return;
+        }
+        if let Err(error) = step(self.db, self.work, self.done) {
+            if self.db.is_closed() {
+                return;
+            }
+            tracing::error!(%error, "{failure}");
+            self.db.counters.failures.fetch_add(1, Ordering::Relaxed);
+            self.done.failures.push(format!("{failure}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A directory that is only looked at.
+
+use super::blocks::{Blocks, Found};
+use super::ports::{join, within};
+use crate::block::{Block, Cache};
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::head::{Head, HeadParts, Replayed};
+use crate::query::join_sorted;
+use crate::settings::Settings;
+use leadline_model::clock::Clock;
+use leadline_model::exemplar::Exemplar;
+use leadline_model::labels::Labels;
+use leadline_model::matcher::Matcher;
+use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
+use leadline_model::sample::Timestamp;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory that is open for reading alone: see [`super::Db::read_only`].
+#[derive(Debug)]
+pub struct ReadOnly {
+    path: PathBuf,
+    head: Arc<Head>,
+    blocks: Blocks,
+    replayed: Replayed,
+}
+
+impl ReadOnly {
+    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+        let settings = Settings::default();
+        let blocks = Blocks::new(Found::look(&disk, path, &Cache::new(settings.cache_bytes))?);
+        let head = Head::durable(HeadParts {
+            settings,
+            clock,
+            disk,
+            dir: path.to_owned(),
+            read_only: true,
+        })?;
+        if let Some(end) = blocks.in_order_end() {
+            head.seal(end);
+        }
+        let replayed = head.replay(&())?;
+        Ok(Self {
+            path: path.to_owned(),
+            head,
+            blocks,
+            replayed,
+        })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What only the log and the mapped chunks hold.
+    #[must_use]
+    pub fn head(&self) -> &Arc<Head> {
+        &self.head
+    }
+
+    /// What reading the log has found.
+    #[must_use]
+    pub fn replayed(&self) -> &Replayed {
+        &self.replayed
+    }
+
+    /// The blocks that are open.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<Arc<Block>> {
+        self.blocks.list().to_vec()
+    }
+
+    /// The blocks that are damaged and were left out, by name, and why.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<(String, String)> {
+        let damaged = self.blocks.damaged().iter();
+        damaged.map(|(ulid, why)| (ulid.to_string(), why.clone())).collect()
+    }
+}
+
+impl Queryable for ReadOnly {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let head = self.head.select(matchers, mint, maxt, sorted)?;
+        join(Some(head), &self.blocks.list(), matchers, (mint, maxt), sorted)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
+        let mut lists = vec![self.head.label_names(matchers, mint, maxt)?];
+        for block in within(&self.blocks.list(), mint, maxt) {
+            lists.push(block.label_names(matchers, mint, maxt)?);
+        }
+        Ok(join_sorted(lists))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<String>, QueryError> {
+        let mut lists = vec![self.head.label_values(name, matchers, mint, maxt)?];
+        for block in within(&self.blocks.list(), mint, maxt) {
+            lists.push(block.label_values(name, matchers, mint, maxt)?);
+        }
+        Ok(join_sorted(lists))
+    }
+
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        self.head.exemplars(matchers, mint, maxt)
+    }
+
+    fn generation(&self) -> Generation {
+        self.head.generation()
+    }
+}

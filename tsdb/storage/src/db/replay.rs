@@ -1,0 +1,93 @@
+//! Reading the log at the start.
+
+use super::Db;
+use crate::error::StorageError;
+use crate::head::ReplayMonitor;
+pub use crate::head::Replayed;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// How far a replay has come, in segments of the log (as `/api/v1/status/walreplay` shows it).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ReplayStatus {
+    /// The first segment to read.
+    pub min: u32,
+    /// The last segment to read.
+    pub max: u32,
+    /// The segment that is being read.
+    pub current: u32,
+    /// Whether everything was read.
+    pub done: bool,
+}
+
+/// Remembers how far it has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    status: ReplayStatus,
+    failure: Option<String>,
+    took_ms: i64,
+}
+
+impl Progress {
+    /// Why the log could not be read.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.0.lock().failure.clone()
+    }
+
+    /// How long it took, ms; 0 before it is done.
+    pub(super) fn took_ms(&self) -> i64 {
+        self.0.lock().took_ms
+    }
+}
+
+impl ReplayMonitor for Progress {
+    fn segment(&self, first: u32, current: u32, last: u32) {
+        self.0.lock().status = ReplayStatus {
+            min: first,
+            max: last,
+            current,
+            done: false,
+        };
+    }
+}
+
+impl Db {
+    /// Reads the log into the head; to be called once, from a thread that may block. Commits and queries may come in
+    /// before it is done; a query whose window reaches into time that is not read yet is refused as unavailable.
+    ///
+    /// Damage is cut off the log and named in [`Replayed::lost`].
+    ///
+    /// # Errors
+    /// [`StorageError`]: the log cannot be read or repaired; [`Db::health`] tells from then on.
+    pub fn replay(&self) -> Result<Replayed, StorageError> {
+        // What works on blocks, and who closes the store, waits.
+        let _work = self.work.lock();
+        let began = self.clock.now();
+        let replayed = self.head.replay(&self.progress);
+        let mut state = self.progress.0.lock();
+        match &replayed {
+            Ok(found) => {
+                state.status.done = true;
+                state.took_ms = self.clock.now().saturating_sub(began);
+                tracing::info!(
+                    series = found.series,
+                    samples = found.samples,
+                    chunks = found.chunks,
+                    ms = state.took_ms,
+                    "write-ahead log replayed"
+                );
+            }
+            Err(error) => state.failure = Some(error.to_string()),
+        }
+        replayed
+    }
+
+    /// How far [`Self::replay`] has come.
+    #[must_use]
+    pub fn replay_status(&self) -> ReplayStatus {
+        self.progress.0.lock().status
+    }
+}

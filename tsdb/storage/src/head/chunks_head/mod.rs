@@ -1,0 +1,269 @@
+//! Full chunks of the head on the disk (`tsdb/chunks/head_chunks.go`): memory holds only where they are.
+//!
+//! Everything here is also in the log until a block holds it, so nothing is synced before the log lets go of samples, and
+//! a file that is broken costs time at the next start and no sample. See `FORMAT.md` for the bytes.
+
+mod format;
+mod scan;
+
+pub(super) use scan::Found;
+
+use super::series::{Data, Outgoing};
+use crate::disk::{Disk, File, ReadAt};
+use crate::error::StorageError;
+use bytes::Bytes;
+use leadline_model::sample::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file is finished when another chunk would bring it over this many bytes
+/// (`tsdb/chunks/head_chunks.go`, `MaxHeadChunkFileSize`).
+const FILE_BYTES: u64 = 128 * 1024 * 1024;
+/// What is read at once to get a chunk whose length is not known: all but histograms fit.
+const GUESS: usize = 1_100;
+
+/// One file as readers see it.
+#[derive(Debug, Clone)]
+struct Mapped {
+    path: PathBuf,
+    reader: Arc<dyn ReadAt>,
+    /// The newest time (ms) of its chunks.
+    maxt: Timestamp,
+    /// Bytes of complete chunks and the header.
+    len: u64,
+}
+
+/// The files at one moment; what is open stays readable when it is removed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Files(BTreeMap<u32, Mapped>);
+
+impl Files {
+    /// The bytes of the chunk at `place`, checked.
+    pub(super) fn read(&self, place: u64) -> Result<Bytes, StorageError> {
+        let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
+        let Some(file) = self.0.get(&seq) else {
+            return Err(StorageError::Refused(format!(
+                "there is no file {seq:06} of mapped chunks"
+            )));
+        };
+        let mut bytes = vec![0; GUESS];
+        let read = |into: &mut [u8]| {
+            file.reader
+                .read_at(into, offset)
+                .map_err(|e| StorageError::io("read", &file.path, e))
+        };
+        let n = read(&mut bytes)?;
+        bytes.truncate(n);
+        if let Some(whole) = format::record_len(&bytes)
+            && whole > n
+            && offset.saturating_add(whole as u64) <= file.len
+        {
+            bytes.resize(whole, 0);
+            let n = read(&mut bytes)?;
+            bytes.truncate(n);
+        }
+        let chunk = format::parse(&bytes).map_err(|e| e.at(&file.path, offset))?;
+        let data = chunk.data.clone();
+        let mut bytes = Bytes::from(bytes);
+        Ok(bytes.split_to(data.end).split_off(data.start))
+    }
+
+    /// The bytes of a closed chunk, wherever they are.
+    pub(super) fn bytes(&self, data: &Data) -> Result<Bytes, StorageError> {
+        match data {
+            Data::Memory(bytes) => Ok(Bytes::from_owner(Arc::clone(bytes))),
+            Data::Disk(place) => self.read(*place),
+        }
+    }
+}
+
+/// The file that is written to.
+#[derive(Debug)]
+struct Writing {
+    seq: u32,
+    file: Box<dyn File>,
+}
+
+/// All files of mapped chunks.
+#[derive(Debug)]
+pub(super) struct ChunksHead {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    files: RwLock<Arc<Files>>,
+    writing: Mutex<Option<Writing>>,
+}
+
+impl ChunksHead {
+    /// The files in `dir`, which need not exist; [`Self::scan`] finds out what they hold.
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self {
+            disk,
+            dir,
+            files: RwLock::default(),
+            writing: Mutex::new(None),
+        }
+    }
+
+    /// The files as they are now.
+    pub(super) fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files.read())
+    }
+
+    /// Bytes of all files.
+    pub(super) fn size(&self) -> u64 {
+        self.files.read().0.values().map(|f| f.len).sum()
+    }
+
+    /// Writes chunks, in one go as far as one file has room, and returns the place of each.
+    pub(super) fn write(&self, chunks: &[Outgoing]) -> Result<Vec<u64>, StorageError> {
+        let mut writing = self.writing.lock();
+        let mut places = Vec::with_capacity(chunks.len());
+        let mut rest = chunks;
+        while !rest.is_empty() {
+            let current = match writing.take() {
+                Some(current) => current,
+                None => self.begin()?,
+            };
+            let (current, written) = self.fill(current, rest, &mut places)?;
+            // A file without room for even one more is finished.
+            if written < rest.len() {
+                self.finish(current)?;
+            } else {
+                *writing = Some(current);
+            }
+            rest = &rest[written..];
+        }
+        Ok(places)
+    }
+
+    /// Writes as many chunks as the file takes. The file is given up when that fails: what was written of it stays
+    /// readable, and the next chunk goes to a new one.
+    fn fill(
+        &self,
+        mut current: Writing,
+        chunks: &[Outgoing],
+        places: &mut Vec<u64>,
+    ) -> Result<(Writing, usize), StorageError> {
+        let start = current.file.len();
+        let (mut bytes, mut maxt, mut written) = (Vec::new(), Timestamp::MIN, 0);
+        for sent in chunks {
+            let Data::Memory(data) = &sent.chunk.data else { continue };
+            let at = start + bytes.len() as u64;
+            if at + data.len() as u64 > FILE_BYTES - format::OVERHEAD as u64 && at > format::HEADER_LEN as u64 {
+                break;
+            }
+            let chunk = format::Chunk {
+                series: sent.series,
+                mint: sent.chunk.mint,
+                maxt: sent.chunk.maxt(),
+                encoding: sent.chunk.encoding,
+                out_of_order: sent.out_of_order,
+                data: 0..data.len(),
+            };
+            format::encode(&chunk, data, &mut bytes);
+            places.push(u64::from(current.seq) << 32 | at);
+            maxt = maxt.max(sent.chunk.maxt());
+            written += 1;
+        }
+        let path = self.path(current.seq);
+        if let Err(e) = current.file.write_all(&bytes) {
+            // Best effort: half a chunk would make the next start give up what is behind it.
+            let _ = current.file.set_len(start);
+            return Err(StorageError::io("write", &path, e));
+        }
+        self.change(|files| {
+            if let Some(file) = files.0.get_mut(&current.seq) {
+                file.maxt = file.maxt.max(maxt);
+                file.len = start + bytes.len() as u64;
+            }
+        });
+        Ok((current, written))
+    }
+
+    /// Begins the next file.
+    fn begin(&self) -> Result<Writing, StorageError> {
+        self.disk
+            .create_dir_all(&self.dir)
+            .map_err(|e| StorageError::io("create", &self.dir, e))?;
+        let seq = self.files.read().0.last_key_value().map_or(1, |(seq, _)| seq + 1);
+        let path = self.path(seq);
+        let mut file = self
+            .disk
+            .create(&path)
+            .map_err(|e| StorageError::io("create", &path, e))?;
+        if let Err(e) = file.write_all(&format::header()) {
+            drop(file);
+            // Best effort: a file without a header is repaired at the next start.
+            let _ = self.disk.remove_file(&path);
+            return Err(StorageError::io("write", &path, e));
+        }
+        let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
+        self.change(|files| {
+            files.0.insert(
+                seq,
+                Mapped {
+                    path: path.clone(),
+                    reader: Arc::clone(&reader),
+                    maxt: Timestamp::MIN,
+                    len: format::HEADER_LEN as u64,
+                },
+            );
+        });
+        Ok(Writing { seq, file })
+    }
+
+    /// Makes a finished file durable.
+    fn finish(&self, mut current: Writing) -> Result<(), StorageError> {
+        let path = self.path(current.seq);
+        current.file.sync().map_err(|e| StorageError::io("sync", &path, e))?;
+        for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
+            self.disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was written durable and lets the next chunk begin a new file.
+    pub(super) fn cut(&self) -> Result<(), StorageError> {
+        match self.writing.lock().take() {
+            Some(current) => self.finish(current),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the oldest files as long as all of their chunks ended before `mint` (ms), but none from `keep` on. The file that is written to is
+    /// finished, so that it can go next time.
+    pub(super) fn truncate(&self, mint: Timestamp, keep: u32) -> Result<(), StorageError> {
+        self.cut()?;
+        let old: Vec<(u32, PathBuf)> = {
+            let files = self.files.read();
+            let old = files
+                .0
+                .iter()
+                .take_while(|(seq, file)| file.maxt < mint && **seq < keep);
+            old.map(|(seq, file)| (*seq, file.path.clone())).collect()
+        };
+        for (seq, path) in old {
+            self.disk
+                .remove_file(&path)
+                .map_err(|e| StorageError::io("remove", &path, e))?;
+            self.change(|files| {
+                files.0.remove(&seq);
+            });
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Files)) {
+        change(Arc::make_mut(&mut self.files.write()));
+    }
+
+    fn path(&self, seq: u32) -> PathBuf {
+        path(&self.dir, seq)
+    }
+}
+
+fn path(dir: &Path, seq: u32) -> PathBuf {
+    dir.join(format!("{seq:06}"))
+}

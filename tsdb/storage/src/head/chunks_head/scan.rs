@@ -1,0 +1,218 @@
+//! What the files of mapped chunks hold, at the start.
+
+use super::{ChunksHead, Files, Mapped, format};
+use crate::chunk::Encoding;
+use crate::disk::ReadAt;
+use crate::error::StorageError;
+use leadline_model::port::SeriesRef;
+use leadline_model::sample::Timestamp;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is read from a file at once, bytes.
+const BLOCK: usize = 1024 * 1024;
+
+/// A chunk that was found.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Found {
+    pub(in super::super) series: SeriesRef,
+    pub(in super::super) mint: Timestamp,
+    pub(in super::super) maxt: Timestamp,
+    pub(in super::super) encoding: Encoding,
+    pub(in super::super) out_of_order: bool,
+    pub(in super::super) samples: u16,
+    /// File and offset, as [`Files::read`] takes it.
+    pub(in super::super) place: u64,
+}
+
+/// What became of a scan.
+#[derive(Debug, Default)]
+pub(in super::super) struct Scanned {
+    /// What was damaged and is not used, in words.
+    pub(in super::super) lost: Vec<String>,
+}
+
+/// Reads a file from its beginning, block by block.
+struct Cursor<'a> {
+    reader: &'a dyn ReadAt,
+    path: &'a Path,
+    block: Vec<u8>,
+    /// Offset of the block in the file.
+    at: u64,
+    /// Position within the block.
+    pos: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(reader: &'a dyn ReadAt, path: &'a Path) -> Self {
+        Self {
+            reader,
+            path,
+            block: Vec::new(),
+            at: 0,
+            pos: 0,
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        self.at + self.pos as u64
+    }
+
+    /// What follows, at least `want` bytes of it where the file has them.
+    fn peek(&mut self, want: usize) -> Result<&[u8], StorageError> {
+        if self.block.len() - self.pos < want {
+            self.block.drain(..self.pos);
+            self.at += self.pos as u64;
+            self.pos = 0;
+            let have = self.block.len();
+            self.block.resize(want.max(BLOCK), 0);
+            let into = self.block.get_mut(have..).unwrap_or_default();
+            let n = self
+                .reader
+                .read_at(into, self.at + have as u64)
+                .map_err(|e| StorageError::io("read", self.path, e))?;
+            self.block.truncate(have + n);
+        }
+        Ok(self.block.get(self.pos..).unwrap_or_default())
+    }
+
+    fn skip(&mut self, n: usize) {
+        self.pos += n;
+    }
+}
+
+/// The chunks of one file up to its end or its first damage, and how long it is until there.
+fn read_file(seq: u32, cursor: &mut Cursor<'_>, found: &mut Vec<Found>) -> Result<Option<format::Wrong>, StorageError> {
+    if let Err(wrong) = format::check_header(cursor.peek(format::HEADER_LEN)?) {
+        return Ok(Some(wrong));
+    }
+    cursor.skip(format::HEADER_LEN);
+    loop {
+        let offset = cursor.offset();
+        let want = format::record_len(cursor.peek(format::OVERHEAD)?).unwrap_or(format::OVERHEAD);
+        let bytes = cursor.peek(want)?;
+        // Prometheus takes room in advance: zeros are the end.
+        if bytes.iter().take(format::OVERHEAD).all(|&b| b == 0) {
+            return Ok(None);
+        }
+        let chunk = match format::parse(bytes) {
+            Ok(chunk) => chunk,
+            Err(wrong) => return Ok(Some(wrong)),
+        };
+        let data = bytes.get(chunk.data.clone()).unwrap_or_default();
+        let next = chunk.data.end + 4;
+        found.push(Found {
+            series: chunk.series,
+            mint: chunk.mint,
+            maxt: chunk.maxt,
+            encoding: chunk.encoding,
+            out_of_order: chunk.out_of_order,
+            samples: crate::chunk::sample_count(chunk.encoding, data),
+            place: u64::from(seq) << 32 | offset,
+        });
+        cursor.skip(next);
+    }
+}
+
+impl ChunksHead {
+    /// Reads what is there, file by file: `take` gets the chunks of each in the order in which they were written. From
+    /// the first damage on nothing is used, because what is behind a gap would hide what the log still has of it; with
+    /// `repair` it is removed from the disk too.
+    ///
+    /// # Errors
+    /// [`StorageError`]: a file cannot be read or repaired.
+    pub(in super::super) fn scan(
+        &self,
+        repair: bool,
+        mut take: impl FnMut(Vec<Found>),
+    ) -> Result<Scanned, StorageError> {
+        let mut scanned = Scanned::default();
+        let names = self.numbers()?;
+        let mut files = Files::default();
+        let mut previous = None;
+        for (i, &seq) in names.iter().enumerate() {
+            if previous.is_some_and(|p| seq != p + 1) {
+                scanned
+                    .lost
+                    .push(format!("file {:06} of mapped chunks is missing", seq - 1));
+                self.discard(&names[i..], repair)?;
+                break;
+            }
+            previous = Some(seq);
+            let path = self.path(seq);
+            let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
+            let mut found = Vec::new();
+            let mut cursor = Cursor::new(&*reader, &path);
+            let wrong = read_file(seq, &mut cursor, &mut found)?;
+            let len = cursor.offset();
+            let begun = len >= format::HEADER_LEN as u64;
+            if begun {
+                let maxt = found.iter().map(|c| c.maxt).max().unwrap_or(Timestamp::MIN);
+                let reader = Arc::clone(&reader);
+                files.0.insert(
+                    seq,
+                    Mapped {
+                        path: path.clone(),
+                        reader,
+                        maxt,
+                        len,
+                    },
+                );
+                take(found);
+            }
+            let Some(wrong) = wrong else { continue };
+            scanned.lost.push(wrong.at(&path, len).to_string());
+            self.cut_off(&path, seq, begun.then_some(len), repair)?;
+            self.discard(names.get(i + 1..).unwrap_or_default(), repair)?;
+            break;
+        }
+        *self.files.write() = Arc::new(files);
+        Ok(scanned)
+    }
+
+    /// The numbers of the files that are there, ascending.
+    fn numbers(&self) -> Result<Vec<u32>, StorageError> {
+        if !self
+            .disk
+            .exists(&self.dir)
+            .map_err(|e| StorageError::io("look for", &self.dir, e))?
+        {
+            return Ok(Vec::new());
+        }
+        let entries = self
+            .disk
+            .list(&self.dir)
+            .map_err(|e| StorageError::io("list", &self.dir, e))?;
+        let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok())?;
+        let mut numbers: Vec<u32> = entries
+            .iter()
+            .filter(|e| !e.is_dir)
+            .filter_map(|e| number(&e.name))
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Cuts a damaged file off where it is still good; removes it where nothing is.
+    fn cut_off(&self, path: &PathBuf, seq: u32, good: Option<u64>, repair: bool) -> Result<(), StorageError> {
+        match good {
+            _ if !repair => Ok(()),
+            None => self.discard(&[seq], repair),
+            Some(len) => {
+                let failed = |e| StorageError::io("cut off", path, e);
+                let mut file = self.disk.append(path).map_err(failed)?;
+                file.set_len(len).map_err(failed)?;
+                file.sync().map_err(failed)
+            }
+        }
+    }
+
+    fn discard(&self, numbers: &[u32], repair: bool) -> Result<(), StorageError> {
+        for path in numbers.iter().filter(|_| repair).map(|&seq| self.path(seq)) {
+            self.disk
+                .remove_file(&path)
+                .map_err(|e| StorageError::io("remove", &path, e))?;
+        }
+        Ok(())
+    }
+}

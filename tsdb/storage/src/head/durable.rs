@@ -1,0 +1,218 @@
+//! What a head with a directory has besides: its log, its mapped chunks, and how far it has come at the start.
+
+use super::Head;
+use super::chunks_head::ChunksHead;
+use super::log::{Log, LogHealth};
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::settings::Settings;
+use leadline_model::Clock;
+use leadline_model::port::QueryError;
+use leadline_model::sample::Timestamp;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// What a head with a directory is made of.
+pub struct HeadParts {
+    /// Limits and sizes.
+    pub settings: Settings,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where files are.
+    pub disk: Arc<dyn Disk>,
+    /// The directory that holds `wal`, `wbl` and `chunks_head`.
+    pub dir: PathBuf,
+    /// Whether nothing may be written: what is there is read into memory, and that is all.
+    pub read_only: bool,
+}
+
+/// The directory of a head.
+#[derive(Debug)]
+pub(super) struct Durable {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) read_only: bool,
+    /// The log of all that is written.
+    pub(super) wal: Log,
+    /// The log of samples that come out of order.
+    pub(super) wbl: Log,
+    pub(super) chunks: ChunksHead,
+    /// Until the log was read.
+    replaying: AtomicBool,
+    /// When the head was opened, ms: what is written from here on is there at once.
+    pub(super) opened_at: Timestamp,
+    /// References that the log has for series that have another one now, with the time (ms) of their newest sample.
+    pub(super) aliases: Mutex<BTreeMap<u64, Timestamp>>,
+}
+
+impl Durable {
+    /// Whether chunks and records may be written: not before the log was read, and not where nothing may be.
+    pub(super) fn is_writable(&self) -> bool {
+        !self.read_only && !self.is_replaying()
+    }
+
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replaying.load(Ordering::Acquire)
+    }
+
+    pub(super) fn replayed(&self) {
+        self.replaying.store(false, Ordering::Release);
+    }
+}
+
+impl Head {
+    /// A head with a directory, whose log is not read yet: [`Self::replay`] does that. Commits are taken at once.
+    ///
+    /// # Errors
+    /// [`StorageError::Settings`] when a setting is out of its range.
+    pub fn durable(parts: HeadParts) -> Result<Arc<Self>, StorageError> {
+        let log = |name| {
+            Log::new(
+                Arc::clone(&parts.disk),
+                parts.dir.join(name),
+                parts.settings.wal_segment_bytes,
+            )
+        };
+        let durable = Durable {
+            wal: log("wal"),
+            wbl: log("wbl"),
+            chunks: ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head")),
+            disk: parts.disk,
+            read_only: parts.read_only,
+            replaying: AtomicBool::new(true),
+            opened_at: parts.clock.now(),
+            aliases: Mutex::default(),
+        };
+        let head = Self::build(parts.settings, parts.clock, Some(durable))?;
+        for stripe in &head.stripes {
+            stripe.write().begin_early();
+        }
+        Ok(Arc::new(head))
+    }
+
+    /// Whether the log has not been read yet.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        self.durable.as_ref().is_some_and(Durable::is_replaying)
+    }
+
+    /// Writes to the log what commits left pending, in one write. To be called many times a second.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the log cannot be written. Commits go on in memory, [`Self::log_health`] tells, and what was
+    /// not written is written by the next call that can: nothing is lost as long as the process lives.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        match &self.durable {
+            Some(durable) if durable.is_writable() => {
+                if durable.wal.is_broken() || durable.wbl.is_broken() {
+                    return self.rebuild_log(durable);
+                }
+                durable.wal.flush(self.clock.now())?;
+                durable.wbl.flush(self.clock.now())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Self::flush`], and makes the log durable.
+    ///
+    /// # Errors
+    /// As [`Self::flush`]; [`StorageError::Refused`] before the log was read: what was committed until then is in memory
+    /// alone.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        if self.is_replaying() {
+            return Err(StorageError::Refused(
+                "the write-ahead log is being replayed".to_owned(),
+            ));
+        }
+        self.flush()?;
+        match &self.durable {
+            Some(durable) if durable.is_writable() => {
+                durable.wal.sync(self.clock.now())?;
+                durable.wbl.sync(self.clock.now())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the log and the mapped chunks in good order: all that was committed is durable then. Commits must have been
+    /// refused before ([`Self::close`]).
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn shut(&self) -> Result<(), StorageError> {
+        self.flush()?;
+        match &self.durable {
+            Some(durable) if durable.is_writable() => {
+                durable.chunks.cut()?;
+                durable.wbl.shut(self.clock.now())?;
+                durable.wal.shut(self.clock.now())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what is committed reaches the log.
+    #[must_use]
+    pub fn log_health(&self) -> LogHealth {
+        let Some(durable) = &self.durable else {
+            return LogHealth::default();
+        };
+        let (wal, wbl) = (durable.wal.health(), durable.wbl.health());
+        LogHealth {
+            failed: wal.failed.or(wbl.failed),
+            dropped_bytes: wal.dropped_bytes + wbl.dropped_bytes,
+            pending_bytes: wal.pending_bytes + wbl.pending_bytes,
+        }
+    }
+
+    /// Refuses samples older than `mint` (ms) from now on: a block holds their time, or is about to. When this returns,
+    /// no commit that began before is still on its way.
+    pub fn seal(&self, mint: Timestamp) {
+        self.min_valid.fetch_max(mint, Ordering::AcqRel);
+        for stripe in &self.stripes {
+            // Commits look at the bound while they hold their stripes.
+            drop(stripe.write());
+        }
+    }
+
+    /// Refuses a window that reaches into time that is not read yet.
+    pub(super) fn check_replayed(&self, mint: Timestamp) -> Result<(), QueryError> {
+        match &self.durable {
+            Some(durable) if durable.is_replaying() && mint < durable.opened_at => {
+                Err(QueryError::Unavailable(format!(
+                    "the write-ahead log is being replayed: samples before {} are not there yet",
+                    durable.opened_at
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts readers for whom series must keep their numbers in the index.
+#[derive(Debug, Default)]
+pub(super) struct Leases(AtomicU32);
+
+impl Leases {
+    pub(super) fn take(&self) -> Lease<'_> {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Lease(self)
+    }
+
+    pub(super) fn none(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// One such reader.
+#[derive(Debug)]
+pub(super) struct Lease<'a>(&'a Leases);
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,288 @@
+//! The head's side of the log: what commits leave pending, and what becomes of it when the disk fails.
+//!
+//! A commit encodes its records while it holds its stripes and leaves them here, so that the order of records is that of
+//! commits. [`Log::flush`] writes what is pending in one go. When that fails it stays pending and is tried again; when
+//! there is too much of it, it is dropped, the log is *broken*, and [`super::rebuild`] writes it anew from memory once
+//! the disk takes it.
+
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::wal::Wal;
+use leadline_model::sample::Timestamp;
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The most bytes that wait to be written.
+const MAX_PENDING: usize = 32 * 1024 * 1024;
+/// Buffers of more bytes than this are given back once they are empty.
+const KEEP: usize = 1024 * 1024;
+/// Buffers for commits that are kept.
+const POOL: usize = 8;
+
+/// Whether what is committed reaches the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogHealth {
+    /// Since when (ms) it does not, and why; `None` while it does.
+    pub failed: Option<(Timestamp, String)>,
+    /// Bytes of records that had to be dropped; they are written anew from memory when the disk takes them.
+    pub dropped_bytes: u64,
+    /// Bytes of records that wait to be written.
+    pub pending_bytes: u64,
+}
+
+/// Records in the order in which they are to be written.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    bytes: Vec<u8>,
+    /// Where each record ends.
+    ends: Vec<usize>,
+}
+
+impl Records {
+    pub(super) fn push(&mut self, record: &[u8]) {
+        if !record.is_empty() {
+            self.bytes.extend_from_slice(record);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn append(&mut self, other: &Self) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|end| base + end));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.bytes.shrink_to(KEEP);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut from = 0;
+        self.ends.iter().filter_map(move |&end| {
+            let record = self.bytes.get(from..end);
+            from = end;
+            record
+        })
+    }
+}
+
+/// What is written, and by whom one at a time.
+#[derive(Debug, Default)]
+struct Writing {
+    wal: Option<Wal>,
+    /// Taken from what is pending; empty between two writes.
+    records: Records,
+}
+
+/// One log of the head.
+#[derive(Debug)]
+pub(super) struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    pending: Mutex<Records>,
+    writing: Mutex<Writing>,
+    broken: AtomicBool,
+    failed: Mutex<Option<(Timestamp, String)>>,
+    dropped: AtomicU64,
+    pool: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Log {
+    /// A log in `dir` that is not open yet; what is pushed until then stays pending.
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, segment_bytes: u64) -> Self {
+        Self {
+            disk,
+            dir,
+            segment_bytes,
+            pending: Mutex::default(),
+            writing: Mutex::default(),
+            broken: AtomicBool::new(false),
+            failed: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            pool: Mutex::default(),
+        }
+    }
+
+    /// Its folder.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Begins a segment of its own behind those that are there.
+    pub(super) fn open(&self) -> Result<(), StorageError> {
+        let wal = Wal::open(Arc::clone(&self.disk), &self.dir, self.segment_bytes)?;
+        self.writing.lock().wal = Some(wal);
+        Ok(())
+    }
+
+    /// Begins a new segment, in a log that is opened if it is not open yet.
+    pub(super) fn open_anew(&self, now: Timestamp) -> Result<(), StorageError> {
+        if self.writing.lock().wal.is_none() {
+            let opened = self.open();
+            return self.note(now, opened);
+        }
+        self.cut(now).map(drop)
+    }
+
+    /// A buffer to encode a record in.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.pool.lock().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if buffer.capacity() == 0 {
+            return;
+        }
+        let mut pool = self.pool.lock();
+        if pool.len() < POOL && buffer.capacity() <= KEEP {
+            pool.push(buffer);
+        }
+    }
+
+    /// Leaves records to be written, in this order and behind all that were left before. Returns whether so much is
+    /// pending that it should be written at once.
+    pub(super) fn push(&self, records: &[&[u8]]) -> bool {
+        if self.is_broken() {
+            let bytes: usize = records.iter().map(|r| r.len()).sum();
+            self.dropped.fetch_add(bytes as u64, Ordering::Relaxed);
+            return false;
+        }
+        let mut pending = self.pending.lock();
+        for record in records {
+            pending.push(record);
+        }
+        pending.len() > MAX_PENDING
+    }
+
+    /// Whether records were dropped that memory still has.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Writes what is pending. At `now` (ms) a failure begins, if there is one.
+    pub(super) fn flush(&self, now: Timestamp) -> Result<(), StorageError> {
+        let mut writing = self.writing.lock();
+        let Writing { wal, records } = &mut *writing;
+        let Some(wal) = wal else { return Ok(()) };
+        std::mem::swap(records, &mut *self.pending.lock());
+        if records.is_empty() {
+            return Ok(());
+        }
+        let written = write(wal, records);
+        if written.is_err() {
+            self.put_back(records);
+        }
+        records.clear();
+        self.note(now, written)
+    }
+
+    /// Makes what could not be written pending again, before all that came meanwhile, or drops it all when it is too much.
+    fn put_back(&self, records: &mut Records) {
+        let mut pending = self.pending.lock();
+        records.append(&pending);
+        std::mem::swap(&mut *pending, records);
+        if pending.len() > MAX_PENDING {
+            self.broken.store(true, Ordering::Release);
+            self.dropped.fetch_add(pending.len() as u64, Ordering::Relaxed);
+            pending.clear();
+        }
+    }
+
+    /// Makes all that was written durable.
+    pub(super) fn sync(&self, now: Timestamp) -> Result<(), StorageError> {
+        self.with(now, Wal::sync)
+    }
+
+    /// Makes all that was written durable and begins a new segment; returns its number.
+    pub(super) fn cut(&self, now: Timestamp) -> Result<u32, StorageError> {
+        self.with(now, |wal| {
+            wal.cut()?;
+            Ok(wal.segment())
+        })
+    }
+
+    /// Ends the log.
+    pub(super) fn shut(&self, now: Timestamp) -> Result<(), StorageError> {
+        self.with(now, Wal::close)
+    }
+
+    /// Writes records that are not pending: those of a log that is written anew.
+    pub(super) fn write(&self, now: Timestamp, records: &Records) -> Result<(), StorageError> {
+        self.with(now, |wal| write(wal, records))
+    }
+
+    /// From now on what is pushed is taken again.
+    pub(super) fn mend(&self) {
+        self.pending.lock().clear();
+        self.broken.store(false, Ordering::Release);
+    }
+
+    /// Gives up what is pending.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
+        let mut pending = self.pending.lock();
+        self.dropped.fetch_add(pending.len() as u64, Ordering::Relaxed);
+        pending.clear();
+    }
+
+    fn with<T: Default>(
+        &self,
+        now: Timestamp,
+        act: impl FnOnce(&mut Wal) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let done = match &mut self.writing.lock().wal {
+            Some(wal) => act(wal),
+            None => return Ok(T::default()),
+        };
+        self.note(now, done)
+    }
+
+    /// Keeps since when the disk fails.
+    fn note<T>(&self, now: Timestamp, done: Result<T, StorageError>) -> Result<T, StorageError> {
+        let mut failed = self.failed.lock();
+        match &done {
+            Ok(_) if self.is_broken() => {}
+            Ok(_) => {
+                if failed.take().is_some() {
+                    tracing::info!("the write-ahead log is written again");
+                }
+            }
+            Err(error) => {
+                let since = failed.as_ref().map_or(now, |f| f.0);
+                if failed.is_none() {
+                    tracing::warn!(%error, "the write-ahead log cannot be written, samples are in memory alone");
+                }
+                *failed = Some((since, error.to_string()));
+            }
+        }
+        done
+    }
+
+    pub(super) fn health(&self) -> LogHealth {
+        LogHealth {
+            failed: self.failed.lock().clone(),
+            dropped_bytes: self.dropped.load(Ordering::Relaxed),
+            pending_bytes: self.pending.lock().len() as u64,
+        }
+    }
+}
+
+fn write(wal: &mut Wal, records: &Records) -> Result<(), StorageError> {
+    let all: Vec<&[u8]> = records.iter().collect();
+    wal.log(&all)
+}

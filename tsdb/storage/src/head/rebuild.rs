@@ -1,0 +1,175 @@
+//! Writing the log anew from memory, after records had to be dropped because the disk did not take them.
+
+use super::Head;
+use super::durable::Durable;
+use super::log::Records;
+use super::series::Data;
+use super::stripe::{Stripe, make_ref, stripe_of};
+use crate::chunk::{Encoding, decode, decode_histograms};
+use crate::error::{ChunkError, StorageError};
+use crate::wal::record::{
+    ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
+};
+use leadline_model::port::SeriesRef;
+use leadline_model::sample::{Samples, Timestamp};
+use std::sync::Arc;
+
+/// Records of samples are ended when they have this many bytes.
+const RECORD_BYTES: usize = 256 * 1024;
+/// Records are written when they have this many bytes.
+const WRITE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What one stripe holds in memory, copied while it was held.
+struct Copied {
+    /// Series and deletions, encoded.
+    records: Records,
+    /// Series with their chunks, oldest first.
+    chunks: Vec<(u64, Encoding, Arc<[u8]>)>,
+}
+
+impl Head {
+    /// Begins a new segment with all series that live, all deletions, and all samples that are in no mapped chunk. What
+    /// older segments have of that is in the log twice then, which a replay does not mind. Stripe by stripe, commits reach
+    /// the log again.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the disk still fails; the next call begins anew.
+    pub(super) fn rebuild_log(&self, durable: &Durable) -> Result<(), StorageError> {
+        let _one = self.tidying.lock();
+        let now = self.clock.now();
+        for stripe in &self.stripes {
+            stripe.write().logged = false;
+        }
+        durable.wal.open_anew(now)?;
+        if durable.wbl.is_broken() {
+            durable.wbl.open_anew(now)?;
+        }
+        durable.chunks.cut()?;
+        durable.wal.mend();
+        durable.wbl.mend();
+        let written = self.write_all(durable, now);
+        if written.is_err() {
+            durable.wal.break_off();
+        } else {
+            tracing::info!("the write-ahead log was written anew from memory");
+        }
+        written
+    }
+
+    fn write_all(&self, durable: &Durable, now: Timestamp) -> Result<(), StorageError> {
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let copied = {
+                let mut stripe = stripe.write();
+                stripe.logged = true;
+                self.copy(at, &stripe)
+            };
+            write_stripe(copied, |records| durable.wal.write(now, records))?;
+        }
+        durable.wal.flush(now)?;
+        durable.wal.sync(now)
+    }
+
+    fn copy(&self, at: usize, stripe: &Stripe) -> Copied {
+        let mut records = Records::default();
+        {
+            let index = self.index.read();
+            let here = (0..index.universe() as u32).filter(|&id| stripe_of(index.series(id)) == at);
+            for id in here.filter(|&id| super::stripe::number_of(index.series(id)).is_some()) {
+                let mut record = Vec::new();
+                encode_series(&mut record, [(index.series(id).0, &index.labels(id))]);
+                records.push(&record);
+            }
+        }
+        for (&number, deleted) in &stripe.deleted {
+            let series = make_ref(at, number).0;
+            let mut record = Vec::new();
+            encode_tombstones(
+                &mut record,
+                deleted.as_slice().iter().map(|&interval| (series, interval)),
+            );
+            records.push(&record);
+        }
+        let mut chunks = Vec::new();
+        for (row, &number) in stripe.numbers().iter().enumerate() {
+            let series = make_ref(at, number).0;
+            for closed in &stripe.cold[row].closed {
+                if let Data::Memory(bytes) = &closed.data {
+                    chunks.push((series, closed.encoding, Arc::clone(bytes)));
+                }
+            }
+            let mut open = Vec::new();
+            if stripe.hot[row].open.copy_to(&mut open) > 0 {
+                chunks.push((series, Encoding::Xor, open.into()));
+            }
+            let histograms = stripe.open_histograms(row);
+            let histograms = histograms.and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX));
+            if let Some((encoding, Data::Memory(bytes))) = histograms.map(|chunk| (chunk.encoding, chunk.data)) {
+                chunks.push((series, encoding, bytes));
+            }
+        }
+        self.copy_extras(at, &mut records);
+        Copied { records, chunks }
+    }
+}
+
+impl Head {
+    /// Exemplars and metadata of the series of a stripe.
+    fn copy_extras(&self, at: usize, records: &mut Records) {
+        let here = |series: u64| stripe_of(SeriesRef(series)) == at;
+        let mut metadata = Vec::new();
+        let told = self.told.read();
+        encode_metadata(&mut metadata, told.sorted().into_iter().filter(|told| here(told.0)));
+        records.push(&metadata);
+        let (mut exemplars, mut encoder) = (Vec::new(), ExemplarsEncoder::default());
+        for (series, exemplar) in self.exemplars.read().iter().filter(|e| here(e.0)) {
+            encoder.push(&mut exemplars, series, exemplar);
+        }
+        records.push(&exemplars);
+    }
+}
+
+/// Adds the histograms of a chunk to the records.
+fn write_histograms(series: u64, encoding: Encoding, bytes: &[u8], records: &mut Records) -> Result<(), StorageError> {
+    let (mut samples, mut encoder) = (Vec::new(), HistogramsEncoder::default());
+    decode_histograms(encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+    for sample in &samples {
+        encoder.push(series, sample.t, &sample.h);
+    }
+    encoder.records().for_each(|record| records.push(record));
+    Ok(())
+}
+
+fn damaged(error: ChunkError) -> StorageError {
+    StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
+}
+
+fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageError>) -> Result<(), StorageError> {
+    let Copied { mut records, chunks } = copied;
+    let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());
+    for (series, encoding, bytes) in chunks {
+        if !encoding.is_float() {
+            // Behind the floats that come before them.
+            records.push(&record);
+            record.clear();
+            encoder = SamplesEncoder::default();
+            write_histograms(series, encoding, &bytes, &mut records)?;
+            continue;
+        }
+        samples.clear();
+        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+        for (&t, &v) in samples.t.iter().zip(&samples.v) {
+            encoder.push(&mut record, series, t, v);
+        }
+        if record.len() > RECORD_BYTES {
+            records.push(&record);
+            record.clear();
+            encoder = SamplesEncoder::default();
+        }
+        if records.len() > WRITE_BYTES {
+            write(&records)?;
+            records.clear();
+        }
+    }
+    records.push(&record);
+    write(&records)
+}

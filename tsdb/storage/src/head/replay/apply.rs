@@ -1,0 +1,349 @@
+//! What each part of the directory says, and where it goes.
+
+use super::super::chunks_head::Found;
+use super::super::late::Late;
+use super::super::series::{Closed, Data, NO_OWNER};
+use super::super::stripe::{EARLY, number_of, stripe_of};
+use super::Replay;
+use crate::chunk::decode;
+use crate::codec::Malformed;
+use crate::error::StorageError;
+use crate::interval::Interval;
+use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
+use leadline_model::port::SeriesRef;
+use leadline_model::sample::{Samples, Timestamp};
+
+/// The owner of a series of which only chunks are known until the log names it.
+const UNNAMED: u32 = NO_OWNER - 1;
+
+/// The stripe of a reference and the number within it, if a stripe can have given it.
+fn place(reference: u64) -> Option<(usize, u32)> {
+    let series = SeriesRef(reference);
+    let number = number_of(series).filter(|&n| n < EARLY - 1)?;
+    Some((stripe_of(series), number))
+}
+
+impl Replay<'_> {
+    /// Takes over the chunks that are on the disk.
+    pub(super) fn map(&mut self) -> Result<(), StorageError> {
+        let durable = self.durable;
+        let scanned = durable.chunks.scan(!durable.read_only, |found| self.adopt(found))?;
+        for damage in scanned.lost {
+            tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
+        }
+        Ok(())
+    }
+
+    /// Takes over the chunks of one file.
+    fn adopt(&mut self, mut found: Vec<Found>) {
+        found.retain(|chunk| {
+            let Some((stripe, number)) = place(chunk.series.0) else {
+                return false;
+            };
+            self.stripes[stripe].reserve_number(number);
+            if chunk.out_of_order {
+                self.late.insert(chunk.place, *chunk);
+            }
+            chunk.maxt >= self.min_valid && !chunk.out_of_order
+        });
+        // Stable: the chunks of one series stay in the order of time.
+        found.sort_by_key(|chunk| (stripe_of(chunk.series), chunk.series));
+        for group in found.chunk_by(|a, b| stripe_of(a.series) == stripe_of(b.series)) {
+            let Some(first) = group.first() else { continue };
+            let stripe = &mut self.stripes[stripe_of(first.series)];
+            let mut numbers: Vec<u32> = group.iter().filter_map(|c| number_of(c.series)).collect();
+            numbers.dedup();
+            stripe.enter_all(&numbers, UNNAMED);
+            let mut guess = 0;
+            for chunk in group {
+                let Some(row) = number_of(chunk.series).and_then(|n| stripe.row(n, guess)) else {
+                    continue;
+                };
+                guess = row;
+                if chunk.mint <= stripe.hot[row].open.last_t() {
+                    continue;
+                }
+                self.mint = self.mint.min(chunk.mint);
+                self.maxt = self.maxt.max(chunk.maxt);
+                self.found.chunks += 1;
+                let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
+                stripe.adopt(row, closed);
+            }
+        }
+    }
+
+    /// Takes a record of the log over.
+    pub(super) fn record(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        match Record::parse(record)? {
+            Record::Samples(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    self.sample(sample.series, sample.t, sample.v);
+                }
+            }
+            Record::Series(series) => {
+                for entry in series {
+                    self.series(&entry?);
+                }
+            }
+            Record::Tombstones(tombstones) => {
+                let all: Vec<TombstoneEntry> = tombstones.collect::<Result<_, _>>()?;
+                self.tombstones(&all);
+            }
+            Record::MinValidTime(mint) => self.min_valid = self.min_valid.max(mint),
+            Record::Histograms(mut histograms) => {
+                for entry in &mut histograms {
+                    self.histogram(&entry?);
+                }
+                self.found.unknown_histograms += histograms.unknown() as u64;
+            }
+            Record::Exemplars(exemplars) => {
+                for entry in exemplars {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, entry.t) {
+                        // What is refused is there already: a checkpoint and a segment may both have it.
+                        let _ = self.exemplars.add(series, &entry.to_exemplar());
+                    }
+                }
+            }
+            Record::Metadata(metadata) => {
+                for entry in metadata {
+                    let entry = entry?;
+                    if let Some((series, _, _)) = self.row(entry.series, Timestamp::MIN) {
+                        self.told.set(series, &entry.to_metadata());
+                    }
+                }
+            }
+            Record::MmapMarkers(_) | Record::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a record of the log of samples that came out of order over.
+    pub(super) fn late_record(&mut self, record: &[u8]) -> Result<(), Malformed> {
+        match Record::parse(record)? {
+            Record::Samples(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(late) = self.late_of(sample.series)
+                        && let Ok(true) = late.append(sample.t, sample.v)
+                    {
+                        self.found.samples += 1;
+                    }
+                }
+            }
+            Record::MmapMarkers(markers) => {
+                for marker in markers {
+                    let marker = marker?;
+                    let Some(chunk) = self.late.get(&marker.chunk).filter(|c| c.series.0 == marker.series) else {
+                        // The chunk did not reach the disk: its samples came before in this log.
+                        continue;
+                    };
+                    let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
+                    if let Some(late) = self.late_of(marker.series) {
+                        late.adopt(closed);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What came out of order of a series that lives.
+    fn late_of(&mut self, reference: u64) -> Option<&mut Late> {
+        let reference = self.aliases.get(&reference).copied().unwrap_or(reference);
+        let (at, number) = place(reference)?;
+        let stripe = self.stripes.get_mut(at)?;
+        let row = stripe.row(number, 0)?;
+        (stripe.hot[row].owner != UNNAMED).then(|| stripe.late.entry(number).or_default())
+    }
+
+    /// A series of the log: a new one, one of which there are chunks, or another reference for a known one.
+    fn series(&mut self, entry: &SeriesEntry<'_>) {
+        let Some((at, number)) = place(entry.series) else {
+            self.unknown += 1;
+            return;
+        };
+        let labels = entry.labels.to_labels();
+        self.stripes[at].reserve_number(number);
+        match self.index.find(&labels) {
+            Some(known) if known.0 == entry.series => {}
+            Some(known) => {
+                self.aliases.insert(entry.series, known.0);
+                self.alias_times.entry(entry.series).or_insert(self.min_valid);
+            }
+            None => {
+                let stripe = &mut self.stripes[at];
+                let row = stripe.enter(number, self.guess[at], UNNAMED);
+                self.guess[at] = row + 1;
+                let hot = &mut stripe.hot[row];
+                // A reference has one label set; a second one can only be damage.
+                if hot.owner == UNNAMED && self.index.create(&labels, SeriesRef(entry.series)).is_some() {
+                    hot.owner = NO_OWNER;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn sample(&mut self, reference: u64, t: Timestamp, v: f64) {
+        if t < self.min_valid {
+            return;
+        }
+        let Some((_, at, row)) = self.row(reference, t) else {
+            return;
+        };
+        // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
+        if let Ok(true) = self.stripes[at].append(row, t, v, &mut self.cuts) {
+            self.count(t);
+        }
+    }
+
+    fn histogram(&mut self, entry: &HistogramEntry) {
+        if entry.t < self.min_valid {
+            return;
+        }
+        if !entry.h.is_stale() && entry.h.validate().is_err() {
+            self.found.unknown_histograms += 1;
+            return;
+        }
+        let Some((_, at, row)) = self.row(entry.series, entry.t) else {
+            return;
+        };
+        if let Ok(true) = self.stripes[at].append_histogram(row, entry.t, &entry.h, &self.cuts) {
+            self.count(entry.t);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, t: Timestamp) {
+        self.found.samples += 1;
+        self.mint = self.mint.min(t);
+        self.maxt = self.maxt.max(t);
+    }
+
+    /// The reference under which the series of an entry at `t` (ms) is held, its stripe and its row.
+    #[inline]
+    fn row(&mut self, reference: u64, t: Timestamp) -> Option<(u64, usize, usize)> {
+        let mut reference = reference;
+        if !self.aliases.is_empty() {
+            reference = self.resolve(reference, t);
+        }
+        let found = place(reference).and_then(|(at, number)| {
+            let stripe = &self.stripes[at];
+            let row = stripe.row(number, self.guess[at])?;
+            (stripe.hot[row].owner != UNNAMED).then_some((at, row))
+        });
+        match found {
+            Some((at, row)) => {
+                self.guess[at] = row + 1;
+                Some((reference, at, row))
+            }
+            None => {
+                self.unknown += 1;
+                None
+            }
+        }
+    }
+
+    /// The reference under which a series is held.
+    #[cold]
+    fn resolve(&mut self, reference: u64, t: Timestamp) -> u64 {
+        let Some(&known) = self.aliases.get(&reference) else {
+            return reference;
+        };
+        let newest = self.alias_times.entry(reference).or_insert(t);
+        *newest = (*newest).max(t);
+        known
+    }
+
+    /// Deletions; one over all time is a series that left the head.
+    fn tombstones(&mut self, all: &[TombstoneEntry]) {
+        let mut evicted: Vec<(usize, u32, u64)> = Vec::new();
+        for tombstone in all {
+            let reference = self.aliases.get(&tombstone.series).copied().unwrap_or(tombstone.series);
+            let Some((at, number)) = place(reference) else { continue };
+            let stripe = &mut self.stripes[at];
+            stripe.reserve_number(number);
+            let everything = Interval {
+                mint: Timestamp::MIN,
+                maxt: Timestamp::MAX,
+            };
+            if tombstone.interval == everything {
+                evicted.push((at, number, reference));
+            } else if stripe.row(number, 0).is_some() && tombstone.interval.maxt >= self.min_valid {
+                stripe.deleted.entry(number).or_default().add(tombstone.interval);
+            }
+        }
+        self.evict(evicted);
+    }
+
+    fn evict(&mut self, mut evicted: Vec<(usize, u32, u64)>) {
+        if evicted.is_empty() {
+            return;
+        }
+        evicted.sort_unstable();
+        for group in evicted.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(at, _, _)) = group.first() else { continue };
+            let numbers: Vec<u32> = group.iter().map(|e| e.1).collect();
+            self.stripes[at].remove(&numbers);
+        }
+        let references: rapidhash::RapidHashSet<u64> = evicted.iter().map(|e| e.2).collect();
+        let universe = self.index.universe() as u32;
+        let ids: Vec<u32> = (0..universe)
+            .filter(|&id| references.contains(&self.index.series(id).0))
+            .collect();
+        self.index.kill(ids.into_iter());
+        self.guess = [0; super::STRIPES];
+        self.exemplars.remove(references.iter().copied());
+        self.told.remove(references.iter().copied());
+        self.aliases.retain(|_, known| !references.contains(known));
+    }
+
+    /// Drops chunks whose series the log does not name, and finds the newest values that only chunks on the disk have.
+    pub(super) fn finish(&mut self) -> Result<(), StorageError> {
+        let files = self.durable.chunks.files();
+        let mut samples = Samples::default();
+        for stripe in &mut self.stripes {
+            let unnamed = |row: &usize| stripe.hot[*row].owner == UNNAMED;
+            let gone: Vec<u32> = (0..stripe.numbers().len())
+                .filter(unnamed)
+                .map(|row| stripe.numbers()[row])
+                .collect();
+            stripe.remove(&gone);
+            for row in 0..stripe.hot.len() {
+                let (hot, cold) = (&mut stripe.hot[row], &stripe.cold[row]);
+                // An open chunk of histograms may be behind it.
+                let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+                let Some(last) = cold.closed.last().filter(newest) else {
+                    continue;
+                };
+                if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
+                    continue;
+                }
+                let bytes = files.bytes(&last.data)?;
+                samples.clear();
+                if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
+                    && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
+                {
+                    hot.open = crate::chunk::XorAppender::behind(t, v.to_bits());
+                }
+            }
+        }
+        self.index.sweep(true);
+        if self.found.unknown_histograms > 0 {
+            tracing::warn!(
+                histograms = self.found.unknown_histograms,
+                "the log has histograms that are invalid or of an unknown schema, they are passed over"
+            );
+        }
+        if self.unknown > 0 {
+            tracing::info!(
+                entries = self.unknown,
+                "the log has entries of series that left the head"
+            );
+        }
+        Ok(())
+    }
+}

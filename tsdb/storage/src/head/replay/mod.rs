@@ -1,0 +1,237 @@
+//! Reading the log at the start (`tsdb/head.go`, `Head.Init`; `tsdb/head_wal.go`, `loadWAL`).
+//!
+//! Mapped chunks come first, then the newest checkpoint, then the segments behind it. All of it goes straight into
+//! stripes and an index of its own, which nobody else sees; commits are taken meanwhile into those of the head. At the end
+//! ([`install`]) the two are joined while all stripes are held.
+
+mod apply;
+mod install;
+
+use super::Head;
+use super::chunks_head::Found;
+use super::durable::Durable;
+use super::exemplars::Exemplars;
+use super::index::Index;
+use super::metadata::Told;
+use super::stripe::{Cuts, STRIPES, Stripe};
+use crate::codec::Malformed;
+use crate::error::StorageError;
+use crate::wal::{self, Reader, checkpoint};
+use leadline_model::sample::Timestamp;
+use rapidhash::RapidHashMap;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Closed chunks of more bytes than this are written away while the log is read.
+const MAP_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Is told how far a replay has come.
+pub trait ReplayMonitor: Sync {
+    /// Segment `current` of the segments from `first` to `last` is being read.
+    fn segment(&self, first: u32, current: u32, last: u32);
+}
+
+impl ReplayMonitor for () {
+    fn segment(&self, _: u32, _: u32, _: u32) {}
+}
+
+/// What a replay found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Series that exist now.
+    pub series: u64,
+    /// Samples that were read from the log and are not in a mapped chunk.
+    pub samples: u64,
+    /// Chunks that are mapped.
+    pub chunks: u64,
+    /// Histograms that were passed over: invalid, or of a schema that is not known.
+    pub unknown_histograms: u64,
+    /// What was damaged and could not be kept, in words.
+    pub lost: Vec<String>,
+}
+
+/// A replay that is under way.
+struct Replay<'h> {
+    durable: &'h Durable,
+    stripes: Vec<Stripe>,
+    index: Index,
+    /// For references of series that the log has under another reference too: that one.
+    aliases: RapidHashMap<u64, u64>,
+    /// The newest time (ms) of samples under such references.
+    alias_times: BTreeMap<u64, Timestamp>,
+    /// Where the next series of each stripe probably is.
+    guess: [usize; STRIPES],
+    cuts: Cuts,
+    min_valid: Timestamp,
+    mint: Timestamp,
+    maxt: Timestamp,
+    /// Chunks of samples that came out of order, by their place; used when the log of such samples names them.
+    late: BTreeMap<u64, Found>,
+    /// Entries whose series the log does not have.
+    unknown: u64,
+    exemplars: Exemplars,
+    told: Told,
+    found: Replayed,
+}
+
+impl Head {
+    /// Reads the directory: what was committed before is there afterwards, and commits reach the log. To be called once,
+    /// from a thread that may block, after [`Self::seal`] with the end of the newest block. Commits are taken meanwhile;
+    /// they reach the log at the end.
+    ///
+    /// Damage is cut off the log and named in [`Replayed::lost`].
+    ///
+    /// # Errors
+    /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then.
+    pub fn replay(&self, monitor: &dyn ReplayMonitor) -> Result<Replayed, StorageError> {
+        let Some(durable) = self.durable.as_ref().filter(|d| d.is_replaying()) else {
+            return Ok(Replayed::default());
+        };
+        let _one = self.tidying.lock();
+        let mut replay = Replay::new(self, durable);
+        replay.map()?;
+        let checkpoint = replay.checkpoint()?;
+        replay.segments(checkpoint, monitor)?;
+        replay.late()?;
+        replay.finish()?;
+        self.install(replay)
+    }
+}
+
+impl<'h> Replay<'h> {
+    fn new(head: &Head, durable: &'h Durable) -> Self {
+        Self {
+            durable,
+            stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
+            index: Index::default(),
+            aliases: RapidHashMap::default(),
+            alias_times: BTreeMap::new(),
+            guess: [0; STRIPES],
+            cuts: head.cuts(),
+            min_valid: head.min_valid.load(std::sync::atomic::Ordering::Acquire),
+            mint: Timestamp::MAX,
+            maxt: Timestamp::MIN,
+            late: BTreeMap::new(),
+            unknown: 0,
+            exemplars: Exemplars::new(head.settings.max_exemplars, head.settings.out_of_order_window_ms),
+            told: Told::default(),
+            found: Replayed::default(),
+        }
+    }
+
+    /// Reads the newest checkpoint and returns its number. What is damaged of it is cut off.
+    fn checkpoint(&mut self) -> Result<Option<u32>, StorageError> {
+        let (disk, dir) = (&self.durable.disk, self.durable.wal.dir());
+        let Some(newest) = checkpoint::latest(&**disk, dir)? else {
+            return Ok(None);
+        };
+        let reader = match Reader::open(Arc::clone(disk), &newest.path, ..) {
+            Ok(reader) => reader.whole(),
+            Err(error @ StorageError::Damaged(_)) => {
+                self.lose(&error);
+                return Ok(Some(newest.number));
+            }
+            Err(error) => return Err(error),
+        };
+        self.read(reader, &newest.path, &mut |_| {})?;
+        Ok(Some(newest.number))
+    }
+
+    /// Reads the segments behind a checkpoint.
+    fn segments(&mut self, checkpoint: Option<u32>, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
+        let disk = &self.durable.disk;
+        let dir = self.durable.wal.dir().to_owned();
+        let mut segments = wal::segments(&**disk, &dir)?;
+        segments.retain(|s| checkpoint.is_none_or(|c| s.number > c));
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
+            return Ok(());
+        };
+        let (first, last) = (first.number, last.number);
+        if let Some(gap) = checkpoint.map(|c| c + 1).filter(|&next| next < first) {
+            let text = format!("segments {gap:08} to {:08} of the log are missing", first - 1);
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
+        }
+        let reader = Reader::open(Arc::clone(disk), &dir, first..)?;
+        self.read(reader, &dir, &mut |current| monitor.segment(first, current, last))
+    }
+
+    /// Reads the log of samples that came out of order.
+    fn late(&mut self) -> Result<(), StorageError> {
+        let dir = self.durable.wbl.dir().to_owned();
+        let reader = Reader::open(Arc::clone(&self.durable.disk), &dir, ..)?;
+        self.read_with(reader, &dir, &mut |_| {}, Self::late_record)
+    }
+
+    fn read(&mut self, reader: Reader, dir: &Path, progress: &mut dyn FnMut(u32)) -> Result<(), StorageError> {
+        self.read_with(reader, dir, progress, Self::record)
+    }
+
+    /// Reads records to the end of a log or to its damage, which is cut off together with what follows.
+    fn read_with(
+        &mut self,
+        mut reader: Reader,
+        dir: &Path,
+        progress: &mut dyn FnMut(u32),
+        take: fn(&mut Self, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<(), StorageError> {
+        let mut segment = None;
+        let damage = loop {
+            let malformed = match reader.next() {
+                Ok(Some(record)) => take(self, record).err(),
+                Ok(None) => break reader.torn().cloned(),
+                Err(error @ StorageError::Damaged(_)) => break Some(error),
+                Err(error) => return Err(error),
+            };
+            if let Some(malformed) = malformed {
+                break Some(reader.malformed(malformed));
+            }
+            let position = reader.position();
+            if segment.replace(position.segment) != Some(position.segment) {
+                progress(position.segment);
+            }
+            self.write_closed(MAP_BYTES)?;
+        };
+        let Some(damage) = damage else { return Ok(()) };
+        let position = reader.position();
+        if reader.torn().is_none() {
+            self.lose(&damage);
+        } else {
+            tracing::info!(%damage, "the log ends in a record that was not written whole");
+        }
+        if self.durable.read_only {
+            return Ok(());
+        }
+        wal::repair(&*self.durable.disk, dir, position.segment, position.offset)
+    }
+
+    fn lose(&mut self, damage: &StorageError) {
+        tracing::warn!(%damage, "the log is cut off here, what follows is lost");
+        self.found.lost.push(damage.to_string());
+    }
+
+    /// Writes closed chunks away once they take more than `limit` bytes.
+    fn write_closed(&mut self, limit: u64) -> Result<(), StorageError> {
+        let closed: u64 = self.stripes.iter().map(Stripe::closed_memory).sum();
+        if closed <= limit || self.durable.read_only {
+            return Ok(());
+        }
+        for (at, stripe) in self.stripes.iter_mut().enumerate() {
+            let outgoing = stripe.outgoing(at);
+            if outgoing.is_empty() {
+                continue;
+            }
+            match self.durable.chunks.write(&outgoing) {
+                Ok(places) => stripe.landed(&outgoing, &places),
+                Err(error) if error.is_full() => {
+                    // They stay in memory, and the log still has them.
+                    stripe.take_back(&outgoing);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

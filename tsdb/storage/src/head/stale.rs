@@ -1,0 +1,122 @@
+//! Series that have ended: out of the head early, so that memory follows what lives.
+
+use super::Head;
+use super::source::RangeSource;
+use super::stripe::{Stripe, make_ref};
+use crate::error::StorageError;
+use crate::interval::Interval;
+use crate::wal::record::encode_tombstones;
+use leadline_model::port::SeriesRef;
+use leadline_model::sample::{STALE_NAN_BITS, Timestamp};
+use rapidhash::RapidHashSet;
+
+/// Series whose newest sample is a stale marker.
+#[derive(Debug, Clone, Default)]
+pub struct StaleSeries {
+    /// By stripe, ascending within each.
+    series: Vec<SeriesRef>,
+    before: Timestamp,
+    /// Time (ms) of their oldest sample, or before it.
+    pub mint: Timestamp,
+    /// Time (ms) of their newest sample.
+    pub maxt: Timestamp,
+}
+
+impl StaleSeries {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+}
+
+/// Whether the newest sample of a row is a stale marker from before `before` (ms), and nothing came out of order.
+fn is_stale(stripe: &Stripe, row: usize, before: Timestamp) -> bool {
+    let (open, number) = (&stripe.hot[row].open, stripe.numbers()[row]);
+    open.last_t() < before && open.last_bits() == STALE_NAN_BITS && !stripe.late.contains_key(&number)
+}
+
+impl Head {
+    /// The series that ended with a stale marker before `before` (ms).
+    #[must_use]
+    pub fn stale(&self, before: Timestamp) -> StaleSeries {
+        let mut found = StaleSeries {
+            before,
+            mint: Timestamp::MAX,
+            maxt: Timestamp::MIN,
+            ..StaleSeries::default()
+        };
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.read();
+            for (row, &number) in stripe.numbers().iter().enumerate() {
+                if !is_stale(&stripe, row, before) {
+                    continue;
+                }
+                let cold = &stripe.cold[row];
+                found.series.push(make_ref(at, number));
+                found.mint = found.mint.min(cold.closed.first().map_or(cold.open_from, |c| c.mint));
+                found.maxt = found.maxt.max(stripe.hot[row].open.last_t());
+            }
+        }
+        found
+    }
+
+    /// The samples of stale series from `mint` to `maxt` (ms, both included), for a block of their own.
+    #[must_use]
+    pub fn stale_range(&self, stale: &StaleSeries, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
+        let wanted: RapidHashSet<u64> = stale.series.iter().map(|s| s.0).collect();
+        self.source(mint, maxt, |index| {
+            let ids = 0..index.universe() as u32;
+            ids.filter(|&id| wanted.contains(&index.series(id).0)).collect()
+        })
+    }
+
+    /// Drops stale series, which blocks hold now, except those that were written to again; returns how many. A deletion of
+    /// all time in the log keeps a replay from bringing them back (`tsdb/head.go`, `truncateStaleSeries`).
+    ///
+    /// # Errors
+    /// [`StorageError`]: the log cannot be written, see [`Self::flush`].
+    pub fn evict(&self, stale: &StaleSeries) -> Result<usize, StorageError> {
+        let one = self.tidying.lock();
+        let removed = self.remove_series(&stale.series, |at, stripe, numbers| {
+            let gone: Vec<u32> = numbers
+                .iter()
+                .copied()
+                .filter(|&number| {
+                    stripe
+                        .row(number, 0)
+                        .is_some_and(|row| is_stale(stripe, row, stale.before))
+                })
+                .collect();
+            self.log_eviction(stripe, at, &gone);
+            stripe.remove(&gone);
+            gone
+        });
+        drop(one);
+        self.flush()?;
+        Ok(removed)
+    }
+
+    fn log_eviction(&self, stripe: &Stripe, at: usize, gone: &[u32]) {
+        let Some(durable) = self.durable.as_ref().filter(|_| stripe.logged) else {
+            return;
+        };
+        let everything = Interval {
+            mint: Timestamp::MIN,
+            maxt: Timestamp::MAX,
+        };
+        let mut record = durable.wal.buffer();
+        encode_tombstones(
+            &mut record,
+            gone.iter().map(|&number| (make_ref(at, number).0, everything)),
+        );
+        durable.wal.push(&[&record]);
+        durable.wal.recycle(record);
+    }
+}

@@ -1,0 +1,103 @@
+//! Letting go of what blocks hold: samples, series, mapped chunks and the beginning of the log.
+
+use super::Head;
+use super::durable::Durable;
+use super::stripe::{make_ref, number_of, stripe_of};
+use crate::error::StorageError;
+use crate::wal::record::encode_tombstones;
+use crate::wal::{self, checkpoint};
+use leadline_model::port::SeriesRef;
+use leadline_model::sample::Timestamp;
+use std::sync::atomic::Ordering;
+
+impl Head {
+    /// Drops what is older than `mint` (ms), which blocks hold now: chunks, series without newer samples, files of mapped
+    /// chunks, and of the log what a checkpoint does not need. Samples older than `mint` are refused from now on. Returns
+    /// how many series were dropped.
+    ///
+    /// # Errors
+    /// [`StorageError`]: files could not be removed or the checkpoint not be written; memory is free all the same, and the
+    /// next call tries again.
+    pub fn truncate(&self, mint: Timestamp) -> Result<usize, StorageError> {
+        self.seal(mint);
+        let _one = self.tidying.lock();
+        let removed = self.drop_before(mint);
+        self.narrow(mint);
+        if let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) {
+            durable.chunks.truncate(mint, self.oldest_late_file())?;
+            self.checkpoint(durable, mint)?;
+        }
+        Ok(removed)
+    }
+
+    /// The oldest file of mapped chunks that has samples which came out of order and are in no block yet.
+    fn oldest_late_file(&self) -> u32 {
+        let oldest =
+            |stripe: &super::stripe::Stripe| stripe.late.values().filter_map(super::late::Late::oldest_file).min();
+        let all = self.stripes.iter().filter_map(|stripe| oldest(&stripe.read()));
+        all.min().unwrap_or(u32::MAX)
+    }
+
+    /// Nothing older than `mint` (ms) is there any more.
+    fn narrow(&self, mint: Timestamp) {
+        let empty = || self.stripes.iter().all(|stripe| stripe.read().numbers().is_empty());
+        if self.mint.load(Ordering::Acquire) < mint {
+            self.mint.store(mint, Ordering::Release);
+        }
+        if empty() {
+            self.mint.store(Timestamp::MAX, Ordering::Release);
+            // A commit may have come in between.
+            if !empty() {
+                self.mint.fetch_min(mint, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Rewrites the first two thirds of the log as a checkpoint of what is needed still (`tsdb/head.go`, `truncateWAL`).
+    fn checkpoint(&self, durable: &Durable, mint: Timestamp) -> Result<(), StorageError> {
+        if durable.wal.is_broken() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.log_deletions_before(durable, mint);
+        durable.wal.flush(now)?;
+        durable.wal.cut(now)?;
+        let (disk, dir) = (&durable.disk, durable.wal.dir());
+        let Some(span) = checkpoint::span(&wal::segments(&**disk, dir)?) else {
+            return Ok(());
+        };
+        let last = *span.end();
+        durable.aliases.lock().retain(|_, newest| *newest >= mint);
+        let aliases = durable.aliases.lock().clone();
+        let keep = |reference: u64| self.lives(SeriesRef(reference)) || aliases.contains_key(&reference);
+        let kept = checkpoint::write(disk, dir, span, &keep, mint)?;
+        tracing::debug!(segment = last, ?kept, "checkpoint written");
+        wal::remove_before(&**disk, dir, last + 1)?;
+        checkpoint::remove_before(&**disk, dir, last)
+    }
+
+    /// Logs deletions that ended before `mint` (ms) once more: the checkpoint leaves them out, and chunks that reach over
+    /// `mint` still have the samples.
+    fn log_deletions_before(&self, durable: &Durable, mint: Timestamp) {
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.read();
+            let all = stripe.deleted.iter().flat_map(|(&number, deleted)| {
+                let series = make_ref(at, number).0;
+                deleted.as_slice().iter().map(move |&interval| (series, interval))
+            });
+            let mut ended = all.filter(|(_, interval)| interval.maxt < mint).peekable();
+            if ended.peek().is_none() {
+                continue;
+            }
+            let mut record = durable.wal.buffer();
+            encode_tombstones(&mut record, ended);
+            durable.wal.push(&[&record]);
+            durable.wal.recycle(record);
+        }
+    }
+
+    fn lives(&self, series: SeriesRef) -> bool {
+        let stripe = self.stripes[stripe_of(series)].read();
+        number_of(series).is_some_and(|number| stripe.row(number, 0).is_some())
+    }
+}

@@ -1,0 +1,456 @@
+//! The store as a whole, on a disk in memory.
+
+mod stores;
+
+use leadline_model::labels::Labels;
+use leadline_model::matcher::Matcher;
+use leadline_model::port::Queryable;
+use leadline_model::sample::STALE_NAN;
+use leadline_storage::block::STALE_SERIES;
+use leadline_storage::db::Db;
+use leadline_storage::disk::Disk;
+use leadline_storage::{Settings, StorageError};
+use std::path::Path;
+use std::sync::Arc;
+use stores::{MINUTE, RANGE, Store};
+
+#[test]
+fn what_was_made_durable_is_there_after_a_crash() {
+    let mut store = Store::new(Settings::default());
+    store.write("a", 0..10);
+    store.db.sync().unwrap();
+    store.write("a", 10..12);
+    store.crash(1);
+    let found = store.read("a");
+    assert_eq!(found[..10], Store::samples(0..10));
+    assert!(found.len() <= 12);
+}
+
+#[test]
+fn what_was_committed_is_there_after_an_orderly_end() {
+    let mut store = Store::new(Settings::default());
+    store.write("a", 0..10);
+    store.write("b", 5..10);
+    store.restart();
+    assert_eq!(store.read("a"), Store::samples(0..10));
+    assert_eq!(store.read("b"), Store::samples(5..10));
+    assert!(store.db.replay_status().done);
+}
+
+#[test]
+fn the_head_is_cut_into_blocks_that_answer_like_the_head_did() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..400 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+        assert_eq!(store.read("a"), Store::samples(0..minute + 1), "at minute {minute}");
+    }
+    assert!(store.blocks().len() >= 2, "{:?}", store.blocks());
+    assert!(store.db.stats().head_cuts >= 5);
+    assert!(store.db.stats().compactions >= 1);
+    store.restart();
+    assert_eq!(store.read("a"), Store::samples(0..400));
+    store.crash(7);
+    assert_eq!(store.read("a"), Store::samples(0..400));
+}
+
+#[test]
+fn blocks_are_aligned_and_follow_each_other() {
+    let mut store = Store::new(stores::small());
+    for minute in 7..200 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let blocks = store.blocks();
+    for pair in blocks.windows(2) {
+        assert!(pair[0].1 <= pair[1].0, "{blocks:?}");
+    }
+    for (_, end) in &blocks {
+        assert_eq!(end % RANGE, 0, "{blocks:?}");
+    }
+}
+
+#[test]
+fn a_head_that_nobody_writes_to_is_cut_by_the_clock() {
+    let store = Store::new(stores::small());
+    store.write("a", 0..20);
+    assert_eq!(store.db.maintain().cut.len(), 0);
+    store.clock.advance(RANGE / 2);
+    let done = store.db.maintain();
+    assert_eq!((done.cut.len(), done.series_removed, done.failures), (1, 1, vec![]));
+    assert_eq!(store.db.stats().head.series, 0);
+    assert_eq!(store.read("a"), Store::samples(0..20));
+    // The range goes on where it stopped.
+    store.write("a", 20..25);
+    assert_eq!(store.read("a"), Store::samples(0..25));
+}
+
+#[test]
+fn series_that_ended_leave_the_head_for_a_block_of_their_own() {
+    let settings = Settings {
+        stale_after_ms: 5 * MINUTE,
+        stale_min_series: 2,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    store.write("a", 0..3);
+    store.write("b", 0..4);
+    store.write_value("a", 3, STALE_NAN);
+    store.write_value("b", 4, STALE_NAN);
+    store.write("lives", 0..12);
+    let done = store.db.maintain();
+    assert_eq!((done.series_evicted, done.cut.len(), done.failures), (2, 1, vec![]));
+    assert_eq!(store.db.stats().head.series, 1);
+    assert!(store.db.blocks()[0].meta().has_hint(STALE_SERIES));
+    let check = |store: &Store| {
+        assert_eq!(store.read("a")[..3], Store::samples(0..3));
+        assert_eq!(store.read("a").len(), 4);
+        assert_eq!(store.read("lives"), Store::samples(0..12));
+    };
+    check(&store);
+    store.db.sync().unwrap();
+    store.crash(3);
+    check(&store);
+    assert_eq!(store.db.stats().head.series, 1, "the log says that they left");
+    store.write("a", 12..14);
+    assert_eq!(store.read("a").len(), 6);
+}
+
+#[test]
+fn what_is_deleted_stays_deleted_in_head_and_blocks() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..120 {
+        store.write("a", minute..minute + 1);
+        store.write("b", minute..minute + 1);
+        store.db.maintain();
+    }
+    assert!(!store.blocks().is_empty());
+    let a = [Matcher::equal("__name__", "a")];
+    store.db.delete_series(&a, 10 * MINUTE, 100 * MINUTE).unwrap();
+    let left: Vec<(i64, f64)> = [Store::samples(0..10), Store::samples(101..120)].concat();
+    assert_eq!(store.read("a"), left);
+    store.crash(5);
+    assert_eq!(store.read("a"), left);
+    assert_eq!(store.read("b"), Store::samples(0..120));
+    store.db.clean_tombstones().unwrap();
+    assert!(store.db.blocks().iter().all(|block| block.tombstones().is_empty()));
+    store.restart();
+    assert_eq!(store.read("a"), left);
+    store.db.delete_series(&[], i64::MIN, i64::MAX).unwrap();
+    store.db.clean_tombstones().unwrap();
+    assert!(store.db.blocks().len() <= 1, "the newest stays, with nothing in it");
+    assert!(store.read("a").is_empty() && store.read("b").is_empty());
+}
+
+#[test]
+fn old_blocks_go_by_time() {
+    let settings = Settings {
+        retention_ms: 3 * RANGE,
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    for minute in 0..300 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let blocks = store.blocks();
+    assert_eq!(blocks.len(), 3, "{blocks:?}");
+    assert!(store.db.stats().time_retentions > 0);
+    let first = store.read("a")[0].0;
+    assert_eq!(first, blocks[0].0);
+    let names = store.disk.list(Path::new("data")).unwrap();
+    assert_eq!(names.iter().filter(|entry| entry.name.len() >= 26).count(), 3, "{names:?}");
+    store.restart();
+    assert_eq!(store.blocks(), blocks);
+}
+
+#[test]
+fn old_blocks_go_by_size() {
+    let settings = Settings {
+        retention_bytes: 1,
+        retention_ms: 1_000 * RANGE,
+        ..stores::small()
+    };
+    let store = Store::new(settings);
+    for minute in 0..100 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    assert_eq!(store.blocks(), [(60 * MINUTE, 80 * MINUTE)], "the newest stays");
+    assert!(store.db.stats().size_retentions > 0);
+}
+
+#[test]
+fn a_directory_is_open_once() {
+    let store = Store::new(Settings::default());
+    let again = Db::open(store.parts());
+    assert!(matches!(again, Err(StorageError::Locked { .. })), "{again:?}");
+    store.db.close().unwrap();
+    assert!(Db::open(store.parts()).is_ok());
+}
+
+#[test]
+fn what_unfinished_work_left_is_removed_and_nothing_else() {
+    let mut store = Store::new(Settings::default());
+    store.write("a", 0..3);
+    let ulid = "01DXXFZDYD1MQW6079WK0K6EDQ";
+    for name in [".tmp-for-creation", ".tmp-for-deletion"] {
+        let dir = Path::new("data").join(format!("{ulid}{name}"));
+        store.disk.create_dir_all(&dir.join("chunks")).unwrap();
+        store.disk.create(&dir.join("index")).unwrap();
+    }
+    store.disk.create_dir_all(Path::new("data/mine.tmp")).unwrap();
+    store.restart();
+    let names: Vec<String> = store.disk.list(Path::new("data")).unwrap().into_iter().map(|e| e.name).collect();
+    assert!(names.contains(&"mine.tmp".to_owned()) && names.contains(&"wal".to_owned()), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with(ulid)), "{names:?}");
+}
+
+#[test]
+fn a_damaged_block_is_left_out_and_left_alone() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..120 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let dir = store.db.blocks()[0].dir().to_owned();
+    store.db.close().unwrap();
+    let mut index = store.disk.append(&dir.join("index")).unwrap();
+    index.write_at(b"not an index", 0).unwrap();
+    drop(index);
+    store.reopen();
+    let damaged = store.db.damaged();
+    assert_eq!(damaged.len(), 1);
+    assert!(dir.ends_with(&damaged[0].0), "{damaged:?}");
+    assert_eq!(store.db.stats().blocks_unreadable, 1);
+    assert!(store.disk.exists(&dir.join("chunks")).unwrap());
+    assert_eq!(store.db.health(), Ok(()));
+    assert!(!store.read("a").is_empty());
+}
+
+#[test]
+fn a_block_of_a_newer_version_is_not_opened_and_says_so() {
+    let store = Store::new(Settings::default());
+    store.db.close().unwrap();
+    let dir = Path::new("data/01DXXFZDYD1MQW6079WK0K6EDQ");
+    store.disk.create_dir_all(dir).unwrap();
+    let mut meta = store.disk.create(&dir.join("meta.json")).unwrap();
+    meta.write_all(br#"{"version": 2}"#).unwrap();
+    drop(meta);
+    let opened = Db::open(store.parts());
+    assert!(matches!(opened, Err(StorageError::Unknown { .. })), "{opened:?}");
+}
+
+#[test]
+fn blocks_that_another_replaces_are_removed_at_the_start() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..150 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let expected = store.read("a");
+    // The parents come back, as after a crash before their removal was durable.
+    let parent = store.db.blocks()[0].clone();
+    let copy = store.copy_of(&parent);
+    store.db.delete_series(&[Matcher::equal("__name__", "nothing")], 0, 1).unwrap();
+    store.db.delete_series(&[Matcher::equal("__name__", "a")], parent.meta().min_time, parent.meta().min_time).unwrap();
+    store.db.clean_tombstones().unwrap();
+    store.db.close().unwrap();
+    store.put_back(&parent, &copy);
+    store.reopen();
+    assert_eq!(store.read("a"), expected[1..]);
+    assert!(!store.disk.exists(parent.dir()).unwrap());
+}
+
+#[test]
+fn a_copy_holds_everything_and_can_be_opened() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..150 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let name = store.db.snapshot(true).unwrap();
+    let without = store.db.snapshot(false).unwrap();
+    store.write("a", 150..160);
+    let open = |name: &str| {
+        let path = Path::new("data/snapshots").join(name);
+        let disk: Arc<dyn Disk> = store.disk.clone();
+        Db::read_only(disk, &path, store.clock.clone()).unwrap()
+    };
+    assert_eq!(stores::read_all(&open(&name), "a"), Store::samples(0..150));
+    let ended = store.blocks().last().unwrap().1 / MINUTE;
+    assert_eq!(stores::read_all(&open(&without), "a"), Store::samples(0..ended));
+    assert_eq!(store.disk.list(Path::new("data/snapshots")).unwrap().len(), 2);
+    store.restart();
+    assert_eq!(store.read("a"), Store::samples(0..160));
+}
+
+#[test]
+fn a_directory_that_is_only_read_does_not_change() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..150 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    store.db.sync().unwrap();
+    let before = store.files();
+    let disk: Arc<dyn Disk> = store.disk.clone();
+    let read = Db::read_only(disk, Path::new("data"), store.clock.clone()).unwrap();
+    assert_eq!(stores::read_all(&read, "a"), Store::samples(0..150));
+    assert_eq!(read.label_names(&[], i64::MIN, i64::MAX).unwrap(), ["__name__"]);
+    assert_eq!(read.label_values("__name__", &[], i64::MIN, i64::MAX).unwrap(), ["a"]);
+    assert_eq!(store.files(), before);
+    assert!(store.db.close().is_ok());
+    store.reopen();
+    assert_eq!(store.read("a"), Store::samples(0..150));
+}
+
+#[test]
+fn a_directory_that_is_not_there_cannot_be_read() {
+    let store = Store::new(Settings::default());
+    let disk: Arc<dyn Disk> = store.disk.clone();
+    assert!(Db::read_only(disk, Path::new("elsewhere"), store.clock.clone()).is_err());
+}
+
+#[test]
+fn names_and_values_come_from_head_and_blocks() {
+    let store = Store::new(stores::small());
+    for minute in 0..80 {
+        store.write(if minute < 60 { "old" } else { "new" }, minute..minute + 1);
+        store.db.maintain();
+    }
+    store.db.maintain();
+    let values = |mint, maxt| store.db.label_values("__name__", &[], mint, maxt).unwrap();
+    assert_eq!(values(0, 80 * MINUTE), ["new", "old"]);
+    assert_eq!(values(75 * MINUTE, 80 * MINUTE), ["new"]);
+}
+
+#[test]
+fn before_the_log_is_read_only_blocks_and_the_present_answer() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..100 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let end = store.blocks().last().unwrap().1;
+    store.db.close().unwrap();
+    store.open_without_replay();
+    let select = |mint, maxt| store.db.select(&[], mint, maxt, true).map(|set| set.len());
+    assert_eq!(select(0, end - 1).unwrap(), 1);
+    assert!(select(0, end).is_err());
+    assert!(select(end, end + MINUTE).is_err());
+    assert!(store.db.delete_series(&[], 0, 1).is_err());
+    assert_eq!(store.db.maintain(), leadline_storage::db::Maintenance::default());
+    store.db.replay().unwrap();
+    assert_eq!(select(0, end).unwrap(), 1);
+    assert_eq!(store.read("a"), Store::samples(0..100));
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
+    let mut store = Store::new(stores::small());
+    for minute in 0..50 {
+        store.write("a", minute..minute + 1);
+    }
+    store.db.sync().unwrap();
+    store.disk.limit(Some(store.disk.used()));
+    store.write("a", 50..60);
+    let done = store.db.maintain();
+    assert!(!done.failures.is_empty());
+    assert_eq!(store.read("a"), Store::samples(0..60));
+    assert!(store.blocks().is_empty());
+    let names = store.disk.list(Path::new("data")).unwrap();
+    assert!(!names.iter().any(|entry| entry.name.contains("tmp")), "{names:?}");
+    store.disk.limit(None);
+    let done = store.db.maintain();
+    assert_eq!((done.failures, done.cut.len()), (vec![], 2));
+    assert_eq!(store.read("a"), Store::samples(0..60));
+    store.db.sync().unwrap();
+    assert_eq!(store.db.health(), Ok(()));
+    store.crash(9);
+    assert_eq!(store.read("a"), Store::samples(0..60));
+}
+
+#[test]
+fn the_same_seed_ends_in_the_same_bytes() {
+    let run = || {
+        let mut store = Store::new(stores::small());
+        for minute in 0..150 {
+            for name in ["a", "b", "c"] {
+                store.write(name, minute..minute + 1);
+            }
+            store.db.flush().unwrap();
+            store.db.maintain();
+        }
+        store.restart();
+        store.files()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_closed_store_takes_nothing_and_still_answers() {
+    let store = Store::new(Settings::default());
+    store.write("a", 0..3);
+    store.db.close().unwrap();
+    assert!(store.try_write("a", 3).is_err());
+    assert_eq!(store.read("a"), Store::samples(0..3));
+    assert!(store.db.delete_series(&[], 0, 1).is_err());
+    assert!(store.db.close().is_ok());
+}
+
+#[test]
+fn labels_stay_with_their_series_across_blocks() {
+    let store = Store::new(stores::small());
+    let labels: Vec<Labels> = (0..5)
+        .map(|i| Labels::from_pairs([("__name__", "m".to_owned()), ("i", i.to_string())]))
+        .collect();
+    for minute in 0..70 {
+        for labels in &labels {
+            store.write_labels(labels, minute, minute as f64);
+        }
+        store.db.maintain();
+    }
+    let set = store.db.select(&[Matcher::equal("__name__", "m")], 0, 70 * MINUTE, true).unwrap();
+    let found: Vec<Labels> = (0..set.len()).map(|i| set.labels(i)).collect();
+    assert_eq!(found, labels);
+}
+
+#[test]
+fn samples_out_of_order_become_blocks_that_are_merged() {
+    let settings = Settings {
+        out_of_order_window_ms: 3 * RANGE,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    store.write("a", 0..3);
+    for minute in 60..140 {
+        store.write("a", minute..minute + 1);
+        if minute < 100 {
+            store.write("a", minute - 50..minute - 49);
+        }
+        store.db.maintain();
+        if minute == 80 {
+            store.db.sync().unwrap();
+            store.crash(11);
+        }
+        let late = Store::samples(10..(minute - 49).min(50));
+        let expected = [Store::samples(0..3), late, Store::samples(60..minute + 1)].concat();
+        assert_eq!(store.read("a"), expected, "at minute {minute}");
+    }
+    let stats = store.db.stats();
+    assert!(stats.out_of_order_compactions > 0 && stats.compactions > 0, "{stats:?}");
+    for _ in 0..20 {
+        store.db.maintain();
+    }
+    let blocks = store.blocks();
+    assert!(blocks.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{blocks:?}");
+    store.restart();
+    let all = [Store::samples(0..3), Store::samples(10..50), Store::samples(60..140)].concat();
+    assert_eq!(store.read("a"), all);
+    let copy = store.db.snapshot(true).unwrap();
+    let disk: Arc<dyn Disk> = store.disk.clone();
+    let copy = Db::read_only(disk, &Path::new("data/snapshots").join(copy), store.clock.clone()).unwrap();
+    assert_eq!(stores::read_all(&copy, "a"), all);
+}

@@ -1,0 +1,142 @@
+//! Seeded simulations of the store: a disk that crashes, fills up and fails, a clock that stands still, one thread, and a
+//! plain model that says what must be there.
+//!
+//! * `LEADLINE_SIM_SEEDS=n` runs n seeds instead of a few.
+//! * `LEADLINE_SIM_SEED=n` runs that one, and tells every step.
+#![expect(clippy::print_stderr, reason = "a test tells what it saw")]
+
+mod damage;
+#[cfg(feature = "planted")]
+mod defects;
+mod dice;
+mod kill;
+mod log;
+mod model;
+mod step;
+mod value;
+mod world;
+mod write;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use world::{Counts, World};
+
+/// Seeds of a plain `cargo test`; the stage `sim` of `tests/run` has its own number.
+const FEW: u64 = 40;
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What came of a seed.
+struct Ran {
+    counts: Counts,
+    disk: BTreeMap<String, Vec<u8>>,
+}
+
+/// Runs a seed; the error holds its last steps.
+fn run(seed: u64, aloud: bool) -> Result<Ran, String> {
+    let world = Mutex::new(None);
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut slot = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let world = slot.insert(World::new(seed, aloud)?);
+        for _ in 0..world.dice.between(40, 140) {
+            world.step()?;
+        }
+        world.finish()?;
+        Ok(Ran {
+            counts: world.counts,
+            disk: step::contents_of_all(&world.memory)?,
+        })
+    }));
+    let failed = match ran {
+        Ok(Ok(ran)) => return Ok(ran),
+        Ok(Err(why)) => why,
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            format!("panic: {}", words.unwrap_or_default())
+        }
+    };
+    let world = world.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let story = world.map(|world| world.story()).unwrap_or_default();
+    Err(format!(
+        "{story}seed {seed}: {failed}\nagain: LEADLINE_SIM_SEED={seed} cargo test -p leadline-storage --test sim one_seed"
+    ))
+}
+
+/// How many seeds may fail before the others are not run any more.
+const ENOUGH: usize = 20;
+
+/// Runs seeds on all processors: the sum of their counts, or the story of the lowest that failed and the last words of
+/// the others.
+fn run_all(seeds: u64) -> Result<Counts, String> {
+    let (next, sum, failed) = (
+        AtomicU64::new(0),
+        Mutex::new(Counts::default()),
+        Mutex::new(BTreeMap::new()),
+    );
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds || failed.lock().unwrap().len() >= ENOUGH {
+                break;
+            }
+            match run(seed, false) {
+                Ok(ran) => sum.lock().unwrap().add(&ran.counts),
+                Err(why) => drop(failed.lock().unwrap().insert(seed, why)),
+            }
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| (0..processors).for_each(|_| drop(scope.spawn(work))));
+    let mut failed = failed.into_inner().unwrap();
+    let Some((_, story)) = failed.pop_first() else {
+        return Ok(sum.into_inner().unwrap());
+    };
+    let others = failed.values().filter_map(|why| why.lines().rev().nth(1));
+    Err(format!(
+        "{story}\n{}",
+        others.map(|why| format!("also {why}\n")).collect::<String>()
+    ))
+}
+
+#[test]
+fn nothing_that_was_synced_is_lost_and_nothing_is_made_up() {
+    let seeds = number("LEADLINE_SIM_SEEDS").unwrap_or(FEW);
+    match run_all(seeds) {
+        Ok(counts) => eprintln!("{seeds} seeds: {counts:?}"),
+        Err(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn one_seed_by_number() {
+    let seed = number("LEADLINE_SIM_SEED");
+    if let Err(why) = run(seed.unwrap_or(1), seed.is_some()) {
+        panic!("{why}");
+    }
+}
+
+#[test]
+fn the_same_seed_ends_in_the_same_bytes() {
+    for seed in 0..number("LEADLINE_SIM_SEEDS").unwrap_or(FEW) / 20 + 1 {
+        let [one, two] = [(); 2].map(|()| run(seed, false).map(|ran| ran.disk));
+        match (one, two) {
+            (Ok(one), Ok(two)) => {
+                assert_eq!(
+                    one.keys().collect::<Vec<_>>(),
+                    two.keys().collect::<Vec<_>>(),
+                    "seed {seed}"
+                );
+                for (path, bytes) in one {
+                    assert!(two[&path] == bytes, "seed {seed}: {path} differs");
+                }
+            }
+            (Err(why), _) | (_, Err(why)) => panic!("{why}"),
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! One seed: a store on a disk in memory, a model of what it must hold, and what is done to both.
+
+use crate::dice::{Dice, mix};
+use crate::model::{Dump, Model, read};
+use crate::value::{self, Kind, Value};
+use leadline_model::clock::ManualClock;
+use leadline_model::entropy::{Entropy, SeededEntropy};
+use leadline_model::labels::Labels;
+use leadline_model::matcher::{MatchOp, Matcher};
+use leadline_model::port::{Appender, SeriesRef};
+use leadline_model::sample::Timestamp;
+use leadline_model::target::OwnerId;
+use leadline_storage::Settings;
+use leadline_storage::db::{Db, Parts};
+use leadline_storage::disk::Disk;
+use leadline_storage::disk::faulty::FaultyDisk;
+use leadline_storage::disk::memory::MemoryDisk;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the store is.
+pub(crate) const DATA: &str = "/data";
+/// When it begins, ms.
+const BEGIN: Timestamp = 1_700_000_000_000;
+/// Time of a block of the first level, ms.
+pub(crate) const RANGE_MS: i64 = 60_000;
+/// How many steps are shown when a seed fails.
+const SHOWN: usize = 60;
+
+/// What happens, or why it must not.
+pub(crate) type Verdict = Result<(), String>;
+
+/// A series that somebody writes to.
+pub(crate) struct Active {
+    pub(crate) labels: Labels,
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) reference: Option<SeriesRef>,
+}
+
+/// Somebody who writes.
+pub(crate) struct Writer {
+    pub(crate) owner: OwnerId,
+    pub(crate) name: u64,
+    pub(crate) series: Vec<Active>,
+}
+
+/// How often what happened, over all seeds.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) steps: u64,
+    pub(crate) samples: u64,
+    pub(crate) compared: u64,
+    pub(crate) crashes: u64,
+    pub(crate) restarts: u64,
+    pub(crate) faults: u64,
+    pub(crate) cuts: u64,
+    pub(crate) compactions: u64,
+    pub(crate) evictions: u64,
+    pub(crate) removed: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.steps, other.steps),
+            (&mut self.samples, other.samples),
+            (&mut self.compared, other.compared),
+            (&mut self.crashes, other.crashes),
+            (&mut self.restarts, other.restarts),
+            (&mut self.faults, other.faults),
+            (&mut self.cuts, other.cuts),
+            (&mut self.compactions, other.compactions),
+            (&mut self.evictions, other.evictions),
+            (&mut self.removed, other.removed),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) memory: MemoryDisk,
+    pub(crate) faulty: FaultyDisk,
+    pub(crate) settings: Settings,
+    pub(crate) db: Arc<Db>,
+    pub(crate) model: Model,
+    pub(crate) writers: Vec<Writer>,
+    /// Whether faults are armed or the disk is full: only then may anything fail.
+    pub(crate) troubled: bool,
+    /// Whether the log has not been read yet.
+    pub(crate) replaying: bool,
+    pub(crate) counts: Counts,
+    born: u64,
+    entropy: Arc<SeededEntropy>,
+    story: Vec<String>,
+    aloud: bool,
+}
+
+fn settings(dice: &Dice) -> Settings {
+    Settings {
+        retention_ms: RANGE_MS * dice.between(6, 30),
+        max_block_range_ms: RANGE_MS * [3, 9][dice.index(2)],
+        block_range_ms: RANGE_MS,
+        chunk_samples: dice.between(3, 9) as u16,
+        out_of_order_window_ms: [0, RANGE_MS, 3 * RANGE_MS][dice.index(3)],
+        wal_segment_bytes: 64 * 1024,
+        cache_bytes: [0, 20_000, 10_000_000][dice.index(3)],
+        stale_after_ms: [0, 20_000, 60_000][dice.index(3)],
+        stale_percent: 1,
+        stale_min_series: 1,
+        max_exemplars: 20,
+        compaction_bytes_per_second: 0,
+        ..Settings::default()
+    }
+}
+
+/// What opens a store on `disk`.
+fn parts(disk: Arc<dyn Disk>, settings: &Settings, clock: &Arc<ManualClock>, entropy: &Arc<SeededEntropy>) -> Parts {
+    Parts {
+        disk,
+        path: PathBuf::from(DATA),
+        settings: settings.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    }
+}
+
+fn faults_over(memory: &MemoryDisk, dice: &Dice) -> FaultyDisk {
+    FaultyDisk::new(Arc::new(memory.clone()), Arc::new(SeededEntropy::new(dice.seed())))
+}
+
+/// Words for something that went wrong.
+pub(crate) fn told<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| format!("{what}: {error:?}"))
+}
+
+/// A matcher that every series fulfils.
+pub(crate) fn everything() -> Vec<Matcher> {
+    Matcher::new("__name__", MatchOp::Regex, ".+").into_iter().collect()
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, aloud: bool) -> Result<Self, String> {
+        let dice = Dice::new(mix(seed));
+        // Scrapes are whole seconds apart: in a third of the seeds some are the last millisecond of a block's time, in
+        // another third some the first.
+        let offset = [0, RANGE_MS - 1, dice.between(0, 999)][dice.index(3)] - BEGIN % RANGE_MS;
+        let clock = Arc::new(ManualClock::at(BEGIN + dice.between(0, 600) * 1000 + offset));
+        let (memory, entropy) = (MemoryDisk::new(), Arc::new(SeededEntropy::new(dice.seed())));
+        told("data", memory.create_dir_all(Path::new(DATA)))?;
+        told("data", memory.sync_dir(Path::new("/")))?;
+        let (faulty, settings) = (faults_over(&memory, &dice), settings(&dice));
+        let db = told(
+            "first open",
+            Db::open(parts(Arc::new(faulty.clone()), &settings, &clock, &entropy)),
+        )?;
+        told("first replay", db.replay())?;
+        let mut world = Self {
+            dice,
+            clock,
+            memory,
+            faulty,
+            settings,
+            db,
+            model: Model::default(),
+            writers: Vec::new(),
+            troubled: false,
+            replaying: false,
+            counts: Counts::default(),
+            born: 0,
+            entropy,
+            story: Vec::new(),
+            aloud,
+        };
+        for name in 0..world.dice.between(1, 4) as u64 {
+            world.hire(name);
+        }
+        Ok(world)
+    }
+
+    fn hire(&mut self, name: u64) {
+        let mut writer = Writer {
+            owner: self.db.new_owner(),
+            name,
+            series: Vec::new(),
+        };
+        for _ in 0..self.dice.between(1, 6) {
+            writer.series.push(self.bear(name));
+        }
+        self.writers.push(writer);
+    }
+
+    /// A series that was never there.
+    pub(crate) fn bear(&mut self, writer: u64) -> Active {
+        self.born += 1;
+        let id = self.born;
+        let (pod, job) = (format!("pod-{id}"), format!("job-{writer}"));
+        let mut pairs = vec![("pod", pod), ("job", job), ("__name__", format!("metric_{}", id % 3))];
+        if self.dice.chance(20) {
+            // Does not compress, so that the log gets segments.
+            let noise = (0..self.dice.below(200)).map(|_| format!("{:x}", self.dice.below(1 << 60)));
+            pairs.push(("noise", noise.collect()));
+        }
+        Active {
+            labels: Labels::from_pairs(pairs),
+            id,
+            kind: Kind::ALL[self.dice.weighted(&[(6, 0), (6, 1), (3, 2), (2, 3), (2, 4), (2, 5)])],
+            reference: None,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        leadline_model::Clock::now(&*self.clock)
+    }
+
+    /// Notes what is going to happen.
+    pub(crate) fn tell(&mut self, step: String) {
+        if self.aloud {
+            eprintln!("{:>4} {step}", self.story.len());
+        }
+        self.story.push(step);
+    }
+
+    /// The last steps.
+    pub(crate) fn story(&self) -> String {
+        let from = self.story.len().saturating_sub(SHOWN);
+        let steps = self.story.iter().enumerate().skip(from);
+        steps.map(|(i, step)| format!("{i:>4} {step}\n")).collect()
+    }
+
+    /// Fails when nothing that was done to the disk excuses it.
+    pub(crate) fn excused<T, E: Debug>(&mut self, what: &str, result: Result<T, E>) -> Result<Option<T>, String> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self.troubled => {
+                self.tell(format!("  {what} failed: {error:?}"));
+                Ok(None)
+            }
+            Err(error) => Err(format!("{what}: {error:?}")),
+        }
+    }
+
+    /// All that the store holds.
+    fn dump(&self) -> Result<Dump, String> {
+        told(
+            "select all",
+            read(&*self.db, &everything(), Timestamp::MIN, Timestamp::MAX),
+        )?
+    }
+
+    /// Compares everything.
+    pub(crate) fn check_all(&mut self) -> Verdict {
+        let dump = self.dump()?;
+        self.model.check(&dump, &[], (Timestamp::MIN, Timestamp::MAX))
+    }
+
+    /// Makes the disk sound again; after that nothing may fail.
+    pub(crate) fn mend(&mut self) -> Verdict {
+        if !self.troubled {
+            return Ok(());
+        }
+        self.counts.faults += self.faulty.fired().len() as u64;
+        self.faulty.lift();
+        self.memory.limit(None);
+        self.memory.fail_sync(u64::MAX);
+        self.troubled = false;
+        self.tell("the disk is sound again".to_owned());
+        let mut failed = None;
+        for _ in 0..3 {
+            match self.db.sync() {
+                Ok(()) => {
+                    self.model.synced();
+                    return told("health with a sound disk", self.db.health());
+                }
+                Err(error) => failed = Some(error),
+            }
+            self.db.maintain();
+        }
+        Err(format!("sync fails three times on a sound disk: {failed:?}"))
+    }
+
+    /// What comes up after the store was closed, or after the machine lost power and `left` is what it finds.
+    pub(crate) fn start(&mut self, left: Option<MemoryDisk>) -> Verdict {
+        match left {
+            Some(disk) => {
+                self.counts.crashes += 1;
+                self.model.crashed();
+                self.memory = disk;
+                self.troubled = false;
+                self.faulty = faults_over(&self.memory, &self.dice);
+            }
+            None => self.counts.restarts += 1,
+        }
+        for writer in &mut self.writers {
+            writer.series.iter_mut().for_each(|series| series.reference = None);
+        }
+        let interrupted = self.dice.chance(15);
+        if interrupted {
+            let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));
+            self.memory.crash_after(self.dice.below(12), entropy);
+        }
+        let disk: Arc<dyn Disk> = Arc::new(self.faulty.clone());
+        self.db = told(
+            "open",
+            Db::open(parts(disk, &self.settings, &self.clock, &self.entropy)),
+        )?;
+        for writer in &mut self.writers {
+            writer.owner = self.db.new_owner();
+        }
+        if self.dice.chance(30) {
+            self.replaying = true;
+            self.before_replay()?;
+            self.replaying = false;
+        }
+        told("replay", self.db.replay())?;
+        self.settle()?;
+        match self.memory.crashed() {
+            Some(left) if interrupted => {
+                self.tell("power is lost during the start".to_owned());
+                self.start(Some(left))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits and looks while the log is not replayed.
+    fn before_replay(&mut self) -> Verdict {
+        for _ in 0..self.dice.between(1, 3) {
+            self.clock.advance(5_000);
+            let writer = self.dice.index(self.writers.len());
+            self.commit(writer)?;
+        }
+        if let Ok(dump) = read(&*self.db, &everything(), Timestamp::MIN, Timestamp::MAX) {
+            self.model.check(&dump?, &[], (Timestamp::MIN, Timestamp::MAX))?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Verdict {
+        let dump = self.dump()?;
+        self.model.settle(&dump)?;
+        let names = told("list", self.memory.list(Path::new(DATA)))?;
+        if let Some(left) = names.iter().find(|entry| entry.name.contains(".tmp")) {
+            return Err(format!("{} was left behind", left.name));
+        }
+        self.verify_blocks()
+    }
+
+    /// Every block of the store is whole.
+    pub(crate) fn verify_blocks(&self) -> Verdict {
+        let stats = self.db.stats();
+        if stats.blocks_unreadable > 0 {
+            return Err(format!("{} blocks cannot be read", stats.blocks_unreadable));
+        }
+        Ok(())
+    }
+
+    /// The value that a series has at a time.
+    pub(crate) fn value(active: &Active, t: Timestamp) -> (value::Sample, Value) {
+        let sample = value::sample(active.id, active.kind, t);
+        let value = Value::of(&sample);
+        (sample, value)
+    }
+
+    /// A seed for something that must repeat.
+    pub(crate) fn seeded(&self) -> Arc<dyn Entropy> {
+        Arc::new(SeededEntropy::new(self.dice.seed()))
+    }
+}

@@ -1,0 +1,216 @@
+//! Commits.
+
+use crate::value::{self, Sample, Value};
+use crate::world::{Active, Verdict, World};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, HistogramEntry, Outcome, Refusal, Slot};
+use leadline_model::sample::Timestamp;
+
+/// One sample of a commit, and what becomes of it.
+struct Intent {
+    /// Place in the writer's list.
+    series: usize,
+    t: Timestamp,
+    value: Value,
+    /// Whether it must be taken: it is newer than anything the series has.
+    due: bool,
+}
+
+/// A batch and what is meant by its entries.
+struct Plan {
+    batch: Batch,
+    /// Where the references of [`Batch::created`] go.
+    created: Vec<usize>,
+    floats: Vec<Intent>,
+    histograms: Vec<Intent>,
+}
+
+impl Plan {
+    fn slot(&mut self, active: &Active, series: usize) -> Slot {
+        if let Some(reference) = active.reference {
+            return Slot::Known(reference);
+        }
+        let at = self
+            .created
+            .iter()
+            .position(|&there| there == series)
+            .unwrap_or_else(|| {
+                self.created.push(series);
+                self.batch.created.push(active.labels.clone());
+                self.created.len() - 1
+            });
+        Slot::New(at as u32)
+    }
+
+    fn add(&mut self, active: &Active, intent: Intent, sample: Sample) {
+        let (series, t) = (self.slot(active, intent.series), intent.t);
+        match sample {
+            Sample::Float(v) => {
+                self.batch.entries.push(Entry { series, t, v });
+                self.floats.push(intent);
+            }
+            Sample::Histogram(h) => {
+                self.batch.extras.histograms.push(HistogramEntry { series, t, h });
+                self.histograms.push(intent);
+            }
+        }
+    }
+}
+
+impl World {
+    /// One scrape of one writer: its series, some of which end, begin or are late.
+    pub(crate) fn commit(&mut self, at: usize) -> Verdict {
+        let slot = self.now();
+        let mut attempt = Attempt::Good;
+        if self.dice.chance(15) {
+            let name = self.writers[at].name;
+            for _ in 0..self.dice.between(1, 4) {
+                let newborn = self.bear(name);
+                self.writers[at].series.push(newborn);
+            }
+        }
+        let mut ending = Vec::new();
+        match self.dice.below(100) {
+            0..3 => {
+                attempt = Attempt::Failed;
+                ending.extend(0..self.writers[at].series.len());
+            }
+            3..5 => {
+                attempt = Attempt::Gone;
+                ending.extend(0..self.writers[at].series.len());
+            }
+            5..20 if self.writers[at].series.len() > 1 => ending.push(self.dice.index(self.writers[at].series.len())),
+            _ => {}
+        }
+        let plan = self.plan(at, slot, attempt, &ending);
+        self.tell(format!(
+            "commit of {at} at {slot}: {} floats, {} histograms, {} new, {} end, {attempt:?}",
+            plan.floats.len(),
+            plan.histograms.len(),
+            plan.created.len(),
+            ending.len()
+        ));
+        match self.db.commit(&plan.batch) {
+            Ok(outcome) => self.landed(at, &plan, &outcome)?,
+            Err(_) if self.troubled => {}
+            Err(error) => return Err(format!("commit: {error}")),
+        }
+        self.end(at, attempt, &ending);
+        Ok(())
+    }
+
+    fn plan(&mut self, at: usize, slot: Timestamp, attempt: Attempt, ending: &[usize]) -> Plan {
+        let mut plan = Plan {
+            batch: Batch {
+                owner: self.writers[at].owner,
+                slot,
+                attempt,
+                created: Vec::new(),
+                entries: Vec::new(),
+                extras: Extras::default(),
+            },
+            created: Vec::new(),
+            floats: Vec::new(),
+            histograms: Vec::new(),
+        };
+        for (series, active) in self.writers[at].series.iter().enumerate() {
+            let newest = self
+                .model
+                .series
+                .get(&active.labels)
+                .map_or(Timestamp::MIN, |h| h.newest);
+            let mut late = Vec::new();
+            if self.dice.chance(8) {
+                // An explicit timestamp of its own; those of scrapes are whole seconds.
+                late.push(slot - self.dice.between(1, 4 * crate::world::RANGE_MS) / 1000 * 1000 - 500);
+            }
+            for t in late {
+                let (sample, value) = Self::value(active, t);
+                let intent = Intent {
+                    series,
+                    t,
+                    value,
+                    due: false,
+                };
+                plan.add(active, intent, sample);
+            }
+            let (sample, value) = if ending.contains(&series) {
+                let sample = value::stale(active.kind);
+                (sample.clone(), Value::of(&sample))
+            } else {
+                Self::value(active, slot)
+            };
+            let due = slot > newest;
+            let t = slot;
+            plan.add(active, Intent { series, t, value, due }, sample);
+        }
+        plan
+    }
+
+    /// Believes what the store says became of a batch, as far as it may.
+    fn landed(&mut self, at: usize, plan: &Plan, outcome: &Outcome) -> Verdict {
+        for (&series, reference) in plan.created.iter().zip(&outcome.refs) {
+            self.writers[at].series[series].reference = *reference;
+        }
+        let kinds = [
+            (&plan.floats, &outcome.refused),
+            (&plan.histograms, &outcome.refused_histograms),
+        ];
+        for (intents, refused) in kinds {
+            for (i, intent) in intents.iter().enumerate() {
+                let refusal = refused
+                    .iter()
+                    .find(|(index, _)| *index as usize == i)
+                    .map(|(_, why)| *why);
+                self.believe(at, intent, refusal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn believe(&mut self, at: usize, intent: &Intent, refusal: Option<Refusal>) -> Verdict {
+        let active = &mut self.writers[at].series[intent.series];
+        match refusal {
+            None => {
+                self.counts.samples += 1;
+                let of = (active.id, active.kind);
+                self.model.taken(&active.labels, of, intent.t, intent.value.clone())?;
+                if self.replaying && !intent.due {
+                    // Whether it comes in order is only known when the log has been read.
+                    self.model.free(&active.labels, intent.t);
+                }
+                Ok(())
+            }
+            Some(Refusal::UnknownSeries) => {
+                active.reference = None;
+                Ok(())
+            }
+            Some(why) if intent.due => Err(format!(
+                "{} at {}: refused as {}, and it is the newest",
+                active.labels,
+                intent.t,
+                why.as_str()
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Forgets the series that ended; one whose scrape only failed goes on.
+    fn end(&mut self, at: usize, attempt: Attempt, ending: &[usize]) {
+        match attempt {
+            Attempt::Failed => {}
+            Attempt::Gone => {
+                let owner = self.db.new_owner();
+                let newborn = self.bear(self.writers[at].name);
+                self.writers[at].owner = owner;
+                self.writers[at].series = vec![newborn];
+            }
+            Attempt::Good => {
+                let mut place = 0;
+                self.writers[at].series.retain(|_| {
+                    place += 1;
+                    !ending.contains(&(place - 1))
+                });
+            }
+        }
+    }
+}

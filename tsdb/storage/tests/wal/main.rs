@@ -1,0 +1,14 @@
+//! The write-ahead log against what Prometheus wrote, against damage, and against disks that fail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test may stop it, or say that it is left out"
+)]
+
+mod checkpoints;
+mod container;
+mod damage;
+mod faults;
+mod prometheus;
+mod support;
