@@ -247,6 +247,30 @@ fn a_damaged_block_is_left_out_and_left_alone() {
 }
 
 #[test]
+fn a_damaged_block_does_not_keep_others_from_being_merged() {
+    let mut store = Store::new(Settings {
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    });
+    for minute in 0..250 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let first = store.db.blocks()[0].clone();
+    store.settings.max_block_range_ms = 3 * RANGE;
+    store.restart();
+    let chunks = first.dir().join("chunks/000001");
+    let last = store.disk.open(&chunks).unwrap().len().unwrap() - 1;
+    store.disk.append(&chunks).unwrap().write_at(&[0x55], last).unwrap();
+    assert_eq!(store.db.maintain().failures.len(), 1);
+    for _ in 0..5 {
+        assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
+    }
+    let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
+    assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
+}
+
+#[test]
 fn a_block_of_a_newer_version_is_not_opened_and_says_so() {
     let store = Store::new(Settings::default());
     store.db.close().unwrap();

@@ -5,7 +5,7 @@ use super::cut::Newest;
 use crate::block::{Meta, Ulid};
 use crate::error::StorageError;
 use leadline_model::sample::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// What one [`Db::maintain`] did.
@@ -27,12 +27,15 @@ pub struct Maintenance {
     pub failures: Vec<String>,
 }
 
+/// Failures after which blocks are not merged any more.
+const GIVE_UP: u8 = 3;
+
 /// What is remembered from one call to the next. Held locked while blocks are made or removed, so that one thing is done
 /// at a time.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Blocks that could not be merged since they are damaged; planned without until the store is opened again.
-    pub(super) failed: BTreeSet<Ulid>,
+    /// How often merging these blocks failed; from [`GIVE_UP`] on they are left alone until the store is opened again.
+    pub(super) failed: BTreeMap<Ulid, u8>,
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
     pub(super) newest: Newest,
@@ -46,8 +49,21 @@ impl Work {
     /// A block's description, marked as failed where this run found it so.
     pub(super) fn judge(&self, meta: &Meta) -> Meta {
         let mut meta = meta.clone();
-        meta.compaction.failed |= self.failed.contains(&meta.ulid) || self.kept == Some(meta.ulid);
+        let failed = self.failed.get(&meta.ulid).is_some_and(|&n| n >= GIVE_UP);
+        meta.compaction.failed |= failed || self.kept == Some(meta.ulid);
         meta
+    }
+
+    /// Notes why blocks could not be merged. A full disk passes; a disk that fails may; what cannot be read stays so, and
+    /// must not keep other blocks from being merged.
+    pub(super) fn note_failure(&mut self, blocks: &[Ulid], error: &StorageError) {
+        for &ulid in blocks.iter().filter(|_| !error.is_full()) {
+            let times = self.failed.entry(ulid).or_default();
+            *times = match error {
+                StorageError::Io { .. } => times.saturating_add(1),
+                _ => GIVE_UP,
+            };
+        }
     }
 }
 

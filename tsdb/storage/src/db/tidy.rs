@@ -32,9 +32,8 @@ impl Db {
                 Ok(())
             }
             Err(error) => {
-                // A full disk passes; damage does not, and must not keep other blocks from being merged.
-                if matches!(error, StorageError::Damaged(_) | StorageError::Unknown { .. }) {
-                    work.failed.extend(&plan.blocks);
+                if !self.is_closed() {
+                    work.note_failure(&plan.blocks, &error);
                 }
                 Err(error)
             }
