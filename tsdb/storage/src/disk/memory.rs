@@ -109,7 +109,8 @@ impl MemoryDisk {
         }
     }
 
-    /// Whether the crash that [`Self::crash_after`] asked for has happened.
+    /// Whether the crash that [`Self::crash_after`] asked for has happened: what succeeded since is not on the disk that it
+    /// left.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
         matches!(&*self.0.picture.lock(), Picture::Taken(_))

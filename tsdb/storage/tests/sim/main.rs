@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::{Counts, World};
 
 /// Seeds of a plain `cargo test`; the stage `sim` of `tests/run` has its own number.
-const FEW: u64 = 40;
+const FEW: u64 = 10;
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {

@@ -126,15 +126,10 @@ impl World {
         self.commit(writer)
     }
 
-    /// Whether the crash that was asked for has happened: what succeeded since is not on the disk that it left.
-    fn cut_short(&self) -> bool {
-        self.memory.is_crashed()
-    }
-
     fn sync(&mut self) -> Verdict {
         self.tell("sync".to_owned());
         let synced = self.db.sync();
-        if self.excused("sync", synced)?.is_some() && !self.cut_short() {
+        if self.excused("sync", synced)?.is_some() && !self.memory.is_crashed() {
             self.model.synced();
         }
         Ok(())
