@@ -5,8 +5,10 @@
 
 mod format;
 mod scan;
+mod verify;
 
 pub(super) use scan::Found;
+pub use verify::verify_mapped;
 
 use super::series::{Data, Outgoing};
 use crate::disk::{Disk, File, ReadAt};
