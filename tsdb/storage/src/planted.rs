@@ -83,7 +83,11 @@ pub fn swallow(error: std::io::Error) -> std::io::Result<()> {
 /// How much too early (ms) a block is past a retention (ms) while [`Defect::EarlyRetention`] is on; else 0.
 #[must_use]
 pub fn early(retention_ms: i64) -> i64 {
-    if on(Defect::EarlyRetention) { retention_ms / 8 } else { 0 }
+    if on(Defect::EarlyRetention) {
+        retention_ms / 8
+    } else {
+        0
+    }
 }
 
 /// Leaves out what stands behind two of equal time while [`Defect::MergeDropsNeighbour`] is on.
