@@ -26,7 +26,7 @@ fn place(reference: u64) -> Option<(usize, u32)> {
     Some((stripe_of(series), number))
 }
 
-fn in_memory(chunk: SourceChunk) -> Closed {
+fn in_memory(chunk: &SourceChunk) -> Closed {
     let data = Arc::from(chunk.data.as_ref());
     Closed::in_memory(chunk.mint, chunk.maxt, chunk.encoding, data)
 }
@@ -52,7 +52,7 @@ impl Replay<'_> {
                 {
                     let (bytes, mut part) = (files.bytes(&oldest.data)?, Vec::new());
                     clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part)?;
-                    stripe.replace_oldest(row, part.into_iter().map(in_memory).collect());
+                    stripe.replace_oldest(row, part.iter().map(in_memory).collect());
                 }
             }
         }
