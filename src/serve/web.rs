@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use leadline_adapter::explain::{Subject, explain};
 use leadline_api::{Api, StatusSource, StorageAdmin};
 use leadline_model::Labels;
+use leadline_model::metadata::Metadata;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -162,6 +163,10 @@ impl StatusSource for Web {
             "ready" => Some(self.ready()),
             _ => None,
         }
+    }
+
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.rooms.tsdb.db().head().metadata()
     }
 
     fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)> {

@@ -4,7 +4,7 @@ use leadline_adapter::Autoscaling;
 use leadline_adapter::api::route::{self, ParsedQuery};
 use leadline_adapter::quantity::Milli;
 use leadline_cluster::{Mapper, Selector};
-use leadline_exposition::{Event, Kind, Parser};
+use leadline_exposition::{Event, Kind, OpenMetrics, Parser};
 use leadline_model::LabelsBuilder;
 use leadline_model::duration::Duration;
 use leadline_model::regex::Regex;
@@ -22,6 +22,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("config", config),
     ("duration", duration),
     ("exposition", exposition),
+    ("openmetrics", openmetrics),
     ("promql", promql),
     ("quantity", quantity),
     ("record", record),
@@ -54,6 +55,21 @@ fn exposition(bytes: &[u8]) {
             let _ = leadline_exposition::parse_series(series, parser.kind(), &mut pairs);
         }
     }
+}
+
+/// OpenMetrics line by line, and the labels of its samples.
+fn openmetrics(bytes: &[u8]) {
+    let mut reader = OpenMetrics::new();
+    let mut pairs = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(sample) = reader.read_line(line) else { return };
+        if let Some(sample) = sample {
+            assert!(!sample.series.is_empty(), "a sample has a series");
+            let _ = leadline_exposition::parse_series(sample.series, reader.kind(), &mut pairs);
+        }
+    }
+    // That it did not end is an answer.
+    let _ = reader.finish();
 }
 
 /// The strict lane alone; the first byte chooses the type.

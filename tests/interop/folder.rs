@@ -30,6 +30,29 @@ impl Copied {
     }
 }
 
+/// A folder that stays when the test fails, so that somebody can look into it.
+pub(crate) struct Evidence(Option<TempDir>);
+
+impl Evidence {
+    /// Takes over a temporary folder.
+    pub(crate) fn new(folder: TempDir) -> Self {
+        Self(Some(folder))
+    }
+
+    /// A path within.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.as_ref().unwrap().path().join(name)
+    }
+}
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0.take().filter(|_| std::thread::panicking()) {
+            println!("kept for a look: {}", folder.keep().display());
+        }
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -4,6 +4,8 @@ use crate::folder::Copied;
 use crate::programs::{Release, assert_same_lines, leadline};
 use crate::server::Server;
 use crate::world::{Exporter, Leadline, until};
+use leadline_model::Clock;
+use leadline_model::clock::SystemClock;
 use rustix::process::Signal;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,10 @@ fn data() -> Option<PathBuf> {
     }
     println!("skipped: no directories of Prometheus 2.42 (set LEADLINE_CONFORMANCE_DATA)");
     None
+}
+
+fn now_ms() -> i64 {
+    SystemClock.now()
 }
 
 fn unzipped(file: &Path) -> String {
@@ -73,7 +79,8 @@ async fn directories_of_the_newest_prometheus_are_read_with_every_compression_of
         let data = folder.path().join("data");
         let exporter = Exporter::start("depth{queue=\"mail\"} 7.5\nrequests_total 3\n").await;
         let config = format!(
-            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nscrape_configs:\n{}",
+            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nscrape_configs:\n{}\
+             storage: {{tsdb: {{out_of_order_time_window: 1m}}}}\n",
             exporter.job("app")
         );
         let flags = match compression {
@@ -88,7 +95,11 @@ async fn directories_of_the_newest_prometheus_are_read_with_every_compression_of
         let flags = [flags.as_slice(), &blocks].concat();
         let server = Server::start(&release, &data, folder.path(), &config, &flags).await;
         for value in 0..25 {
-            exporter.set(&format!("depth{{queue=\"mail\"}} 7.5\nrequests_total {value}\n"));
+            let t = now_ms() - if value % 2 == 1 { 900 } else { 0 };
+            let late = format!("late {value} {t}");
+            exporter.set(&format!(
+                "depth{{queue=\"mail\"}} 7.5\nrequests_total {value}\n{late}\n"
+            ));
             let query = format!("requests_total == {value}");
             let seen = async || {
                 let found = server.result("/api/v1/query", &[("query", &query)]).await;
@@ -98,7 +109,10 @@ async fn directories_of_the_newest_prometheus_are_read_with_every_compression_of
         }
         server.end(signal).await;
         let theirs = release.promtool(&["dump"], &data);
+        assert!(theirs.contains("\"late\""), "samples out of order are there");
+        assert!(!crate::folder::metas(&data).is_empty(), "a part is in blocks");
         assert_same_lines(compression, &leadline(&["dump"], &data), &theirs);
+        leadline(&["verify"], &data);
         let openmetrics = release.promtool(&["dump-openmetrics", "--match=requests_total"], &data);
         let ours = leadline(&["dump-openmetrics", "--match=requests_total"], &data);
         assert_same_lines(compression, &ours, &openmetrics);

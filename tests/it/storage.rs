@@ -202,6 +202,8 @@ async fn administrators_delete_and_copy_only_where_that_is_switched_on() {
     assert!(dumped.contains("n=\"2\"") && !dumped.contains("n=\"1\""), "{dumped}");
     let (_, exemplars) = leadline.json("/api/v1/query_exemplars", &[("query", "depth")]).await;
     assert_eq!(exemplars, json!({"status": "success", "data": []}));
+    let (_, metadata) = leadline.json("/api/v1/metadata", &[("limit", "5")]).await;
+    assert_eq!(metadata, json!({"status": "success", "data": {}}));
 }
 
 #[tokio::test]

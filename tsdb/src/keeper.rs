@@ -150,7 +150,7 @@ impl Keeper {
         }
     }
 
-    /// Notes how writing went; a change is logged once.
+    /// Notes how writing went. The store logs it.
     fn tell(&self, result: Result<(), StorageError>) {
         let now = match (result, self.db.health()) {
             (Ok(()), Ok(())) => StorageState::Writing,
@@ -160,12 +160,6 @@ impl Keeper {
         self.state.send_if_modified(|state| {
             if *state == now || matches!(state, StorageState::Replaying | StorageState::Broken(_)) {
                 return false;
-            }
-            match &now {
-                StorageState::Failing(why) => {
-                    tracing::error!(why, "samples are taken and cannot be written");
-                }
-                _ => tracing::info!("samples are written again"),
             }
             *state = now;
             true

@@ -11,6 +11,7 @@ use leadline_model::number::general;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
 use leadline_promql::syntax::ast::ExprKind;
+use leadline_storage::db::ReadOnly;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -122,6 +123,19 @@ impl Selection {
             }
         }
         Ok(())
+    }
+}
+
+/// What is readable has been printed; what is not must not go unnoticed.
+fn complete(store: &ReadOnly) -> Result<(), Failure> {
+    let blocks = store.damaged();
+    let blocks = blocks
+        .iter()
+        .map(|(block, why)| format!("block {block} is left out: {why}"));
+    let lost: Vec<String> = blocks.chain(store.replayed().lost.iter().cloned()).collect();
+    match lost.is_empty() {
+        true => Ok(()),
+        false => Err(lost.join("\n").into()),
     }
 }
 

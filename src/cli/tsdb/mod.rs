@@ -28,7 +28,7 @@ pub(crate) enum Tsdb {
     Dump(dump::Dump),
     /// Prints samples as OpenMetrics text, without native histograms and stale markers, which that text cannot express.
     DumpOpenmetrics(dump::DumpOpenmetrics),
-    /// Checks every byte of blocks and log; names file, offset, what was expected and what is there.
+    /// Checks every byte of blocks, log and mapped chunks; names file, offset, what was expected and what is there.
     Verify(verify::Verify),
     /// Copies blocks and head below snapshots/ in the directory, which no other process may have open.
     Snapshot(snapshot::Snapshot),

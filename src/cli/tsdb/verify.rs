@@ -2,16 +2,19 @@
 
 use super::{Failure, open};
 use clap::Args;
-use leadline_storage::StorageError;
 use leadline_storage::block::Block;
 use leadline_storage::disk::Disk;
 use leadline_storage::wal::{self, Reader, checkpoint, record::Record};
+use leadline_storage::{StorageError, verify_mapped};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Checks every byte of blocks and log.
+/// The folder of the head's full chunks.
+const MAPPED: &str = "chunks_head";
+
+/// Checks every byte of blocks, log and mapped chunks.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// The directory.
@@ -30,6 +33,7 @@ impl Verify {
         for name in ["wal", "wbl"] {
             check.log(&self.path.join(name), name)?;
         }
+        check.mapped(&self.path.join(MAPPED))?;
         match check.findings {
             0 => Ok(()),
             1 => Err("1 place is damaged".into()),
@@ -66,6 +70,21 @@ impl Check<'_> {
                     "{name}: ok: {series} series, {chunks} chunks, {samples} samples"
                 )?)
             }
+            Ok(_) => Ok(()),
+            Err(error) => self.finding(&error),
+        }
+    }
+
+    /// The head's full chunks.
+    fn mapped(&mut self, dir: &Path) -> Result<(), Failure> {
+        let before = self.findings;
+        let mut found = Vec::new();
+        let verified = verify_mapped(Arc::clone(&self.disk), dir, &mut |damage| found.push(damage));
+        for damage in found {
+            self.finding(&damage)?;
+        }
+        match verified {
+            Ok(chunks) if self.findings == before => Ok(writeln!(self.out, "{MAPPED}: ok: {chunks} chunks")?),
             Ok(_) => Ok(()),
             Err(error) => self.finding(&error),
         }

@@ -1,7 +1,7 @@
 //! `/api/v1/admin/tsdb/…`: what changes the store. Off unless the process was told to serve it.
 
 use crate::params::Params;
-use crate::respond::{ApiError, push_text, success};
+use crate::respond::{ApiError, blocking, push_text, success};
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -39,9 +39,9 @@ pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Res
     }
     let (mint, maxt) = selectors::times(&params)?;
     blocking(move || {
-        wanted
-            .iter()
-            .try_for_each(|matchers| admin.delete_series(matchers, mint, maxt))
+        let mut wanted = wanted.iter();
+        let deleted = wanted.try_for_each(|matchers| admin.delete_series(matchers, mint, maxt));
+        deleted.map_err(ApiError::internal)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -50,7 +50,7 @@ pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Res
 /// Takes what was deleted off the disk.
 pub(crate) async fn clean_tombstones(State(api): State<Api>) -> Result<Response, ApiError> {
     let admin = enabled(&api)?;
-    blocking(move || admin.clean_tombstones()).await?;
+    blocking(move || admin.clean_tombstones().map_err(ApiError::internal)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn snapshot(State(api): State<Api>, params: Params) -> Result<R
             )
         })?,
     };
-    let name = blocking(move || admin.snapshot(!skip_head)).await?;
+    let name = blocking(move || admin.snapshot(!skip_head).map_err(ApiError::internal)).await?;
     let mut data = String::from(r#"{"name":"#);
     push_text(&mut data, &name);
     data.push('}');
@@ -85,12 +85,5 @@ fn boolean(text: &str) -> Option<bool> {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
         _ => None,
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(ApiError::internal),
-        Err(error) => Err(ApiError::internal(error.to_string())),
     }
 }

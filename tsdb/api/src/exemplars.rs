@@ -2,11 +2,12 @@
 
 use crate::number::{push_float, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, push_labels, success};
+use crate::respond::{ApiError, blocking, push_labels, success};
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::exemplar::Exemplar;
+use leadline_model::port::QueryError;
 use leadline_model::{Labels, Matcher};
 use leadline_promql::syntax::ast::{Expr, ExprKind};
 use std::collections::BTreeMap;
@@ -16,11 +17,15 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
     let (start, end) = selectors::times(&params)?;
     let text = params.need("query")?;
     let expr = leadline_promql::syntax::parse(text).map_err(|e| ApiError::parameter("query", e))?;
-    // By labels, so that a series which several selectors match is there once.
-    let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
-    for matchers in matchers(&expr) {
-        found.extend(api.queryable.exemplars(matchers, start, end)?);
-    }
+    let found = blocking(move || {
+        // By labels, so that a series which several selectors match is there once.
+        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        for matchers in matchers(&expr) {
+            found.extend(api.queryable.exemplars(matchers, start, end)?);
+        }
+        Ok::<_, QueryError>(found)
+    })
+    .await?;
     let mut data = String::from("[");
     for (labels, exemplars) in &found {
         if data.len() > 1 {

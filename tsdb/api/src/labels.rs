@@ -1,7 +1,7 @@
 //! `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
 use crate::params::Params;
-use crate::respond::{ApiError, push_list, success};
+use crate::respond::{ApiError, blocking, push_list, success};
 use crate::{Api, selectors};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -11,9 +11,11 @@ use std::collections::BTreeSet;
 
 /// The names of labels.
 pub(crate) async fn names(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    answer(&params, |matchers, mint, maxt| {
-        api.queryable.label_names(matchers, mint, maxt)
+    let store = api.queryable;
+    answer(&params, move |matchers, mint, maxt| {
+        store.label_names(matchers, mint, maxt)
     })
+    .await
 }
 
 /// The values of one label.
@@ -26,9 +28,11 @@ pub(crate) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    answer(&params, |matchers, mint, maxt| {
-        api.queryable.label_values(&name, matchers, mint, maxt)
+    let store = api.queryable;
+    answer(&params, move |matchers, mint, maxt| {
+        store.label_values(&name, matchers, mint, maxt)
     })
+    .await
 }
 
 /// `U__my_2e_label` is how a name that is no identifier is written in a path (escaping scheme "values" of
@@ -59,23 +63,25 @@ fn unescape(name: &str) -> String {
     out
 }
 
-fn answer(
+async fn answer(
     params: &Params,
-    ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError>,
+    ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let (mint, maxt) = selectors::times(params)?;
     let limit = params.limit()?;
-    let found = match selectors::parse(params)?.as_slice() {
-        [] => ask(&[], mint, maxt)?,
-        [one] => ask(one, mint, maxt)?,
+    let wanted = selectors::parse(params)?;
+    let found = blocking(move || match wanted.as_slice() {
+        [] => ask(&[], mint, maxt),
+        [one] => ask(one, mint, maxt),
         several => {
             let mut union = BTreeSet::new();
             for matchers in several {
                 union.extend(ask(matchers, mint, maxt)?);
             }
-            union.into_iter().collect()
+            Ok(union.into_iter().collect())
         }
-    };
+    })
+    .await?;
     let shown = limit.unwrap_or(found.len()).min(found.len());
     let warnings = if shown < found.len() {
         vec!["results truncated due to limit".to_owned()]

@@ -6,6 +6,7 @@
 mod admin;
 mod exemplars;
 mod labels;
+mod metadata;
 mod number;
 mod params;
 mod query;
@@ -53,6 +54,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(series::find).post(series::find))
+        .route("/api/v1/metadata", get(metadata::list))
         .route("/api/v1/targets", get(targets::list))
         .route("/api/v1/status/{topic}", get(status::show))
         .route(

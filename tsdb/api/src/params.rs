@@ -88,11 +88,16 @@ impl Params {
 
     /// How many entries at most; `None` for no limit.
     pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
-        let Some(text) = self.get("limit") else { return Ok(None) };
-        let limit: usize = text
+        self.count("limit")
+    }
+
+    /// A count under any name; `None` where it is absent or 0.
+    pub(crate) fn count(&self, name: &str) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let count: usize = text
             .parse()
-            .map_err(|_| ApiError::parameter("limit", format!("cannot parse {text:?} to a whole number")))?;
-        Ok((limit > 0).then_some(limit))
+            .map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a whole number")))?;
+        Ok((count > 0).then_some(count))
     }
 
     /// `start`, `end`, `step` (ms) of a range query, checked.

@@ -79,6 +79,18 @@ impl From<QueryError> for ApiError {
     }
 }
 
+/// Runs what may read from the disk where it keeps nobody else waiting.
+pub(crate) async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => Err(ApiError::internal(error.to_string())),
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = String::from(r#"{"status":"error","errorType":"#);

@@ -5,6 +5,7 @@ use crate::respond::{ApiError, success};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leadline_model::Labels;
+use leadline_model::metadata::Metadata;
 use std::sync::Arc;
 
 /// What the process tells about itself.
@@ -15,6 +16,9 @@ pub trait StatusSource: Send + Sync {
 
     /// Targets that relabelling dropped: job and discovered labels (bounded by the scraper).
     fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)>;
+
+    /// What is known about metrics besides their samples, by metric name.
+    fn metadata(&self) -> Vec<(String, Metadata)>;
 }
 
 /// One topic.

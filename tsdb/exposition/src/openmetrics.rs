@@ -161,6 +161,8 @@ fn sample(line: &[u8]) -> Result<OpenMetricsSample<'_>, Refusal> {
     if at < line.len() {
         exemplar(line, at)?;
     }
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(value.is_nan() && timestamp.is_some());
     Ok(OpenMetricsSample {
         series: &line[..end],
         value,

@@ -1,19 +1,27 @@
-//! The head: series, postings, chunks and commits, in memory.
+//! Series on disk: head, write-ahead log, blocks and compaction, in Prometheus' directory layout.
 //!
-//! [`Head`] stands behind three of the model's ports: it takes commits in ([`leadline_model::port::Appender`]), gives
-//! series out ([`leadline_model::port::Queryable`]) and tells which registered selectors a commit touched
-//! ([`leadline_model::port::Commits`]).
+//! [`db::Db`] is the whole of it and stands behind three of the model's ports: it takes commits in
+//! ([`leadline_model::port::Appender`]), gives series out ([`leadline_model::port::Queryable`]) and tells which registered
+//! selectors a commit touched ([`leadline_model::port::Commits`]). [`Head`] does so for the newest samples, with a
+//! directory or in memory alone.
 //!
-//! # How it is laid out
-//! * [`chunk`]: samples as bytes, bit for bit Prometheus' XOR encoding.
-//! * A *stripe* holds the series that its owners created: one array of 64-byte hot rows (everything an append touches)
-//!   and one of cold rows (closed chunks). An owner's commit locks its stripe once.
-//! * The *index* holds what names a series: interned label pairs, each with its postings list, and one row per series.
+//! # The rooms
+//! * [`disk`]: files, as a component. Nothing else reaches them.
+//! * [`chunk`]: samples as bytes, bit for bit Prometheus' encodings.
+//! * [`wal`]: the log, and the checkpoints that keep it short.
+//! * [`Head`]: the newest samples. A *stripe* holds the series that its owners created: one array of 64-byte hot rows
+//!   (everything an append touches) and one of cold rows (closed chunks). An owner's commit locks its stripe once. The
+//!   *index* holds what names a series: interned label pairs, each with its postings list, and one row per series.
+//! * [`block`]: samples of a range of time that no longer change.
+//! * [`compact`]: which blocks should become one, and making one of them or of a part of the head.
+//! * [`query`]: answers of head and blocks as one.
+//! * [`db`]: what is done when, and in which order, so that nothing is lost.
 //!
 //! # Locks
-//! Always in this order: stripes by ascending number, then the index, then the registered selectors. A commit holds
-//! every stripe it writes to until all of its samples are in, and a reader holds every stripe it reads from until all
-//! of them are copied: that is the isolation. A generation is published after the stripes are released.
+//! Always in this order: what works on blocks (one at a time), stripes by ascending number, then the index, then the
+//! registered selectors. A commit holds every stripe it writes to until all of its samples are in, and a reader holds
+//! every stripe it reads from until all of them are copied: that is the isolation. A generation is published after the
+//! stripes are released.
 
 pub mod active_queries;
 pub mod block;
@@ -35,8 +43,6 @@ mod stats;
 pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
-pub use head::{
-    Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries,
-};
+pub use head::{Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries, verify_mapped};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

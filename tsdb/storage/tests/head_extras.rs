@@ -510,11 +510,7 @@ fn promtool() -> Option<PathBuf> {
     let output = Command::new(&build).args(["--where", "prometheus"]).output().ok()?;
     let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     let program = folder.join("promtool");
-    if !program.is_file() {
-        println!("skipped: no promtool; `tests/programs/build prometheus` builds it");
-        return None;
-    }
-    Some(program)
+    program.is_file().then_some(program)
 }
 
 #[test]
@@ -552,7 +548,10 @@ fn promtool_reads_the_histograms_of_log_and_blocks() {
     );
     drop(blocks);
     db.close().unwrap();
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = promtool() else {
+        println!("skipped: no promtool; `tests/programs/build prometheus` builds it");
+        return;
+    };
     let output = Command::new(promtool)
         .args(["tsdb", "dump"])
         .arg(dir.path())

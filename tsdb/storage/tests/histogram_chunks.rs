@@ -38,13 +38,16 @@ fn payload(h: &AnyHistogram) -> Vec<u8> {
     out
 }
 
+/// A chunk's bytes and what is in it.
+type Chunk = (Vec<u8>, Vec<(i64, AnyHistogram)>);
+
 /// Samples that went in with whether a chunk was to be closed first, and the chunks with what is in each.
 #[derive(Default)]
 struct Sequence {
     name: String,
     encoding: u8,
     input: Vec<(i64, bool, AnyHistogram)>,
-    chunks: Vec<(Vec<u8>, Vec<(i64, AnyHistogram)>)>,
+    chunks: Vec<Chunk>,
 }
 
 fn sequences() -> Vec<Sequence> {
@@ -310,6 +313,9 @@ fn damage_is_named() {
     );
 }
 
+/// Spans and buckets above and below zero, hint, schema.
+type Parts = (Vec<Span>, Vec<Span>, Vec<i64>, Vec<i64>, u8, i32);
+
 /// Spans of any kind.
 fn spans() -> impl Strategy<Value = Vec<Span>> {
     let offset = prop_oneof![-2i32..4, any::<i32>()];
@@ -483,7 +489,7 @@ proptest! {
             1..8,
         ),
     ) {
-        let of = |(i, (positive, negative, above, below, reset, schema)): (usize, (Vec<Span>, Vec<Span>, Vec<i64>, Vec<i64>, u8, i32))| {
+        let of = |(i, (positive, negative, above, below, reset, schema)): (usize, Parts)| {
             let h = Histogram {
                 reset: ResetHint::from_number(reset).unwrap_or_default(),
                 schema: if schema < 0 { -53 } else { schema / 8 },

@@ -28,6 +28,7 @@ mod stripe;
 mod truncate;
 mod verdicts;
 
+pub use chunks_head::verify_mapped;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
 pub use log::LogHealth;

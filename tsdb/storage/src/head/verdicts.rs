@@ -140,7 +140,7 @@ mod tests {
                 .unwrap();
         }
         for i in 0..2 * MOST / 1_000 {
-            let matcher = [Matcher::new("pod", MatchOp::Regex, &format!(".*{i}.*")).unwrap()];
+            let matcher = [Matcher::new("pod", MatchOp::Regex, format!(".*{i}.*")).unwrap()];
             resolve(&index, &matcher);
             let kept = index.verdicts.0.lock();
             assert!(kept.verdicts <= MOST);

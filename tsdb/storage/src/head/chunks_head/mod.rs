@@ -5,8 +5,10 @@
 
 mod format;
 mod scan;
+mod verify;
 
 pub(super) use scan::Found;
+pub use verify::verify_mapped;
 
 use super::series::{Data, Outgoing};
 use crate::disk::{Disk, File, ReadAt};
@@ -21,6 +23,8 @@ use std::sync::Arc;
 /// A file is finished when another chunk would bring it over this many bytes
 /// (`tsdb/chunks/head_chunks.go`, `MaxHeadChunkFileSize`).
 const FILE_BYTES: u64 = 128 * 1024 * 1024;
+/// What is written over itself at once, bytes.
+const AGAIN: usize = 1024 * 1024;
 /// What is read at once to get a chunk whose length is not known: all but histograms fit.
 const GUESS: usize = 1_100;
 
@@ -79,11 +83,18 @@ impl Files {
     }
 }
 
-/// The file that is written to.
+/// The file that is written to. It is never left for the next one before it is whole and durable: a file that lost its end
+/// in a crash looks like a short one, and the chunks of later files would hide from a replay what was in it.
 #[derive(Debug)]
 struct Writing {
     seq: u32,
     file: Box<dyn File>,
+    /// Bytes of complete chunks and the header.
+    len: u64,
+    /// Whether half a chunk may be behind them.
+    spoiled: bool,
+    /// Whether it could not be made durable: what was written since is to be written again.
+    unsound: bool,
 }
 
 /// All files of mapped chunks.
@@ -117,35 +128,32 @@ impl ChunksHead {
         let mut places = Vec::with_capacity(chunks.len());
         let mut rest = chunks;
         while !rest.is_empty() {
-            let current = match writing.take() {
-                Some(current) => current,
-                None => self.begin()?,
-            };
-            let (current, written) = self.fill(current, rest, &mut places)?;
-            // A file without room for even one more is finished.
-            if written < rest.len() {
-                self.finish(current)?;
-            } else {
-                *writing = Some(current);
+            if writing.is_none() {
+                *writing = Some(self.begin()?);
             }
-            rest = &rest[written..];
+            let Some(current) = &mut *writing else { break };
+            let written = self.fill(current, rest, &mut places)?;
+            rest = rest.get(written..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.finish(current)?;
+                *writing = None;
+            }
         }
         Ok(places)
     }
 
-    /// Writes as many chunks as the file takes. The file is given up when that fails: what was written of it stays
-    /// readable, and the next chunk goes to a new one.
-    fn fill(
-        &self,
-        mut current: Writing,
-        chunks: &[Outgoing],
-        places: &mut Vec<u64>,
-    ) -> Result<(Writing, usize), StorageError> {
-        let start = current.file.len();
+    /// Writes as many chunks as the file takes; returns how many.
+    fn fill(&self, current: &mut Writing, chunks: &[Outgoing], places: &mut Vec<u64>) -> Result<usize, StorageError> {
+        let path = self.path(current.seq);
+        if current.spoiled {
+            let cut = current.file.set_len(current.len);
+            cut.map_err(|e| StorageError::io("cut off", &path, e))?;
+            current.spoiled = false;
+        }
         let (mut bytes, mut maxt, mut written) = (Vec::new(), Timestamp::MIN, 0);
         for sent in chunks {
             let Data::Memory(data) = &sent.chunk.data else { continue };
-            let at = start + bytes.len() as u64;
+            let at = current.len + bytes.len() as u64;
             if at + data.len() as u64 > FILE_BYTES - format::OVERHEAD as u64 && at > format::HEADER_LEN as u64 {
                 break;
             }
@@ -162,19 +170,18 @@ impl ChunksHead {
             maxt = maxt.max(sent.chunk.maxt());
             written += 1;
         }
-        let path = self.path(current.seq);
-        if let Err(e) = current.file.write_all(&bytes) {
-            // Best effort: half a chunk would make the next start give up what is behind it.
-            let _ = current.file.set_len(start);
-            return Err(StorageError::io("write", &path, e));
-        }
+        current.spoiled = true;
+        let done = current.file.write_all(&bytes);
+        done.map_err(|e| StorageError::io("write", &path, e))?;
+        current.spoiled = false;
+        current.len += bytes.len() as u64;
         self.change(|files| {
             if let Some(file) = files.0.get_mut(&current.seq) {
                 file.maxt = file.maxt.max(maxt);
-                file.len = start + bytes.len() as u64;
+                file.len = current.len;
             }
         });
-        Ok((current, written))
+        Ok(written)
     }
 
     /// Begins the next file.
@@ -182,7 +189,13 @@ impl ChunksHead {
         self.disk
             .create_dir_all(&self.dir)
             .map_err(|e| StorageError::io("create", &self.dir, e))?;
-        let seq = self.files.read().0.last_key_value().map_or(1, |(seq, _)| seq + 1);
+        let last = self.files.read().0.last_key_value().map(|(seq, _)| *seq);
+        if let Some(path) = last.map(|seq| self.path(seq)) {
+            // A process that was killed left it as it was.
+            let synced = self.disk.append(&path).and_then(|mut file| file.sync());
+            synced.map_err(|e| StorageError::io("sync", &path, e))?;
+        }
+        let seq = last.map_or(1, |seq| seq + 1);
         let path = self.path(seq);
         let mut file = self
             .disk
@@ -206,25 +219,60 @@ impl ChunksHead {
                 },
             );
         });
-        Ok(Writing { seq, file })
+        Ok(Writing {
+            seq,
+            file,
+            len: format::HEADER_LEN as u64,
+            spoiled: false,
+            unsound: false,
+        })
     }
 
-    /// Makes a finished file durable.
-    fn finish(&self, mut current: Writing) -> Result<(), StorageError> {
+    /// Makes a file whole and durable.
+    fn finish(&self, current: &mut Writing) -> Result<(), StorageError> {
         let path = self.path(current.seq);
+        if current.spoiled {
+            let cut = current.file.set_len(current.len);
+            cut.map_err(|e| StorageError::io("cut off", &path, e))?;
+            current.spoiled = false;
+        }
+        if current.unsound {
+            self.write_again(current, &path)?;
+        }
+        current.unsound = true;
         current.file.sync().map_err(|e| StorageError::io("sync", &path, e))?;
+        current.unsound = false;
         for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
             self.disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
         }
         Ok(())
     }
 
+    /// Writes a file over itself: what could not be made durable once is not tried again by who holds it.
+    fn write_again(&self, current: &mut Writing, path: &Path) -> Result<(), StorageError> {
+        let reader = self.disk.open(path).map_err(|e| StorageError::io("open", path, e))?;
+        let mut bytes = vec![0; AGAIN];
+        let mut at = 0;
+        while at < current.len {
+            let n = (current.len - at).min(AGAIN as u64);
+            let part = bytes.get_mut(..n as usize).unwrap_or_default();
+            let read = reader.read_exact_at(part, at);
+            read.map_err(|e| StorageError::io("read", path, e))?;
+            let done = current.file.write_at(part, at);
+            done.map_err(|e| StorageError::io("write", path, e))?;
+            at += n;
+        }
+        Ok(())
+    }
+
     /// Makes everything that was written durable and lets the next chunk begin a new file.
     pub(super) fn cut(&self) -> Result<(), StorageError> {
-        match self.writing.lock().take() {
-            Some(current) => self.finish(current),
-            None => Ok(()),
+        let mut writing = self.writing.lock();
+        if let Some(current) = &mut *writing {
+            self.finish(current)?;
+            *writing = None;
         }
+        Ok(())
     }
 
     /// Removes the oldest files as long as all of their chunks ended before `mint` (ms), but none from `keep` on. The file that is written to is
