@@ -124,8 +124,12 @@ async fn what_cannot_be_read_is_named() {
         r#"{"version":2,"ulid":"01M81DX4R5G4GBZYRNFX5CX1BX"}"#,
     )
     .unwrap();
+    let block = folder.path().join("cut/01M81DX4R5G4GBZYRNFX5CX1BX");
+    std::fs::create_dir_all(&block).unwrap();
+    let meta = r#"{"version":1,"ulid":"01M81DX4R5G4GBZYRNFX5CX1BX","minTime":1,"maxTime":2}"#;
+    std::fs::write(block.join("meta.json"), meta).unwrap();
     std::fs::write(at("bad.om"), "a 1 1\nb x 1\n# EOF\n").unwrap();
-    let (none, file, newer, bad) = (at("none"), at("file"), at("newer"), at("bad.om"));
+    let (none, file, newer, cut, bad) = (at("none"), at("file"), at("newer"), at("cut"), at("bad.om"));
     for (args, parts) in [
         (vec!["tsdb", "list", &none], vec!["none", "No such file"]),
         (vec!["tsdb", "dump", &none], vec!["none", "No such file"]),
@@ -133,6 +137,12 @@ async fn what_cannot_be_read_is_named() {
         (vec!["tsdb", "verify", &file], vec!["file", "Not a directory"]),
         (vec!["tsdb", "list", &newer], vec!["meta.json", "version"]),
         (vec!["tsdb", "verify", &newer], vec!["meta.json", "version"]),
+        (vec!["tsdb", "dump", &newer], vec!["meta.json", "version"]),
+        (vec!["tsdb", "dump", &cut], vec!["01M81DX4R5G4GBZYRNFX5CX1BX", "index"]),
+        (
+            vec!["tsdb", "verify", &cut],
+            vec!["01M81DX4R5G4GBZYRNFX5CX1BX", "index"],
+        ),
         (vec!["tsdb", "analyze", &newer, "01X"], vec!["01X"]),
         (
             vec!["tsdb", "create-blocks-from", "openmetrics", &bad, &none],

@@ -11,7 +11,7 @@ type Row = (&'static str, fn(&Figures, f64) -> Option<f64>);
 const ROWS: &[Row] = &[
     ("CPU s per million samples", |f, _| Some(f.steady.as_ref()?.cpu)),
     ("RSS bytes per series", |f, n| Some(f.steady.as_ref()?.memory.rss / n)),
-    ("  of it anonymous", |f, n| {
+    ("its anonymous part", |f, n| {
         Some(f.steady.as_ref()?.memory.anonymous / n)
     }),
     ("log bytes per sample (*)", |f, _| Some(f.steady.as_ref()?.disk_bytes)),
@@ -19,7 +19,7 @@ const ROWS: &[Row] = &[
     ("compacting: peak RSS per series", |f, n| {
         Some(f.compaction.as_ref()?.peak.rss / n)
     }),
-    ("  of it anonymous", |f, n| {
+    ("its anonymous part", |f, n| {
         Some(f.compaction.as_ref()?.peak.anonymous / n)
     }),
     ("chunk bytes per sample in blocks", |f, _| {
@@ -37,7 +37,7 @@ const ROWS: &[Row] = &[
     ("replay: peak RSS per series", |f, n| {
         Some(f.replay.as_ref()?.peak.rss / n)
     }),
-    ("  x RSS before", |f, _| {
+    ("replay: peak RSS / RSS before", |f, _| {
         let replay = f.replay.as_ref()?;
         Some(replay.peak.rss / replay.before.rss)
     }),
@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
         let rollout = f.rollout.as_ref()?;
         Some(rollout.after.rss / rollout.before.rss)
     }),
-    ("  of it anonymous", |f, _| {
+    ("its anonymous part", |f, _| {
         let rollout = f.rollout.as_ref()?;
         Some(rollout.after.anonymous / rollout.before.anonymous)
     }),
@@ -60,24 +60,27 @@ const ROWS: &[Row] = &[
     }),
 ];
 
-/// Prints the results of one scenario; the first two are compared.
+/// Prints the results of one scenario as a table in Markdown; the first two are compared.
 pub(super) fn show(scenario: &Scenario, results: &[Kept]) {
     print("");
     print(&scenario.describe());
-    let versions: String = results.iter().map(|r| format!(" {:>24}", r.version)).collect();
-    print(&format!("{:<38}{versions} {:>12}", "", "first/second"));
+    print("");
+    let versions: String = results.iter().map(|r| format!(" {:>22} |", r.version)).collect();
+    print(&format!("| {:<38} |{versions} {:>6} |", "", "ratio"));
+    print(&format!("|{}", "---|".repeat(results.len() + 2)));
     for (name, figure) in ROWS {
         let figures: Vec<Option<f64>> = results.iter().map(|r| figure(&r.figures, scenario.live())).collect();
         if figures.iter().all(Option::is_none) {
             continue;
         }
-        let cells: String = figures.iter().map(|f| format!(" {:>24}", cell(*f))).collect();
+        let cells: String = figures.iter().map(|f| format!(" {:>22} |", cell(*f))).collect();
         let ratio = match figures[..] {
             [Some(a), Some(b), ..] if b != 0.0 => format!("{:.2}", a / b),
             _ => String::new(),
         };
-        print(&format!("{name:<38}{cells} {ratio:>12}"));
+        print(&format!("| {name:<38} |{cells} {ratio:>6} |"));
     }
+    print("");
     print("(*) of VictoriaMetrics, which has no log: its data without the index");
 }
 

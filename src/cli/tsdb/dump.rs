@@ -122,7 +122,7 @@ impl Selection {
                 )?)?;
             }
         }
-        Ok(())
+        complete(&store)
     }
 }
 

@@ -82,7 +82,7 @@ struct Logged<'a> {
     durable: &'a Durable,
     encoder: SamplesEncoder,
     samples: Vec<u8>,
-    /// Those that came out of order, which are in the others too.
+    /// Those that came out of order.
     late_encoder: SamplesEncoder,
     late: Vec<u8>,
     extras: extras::Records,
@@ -153,8 +153,9 @@ impl Trip<'_> {
         let written = stripe.late.entry(number).or_default().append(entry.t, entry.v)?;
         if written {
             self.late += 1;
+            // Not in the other log, where Prometheus has it too: a replay would take it for one in order when the series
+            // has none before it there.
             if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                logged.sample(series, entry);
                 logged.late(series, entry);
             }
         }
