@@ -4,6 +4,7 @@
 //! * `LEADLINE_SIM_SEEDS=n` runs n seeds instead of a few.
 //! * `LEADLINE_SIM_SEED=n` runs that one, and tells every step.
 #![expect(clippy::print_stderr, reason = "a test tells what it saw")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may stop it")]
 
 mod autopsy;
 mod damage;

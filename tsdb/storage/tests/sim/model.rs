@@ -222,11 +222,12 @@ impl History {
                 Some(cell) if cell.value != *value => "is not what was written",
                 Some(_) => continue,
             };
-            let cell = self.cells.get(t);
+            let (labels, cell) = (short(labels), self.cells.get(t));
             return Err(format!("{labels} at {t}: {value:?} {wrong} ({cell:?})"));
         }
         for (t, cell) in self.cells.range(mint..=maxt) {
             if matches!(cell.state, State::Durable | State::Taken) && !found.contains_key(t) {
+                let labels = short(labels);
                 return Err(format!(
                     "{labels} at {t}: {cell:?} is missing; {} of {} samples are there, deleted {:?}",
                     found.len(),
@@ -237,6 +238,11 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// Labels without what only fills the log.
+fn short(labels: &Labels) -> Labels {
+    labels.without(|name| name == "noise")
 }
 
 /// Reads a store; the outer error is the store's, the inner one what is wrong with its answer.

@@ -190,7 +190,7 @@ fn histogram(id: u64, t: Timestamp) -> Histogram {
         .iter()
         .scan(0, |last, count| Some(count - std::mem::replace(last, *count)));
     Histogram {
-        reset: if id % 5 == 0 {
+        reset: if id.is_multiple_of(5) {
             ResetHint::Gauge
         } else {
             ResetHint::Unknown
