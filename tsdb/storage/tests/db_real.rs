@@ -1,4 +1,5 @@
 //! The store as a whole, on a real disk.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that calls them")]
 
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;
