@@ -23,6 +23,7 @@ mod storage;
 use clap::{Parser, ValueEnum};
 use error::BenchError;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Compares leadline with the systems it replaces.
 #[derive(Debug, Parser)]
@@ -63,13 +64,28 @@ enum Part {
 async fn main() -> ExitCode {
     // Fails only when it is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match run(Cli::parse()).await {
+    // Ended early it still ends what it started: programs are killed as they are dropped.
+    let outcome = tokio::select! {
+        outcome = run(Cli::parse()) => outcome,
+        signal = ended() => signal,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print(&format!("bench: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn ended() -> Result<(), BenchError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt?,
+        _ = terminate.recv() => {}
+    }
+    Err(BenchError::Unexpected("ended by a signal".to_owned()))
 }
 
 async fn run(cli: Cli) -> Result<(), BenchError> {
