@@ -13,22 +13,27 @@ use std::collections::BTreeMap;
 /// Number of stripes; a power of two, and at most 64 so that a set of stripes is a word.
 pub(super) const STRIPES: usize = 64;
 
+/// How many references that follow each other are of one stripe. The log stores a sample's reference as its distance from
+/// the record's first, in two bytes up to 8,191.
+const RUN: u64 = 8_192;
+
 /// The stripe of a series.
 #[inline]
 pub(super) fn stripe_of(series: SeriesRef) -> usize {
-    (series.0 % STRIPES as u64) as usize
+    (series.0 / RUN % STRIPES as u64) as usize
 }
 
 /// The reference of the n-th series that a stripe ever held. It stays below 2^40, which is what Prometheus' formats
 /// can hold of one (`tsdb/chunks/chunks.go`, `HeadChunkRef`).
 pub(super) fn make_ref(stripe: usize, number: u32) -> SeriesRef {
-    SeriesRef(u64::from(number) * STRIPES as u64 + stripe as u64)
+    let number = u64::from(number);
+    SeriesRef((number / RUN * STRIPES as u64 + stripe as u64) * RUN + number % RUN)
 }
 
 /// The number of a series within its stripe; `None` for a reference that no stripe can have given.
 #[inline]
 pub(super) fn number_of(series: SeriesRef) -> Option<u32> {
-    u32::try_from(series.0 / STRIPES as u64).ok()
+    u32::try_from(series.0 / (RUN * STRIPES as u64) * RUN + series.0 % RUN).ok()
 }
 
 /// From here on are the numbers of series that were created before the log was read: nothing in the log has them, and they
