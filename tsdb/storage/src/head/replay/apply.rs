@@ -185,6 +185,8 @@ impl Replay<'_> {
         let reference = self.aliases.get(&reference).copied().unwrap_or(reference);
         let (at, number) = place(reference)?;
         let stripe = self.stripes.get_mut(at)?;
+        // The series may have been lost with the end of the other log; no new one must get what is here under its number.
+        stripe.reserve_number(number);
         let row = stripe.row(number, 0)?;
         (stripe.hot[row].owner != UNNAMED).then(|| stripe.late.entry(number).or_default())
     }
