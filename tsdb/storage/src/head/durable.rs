@@ -29,6 +29,15 @@ pub struct HeadParts {
     pub read_only: bool,
 }
 
+/// What the log calls a series besides its reference.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alias {
+    /// The reference under which the series is held.
+    pub(super) series: u64,
+    /// Time (ms) of the newest sample that the log has under the other one.
+    pub(super) newest: Timestamp,
+}
+
 /// The directory of a head.
 #[derive(Debug)]
 pub(super) struct Durable {
@@ -44,7 +53,7 @@ pub(super) struct Durable {
     /// When the head was opened, ms: what is written from here on is there at once.
     pub(super) opened_at: Timestamp,
     /// References that the log has for series that have another one now, with the time (ms) of their newest sample.
-    pub(super) aliases: Mutex<BTreeMap<u64, Timestamp>>,
+    pub(super) aliases: Mutex<BTreeMap<u64, Alias>>,
 }
 
 impl Durable {

@@ -117,11 +117,16 @@ impl Head {
             mint: Timestamp::MIN,
             maxt: Timestamp::MAX,
         };
+        let mut series: Vec<u64> = gone.iter().map(|&number| make_ref(at, number).0).collect();
+        series.sort_unstable();
+        let mut aliases = durable.aliases.lock();
+        let others: Vec<u64> = aliases
+            .extract_if(.., |_, alias| series.binary_search(&alias.series).is_ok())
+            .map(|(other, _)| other)
+            .collect();
+        drop(aliases);
         let mut record = durable.wal.buffer();
-        encode_tombstones(
-            &mut record,
-            gone.iter().map(|&number| (make_ref(at, number).0, everything)),
-        );
+        encode_tombstones(&mut record, series.into_iter().chain(others).map(|series| (series, everything)));
         durable.wal.push(&[&record]);
         durable.wal.recycle(record);
     }

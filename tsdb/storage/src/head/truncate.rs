@@ -64,11 +64,15 @@ impl Head {
         durable.wal.flush(now)?;
         durable.wal.cut(now)?;
         let (disk, dir) = (&durable.disk, durable.wal.dir());
+        if let Some(done) = checkpoint::latest(&**disk, dir)? {
+            // A crash behind the last checkpoint may have left what it stands for.
+            wal::remove_before(&**disk, dir, done.number + 1)?;
+        }
         let Some(span) = checkpoint::span(&wal::segments(&**disk, dir)?) else {
             return Ok(());
         };
         let last = *span.end();
-        durable.aliases.lock().retain(|_, newest| *newest >= mint);
+        durable.aliases.lock().retain(|_, alias| alias.newest >= mint);
         let aliases = durable.aliases.lock().clone();
         let keep = |reference: u64| self.lives(SeriesRef(reference)) || aliases.contains_key(&reference);
         #[cfg(feature = "planted")]

@@ -1,7 +1,7 @@
 //! Joining what was read with what was committed meanwhile.
 
 use super::super::Head;
-use super::super::durable::Durable;
+use super::super::durable::{Alias, Durable};
 use super::super::exemplars::Exemplars;
 use super::super::index::Index;
 use super::super::metadata::Told;
@@ -62,7 +62,11 @@ impl Head {
             self.stripes.iter().map(parking_lot::RwLock::write).collect();
         let mut index = self.index.write();
         let mut found = replay.found;
-        *durable.aliases.lock() = replay.alias_times;
+        let aliases = replay.alias_times.into_iter().filter_map(|(other, newest)| {
+            let series = *replay.aliases.get(&other)?;
+            Some((other, Alias { series, newest }))
+        });
+        *durable.aliases.lock() = aliases.collect();
         let mut early = Early {
             index: std::mem::replace(&mut *index, replay.index),
             stripes: Vec::new(),
