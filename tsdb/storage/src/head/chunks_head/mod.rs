@@ -291,6 +291,10 @@ impl ChunksHead {
             self.disk
                 .remove_file(&path)
                 .map_err(|e| StorageError::io("remove", &path, e))?;
+            // One by one: a gap that a crash leaves would cost all files behind it.
+            self.disk
+                .sync_dir(&self.dir)
+                .map_err(|e| StorageError::io("sync", &self.dir, e))?;
             self.change(|files| {
                 files.0.remove(&seq);
             });
