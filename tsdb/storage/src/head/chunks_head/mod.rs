@@ -17,6 +17,7 @@ use bytes::Bytes;
 use leadline_model::sample::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -288,9 +289,11 @@ impl ChunksHead {
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         for (seq, path) in old {
-            self.disk
-                .remove_file(&path)
-                .map_err(|e| StorageError::io("remove", &path, e))?;
+            match self.disk.remove_file(&path) {
+                // Gone already where only making that durable failed.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StorageError::io("remove", &path, e)),
+                _ => {}
+            }
             // One by one: a gap that a crash leaves would cost all files behind it.
             self.disk
                 .sync_dir(&self.dir)

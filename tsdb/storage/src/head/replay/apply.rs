@@ -317,6 +317,8 @@ impl Replay<'_> {
             return;
         }
         evicted.sort_unstable();
+        // Once for each name that the log has of a series.
+        evicted.dedup();
         for group in evicted.chunk_by(|a, b| a.0 == b.0) {
             let Some(&(at, _, _)) = group.first() else { continue };
             let numbers: Vec<u32> = group.iter().map(|e| e.1).collect();
