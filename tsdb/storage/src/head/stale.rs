@@ -126,7 +126,10 @@ impl Head {
             .collect();
         drop(aliases);
         let mut record = durable.wal.buffer();
-        encode_tombstones(&mut record, series.into_iter().chain(others).map(|series| (series, everything)));
+        encode_tombstones(
+            &mut record,
+            series.into_iter().chain(others).map(|series| (series, everything)),
+        );
         durable.wal.push(&[&record]);
         durable.wal.recycle(record);
     }

@@ -77,7 +77,8 @@ impl Head {
         let keep = |reference: u64| self.lives(SeriesRef(reference)) || aliases.contains_key(&reference);
         #[cfg(feature = "planted")]
         let keep = |reference: u64| {
-            let dropped = crate::planted::on(crate::planted::Defect::CheckpointDropsSeries) && reference.is_multiple_of(3);
+            let dropped =
+                crate::planted::on(crate::planted::Defect::CheckpointDropsSeries) && reference.is_multiple_of(3);
             keep(reference) && !dropped
         };
         let kept = checkpoint::write(disk, dir, span, &keep, mint)?;
