@@ -88,3 +88,18 @@ pub(crate) fn metas(of: &Path) -> Vec<serde_json::Value> {
     let texts = entries.filter_map(|entry| std::fs::read(entry.path().join("meta.json")).ok());
     texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect()
 }
+
+/// Whether blocks of samples that came in order reach as far as those of samples that did not. Until then promtool, which
+/// reads no log before the end of the newest block, sees less than the servers do, with a directory of Prometheus' own too.
+pub(crate) fn in_order_blocks_reach_furthest(of: &Path) -> bool {
+    let blocks = metas(of);
+    let late = |meta: &serde_json::Value| meta["compaction"]["hints"].to_string().contains("from-out-of-order");
+    let end = |of: bool| {
+        let ends = blocks
+            .iter()
+            .filter(|meta| late(meta) == of)
+            .filter_map(|meta| meta["maxTime"].as_i64());
+        ends.max().unwrap_or(0)
+    };
+    end(false) >= end(true)
+}

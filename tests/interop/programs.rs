@@ -100,13 +100,17 @@ pub(crate) fn sorted(text: &str) -> Vec<&str> {
     lines
 }
 
-/// Compares two texts line by line, in any order; says the first lines that differ.
+/// Compares two texts line by line, in any order; says the first lines that only one has.
 pub(crate) fn assert_same_lines(what: &str, ours: &str, theirs: &str) {
     let (ours, theirs) = (sorted(ours), sorted(theirs));
-    let different: Vec<_> = ours.iter().zip(&theirs).filter(|(a, b)| a != b).take(5).collect();
+    let only = |these: &[&str], those: &[&str]| -> Vec<String> {
+        let lacking = these.iter().filter(|line| those.binary_search(line).is_err());
+        lacking.take(5).map(ToString::to_string).collect()
+    };
+    let (more, less) = (only(&ours, &theirs), only(&theirs, &ours));
     assert!(
         ours == theirs,
-        "{what}: {} lines of leadline's, {} of theirs, the first that differ: {different:#?}",
+        "{what}: {} lines of leadline's, {} of theirs; only leadline's: {more:#?}, only theirs: {less:#?}",
         ours.len(),
         theirs.len()
     );

@@ -1,6 +1,6 @@
 //! What a leadline wrote in an eventful life: restarts, a kill, samples out of order, deletions, two levels of compaction.
 
-use crate::folder::{Copied, Evidence, metas};
+use crate::folder::{Copied, Evidence, in_order_blocks_reach_furthest, metas};
 use crate::programs::{Release, assert_same_lines, leadline, leadline_on};
 use crate::server::{Server, unordered};
 use crate::world::{Exporter, Leadline, config, until};
@@ -68,24 +68,14 @@ async fn scrape(exporter: &Exporter, leadline: &Leadline, rounds: std::ops::Rang
     }
 }
 
-/// Whether there is a block of the second level, and whether blocks of samples that came in order reach beyond those of
-/// samples that did not. Until then promtool, which reads no log before the end of the newest block, sees less than the
-/// servers do; it is no different with a directory of Prometheus' own.
+/// Whether there is a block of the second level, and promtool sees all that there is.
 fn has_merged_blocks(data: &Path) -> bool {
     let blocks = metas(data);
-    let late = |meta: &Value| meta["compaction"]["hints"].to_string().contains("from-out-of-order");
-    let end = |of: bool| {
-        let ends = blocks
-            .iter()
-            .filter(|meta| late(meta) == of)
-            .filter_map(|meta| meta["maxTime"].as_i64());
-        ends.max().unwrap_or(0)
-    };
     let level = blocks
         .iter()
         .filter_map(|meta| meta["compaction"]["level"].as_u64())
         .max();
-    level >= Some(2) && end(false) >= end(true)
+    level >= Some(2) && in_order_blocks_reach_furthest(data)
 }
 
 /// The directory that such a life leaves behind, closed in order, with the time of its last query.

@@ -6,7 +6,7 @@ use leadline_model::entropy::SystemEntropy;
 use leadline_model::target::Health;
 use leadline_storage::disk::RealDisk;
 use leadline_tsdb::config::{Global, Resolved, ScrapeConfig, parse_yaml, resolve};
-use leadline_tsdb::{Parts, PodSource, Settings, Tsdb};
+use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,6 +57,12 @@ async fn values(tsdb: &Tsdb, expression: &str) -> Vec<(String, f64)> {
 }
 
 async fn until(tsdb: &Tsdb, expression: &str, expected: &[(&str, f64)]) {
+    // Nothing can be said of the time before the start while the log is read.
+    let mut storage = tsdb.storage_state();
+    storage
+        .wait_for(|state| *state != StorageState::Replaying)
+        .await
+        .unwrap();
     let wanted: Vec<(String, f64)> = expected
         .iter()
         .map(|(job, value)| ((*job).to_owned(), *value))

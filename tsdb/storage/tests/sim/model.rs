@@ -84,6 +84,15 @@ impl Model {
         }
     }
 
+    /// The times at which a series has the value that its writer would give it there.
+    pub(crate) fn said(&self, labels: &Labels, value: impl Fn(Timestamp) -> Value) -> Vec<Timestamp> {
+        let cells = self.series.get(labels).into_iter().flat_map(|history| &history.cells);
+        cells
+            .filter(|(t, cell)| cell.value == value(**t))
+            .map(|(t, _)| *t)
+            .collect()
+    }
+
     /// Nothing is sure about a sample any more.
     pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
         let cell = self
