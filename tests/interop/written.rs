@@ -37,7 +37,7 @@ fn page(round: u64, now_ms: i64) -> String {
     let counters: String = (0..20)
         .map(|i| format!("requests_total{{code=\"{i}\"}} {}\n", round * (i + 1)))
         .collect();
-    let back = if round % 2 == 1 && round < IN_ORDER { 700 } else { 0 };
+    let back = if round % 2 == 1 && round < IN_ORDER { 650 } else { 0 };
     // It is gone before it is deleted, so that nothing of it comes later.
     let doomed = if round < GONE { "doomed{n=\"1\"} 1\n" } else { "" };
     format!(
