@@ -2,6 +2,7 @@
 
 pub(crate) mod calendar;
 mod classic;
+pub(crate) mod elementary;
 mod histogram;
 pub(crate) mod label;
 mod math;
