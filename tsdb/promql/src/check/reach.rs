@@ -37,6 +37,7 @@ pub fn motion(expr: &Expr) -> Motion {
         }
         ExprKind::Call(call) if reads_the_clock(&call.function, call.args.len()) => Motion::Slides,
         ExprKind::Number(_)
+        | ExprKind::Duration(_)
         | ExprKind::String(_)
         | ExprKind::Paren(_)
         | ExprKind::Unary { .. }
@@ -87,7 +88,7 @@ fn collect(expr: &Expr, outer_ms: i64, found: &mut Vec<PlanSelector>) {
         ExprKind::Selector(selector) => {
             add(selector.shared_matchers(), reach(outer_ms, 0, selector.shift), found);
         }
-        ExprKind::Matrix { selector, range_ms } => {
+        ExprKind::Matrix { selector, range_ms, .. } => {
             add(
                 selector.shared_matchers(),
                 reach(outer_ms, *range_ms, selector.shift),

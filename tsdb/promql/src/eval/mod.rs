@@ -8,6 +8,7 @@ mod context;
 mod count_values;
 mod grid;
 pub(crate) mod key;
+pub(crate) mod length;
 mod matching;
 pub(crate) mod notes;
 mod operator;
@@ -70,7 +71,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
 
 fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
     match &expr.kind {
-        ExprKind::Number(x) => {
+        ExprKind::Number(x) | ExprKind::Duration(x) => {
             cx.hold(frame.steps)?;
             Ok(Out::Scalar(Scalar::constant(*x, frame)))
         }

@@ -4,7 +4,7 @@ pub(crate) mod calendar;
 mod classic;
 mod histogram;
 pub(crate) mod label;
-mod math;
+pub(crate) mod math;
 pub(crate) mod number;
 mod over_time;
 mod rate;
