@@ -1,5 +1,6 @@
 //! What an expression reads and whether time alone moves its value: what standing queries are scheduled by.
 
+use crate::functions::info::Choice;
 use crate::syntax::ast::{At, Expr, ExprKind, Shift};
 use leadline_model::port::PlanSelector;
 
@@ -98,6 +99,12 @@ fn collect(expr: &Expr, outer_ms: i64, found: &mut Vec<PlanSelector>) {
         ExprKind::Subquery(subquery) => {
             let outer_ms = reach(outer_ms, subquery.range_ms, subquery.shift);
             collect(&subquery.expr, outer_ms, found);
+        }
+        ExprKind::Call(call) if call.function == "info" => {
+            call.args.iter().take(1).for_each(|arg| collect(arg, outer_ms, found));
+            // Info series are read where the series are that they describe: no further back than any selector.
+            let reach = found.iter().map(|s| s.window_ms).max().unwrap_or(outer_ms);
+            add(Choice::of(call).matchers().into(), reach, found);
         }
         _ => expr
             .children()

@@ -6,6 +6,7 @@ mod binary;
 mod call;
 mod context;
 mod count_values;
+mod fill;
 mod grid;
 pub(crate) mod key;
 pub(crate) mod length;
@@ -101,11 +102,11 @@ fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Resul
 }
 
 /// Where `offset` and `@` move evaluation times to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// With `@`: the one time (ms) that all steps read at.
     pub(crate) fixed: Option<Timestamp>,
-    /// Otherwise: how far (ms) before each step it reads.
+    /// Otherwise: how far (ms) before each step it reads; 0 with `@`.
     offset_ms: i64,
 }
 
@@ -119,8 +120,13 @@ impl Moved {
         });
         Self {
             fixed: at.map(|t| t.saturating_sub(shift.offset_ms)),
-            offset_ms: shift.offset_ms,
+            offset_ms: if at.is_some() { 0 } else { shift.offset_ms },
         }
+    }
+
+    /// Without `@`: how far (ms) before each step it reads.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms
     }
 
     /// The time (ms) that is read at for evaluation time `t`.

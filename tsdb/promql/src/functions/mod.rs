@@ -3,6 +3,7 @@
 pub(crate) mod calendar;
 mod classic;
 mod histogram;
+pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod math;
 pub(crate) mod number;
@@ -59,6 +60,7 @@ fn whole(name: &str) -> Option<WholeFn> {
         "histogram_fraction" => histogram::fraction,
         "histogram_quantile" => histogram::quantile,
         "histogram_quantiles" => histogram::quantiles,
+        "info" => info::info,
         "label_join" => label::join,
         "label_replace" => label::replace,
         "max_of" => vector::max_of,
@@ -86,8 +88,8 @@ mod tests {
 
     #[test]
     fn what_is_not_evaluated_is_named() {
-        let error = lookup("info").err().unwrap();
-        assert_eq!(error.to_string(), "function info() is not supported yet");
+        let error = lookup("foo").err().unwrap();
+        assert_eq!(error.to_string(), "function foo() is not supported yet");
         assert!(lookup("rate").is_ok() && lookup("abs").is_ok() && lookup("hour").is_ok() && lookup("scalar").is_ok());
     }
 }
