@@ -58,7 +58,8 @@ impl Job {
     }
 
     fn value(&self, cx: &mut Context<'_>, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
-        let expr = self.query.expr();
+        let expr = self.query.at(self.times).map_err(Error::BadRequest)?;
+        let expr = expr.as_ref();
         if self.query.shape() == Shape::Matrix {
             return Ok((Value::Matrix(ranges(eval::range_vector(cx, expr, frame)?)?), None));
         }

@@ -2,6 +2,7 @@
 
 use crate::check::{Motion, describe, motion, plan_selectors};
 use crate::engine::{Engine, Options};
+use crate::eval::QueryRange;
 use crate::query::Query;
 use crate::syntax::{inject, parse};
 use crate::value::{InstantSample, Value};
@@ -15,11 +16,22 @@ fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
     let mut expr = parse(text)?;
     inject(&mut expr, matchers);
     let query = Query::from_expr(expr, text)?;
+    // Plans are evaluated at single times, at which computed lengths do not depend on the time.
+    let times = QueryRange {
+        start: 0,
+        end: 0,
+        step: 1,
+    };
+    let expr = query.at(times).map_err(|message| PrepareError {
+        line: 1,
+        column: 1,
+        message,
+    })?;
     Ok(Plan {
         text: query.expr().to_string(),
         shape: query.shape(),
-        selectors: plan_selectors(query.expr()),
-        moves_with_time: motion(query.expr()) != Motion::Still,
+        selectors: plan_selectors(&expr),
+        moves_with_time: motion(&expr) != Motion::Still,
         engine: Arc::new(query),
     })
 }

@@ -2,8 +2,10 @@
 
 use crate::check;
 use crate::diagnostic::ParseError;
+use crate::eval::{QueryRange, length};
 use crate::syntax::ast::Expr;
 use leadline_model::port::Shape;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +23,8 @@ pub(crate) struct Prepared {
     /// The text that the spans of `expr` point into.
     text: String,
     shape: Shape,
+    /// Whether lengths of time in `expr` depend on the query's step or range, or are arithmetic.
+    computed: bool,
     /// How long the last instant evaluation took, microseconds.
     last_us: AtomicU64,
 }
@@ -47,6 +51,7 @@ impl Query {
     fn assemble(expr: Expr, text: &str, shape: Shape) -> Self {
         let text = text.to_owned();
         Self(Arc::new(Prepared {
+            computed: length::is_computed(&expr),
             expr,
             text,
             shape,
@@ -58,6 +63,19 @@ impl Query {
     #[must_use]
     pub fn expr(&self) -> &Expr {
         &self.0.expr
+    }
+
+    /// The tree as it is evaluated at `times`, without computed lengths of time.
+    ///
+    /// # Errors
+    /// What is wrong with such a length, and its place.
+    pub(crate) fn at(&self, times: QueryRange) -> Result<Cow<'_, Expr>, String> {
+        if !self.0.computed {
+            return Ok(Cow::Borrowed(&self.0.expr));
+        }
+        let mut expr = self.0.expr.clone();
+        length::resolve(&mut expr, times)?;
+        Ok(Cow::Owned(expr))
     }
 
     /// The text as it was written.

@@ -1,6 +1,6 @@
 //! Binary operations: which operands they have, and those with a scalar.
 
-use super::{Context, Frame, Grid, Out, Scalar, evaluate as evaluate_node, matching, operator, set};
+use super::{Context, Frame, Grid, Out, Scalar, evaluate as evaluate_node, fill, matching, operator, set};
 use crate::error::Error;
 use crate::syntax::ast::Binary;
 
@@ -16,7 +16,10 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result
         (Out::Vector(l), Out::Scalar(r)) => Ok(Out::Vector(with_scalar(b, l, &r, Side::Right))),
         (Out::Scalar(l), Out::Vector(r)) => Ok(Out::Vector(with_scalar(b, r, &l, Side::Left))),
         (Out::Vector(l), Out::Vector(r)) if b.op.is_set() => set::evaluate(cx, b, l, r).map(Out::Vector),
-        (Out::Vector(l), Out::Vector(r)) => matching::evaluate(cx, b, &l, &r).map(Out::Vector),
+        (Out::Vector(mut l), Out::Vector(mut r)) => {
+            fill::complete(cx, &b.matching, &mut l, &mut r)?;
+            matching::evaluate(cx, b, &l, &r).map(Out::Vector)
+        }
         (Out::String(_), _) | (_, Out::String(_)) => {
             Err(Error::execution("a binary operation takes scalars and instant vectors"))
         }

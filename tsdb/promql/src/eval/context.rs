@@ -51,6 +51,11 @@ pub(crate) struct QueryRange {
 }
 
 impl QueryRange {
+    /// What `step()` means, ms: 0 of an instant query.
+    pub(crate) fn step_ms(self) -> i64 {
+        if self.start == self.end { 0 } else { self.step }
+    }
+
     /// The evaluation times.
     pub(crate) fn frame(self) -> Frame {
         if self.start == self.end {

@@ -1,16 +1,14 @@
 //! Binary operations between two vectors: which series meet, and what their results are called.
 
 use super::grid::SAME_LABELSET;
-use super::key::{METADATA, Numbering};
+use super::key::{METADATA, Numbering, braced};
 use super::{Context, Grid, Row, operator, set};
 use crate::error::Error;
 use crate::syntax::ast::{Binary, Group};
 use leadline_model::Labels;
-use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::Quoted;
+use leadline_model::labels::NAME;
 use rapidhash::RapidHashMap;
 use smallvec::SmallVec;
-use std::fmt::Write;
 
 /// Evaluates arithmetic or a comparison of two vectors.
 ///
@@ -61,8 +59,10 @@ impl Operation<'_> {
             let (Some(&a), Some(&b)) = (there.next(), there.next()) else {
                 continue;
             };
-            // Nothing matches where the other side is empty.
-            if !(0..self.many.len()).any(|r| self.many.row(r).1[step]) {
+            // Nothing matches where the other side is empty, unless something may stand in for it.
+            let fill = self.b.matching.fill;
+            let filled = fill.left.is_some() || fill.right.is_some();
+            if !filled && !(0..self.many.len()).any(|r| self.many.row(r).1[step]) {
                 continue;
             }
             let side = if self.swapped { "left" } else { "right" };
@@ -211,34 +211,5 @@ impl Results {
             self.grid.cells[cell] = value;
             self.grid.present[cell] = true;
         }
-    }
-}
-
-/// Labels as error messages of Prometheus show them: all in braces, the metric's name too.
-fn braced(labels: &Labels) -> String {
-    let mut out = String::from("{");
-    for (i, (name, value)) in labels.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        let value = Quoted(value);
-        let written = if is_identifier(name, false) {
-            write!(out, "{comma}{name}={value}")
-        } else {
-            write!(out, "{comma}{}={value}", Quoted(name))
-        };
-        // Writing to a String cannot fail.
-        debug_assert!(written.is_ok());
-    }
-    out + "}"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_shown_in_braces() {
-        let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
-        assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
-        assert_eq!(braced(&Labels::empty()), "{}");
     }
 }

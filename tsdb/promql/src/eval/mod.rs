@@ -6,8 +6,10 @@ mod binary;
 mod call;
 mod context;
 mod count_values;
+mod fill;
 mod grid;
 pub(crate) mod key;
+pub(crate) mod length;
 mod matching;
 pub(crate) mod notes;
 mod operator;
@@ -70,7 +72,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
 
 fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
     match &expr.kind {
-        ExprKind::Number(x) => {
+        ExprKind::Number(x) | ExprKind::Duration(x) => {
             cx.hold(frame.steps)?;
             Ok(Out::Scalar(Scalar::constant(*x, frame)))
         }
@@ -100,11 +102,11 @@ fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Resul
 }
 
 /// Where `offset` and `@` move evaluation times to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// With `@`: the one time (ms) that all steps read at.
     pub(crate) fixed: Option<Timestamp>,
-    /// Otherwise: how far (ms) before each step it reads.
+    /// Otherwise: how far (ms) before each step it reads; 0 with `@`.
     offset_ms: i64,
 }
 
@@ -118,8 +120,13 @@ impl Moved {
         });
         Self {
             fixed: at.map(|t| t.saturating_sub(shift.offset_ms)),
-            offset_ms: shift.offset_ms,
+            offset_ms: if at.is_some() { 0 } else { shift.offset_ms },
         }
+    }
+
+    /// Without `@`: how far (ms) before each step it reads.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms
     }
 
     /// The time (ms) that is read at for evaluation time `t`.

@@ -15,13 +15,14 @@ pub(crate) fn selection(m: &Matching) -> Selection {
 }
 
 /// Which match groups have a value at which step, on one side.
-struct Presence {
+pub(super) struct Presence {
     steps: usize,
     cells: Vec<bool>,
 }
 
 impl Presence {
-    fn of(grid: &Grid, groups: &[usize], count: usize) -> Self {
+    /// Of the rows of `grid`, each in one of `count` groups.
+    pub(super) fn of(grid: &Grid, groups: &[usize], count: usize) -> Self {
         let steps = grid.steps;
         let mut cells = vec![false; steps * count];
         for (i, group) in groups.iter().enumerate() {
@@ -31,6 +32,12 @@ impl Presence {
             }
         }
         Self { steps, cells }
+    }
+
+    /// Whether the group has a value at the step.
+    #[inline]
+    pub(super) fn has(&self, group: usize, step: usize) -> bool {
+        self.cells[group * self.steps + step]
     }
 
     /// Removes from `grid` the values whose group is (`wanted`) or is not there.

@@ -36,7 +36,7 @@ impl Ranges {
     /// Selects the series of a range selector, or evaluates a subquery.
     fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
         let (shift, range_ms) = match &expr.kind {
-            ExprKind::Matrix { selector, range_ms } => (selector.shift, *range_ms),
+            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms),
             ExprKind::Subquery(s) => (s.shift, s.range_ms),
             _ => return Err(Error::execution("a range vector was expected")),
         };

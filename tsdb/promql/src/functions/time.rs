@@ -38,12 +38,7 @@ pub(crate) fn range(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Res
 
 /// `step()`: the step of the whole query, seconds; 0 of an instant query.
 pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let step = if cx.query.start == cx.query.end {
-        0.0
-    } else {
-        cx.query.step as f64 / 1000.0
-    };
-    Ok(constant(step, frame))
+    Ok(constant(cx.query.step_ms() as f64 / 1000.0, frame))
 }
 
 /// `timestamp(v)`: of a selector the times of its samples, of anything else the evaluation time; seconds.

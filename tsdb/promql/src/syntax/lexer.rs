@@ -150,10 +150,10 @@ impl Lexer<'_> {
             '!' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ne)),
             '!' => Err(self.odd_follower()),
             '<' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Le)),
-            '<' if following == Some(b'/') => self.take(2, TokenKind::TrimUpper),
+            '<' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimUpper)),
             '<' => self.take(1, TokenKind::Operator(BinaryOp::Lt)),
             '>' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ge)),
-            '>' if following == Some(b'/') => self.take(2, TokenKind::TrimLower),
+            '>' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimLower)),
             '>' => self.take(1, TokenKind::Operator(BinaryOp::Gt)),
             '"' | '\'' | '`' => self.string(),
             c if c.is_ascii_alphabetic() || c == '_' || c == ':' => self.word(),
@@ -285,7 +285,7 @@ impl Lexer<'_> {
         let (word, behind) = rest.split_at_checked(len).unwrap_or((rest, ""));
         let kind = match reserved(word) {
             // Metrics may be called so: it is a modifier only before its parenthesis.
-            Some(TokenKind::Keyword(Keyword::Fill)) if !behind.trim_start().starts_with('(') => TokenKind::Identifier,
+            Some(TokenKind::Keyword(fill)) if fill.is_fill() && !opens_parenthesis(behind) => TokenKind::Identifier,
             Some(kind) => kind,
             None if word.contains(':') => TokenKind::MetricIdentifier,
             None => TokenKind::Identifier,
@@ -325,6 +325,11 @@ fn shown(c: char) -> String {
         '"' => "'\"'".to_owned(),
         c => format!("'{}'", c.escape_debug()),
     }
+}
+
+/// Whether the next word is a left parenthesis.
+fn opens_parenthesis(behind: &str) -> bool {
+    behind.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(')
 }
 
 fn offset(at: usize) -> u32 {

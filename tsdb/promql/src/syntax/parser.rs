@@ -1,9 +1,9 @@
 //! Words to tree: precedence climbing (Pratt), one function per production.
 //!
-//! The grammar is Prometheus 3.16's as far as the tree covers it; what Prometheus knows beyond that is recognised and
-//! refused at its place with `not supported yet: …`.
+//! The grammar is Prometheus 3.16's (`promql/parser/generated_parser.y`), experimental parts included.
 
 mod aggregate;
+mod duration;
 mod matching;
 mod operand;
 mod postfix;
@@ -38,6 +38,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         nesting: 0,
         aggregations: 0,
         arguments: 0,
+        labels_only: false,
     };
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
@@ -67,6 +68,8 @@ struct Parser<'a> {
     aggregations: u32,
     /// How many argument lists are open.
     arguments: u32,
+    /// Whether the braces that come next choose labels (of `info()`), so that they may be empty.
+    labels_only: bool,
 }
 
 type Parsed<T> = Result<T, Box<ParseError>>;
@@ -130,10 +133,6 @@ impl Parser<'_> {
         Box::new(self.error(token.span, message).expecting(expected))
     }
 
-    fn unsupported(&self, span: Span, what: &str) -> Box<ParseError> {
-        self.error(span, format!("not supported yet: {what}"))
-    }
-
     fn expect(&mut self, kind: TokenKind, context: &str, expected: &str) -> Parsed<Token> {
         if self.peek() == kind {
             Ok(self.bump())
@@ -144,14 +143,20 @@ impl Parser<'_> {
 
     /// A node above subtrees of at most `below` in height.
     fn node(&self, kind: ExprKind, span: Span, below: u32) -> Parsed<Tree> {
-        let height = below + 1;
-        if height > MAX_DEPTH {
-            return Err(self.too_deep(span));
-        }
+        let height = self.height_above(below, span)?;
         Ok(Tree {
             expr: Box::new(Expr { kind, span }),
             height,
         })
+    }
+
+    /// The height of a node above subtrees of at most `below`, where that is allowed.
+    fn height_above(&self, below: u32, span: Span) -> Parsed<u32> {
+        if below < MAX_DEPTH {
+            Ok(below + 1)
+        } else {
+            Err(self.too_deep(span))
+        }
     }
 
     fn too_deep(&self, span: Span) -> Box<ParseError> {
@@ -176,9 +181,6 @@ impl Parser<'_> {
             let token = self.token();
             let op = match token.kind {
                 TokenKind::Operator(op) if op.precedence() >= min => op,
-                TokenKind::TrimUpper | TokenKind::TrimLower if BinaryOp::Lt.precedence() >= min => {
-                    return Err(self.unsupported(token.span, "trimming histograms with </ and >/"));
-                }
                 _ => return Ok(left),
             };
             self.bump();
@@ -226,7 +228,7 @@ impl Parser<'_> {
             start: token.span.start,
             end: operand.expr.span.end,
         };
-        if let ExprKind::Number(value) = &mut operand.expr.kind {
+        if let ExprKind::Number(value) | ExprKind::Duration(value) = &mut operand.expr.kind {
             if negate {
                 *value = -*value;
             }

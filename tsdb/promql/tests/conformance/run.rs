@@ -256,7 +256,7 @@ fn pin(expr: &mut Expr, at: Timestamp) -> bool {
         }
     };
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => false,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
         ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
             nail(&mut selector.shift.at);
             false

@@ -1,6 +1,6 @@
 //! Which evaluations must pass.
 //!
-//! Whole files: literals, selectors, staleness, at_modifier, collision, name_label_dropping. Of operators, aggregators,
+//! Whole files: those without native histograms. Of operators, aggregators,
 //! subquery, range_queries, functions and histograms: every evaluation of a `clear` section that loads no native
 //! histogram. `load_with_nhcb` loads its classic series only; evaluations on the native twin of one are outside.
 
@@ -9,7 +9,12 @@ use leadline_model::labels::NAME;
 use leadline_promql::syntax::parse;
 use std::collections::BTreeSet;
 
-const WHOLE: [&str; 6] = [
+const WHOLE: [&str; 11] = [
+    "duration_expression",
+    "fill-modifier",
+    "info",
+    "trig_functions",
+    "type_and_unit",
     "literals",
     "selectors",
     "staleness",

@@ -21,7 +21,7 @@ impl Parser<'_> {
         if self.peek() != TokenKind::LeftParen {
             return Err(self.unexpected("aggregation", ""));
         }
-        let (args, below, mut end) = self.arguments()?;
+        let (args, below, mut end) = self.arguments(None)?;
         let clause = match before {
             Some(clause) => Some(clause),
             None => {
