@@ -1,13 +1,14 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
 use crate::Api;
-use crate::number::{push_float, push_timestamp};
+use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
 use crate::respond::{ApiError, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
+use leadline_model::number::push_plain;
 use leadline_promql::engine::Options;
 use leadline_promql::query::Query;
 use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, Value};
@@ -55,12 +56,15 @@ fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response
     let mut cut = false;
     match &result.value {
         Value::Scalar(v) => {
-            data.push_str(r#"{"resultType":"scalar","result":"#);
-            push_point(&mut data, at, *v);
+            data.push_str(r#"{"resultType":"scalar","result":["#);
+            push_short_timestamp(&mut data, at);
+            data.push_str(",\"");
+            push_plain(&mut data, *v);
+            data.push_str("\"]");
         }
         Value::String(text) => {
             data.push_str(r#"{"resultType":"string","result":["#);
-            push_timestamp(&mut data, at);
+            push_short_timestamp(&mut data, at);
             data.push(',');
             push_text(&mut data, text);
             data.push(']');
