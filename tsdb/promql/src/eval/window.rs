@@ -4,12 +4,16 @@ use super::call::CallSite;
 use super::grid::{Frame, Grid, Row};
 use super::notes::Notes;
 use super::selector::first_instant;
+use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved, Scalar, subquery};
 use crate::error::Error;
+use crate::functions::integral::is_strategy;
+use crate::functions::number::format_g;
 use crate::functions::vector::absence;
-use crate::functions::window::{Window, WindowFn, check_args};
-use crate::syntax::ast::{Expr, ExprKind, Span};
+use crate::functions::window::{Window, WindowFn, check_args, check_border};
+use crate::functions::{border, rate};
+use crate::syntax::ast::{Border, Expr, ExprKind, Span};
 use leadline_model::port::SeriesSet;
 use leadline_model::quote::Quoted;
 use leadline_model::sample::Samples;
@@ -28,6 +32,10 @@ struct Ranges {
     source: Source,
     moved: Moved,
     range_ms: i64,
+    /// What stands at the borders of the windows.
+    border: Border,
+    /// How far (ms) samples are read before and behind the windows.
+    margins: (i64, i64),
     /// All windows of the evaluation lie within, ms, both included.
     bounds: (Timestamp, Timestamp),
 }
@@ -35,15 +43,20 @@ struct Ranges {
 impl Ranges {
     /// Selects the series of a range selector, or evaluates a subquery.
     fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
-        let (shift, range_ms) = match &expr.kind {
-            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms),
-            ExprKind::Subquery(s) => (s.shift, s.range_ms),
+        let (shift, range_ms, border) = match &expr.kind {
+            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms, selector.border),
+            ExprKind::Subquery(s) => (s.shift, s.range_ms, Border::Open),
             _ => return Err(Error::execution("a range vector was expected")),
         };
         let moved = Moved::of(cx, shift);
+        let margins = match border {
+            Border::Open => (0, 0),
+            Border::Anchored => (cx.lookback_ms, 0),
+            Border::Smoothed => (cx.lookback_ms, cx.lookback_ms),
+        };
         let bounds = (
-            first_instant(moved.time(frame.start), range_ms),
-            moved.time(frame.last()),
+            first_instant(moved.time(frame.start), range_ms.saturating_add(margins.0)),
+            moved.time(frame.last()).saturating_add(margins.1),
         );
         let source = match &expr.kind {
             ExprKind::Subquery(s) => {
@@ -59,6 +72,8 @@ impl Ranges {
             source,
             moved,
             range_ms,
+            border,
+            margins,
             bounds,
         })
     }
@@ -89,6 +104,17 @@ impl Ranges {
             }
         }
         Ok(())
+    }
+
+    /// Replaces `into` by the start times of series i; a subquery has none.
+    fn load_starts(&self, cx: &Context<'_>, i: usize, into: &mut StartTimes, wanted: bool) -> Result<(), Error> {
+        match &self.source {
+            Source::Stored(set) => into.read(cx, (&**set, i), self.bounds, wanted),
+            Source::Computed(..) => {
+                into.clear();
+                Ok(())
+            }
+        }
     }
 
     fn labels(&self, i: usize) -> Labels {
@@ -172,16 +198,28 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         f,
         others: &others,
         span: site.arg(0)?.span,
+        argument: site.arg(site.count() - 1)?.span,
+        lookback_ms: cx.lookback_ms,
     };
     let ranges = Ranges::open(cx, range, frame)?;
+    check_border(name, ranges.border)?;
+    let reads_starts = matches!(name, "rate" | "irate" | "increase" | "resets");
+    let (mut starts, mut st) = (StartTimes::default(), Vec::new());
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
     let mut samples = Samples::default();
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut samples)?;
+        ranges.load_starts(cx, i, &mut starts, reads_starts)?;
+        starts.align(&samples.t, &mut st);
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        match call.fill(&mut cx.notes, &ranges, &samples, frame, (cells, present))? {
+        let columns = Columns {
+            samples: &samples,
+            st: &st,
+            series: i,
+        };
+        match call.fill(&mut cx.notes, &ranges, columns, frame, (cells, present))? {
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
                 counters.check(&mut cx.notes, &row.labels, call.span);
@@ -208,6 +246,20 @@ struct WindowCall<'a> {
     others: &'a [Scalar],
     /// The first argument, where notes point.
     span: Span,
+    /// The last argument.
+    argument: Span,
+    /// How far (ms) instant selectors look back.
+    lookback_ms: i64,
+}
+
+/// What is known of the series whose windows are cut.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    samples: &'a Samples,
+    /// Start times, ms; empty when none is known.
+    st: &'a [Timestamp],
+    /// Its number in the range vector.
+    series: usize,
 }
 
 impl WindowCall<'_> {
@@ -222,10 +274,12 @@ impl WindowCall<'_> {
         &self,
         notes: &mut Notes,
         ranges: &Ranges,
-        samples: &Samples,
+        columns: Columns<'_>,
         frame: Frame,
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let Columns { samples, st, series } = columns;
+        let (before, behind) = ranges.margins;
         let mut used: Option<(Timestamp, Timestamp)> = None;
         let mut cutter = Cutter { from: 0, to: 0 };
         let mut args: [f64; 4] = [0.0; 4];
@@ -234,7 +288,7 @@ impl WindowCall<'_> {
             let at = frame.at(step);
             let end = ranges.moved.time(at);
             let start = end.saturating_sub(ranges.range_ms);
-            let cut = cutter.cut(&samples.t, start, end);
+            let cut = cutter.cut(&samples.t, start.saturating_sub(before), end.saturating_add(behind));
             if cut.is_empty() {
                 continue;
             }
@@ -246,12 +300,20 @@ impl WindowCall<'_> {
             }
             let window = Window {
                 t: &samples.t[cut.clone()],
-                v: &samples.v[cut],
+                v: &samples.v[cut.clone()],
                 start,
                 end,
                 at,
                 args: &args[..count],
+                st: st.get(cut).unwrap_or_default(),
+                border: ranges.border,
+                lookback_ms: self.lookback_ms,
             };
+            if !st.is_empty() && self.extrapolates(ranges.border) && rate::starts_overlap(&window) {
+                let metric = Quoted(ranges.labels(series).name()).to_string();
+                let text = "sample has start time that overlaps with previous sample timestamp for metric";
+                notes.warn(self.span, format!("{text} {metric}"));
+            }
             if let Some(value) = (self.f)(&window) {
                 cells[step] = value;
                 present[step] = true;
@@ -262,7 +324,17 @@ impl WindowCall<'_> {
         Ok(used)
     }
 
+    /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.
+    fn extrapolates(&self, border: Border) -> bool {
+        border == Border::Open && matches!(self.name, "rate" | "increase")
+    }
+
     fn check(&self, notes: &mut Notes, args: &[f64]) -> Result<(), Error> {
+        if self.name == "integral" && !is_strategy(args[0]) {
+            let got = format_g(args[0]);
+            let text = format!("strategy should be 0, 1, or 2 (default), using 2, got {got}");
+            notes.warn(self.argument, text);
+        }
         if self.name == "quantile_over_time" {
             notes.check_quantile(args[0], self.span);
         }
@@ -323,16 +395,34 @@ pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resu
     let mut out = Vec::with_capacity(ranges.len());
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut samples)?;
-        let cut = Cutter { from: 0, to: 0 }.cut(&samples.t, end.saturating_sub(ranges.range_ms), end);
+        let start = end.saturating_sub(ranges.range_ms);
+        let (before, behind) = ranges.margins;
+        let cut = Cutter { from: 0, to: 0 }.cut(&samples.t, start.saturating_sub(before), end.saturating_add(behind));
         if cut.is_empty() {
             continue;
         }
-        cx.hold(cut.len())?;
+        let window = Window {
+            t: &samples.t[cut.clone()],
+            v: &samples.v[cut],
+            start,
+            end,
+            at: frame.start,
+            border: ranges.border,
+            lookback_ms: cx.lookback_ms,
+            ..Window::default()
+        };
+        let points = match ranges.border {
+            Border::Open => window.t.iter().copied().zip(window.v.iter().copied()).collect(),
+            _ => border::bordered(&window),
+        };
+        if points.is_empty() {
+            continue;
+        }
+        cx.hold(points.len())?;
         let drop_name = match &ranges.source {
             Source::Stored(_) => false,
             Source::Computed(grid, _) => grid.rows[i].drop_name,
         };
-        let points = cut.map(|p| (samples.t[p], samples.v[p])).collect();
         out.push((ranges.labels(i), drop_name, points));
     }
     Ok(out)

@@ -1,7 +1,7 @@
 //! Functions over the time of the evaluation and of samples.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Out, Scalar, selector};
+use crate::eval::{CallSite, Context, Frame, Grid, Out, Scalar, selector};
 use crate::syntax::ast::ExprKind;
 
 fn constant(value: f64, frame: Frame) -> Out {
@@ -52,6 +52,22 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
                 *cell = frame.at(i % frame.steps) as f64 / 1000.0;
             }
             grid
+        }
+    };
+    grid.drop_names();
+    Ok(Out::Vector(grid))
+}
+
+/// `start_timestamp(m)`: when the counters behind a selector's samples began, seconds, 0 where it is unknown. Nothing for
+/// any other expression, and without `use-start-timestamps`.
+pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let mut grid = match &site.arg(0)?.kind {
+        ExprKind::Selector(s) if cx.settings.start_timestamps => {
+            selector::evaluate(cx, s, frame, selector::Read::Start)?
+        }
+        _ => {
+            site.vector(cx, 0, frame)?;
+            Grid::with_capacity(frame.steps, 0)
         }
     };
     grid.drop_names();
