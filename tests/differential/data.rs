@@ -118,6 +118,13 @@ pub(crate) fn series(seed: u64) -> Vec<Series> {
         all.extend(own.into_iter().map(|series| times.mark(series)));
     }
     odd(&mut all, &random);
+    // Both systems read series in the order of their labels. Prometheus reads those of its head in the order in which they
+    // were created, so they are created in that order.
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    for series in &mut all {
+        let first = series.points.first_key_value().map(|(_, point)| point.clone());
+        series.points.extend(first.map(|point| (BEGIN - 1, point)));
+    }
     all
 }
 

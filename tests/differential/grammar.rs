@@ -34,7 +34,7 @@ impl Grammar {
             tree = match tree.kind {
                 Kind::Scalar => self.around_number(tree),
                 Kind::Vector => self.around_vector(tree),
-                Kind::Matrix | Kind::Text => tree,
+                Kind::Matrix => tree,
             };
         }
         tree

@@ -52,10 +52,6 @@ const MATCHERS: &[(&str, &str)] = &[
     ("missing=\"\"", ""),
 ];
 
-/// How the next selector has to look, where a query is about that.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted(pub(crate) Option<&'static str>);
-
 impl Grammar {
     /// A metric of this flavour.
     pub(crate) fn metric(&self, flavour: Flavour) -> &'static str {

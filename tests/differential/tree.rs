@@ -1,10 +1,10 @@
-//! Expressions as trees of text: what a generator builds and a shrinker takes apart. They know PromQL's four types and
+//! Expressions as trees of text: what a generator builds and a shrinker takes apart. They know PromQL's types and
 //! nothing else of it, so that nothing of leadline's parser decides what is asked.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// PromQL's types.
+/// PromQL's types, but for text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A number.
@@ -13,8 +13,6 @@ pub(crate) enum Kind {
     Vector,
     /// A range vector.
     Matrix,
-    /// A text.
-    Text,
 }
 
 /// A piece of an expression.
@@ -109,7 +107,6 @@ impl Tree {
             Kind::Scalar => Self::leaf(Kind::Scalar, "1"),
             Kind::Vector => Self::leaf(Kind::Vector, "up"),
             Kind::Matrix => Self::leaf(Kind::Matrix, "up[1m]"),
-            Kind::Text => Self::leaf(Kind::Text, "\"\""),
         };
         if plain.to_string().len() < self.to_string().len() {
             found.push(plain);
