@@ -28,7 +28,7 @@ pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
 pub fn shape(expr: &Expr) -> Shape {
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::Duration(_) => Shape::Scalar,
-        ExprKind::String(_) => Shape::String,
+        ExprKind::String(_) | ExprKind::Bytes(_) => Shape::String,
         ExprKind::Selector(_) | ExprKind::Aggregate(_) => Shape::Vector,
         ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Shape::Matrix,
         ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => shape(inner),
@@ -67,6 +67,7 @@ pub fn check(text: &str, expr: &Expr) -> Result<Shape, ParseError> {
         ExprKind::Number(_)
         | ExprKind::Duration(_)
         | ExprKind::String(_)
+        | ExprKind::Bytes(_)
         | ExprKind::Selector(_)
         | ExprKind::Matrix { .. }
         | ExprKind::Paren(_) => {}

@@ -37,7 +37,6 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         at: 0,
         nesting: 0,
         aggregations: 0,
-        arguments: 0,
         labels_only: false,
     };
     if parser.peek() == TokenKind::End {
@@ -66,8 +65,6 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
-    /// How many argument lists are open.
-    arguments: u32,
     /// Whether the braces that come next choose labels (of `info()`), so that they may be empty.
     labels_only: bool,
 }

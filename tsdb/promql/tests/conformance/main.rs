@@ -10,6 +10,7 @@ mod run;
 mod scope;
 mod script;
 mod series;
+mod starts;
 
 use leadline_promql::syntax::ast::Expr;
 use leadline_promql::syntax::parse;

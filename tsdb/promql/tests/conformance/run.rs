@@ -3,6 +3,7 @@
 use crate::compare;
 use crate::script::{Command, CommandKind, Eval, Load, Times};
 use crate::series::SeriesLine;
+use crate::starts::HeadWithStarts;
 use leadline_model::clock::ManualClock;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_model::{Labels, Timestamp};
@@ -70,6 +71,7 @@ impl Report {
 /// An empty store and an engine on it.
 struct Bench {
     store: Arc<Head>,
+    starts: Arc<HeadWithStarts>,
     engine: Arc<Engine>,
     runtime: Runtime,
 }
@@ -85,17 +87,27 @@ impl Bench {
         let store = Head::new(settings, clock).map_err(|error| error.to_string())?;
         let settings = Settings {
             max_samples: 10_000,
+            start_timestamps: true,
             ..Settings::default()
         };
-        let engine = Engine::new(Arc::clone(&store) as _, settings);
+        let starts = HeadWithStarts::new(Arc::clone(&store));
+        let engine = Engine::new(Arc::clone(&starts) as _, settings);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| e.to_string())?;
-        Ok(Self { store, engine, runtime })
+        Ok(Self {
+            store,
+            starts,
+            engine,
+            runtime,
+        })
     }
 
     fn load(&self, load: &Load) -> Result<(), String> {
+        for (labels, offsets) in &load.starts {
+            self.starts.note(labels, load.step_ms, offsets);
+        }
         // Of lines with equal labels the last counts, as upstream.
         let last: HashMap<&Labels, &SeriesLine> = load.series.iter().map(|series| (&series.labels, series)).collect();
         let mut batch = Batch {
@@ -256,7 +268,7 @@ fn pin(expr: &mut Expr, at: Timestamp) -> bool {
         }
     };
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => false,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,
         ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
             nail(&mut selector.shift.at);
             false

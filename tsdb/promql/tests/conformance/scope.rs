@@ -22,7 +22,10 @@ const WHOLE: [&str; 11] = [
     "collision",
     "name_label_dropping",
 ];
-const SECTIONS: [&str; 6] = [
+const SECTIONS: [&str; 9] = [
+    "extended_vectors",
+    "limit",
+    "start_timestamps",
     "operators",
     "aggregators",
     "subquery",
