@@ -70,6 +70,15 @@ impl Both {
         )
     }
 
+    /// Status and body of what leadline and Prometheus answer to a request as it stands.
+    pub(crate) async fn plainly(&self, path: &str, parameters: &[(&str, &str)], form: bool) -> [(u16, String); 2] {
+        let ours = match form {
+            true => self.leadline.post(path, parameters).await,
+            false => self.leadline.get(path, parameters).await,
+        };
+        [ours, self.prometheus.ask(path, parameters, form).await]
+    }
+
     /// Ends both.
     pub(crate) async fn end(self) {
         self.leadline.end(Signal::TERM).await;

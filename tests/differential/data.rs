@@ -259,7 +259,8 @@ pub(crate) fn write(path: &Path, seed: u64) {
         }
     }
     let owner = db.new_owner();
-    let mut refs: Vec<Option<SeriesRef>> = vec![None; all.len()];
+    // With the time of the last use: what is not written for long, the head forgets.
+    let mut refs: Vec<Option<(SeriesRef, i64)>> = vec![None; all.len()];
     for (n, (t, points)) in by_time.into_iter().enumerate() {
         clock.set(t);
         let mut batch = Batch {
@@ -272,14 +273,17 @@ pub(crate) fn write(path: &Path, seed: u64) {
         };
         let mut fresh = Vec::new();
         for (i, point) in points {
-            let series = refs[i].map_or_else(
-                || {
+            let series = match &mut refs[i] {
+                Some((series, used)) if t - *used < 500_000 => {
+                    *used = t;
+                    Slot::Known(*series)
+                }
+                _ => {
                     fresh.push(i);
                     batch.created.push(all[i].labels.clone());
                     Slot::New(batch.created.len() as u32 - 1)
-                },
-                Slot::Known,
-            );
+                }
+            };
             match point {
                 Point::Float(v) => batch.entries.push(Entry { series, t, v: *v }),
                 Point::Histogram(h) => batch.extras.histograms.push(HistogramEntry { series, t, h: h.clone() }),
@@ -291,7 +295,7 @@ pub(crate) fn write(path: &Path, seed: u64) {
             "{outcome:?}"
         );
         for (i, series) in fresh.into_iter().zip(outcome.refs) {
-            refs[i] = series;
+            refs[i] = series.map(|series| (series, t));
         }
         if n % 200 == 0 {
             let done = db.maintain();

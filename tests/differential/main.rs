@@ -34,6 +34,7 @@ mod histograms;
 mod programs;
 mod question;
 mod random;
+mod requests;
 mod selector;
 #[path = "../interop/server.rs"]
 #[expect(dead_code, reason = "it is shared with the trials of the store, which use more of it")]
@@ -84,6 +85,31 @@ async fn leadline_and_prometheus_answer_the_same() {
     if only.is_empty() {
         tally.demand(queries, &features);
     }
+}
+
+#[tokio::test]
+async fn answers_to_these_requests_are_the_same_to_the_letter() {
+    let Some(release) = Release::newest() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    data::write(&data, setting("SEED", 316));
+    let both = Both::start(&release, &data).await;
+    let mut differences = 0;
+    for request in requests::REQUESTS {
+        let (path, parameters) = requests::split(request);
+        // Values of a label cannot be asked for with a form.
+        for form in [false, true].into_iter().filter(|form| !form || !path.contains("/label/")) {
+            let [ours, theirs] = both.plainly(&path, &parameters, form).await;
+            if ours != theirs {
+                differences += 1;
+                println!("\n{request}\n  leadline   {ours:?}\n  Prometheus {theirs:?}");
+                break;
+            }
+        }
+    }
+    both.end().await;
+    println!("passed: {} requests, {differences} differences", requests::REQUESTS.len());
+    assert_eq!(differences, 0, "the answers above differ");
 }
 
 /// Asks both until `shown` differences were found.

@@ -63,7 +63,7 @@ impl From<Error> for ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
             }
             Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
-            Error::Canceled(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", message),
+            Error::Canceled(_) => Self::new(closed_request(), "canceled", message),
             Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
             Error::Storage(QueryError::Unavailable(_)) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
@@ -71,6 +71,11 @@ impl From<Error> for ApiError {
             Error::Storage(QueryError::Corrupt(_)) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
         }
     }
+}
+
+/// The client went away: 499, which nginx made known.
+fn closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 impl From<QueryError> for ApiError {

@@ -5,6 +5,7 @@ mod lexer;
 mod literal;
 mod operator;
 mod parser;
+mod pretty;
 mod printer;
 mod token;
 mod walk;
