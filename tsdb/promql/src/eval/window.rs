@@ -1,19 +1,31 @@
 //! Range selectors and subqueries as windows of samples, and functions over them.
 
 use super::call::CallSite;
-use super::grid::{Frame, Grid, Row};
+use super::grid::{Cell, Frame, Grid, Row};
+use super::histogram_points::{HistogramPoint, HistogramPoints, weight};
 use super::notes::Notes;
 use super::selector::first_instant;
 use super::trace::Trace;
 use super::{Context, Moved, Scalar, subquery};
 use crate::error::Error;
+use crate::functions::histogram_window::{self, MixedWindow};
 use crate::functions::vector::absence;
 use crate::functions::window::{Window, WindowFn, check_args};
 use crate::syntax::ast::{Expr, ExprKind, Span};
+use leadline_model::histogram::{FloatHistogram, ResetHint};
 use leadline_model::port::SeriesSet;
 use leadline_model::quote::Quoted;
 use leadline_model::sample::Samples;
 use leadline_model::{Labels, Timestamp, is_stale};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The samples of one series.
+#[derive(Default)]
+struct Loaded {
+    samples: Samples,
+    histograms: HistogramPoints,
+}
 
 /// Where the samples of a range vector come from.
 enum Source {
@@ -71,18 +83,24 @@ impl Ranges {
     }
 
     /// Replaces `into` by the samples of series i without stale markers.
-    fn load(&self, cx: &mut Context<'_>, i: usize, into: &mut Samples) -> Result<(), Error> {
+    fn load(&self, cx: &mut Context<'_>, i: usize, into: &mut Loaded) -> Result<(), Error> {
+        let Loaded { samples, histograms } = into;
         match &self.source {
             Source::Stored(set) => {
-                set.read(i, self.bounds.0, self.bounds.1, into)?;
-                cx.decoded(into)?;
-                drop_stale(into);
+                set.read(i, self.bounds.0, self.bounds.1, samples)?;
+                cx.decoded(samples)?;
+                drop_stale(samples);
+                histograms.read(cx, (&**set, i), self.bounds)?;
+                histograms.drop_stale();
             }
             Source::Computed(grid, frame) => {
-                into.clear();
+                samples.clear();
+                histograms.clear();
                 for (step, t) in frame.times().enumerate() {
                     if let Some(v) = grid.get(i, step) {
-                        into.push(t, v);
+                        samples.push(t, v);
+                    } else if let Some(h) = grid.histogram(i, step) {
+                        histograms.points.push(HistogramPoint { t, h: unhinted(h) });
                     }
                 }
                 cx.tick()?;
@@ -114,6 +132,17 @@ impl Ranges {
     }
 }
 
+/// The histogram without a hint about resets, which holds between stored samples only: a subquery may have left some out.
+fn unhinted(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    if !matches!(h.reset, ResetHint::Reset | ResetHint::NotReset) {
+        return Arc::clone(h);
+    }
+    Arc::new(FloatHistogram {
+        reset: ResetHint::Unknown,
+        ..(**h).clone()
+    })
+}
+
 /// Removes stale markers: ranges do not see them.
 fn drop_stale(samples: &mut Samples) {
     let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
@@ -132,17 +161,27 @@ fn drop_stale(samples: &mut Samples) {
 }
 
 /// Cuts the windows of the steps out of the samples of one series; both borders only move forward.
+#[derive(Default)]
 struct Cutter {
     from: usize,
     to: usize,
 }
 
 impl Cutter {
-    /// The samples in `(start, end]`.
+    /// The samples in `(start, end]`; `time` tells when (ms) one was.
     #[inline]
-    fn cut(&mut self, t: &[Timestamp], start: Timestamp, end: Timestamp) -> std::ops::Range<usize> {
-        self.to += t[self.to..].iter().take_while(|t| **t <= end).count();
-        self.from += t[self.from..self.to].iter().take_while(|t| **t <= start).count();
+    fn cut<T>(
+        &mut self,
+        samples: &[T],
+        time: impl Fn(&T) -> Timestamp,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> std::ops::Range<usize> {
+        self.to += samples[self.to..].iter().take_while(|s| time(s) <= end).count();
+        self.from += samples[self.from..self.to]
+            .iter()
+            .take_while(|s| time(s) <= start)
+            .count();
         self.from..self.to
     }
 }
@@ -175,16 +214,23 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
     };
     let ranges = Ranges::open(cx, range, frame)?;
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
-    let mut samples = Samples::default();
+    let mut loaded = Loaded::default();
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
-        ranges.load(cx, i, &mut samples)?;
+        ranges.load(cx, i, &mut loaded)?;
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        match call.fill(&mut cx.notes, &ranges, &samples, frame, (cells, present))? {
+        let used = if loaded.histograms.points.is_empty() {
+            call.fill(&mut cx.notes, &ranges, &loaded.samples, frame, (cells, present))?
+        } else {
+            call.fill_mixed(&mut cx.notes, &mut grid, (&ranges, i), &loaded, frame)?
+        };
+        match used {
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
-                counters.check(&mut cx.notes, &row.labels, call.span);
+                if grid.open_has_number() {
+                    counters.check(&mut cx.notes, &row.labels, call.span);
+                }
                 grid.keep(row);
             }
             None => {
@@ -227,14 +273,14 @@ impl WindowCall<'_> {
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         let mut used: Option<(Timestamp, Timestamp)> = None;
-        let mut cutter = Cutter { from: 0, to: 0 };
+        let mut cutter = Cutter::default();
         let mut args: [f64; 4] = [0.0; 4];
         let count = self.others.len().min(args.len());
         for step in 0..frame.steps {
             let at = frame.at(step);
             let end = ranges.moved.time(at);
             let start = end.saturating_sub(ranges.range_ms);
-            let cut = cutter.cut(&samples.t, start, end);
+            let cut = cutter.cut(&samples.t, |t| *t, start, end);
             if cut.is_empty() {
                 continue;
             }
@@ -258,6 +304,61 @@ impl WindowCall<'_> {
                 let (oldest, newest) = (window.t[0], window.t[window.t.len() - 1]);
                 used = Some(used.map_or((oldest, newest), |(o, n)| (o.min(oldest), n.max(newest))));
             }
+        }
+        Ok(used)
+    }
+
+    /// As [`Self::fill`], of a series with histograms; the cells are those of the opened row.
+    fn fill_mixed(
+        &self,
+        notes: &mut Notes,
+        grid: &mut Grid,
+        (ranges, series): (&Ranges, usize),
+        loaded: &Loaded,
+        frame: Frame,
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let row = grid.len();
+        let labels = ranges.labels(series);
+        let mixed = histogram_window::lookup(self.name);
+        let (samples, histograms) = (&loaded.samples, &loaded.histograms.points);
+        let (mut of_floats, mut of_histograms) = (Cutter::default(), Cutter::default());
+        let mut used: Option<(Timestamp, Timestamp)> = None;
+        for step in 0..frame.steps {
+            let at = frame.at(step);
+            let end = ranges.moved.time(at);
+            let start = end.saturating_sub(ranges.range_ms);
+            let floats = of_floats.cut(&samples.t, |t| *t, start, end);
+            let histograms = &histograms[of_histograms.cut(histograms, |p| p.t, start, end)];
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            let args: SmallVec<[f64; 4]> = self.others.iter().map(|scalar| scalar.values[step]).collect();
+            if !args.is_empty() {
+                self.check(notes, &args)?;
+            }
+            let window = MixedWindow {
+                floats: Window {
+                    t: &samples.t[floats.clone()],
+                    v: &samples.v[floats],
+                    start,
+                    end,
+                    at,
+                    args: &args,
+                },
+                histograms,
+                metric: labels.name(),
+                span: self.span,
+            };
+            let value = match mixed {
+                _ if histograms.is_empty() => (self.f)(&window.floats).map(Cell::Float),
+                Some(f) => f(&window, notes)?,
+                None => histogram_window::numbers_only(self.f, &window, notes),
+            };
+            let (Some(value), (Some(oldest), Some(newest))) = (value, window.times()) else {
+                continue;
+            };
+            grid.set(row, step, value);
+            used = Some(used.map_or((oldest, newest), |(o, n)| (o.min(oldest), n.max(newest))));
         }
         Ok(used)
     }
@@ -308,10 +409,19 @@ impl CounterCheck {
     }
 }
 
-/// Labels and samples of one series of a range vector.
-pub(crate) type RangeRow = (Labels, bool, Vec<(Timestamp, f64)>);
+/// One series of a range vector.
+pub(crate) struct RangeRow {
+    /// The label set, with the metric's name.
+    pub(crate) labels: Labels,
+    /// Whether the name goes.
+    pub(crate) drop_name: bool,
+    /// Times (ms) and numbers.
+    pub(crate) points: Vec<(Timestamp, f64)>,
+    /// Times (ms) and histograms.
+    pub(crate) histograms: Vec<(Timestamp, Arc<FloatHistogram>)>,
+}
 
-/// The range vector that a whole instant query asks for: (labels, whether the name goes, samples) of each series.
+/// The range vector that a whole instant query asks for.
 ///
 /// # Errors
 /// [`Error`].
@@ -319,21 +429,31 @@ pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resu
     let expr = expr.unwrapped();
     let ranges = Ranges::open(cx, expr, frame)?;
     let end = ranges.moved.time(frame.start);
-    let mut samples = Samples::default();
+    let start = end.saturating_sub(ranges.range_ms);
+    let mut loaded = Loaded::default();
     let mut out = Vec::with_capacity(ranges.len());
     for i in 0..ranges.len() {
-        ranges.load(cx, i, &mut samples)?;
-        let cut = Cutter { from: 0, to: 0 }.cut(&samples.t, end.saturating_sub(ranges.range_ms), end);
-        if cut.is_empty() {
+        ranges.load(cx, i, &mut loaded)?;
+        let samples = &loaded.samples;
+        let cut = Cutter::default().cut(&samples.t, |t| *t, start, end);
+        let points: Vec<_> = cut.map(|p| (samples.t[p], samples.v[p])).collect();
+        let histograms = &loaded.histograms.points;
+        let cut = Cutter::default().cut(histograms, |p| p.t, start, end);
+        let histograms: Vec<_> = histograms[cut].iter().map(|p| (p.t, Arc::clone(&p.h))).collect();
+        if points.is_empty() && histograms.is_empty() {
             continue;
         }
-        cx.hold(cut.len())?;
+        cx.hold(points.len() + histograms.iter().map(|(_, h)| weight(h)).sum::<usize>())?;
         let drop_name = match &ranges.source {
             Source::Stored(_) => false,
             Source::Computed(grid, _) => grid.rows[i].drop_name,
         };
-        let points = cut.map(|p| (samples.t[p], samples.v[p])).collect();
-        out.push((ranges.labels(i), drop_name, points));
+        out.push(RangeRow {
+            labels: ranges.labels(i),
+            drop_name,
+            points,
+            histograms,
+        });
     }
     Ok(out)
 }

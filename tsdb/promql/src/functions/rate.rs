@@ -1,51 +1,51 @@
 //! Functions over the change of counters and gauges in a window: `rate`, `increase`, `delta`, `irate`, ...
 
 use super::window::Window;
+use leadline_model::Timestamp;
 
 /// How `rate`, `increase` and `delta` differ.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
+pub(super) struct Kind {
     /// Falling values are resets, and the value was 0 before the series began.
-    counter: bool,
+    pub(super) counter: bool,
     /// Per second.
-    per_second: bool,
+    pub(super) per_second: bool,
+}
+
+impl Kind {
+    /// `rate`.
+    pub(super) const RATE: Self = Self {
+        counter: true,
+        per_second: true,
+    };
+    /// `increase`.
+    pub(super) const INCREASE: Self = Self {
+        counter: true,
+        per_second: false,
+    };
+    /// `delta`.
+    pub(super) const DELTA: Self = Self {
+        counter: false,
+        per_second: false,
+    };
 }
 
 /// `rate(m[r])`: increase per second.
 pub(crate) fn rate(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: true,
-            per_second: true,
-        },
-    )
+    extrapolated(w, Kind::RATE)
 }
 
 /// `increase(m[r])`.
 pub(crate) fn increase(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: true,
-            per_second: false,
-        },
-    )
+    extrapolated(w, Kind::INCREASE)
 }
 
 /// `delta(m[r])`.
 pub(crate) fn delta(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: false,
-            per_second: false,
-        },
-    )
+    extrapolated(w, Kind::DELTA)
 }
 
-/// The change between the first and the last sample, carried on to the borders of the window where samples are close
-/// to them, and by half a gap otherwise (`extrapolatedRate` of `promql/functions.go`).
+/// The change between the first and the last sample, extrapolated.
 fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
     let gaps = w.v.len().checked_sub(1).filter(|&n| n > 0)?;
     let mut change = w.v[gaps] - w.v[0];
@@ -56,18 +56,32 @@ fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
             }
         }
     }
+    // A counter cannot have been below zero: do not go back further than where the slope meets it.
+    let start = (kind.counter && change > 0.0 && w.v[0] >= 0.0).then(|| w.v[0] / change);
+    Some(change * extrapolation(w, (w.t[0], w.t[gaps]), gaps, start, kind.per_second))
+}
+
+/// What a change between the first and the last sample (ms) is multiplied by, so that it is carried on to the borders of
+/// the window where samples are close to them, and by half a gap otherwise (`extrapolatedRate` of `promql/functions.go`).
+/// `start`: the value at the first sample as a share of the change, beyond which it is not carried back.
+pub(super) fn extrapolation(
+    w: &Window<'_>,
+    (first, last): (Timestamp, Timestamp),
+    gaps: usize,
+    start: Option<f64>,
+    per_second: bool,
+) -> f64 {
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let sampled = seconds(w.t[gaps] - w.t[0]);
-    let mut to_start = seconds(w.t[0] - w.start);
-    let mut to_end = seconds(w.end - w.t[gaps]);
+    let sampled = seconds(last - first);
+    let mut to_start = seconds(first - w.start);
+    let mut to_end = seconds(w.end - last);
     let gap = sampled / gaps as f64;
     let threshold = gap * 1.1;
     if to_start >= threshold {
         to_start = gap / 2.0;
     }
-    if kind.counter && change > 0.0 && w.v[0] >= 0.0 {
-        // A counter cannot have been below zero: do not go back further than where the slope meets it.
-        to_start = to_start.min(sampled * (w.v[0] / change));
+    if let Some(start) = start {
+        to_start = to_start.min(sampled * start);
     }
     if to_end >= threshold {
         to_end = gap / 2.0;
@@ -77,10 +91,10 @@ fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
     } else {
         (sampled + to_start + to_end) / sampled
     };
-    if kind.per_second {
+    if per_second {
         factor /= seconds(w.end - w.start);
     }
-    Some(change * factor)
+    factor
 }
 
 /// `irate(m[r])`: the slope of the last two samples; after a reset that of the last alone.

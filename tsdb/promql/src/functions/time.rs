@@ -1,7 +1,7 @@
 //! Functions over the time of the evaluation and of samples.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Out, Scalar, selector};
+use crate::eval::{CallSite, Cell, Context, Frame, Out, Scalar, selector};
 use crate::syntax::ast::ExprKind;
 
 fn constant(value: f64, frame: Frame) -> Out {
@@ -48,8 +48,13 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
         ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Time)?,
         _ => {
             let mut grid = site.vector(cx, 0, frame)?;
-            for (i, cell) in grid.cells.iter_mut().enumerate() {
-                *cell = frame.at(i % frame.steps) as f64 / 1000.0;
+            for i in 0..grid.len() {
+                for step in (0..frame.steps)
+                    .filter(|&step| grid.occupied(i, step))
+                    .collect::<Vec<_>>()
+                {
+                    grid.set(i, step, Cell::Float(frame.at(step) as f64 / 1000.0));
+                }
             }
             grid
         }
