@@ -144,6 +144,12 @@ impl Grid {
         }
     }
 
+    /// The numbers of the opened row.
+    pub(crate) fn opened(&mut self) -> &mut [f64] {
+        let from = self.rows.len() * self.steps;
+        &mut self.cells[from..]
+    }
+
     /// Whether the opened row has a number at any step.
     pub(crate) fn open_has_number(&self) -> bool {
         !self.has_histograms() || self.present[self.rows.len() * self.steps..].contains(&true)

@@ -114,6 +114,12 @@ impl Notes {
         self.info(span, format!("{text} {}", combining.word()));
     }
 
+    /// Two counters are mixed up.
+    pub(crate) fn start_overlaps(&mut self, span: Span, metric: &str) {
+        let text = "sample has start time that overlaps with previous sample timestamp for metric";
+        self.warn(span, format!("{text} {}", Quoted(metric)));
+    }
+
     /// A quantile falls among observations of NaN.
     pub(crate) fn quantile_is_nan(&mut self, span: Span, metric: &str) {
         let text = "input to histogram_quantile has NaN observations, result is NaN";

@@ -1,6 +1,7 @@
 //! Histograms of one series, as range vectors and selectors read them.
 
 use super::Context;
+use super::start_times::StartTimes;
 use crate::error::Error;
 use leadline_model::Timestamp;
 use leadline_model::histogram::{FloatHistogram, HistogramSample};
@@ -14,6 +15,8 @@ pub(crate) struct HistogramPoint {
     pub(crate) t: Timestamp,
     /// The distribution.
     pub(crate) h: Arc<FloatHistogram>,
+    /// When (ms) its counter began, 0 when that is unknown.
+    pub(crate) st: Timestamp,
 }
 
 /// The histograms of one series, and room for reading them.
@@ -49,6 +52,7 @@ impl HistogramPoints {
         let points = self.read.drain(..).map(|sample| HistogramPoint {
             t: sample.t,
             h: sample.h.to_float(),
+            st: 0,
         });
         self.points.extend(points);
         cx.stats.samples_read += self.points.len() as u64;
@@ -56,6 +60,13 @@ impl HistogramPoints {
         cx.hold(weight)?;
         cx.release(weight);
         Ok(())
+    }
+
+    /// Notes when the counters of the points began.
+    pub(crate) fn set_starts(&mut self, starts: &StartTimes) {
+        for point in &mut self.points {
+            point.st = starts.of(point.t);
+        }
     }
 
     /// Removes stale markers: ranges do not see them.

@@ -15,12 +15,17 @@ mod histogram_points;
 pub(crate) mod key;
 pub(crate) mod length;
 mod matching;
+mod mixed_selector;
+mod mixed_windows;
 pub(crate) mod notes;
 mod operator;
+mod ranges;
 mod rank;
+mod sampling;
 mod scalar;
 pub(crate) mod selector;
 mod set;
+mod start_times;
 mod subquery;
 mod trace;
 mod window;
@@ -83,7 +88,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
             Ok(Out::Scalar(Scalar::constant(*x, frame)))
         }
         ExprKind::String(s) => Ok(Out::String(s.clone())),
-        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Value).map(Out::Vector),
+        ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
         ExprKind::Paren(inner) => node(cx, inner, frame),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),

@@ -1,6 +1,7 @@
 //! Aggregations that keep some of their series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use super::aggregate::{Groups, selection};
+use super::sampling::share;
 use super::{Context, Grid, Scalar};
 use crate::error::Error;
 use crate::functions::number::format_g;
@@ -34,6 +35,10 @@ pub(crate) fn evaluate(
         cx.notes.histogram_ignored(whole, a.op.as_str());
     }
     out.present.fill(false);
+    let shares = match a.op {
+        AggregateOp::LimitRatio => shares(input),
+        _ => Vec::new(),
+    };
     // Of an instant query, the rows in the order of their rank.
     let mut order = Vec::new();
     let mut chosen = Vec::new();
@@ -49,7 +54,7 @@ pub(crate) fn evaluate(
                 }
             };
             chosen.extend(members.iter().copied().filter(|&m| there(m)));
-            choose(a.op, input, step, parameter.values[step], &mut chosen);
+            choose(a.op, (input, &shares), step, parameter.values[step], &mut chosen);
             for row in &chosen {
                 out.present[row * input.steps + step] = input.row(*row).1[step];
             }
@@ -108,7 +113,7 @@ fn check_ratio(cx: &mut Context<'_>, values: &[f64], span: Span) -> Result<bool,
 }
 
 /// Reduces `rows`, the members of one group that are there, to those that are kept.
-fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut Vec<usize>) {
+fn choose(op: AggregateOp, (input, shares): (&Grid, &[f64]), step: usize, parameter: f64, rows: &mut Vec<usize>) {
     let value = |row: usize| input.cells[row * input.steps + step];
     let k = if parameter < 1.0 {
         0
@@ -121,7 +126,7 @@ fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut
         AggregateOp::Limitk => rows.truncate(k),
         _ => {
             let ratio = parameter.clamp(-1.0, 1.0);
-            rows.retain(|&row| sampled(input.rows[row].labels.fingerprint(), ratio));
+            rows.retain(|&row| sampled(shares[row], ratio));
         }
     }
 }
@@ -154,10 +159,15 @@ fn ranked(a: f64, b: f64) -> Ordering {
     })
 }
 
-/// Whether a series is in the sample: its hash as a share of all hashes is below `ratio`, or for a negative ratio
-/// in the complement, so that `limit_ratio(r, v)` and `limit_ratio(r - 1, v)` make `v`.
-fn sampled(hash: u64, ratio: f64) -> bool {
-    let share = hash as f64 / u64::MAX as f64;
+/// Where each series stands between 0 and 1.
+fn shares(input: &Grid) -> Vec<f64> {
+    let mut buffer = Vec::new();
+    input.rows.iter().map(|row| share(&row.labels, &mut buffer)).collect()
+}
+
+/// Whether a series is in the sample: its share is below `ratio`, or for a negative ratio in the complement, so that
+/// `limit_ratio(r, v)` and `limit_ratio(r - 1, v)` make `v`.
+fn sampled(share: f64, ratio: f64) -> bool {
     (ratio >= 0.0 && share < ratio) || (ratio < 0.0 && share >= 1.0 + ratio)
 }
 
@@ -178,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_ratio_and_its_complement_share_the_series() {
-        for hash in [0, 1, u64::MAX / 3, u64::MAX / 2, u64::MAX - 1] {
-            assert!(sampled(hash, 0.4) != sampled(hash, -0.6), "{hash}");
+        for share in [0.0, 0.1, 1.0 / 3.0, 0.4, 0.5, 1.0] {
+            assert!(sampled(share, 0.4) != sampled(share, -0.6), "{share}");
         }
     }
 

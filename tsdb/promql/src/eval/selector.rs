@@ -1,14 +1,16 @@
 //! Instant selectors: the newest sample within the lookback, at every step.
 
-use super::grid::{Cell, Frame, Grid, Row};
-use super::histogram_points::{HistogramPoint, HistogramPoints};
+use super::grid::{Frame, Grid, Row};
+use super::histogram_points::HistogramPoints;
+use super::mixed_selector::{self, Looks, Mixed};
+use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved};
 use crate::error::Error;
-use crate::syntax::ast::Selector;
+use crate::functions::border::smoothed_at;
+use crate::syntax::ast::{Border, Selector, Span};
 use leadline_model::sample::Samples;
 use leadline_model::{Timestamp, is_stale};
-use std::sync::Arc;
 
 /// What is read of the newest sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) enum Read {
     Value,
     /// Its time in seconds (`timestamp()`).
     Time,
+    /// When its counter began, in seconds, 0 when that is unknown (`start_timestamp()`).
+    Start,
 }
 
 /// Evaluates a selector at all times of `frame`: the newest sample in `(t - lookback, t]`, unless it is a stale
@@ -24,21 +28,34 @@ pub(crate) enum Read {
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: Read) -> Result<Grid, Error> {
+pub(crate) fn evaluate(
+    cx: &mut Context<'_>,
+    (s, span): (&Selector, Span),
+    frame: Frame,
+    read: Read,
+) -> Result<Grid, Error> {
     if frame.steps == 0 {
         return Ok(Grid::with_capacity(0, 0));
     }
     let moved = Moved::of(cx, s.shift);
+    // A smoothed value stands between two samples, of which the second may be ahead.
+    let smoothed = s.border == Border::Smoothed && read == Read::Value;
+    let ahead_ms = if smoothed { cx.lookback_ms } else { 0 };
     let (mint, maxt) = (
         first_instant(moved.time(frame.start), cx.lookback_ms),
-        moved.time(frame.last()),
+        moved.time(frame.last()).saturating_add(ahead_ms),
     );
     let set = cx.store.select(&s.matchers, mint, maxt, false)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
-    let mut samples = Samples::default();
+    let (mut samples, mut starts) = (Samples::default(), StartTimes::default());
     let mut histograms = HistogramPoints::default();
+    let looks = Looks {
+        frame,
+        moved,
+        lookback_ms: cx.lookback_ms,
+    };
     for i in 0..set.len() {
-        if frame.steps == 1 {
+        if frame.steps == 1 && !smoothed {
             // One step sees the newest sample alone, which a store has at hand.
             samples.clear();
             if let Some(newest) = set.newest(i, mint, maxt)? {
@@ -54,12 +71,28 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
         }
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        let used = if histograms.points.is_empty() {
-            fill(&samples, frame, moved, cx.lookback_ms, read, cells, present)
+        let used = if !histograms.points.is_empty() {
+            let mixed = Mixed {
+                samples: &samples,
+                histograms: &histograms.points,
+            };
+            if smoothed {
+                let labels = set.labels(i);
+                mixed_selector::fill_smoothed(cx, &mut grid, mixed, looks, (span, labels.name()))?
+            } else {
+                mixed_selector::fill(&mut grid, mixed, looks, read)
+            }
+        } else if smoothed {
+            fill_smoothed(&samples, frame, moved, cx.lookback_ms, cells, present)
         } else {
-            let times = (frame, moved, cx.lookback_ms);
-            fill_mixed(&mut grid, (&samples, &histograms.points), times, read)
+            fill(&samples, frame, moved, cx.lookback_ms, read, cells, present)
         };
+        starts.read(cx, (&*set, i), (mint, maxt), read == Read::Start)?;
+        if read == Read::Start {
+            for cell in grid.opened() {
+                *cell = starts.of(*cell as Timestamp) as f64 / 1000.0;
+            }
+        }
         match used {
             Some((oldest, newest)) => {
                 let trace = Trace::of_series(oldest, newest, set.owner(i));
@@ -103,46 +136,40 @@ fn fill(
         if t <= at.saturating_sub(lookback_ms) || is_stale(v) {
             continue;
         }
-        cells[step] = if read == Read::Time { t as f64 / 1000.0 } else { v };
+        cells[step] = match read {
+            Read::Value => v,
+            Read::Time => t as f64 / 1000.0,
+            // Still the sample's time, ms, by which its start is found.
+            Read::Start => t as f64,
+        };
         present[step] = true;
         used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
     }
     used
 }
 
-/// As [`fill`], of a series with histograms: the newer of the newest number and the newest histogram. The cells are those
-/// of the opened row.
-fn fill_mixed(
-    grid: &mut Grid,
-    (samples, histograms): (&Samples, &[HistogramPoint]),
-    (frame, moved, lookback_ms): (Frame, Moved, i64),
-    read: Read,
+/// As [`fill`], of a smoothed selector: the value between the samples around each time, up to the lookback away. Stale
+/// markers are passed over.
+fn fill_smoothed(
+    samples: &Samples,
+    frame: Frame,
+    moved: Moved,
+    lookback_ms: i64,
+    cells: &mut [f64],
+    present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
-    let row = grid.len();
+    let (t, v): (Vec<_>, Vec<_>) = samples.t.iter().zip(&samples.v).filter(|(_, v)| !is_stale(**v)).unzip();
     let mut used: Option<(Timestamp, Timestamp)> = None;
-    let (mut floats_behind, mut histograms_behind) = (0, 0);
     for step in 0..frame.steps {
         let at = moved.time(frame.at(step));
-        floats_behind += samples.t[floats_behind..].iter().take_while(|t| **t <= at).count();
-        histograms_behind += histograms[histograms_behind..].iter().take_while(|p| p.t <= at).count();
-        let float = floats_behind.checked_sub(1).map(|i| (samples.t[i], samples.v[i]));
-        let histogram = histograms_behind.checked_sub(1).map(|i| &histograms[i]);
-        let (t, value) = match (float, histogram) {
-            (Some((t, v)), histogram) if histogram.is_none_or(|h| h.t <= t) => {
-                (t, (!is_stale(v)).then_some(Cell::Float(v)))
-            }
-            (_, Some(h)) => (h.t, (!h.h.is_stale()).then(|| Cell::Histogram(Arc::clone(&h.h)))),
-            _ => continue,
-        };
-        let Some(value) = value.filter(|_| t > at.saturating_sub(lookback_ms)) else {
+        let from = t.partition_point(|t| *t <= at.saturating_sub(lookback_ms));
+        let to = t.partition_point(|t| *t <= at.saturating_add(lookback_ms));
+        let Some(value) = smoothed_at(&t[from..to], &v[from..to], at) else {
             continue;
         };
-        let value = match read {
-            Read::Time => Cell::Float(t as f64 / 1000.0),
-            Read::Value => value,
-        };
-        grid.set(row, step, value);
-        used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
+        cells[step] = value;
+        present[step] = true;
+        used = Some(used.map_or((t[from], t[to - 1]), |(oldest, _)| (oldest, t[to - 1])));
     }
     used
 }

@@ -1,190 +1,25 @@
 //! Range selectors and subqueries as windows of samples, and functions over them.
 
 use super::call::CallSite;
-use super::grid::{Cell, Frame, Grid, Row};
-use super::histogram_points::{HistogramPoint, HistogramPoints, weight};
+use super::grid::{Frame, Grid};
+use super::histogram_points::weight;
+use super::mixed_windows::MixedColumns;
 use super::notes::Notes;
-use super::selector::first_instant;
-use super::trace::Trace;
-use super::{Context, Moved, Scalar, subquery};
+use super::ranges::{Cutter, Loaded, Ranges, Source};
+use super::start_times::StartTimes;
+use super::{Context, Scalar};
 use crate::error::Error;
-use crate::functions::histogram_window::{self, MixedWindow};
+use crate::functions::integral::is_strategy;
+use crate::functions::number::format_g;
 use crate::functions::vector::absence;
-use crate::functions::window::{Window, WindowFn, check_args};
-use crate::syntax::ast::{Expr, ExprKind, Span};
-use leadline_model::histogram::{FloatHistogram, ResetHint};
-use leadline_model::port::SeriesSet;
+use crate::functions::window::{Window, WindowFn, check_args, check_border};
+use crate::functions::{border, rate};
+use crate::syntax::ast::{Border, Expr, ExprKind, Span};
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::quote::Quoted;
 use leadline_model::sample::Samples;
-use leadline_model::{Labels, Timestamp, is_stale};
-use smallvec::SmallVec;
+use leadline_model::{Labels, Timestamp};
 use std::sync::Arc;
-
-/// The samples of one series.
-#[derive(Default)]
-struct Loaded {
-    samples: Samples,
-    histograms: HistogramPoints,
-}
-
-/// Where the samples of a range vector come from.
-enum Source {
-    /// From the store.
-    Stored(Box<dyn SeriesSet>),
-    /// From a subquery: its values at its own times.
-    Computed(Grid, Frame),
-}
-
-/// A range vector that is about to be read.
-struct Ranges {
-    source: Source,
-    moved: Moved,
-    range_ms: i64,
-    /// All windows of the evaluation lie within, ms, both included.
-    bounds: (Timestamp, Timestamp),
-}
-
-impl Ranges {
-    /// Selects the series of a range selector, or evaluates a subquery.
-    fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
-        let (shift, range_ms) = match &expr.kind {
-            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms),
-            ExprKind::Subquery(s) => (s.shift, s.range_ms),
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
-        let moved = Moved::of(cx, shift);
-        let bounds = (
-            first_instant(moved.time(frame.start), range_ms),
-            moved.time(frame.last()),
-        );
-        let source = match &expr.kind {
-            ExprKind::Subquery(s) => {
-                let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
-                Source::Computed(grid, inner)
-            }
-            ExprKind::Matrix { selector, .. } => {
-                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, false)?)
-            }
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
-        Ok(Self {
-            source,
-            moved,
-            range_ms,
-            bounds,
-        })
-    }
-
-    fn len(&self) -> usize {
-        match &self.source {
-            Source::Stored(set) => set.len(),
-            Source::Computed(grid, _) => grid.len(),
-        }
-    }
-
-    /// Replaces `into` by the samples of series i without stale markers.
-    fn load(&self, cx: &mut Context<'_>, i: usize, into: &mut Loaded) -> Result<(), Error> {
-        let Loaded { samples, histograms } = into;
-        match &self.source {
-            Source::Stored(set) => {
-                set.read(i, self.bounds.0, self.bounds.1, samples)?;
-                cx.decoded(samples)?;
-                drop_stale(samples);
-                histograms.read(cx, (&**set, i), self.bounds)?;
-                histograms.drop_stale();
-            }
-            Source::Computed(grid, frame) => {
-                samples.clear();
-                histograms.clear();
-                for (step, t) in frame.times().enumerate() {
-                    if let Some(v) = grid.get(i, step) {
-                        samples.push(t, v);
-                    } else if let Some(h) = grid.histogram(i, step) {
-                        histograms.points.push(HistogramPoint { t, h: unhinted(h) });
-                    }
-                }
-                cx.tick()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn labels(&self, i: usize) -> Labels {
-        match &self.source {
-            Source::Stored(set) => set.labels(i),
-            Source::Computed(grid, _) => grid.rows[i].labels.clone(),
-        }
-    }
-
-    fn row(&self, i: usize, drop_name: bool, (oldest, newest): (Timestamp, Timestamp)) -> Row {
-        match &self.source {
-            Source::Stored(set) => Row {
-                labels: set.labels(i),
-                drop_name,
-                trace: Trace::of_series(oldest, newest, set.owner(i)),
-            },
-            Source::Computed(grid, _) => {
-                let mut row = grid.rows[i].clone();
-                row.drop_name |= drop_name;
-                row
-            }
-        }
-    }
-}
-
-/// The histogram without a hint about resets, which holds between stored samples only: a subquery may have left some out.
-fn unhinted(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
-    if !matches!(h.reset, ResetHint::Reset | ResetHint::NotReset) {
-        return Arc::clone(h);
-    }
-    Arc::new(FloatHistogram {
-        reset: ResetHint::Unknown,
-        ..(**h).clone()
-    })
-}
-
-/// Removes stale markers: ranges do not see them.
-fn drop_stale(samples: &mut Samples) {
-    let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
-        return;
-    };
-    let mut kept = first;
-    for i in first..samples.len() {
-        if !is_stale(samples.v[i]) {
-            samples.t[kept] = samples.t[i];
-            samples.v[kept] = samples.v[i];
-            kept += 1;
-        }
-    }
-    samples.t.truncate(kept);
-    samples.v.truncate(kept);
-}
-
-/// Cuts the windows of the steps out of the samples of one series; both borders only move forward.
-#[derive(Default)]
-struct Cutter {
-    from: usize,
-    to: usize,
-}
-
-impl Cutter {
-    /// The samples in `(start, end]`; `time` tells when (ms) one was.
-    #[inline]
-    fn cut<T>(
-        &mut self,
-        samples: &[T],
-        time: impl Fn(&T) -> Timestamp,
-        start: Timestamp,
-        end: Timestamp,
-    ) -> std::ops::Range<usize> {
-        self.to += samples[self.to..].iter().take_while(|s| time(s) <= end).count();
-        self.from += samples[self.from..self.to]
-            .iter()
-            .take_while(|s| time(s) <= start)
-            .count();
-        self.from..self.to
-    }
-}
 
 /// Evaluates a function over the windows of its range argument.
 ///
@@ -211,19 +46,38 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         f,
         others: &others,
         span: site.arg(0)?.span,
+        argument: site.arg(site.count() - 1)?.span,
+        lookback_ms: cx.lookback_ms,
     };
     let ranges = Ranges::open(cx, range, frame)?;
+    check_border(name, ranges.border)?;
+    let reads_starts = matches!(name, "rate" | "irate" | "increase" | "resets");
+    let (mut starts, mut st) = (StartTimes::default(), Vec::new());
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
     let mut loaded = Loaded::default();
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut loaded)?;
+        ranges.load_starts(cx, i, &mut starts, reads_starts)?;
+        starts.align(&loaded.samples.t, &mut st);
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
         let used = if loaded.histograms.points.is_empty() {
-            call.fill(&mut cx.notes, &ranges, &loaded.samples, frame, (cells, present))?
+            let columns = Columns {
+                samples: &loaded.samples,
+                st: &st,
+                series: i,
+            };
+            call.fill(&mut cx.notes, &ranges, columns, frame, (cells, present))?
         } else {
-            call.fill_mixed(&mut cx.notes, &mut grid, (&ranges, i), &loaded, frame)?
+            loaded.histograms.set_starts(&starts);
+            let columns = MixedColumns {
+                samples: &loaded.samples,
+                st: &st,
+                histograms: &loaded.histograms.points,
+                series: i,
+            };
+            call.fill_mixed(&mut cx.notes, &mut grid, &ranges, columns, frame)?
         };
         match used {
             Some(used) => {
@@ -247,13 +101,29 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
 }
 
 /// A function over windows with its arguments.
-struct WindowCall<'a> {
-    name: &'a str,
-    f: WindowFn,
+pub(super) struct WindowCall<'a> {
+    /// The function's name.
+    pub(super) name: &'a str,
+    /// What it does to numbers.
+    pub(super) f: WindowFn,
     /// The scalar arguments.
-    others: &'a [Scalar],
+    pub(super) others: &'a [Scalar],
     /// The first argument, where notes point.
-    span: Span,
+    pub(super) span: Span,
+    /// The last argument.
+    argument: Span,
+    /// How far (ms) instant selectors look back.
+    pub(super) lookback_ms: i64,
+}
+
+/// What is known of the series whose windows are cut.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    samples: &'a Samples,
+    /// Start times, ms; empty when none is known.
+    st: &'a [Timestamp],
+    /// Its number in the range vector.
+    series: usize,
 }
 
 impl WindowCall<'_> {
@@ -268,10 +138,12 @@ impl WindowCall<'_> {
         &self,
         notes: &mut Notes,
         ranges: &Ranges,
-        samples: &Samples,
+        columns: Columns<'_>,
         frame: Frame,
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let Columns { samples, st, series } = columns;
+        let (before, behind) = ranges.margins;
         let mut used: Option<(Timestamp, Timestamp)> = None;
         let mut cutter = Cutter::default();
         let mut args: [f64; 4] = [0.0; 4];
@@ -280,7 +152,8 @@ impl WindowCall<'_> {
             let at = frame.at(step);
             let end = ranges.moved.time(at);
             let start = end.saturating_sub(ranges.range_ms);
-            let cut = cutter.cut(&samples.t, |t| *t, start, end);
+            let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
+            let cut = cutter.cut(&samples.t, |t| *t, from, to);
             if cut.is_empty() {
                 continue;
             }
@@ -292,12 +165,18 @@ impl WindowCall<'_> {
             }
             let window = Window {
                 t: &samples.t[cut.clone()],
-                v: &samples.v[cut],
+                v: &samples.v[cut.clone()],
                 start,
                 end,
                 at,
                 args: &args[..count],
+                st: st.get(cut).unwrap_or_default(),
+                border: ranges.border,
+                lookback_ms: self.lookback_ms,
             };
+            if !st.is_empty() && self.extrapolates(ranges.border) && rate::starts_overlap(&window) {
+                notes.start_overlaps(self.span, ranges.labels(series).name());
+            }
             if let Some(value) = (self.f)(&window) {
                 cells[step] = value;
                 present[step] = true;
@@ -308,62 +187,18 @@ impl WindowCall<'_> {
         Ok(used)
     }
 
-    /// As [`Self::fill`], of a series with histograms; the cells are those of the opened row.
-    fn fill_mixed(
-        &self,
-        notes: &mut Notes,
-        grid: &mut Grid,
-        (ranges, series): (&Ranges, usize),
-        loaded: &Loaded,
-        frame: Frame,
-    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
-        let row = grid.len();
-        let labels = ranges.labels(series);
-        let mixed = histogram_window::lookup(self.name);
-        let (samples, histograms) = (&loaded.samples, &loaded.histograms.points);
-        let (mut of_floats, mut of_histograms) = (Cutter::default(), Cutter::default());
-        let mut used: Option<(Timestamp, Timestamp)> = None;
-        for step in 0..frame.steps {
-            let at = frame.at(step);
-            let end = ranges.moved.time(at);
-            let start = end.saturating_sub(ranges.range_ms);
-            let floats = of_floats.cut(&samples.t, |t| *t, start, end);
-            let histograms = &histograms[of_histograms.cut(histograms, |p| p.t, start, end)];
-            if floats.is_empty() && histograms.is_empty() {
-                continue;
-            }
-            let args: SmallVec<[f64; 4]> = self.others.iter().map(|scalar| scalar.values[step]).collect();
-            if !args.is_empty() {
-                self.check(notes, &args)?;
-            }
-            let window = MixedWindow {
-                floats: Window {
-                    t: &samples.t[floats.clone()],
-                    v: &samples.v[floats],
-                    start,
-                    end,
-                    at,
-                    args: &args,
-                },
-                histograms,
-                metric: labels.name(),
-                span: self.span,
-            };
-            let value = match mixed {
-                _ if histograms.is_empty() => (self.f)(&window.floats).map(Cell::Float),
-                Some(f) => f(&window, notes)?,
-                None => histogram_window::numbers_only(self.f, &window, notes),
-            };
-            let (Some(value), (Some(oldest), Some(newest))) = (value, window.times()) else {
-                continue;
-            };
-            grid.set(row, step, value);
-            used = Some(used.map_or((oldest, newest), |(o, n)| (o.min(oldest), n.max(newest))));
-        }
-        Ok(used)
+    /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.
+    pub(super) fn extrapolates(&self, border: Border) -> bool {
+        border == Border::Open && matches!(self.name, "rate" | "increase")
     }
 
-    fn check(&self, notes: &mut Notes, args: &[f64]) -> Result<(), Error> {
+    /// Refuses or tells what is wrong with the scalar arguments.
+    pub(super) fn check(&self, notes: &mut Notes, args: &[f64]) -> Result<(), Error> {
+        if self.name == "integral" && !is_strategy(args[0]) {
+            let got = format_g(args[0]);
+            let text = format!("strategy should be 0, 1, or 2 (default), using 2, got {got}");
+            notes.warn(self.argument, text);
+        }
         if self.name == "quantile_over_time" {
             notes.check_quantile(args[0], self.span);
         }
@@ -409,6 +244,18 @@ impl CounterCheck {
     }
 }
 
+/// The refusal of histograms in range vectors with borders, which are defined for numbers.
+fn check_border_of_histograms(border: Border, any: bool) -> Result<(), Error> {
+    let word = match border {
+        Border::Anchored if any => "anchored",
+        Border::Smoothed if any => "smoothed",
+        _ => return Ok(()),
+    };
+    Err(Error::execution(format!(
+        "{word} modifier is not supported with histograms"
+    )))
+}
+
 /// One series of a range vector.
 pub(crate) struct RangeRow {
     /// The label set, with the metric's name.
@@ -435,11 +282,27 @@ pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resu
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut loaded)?;
         let samples = &loaded.samples;
-        let cut = Cutter::default().cut(&samples.t, |t| *t, start, end);
-        let points: Vec<_> = cut.map(|p| (samples.t[p], samples.v[p])).collect();
+        let (before, behind) = ranges.margins;
+        let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
+        let cut = Cutter::default().cut(&samples.t, |t| *t, from, to);
+        let window = Window {
+            t: &samples.t[cut.clone()],
+            v: &samples.v[cut],
+            start,
+            end,
+            at: frame.start,
+            border: ranges.border,
+            lookback_ms: cx.lookback_ms,
+            ..Window::default()
+        };
+        let points = match ranges.border {
+            Border::Open => window.t.iter().copied().zip(window.v.iter().copied()).collect(),
+            _ => border::bordered(&window),
+        };
         let histograms = &loaded.histograms.points;
-        let cut = Cutter::default().cut(histograms, |p| p.t, start, end);
+        let cut = Cutter::default().cut(histograms, |p| p.t, from, to);
         let histograms: Vec<_> = histograms[cut].iter().map(|p| (p.t, Arc::clone(&p.h))).collect();
+        check_border_of_histograms(ranges.border, !histograms.is_empty())?;
         if points.is_empty() && histograms.is_empty() {
             continue;
         }

@@ -1,11 +1,14 @@
 //! Functions over the change of native histograms in a window (`histogramRate`, `instantValue` of
 //! `promql/functions.go`).
 
-use super::histogram_window::{MixedWindow, Value};
-use super::rate::{Kind, extrapolation};
+use super::border::starts_anew;
+use super::histogram_border;
+use super::histogram_window::{MixedWindow, Sample, Value};
+use super::rate::{Before, Kind, extrapolation};
 use crate::error::Error;
 use crate::eval::notes::Notes;
 use crate::eval::{Cell, Combining, HistogramPoint};
+use crate::syntax::ast::Border;
 use leadline_model::histogram::{FloatHistogram, ResetHint};
 use std::sync::Arc;
 
@@ -30,17 +33,44 @@ fn extrapolated(w: &MixedWindow<'_>, notes: &mut Notes, kind: Kind) -> Answer {
     if w.is_mixed(notes) {
         return Ok(None);
     }
-    let [first, .., last] = w.histograms else {
+    if w.floats.border != Border::Open {
+        return histogram_border::change(w, notes, kind);
+    }
+    let (Some(first), Some(last)) = (w.histograms.first(), w.histograms.last()) else {
         return Ok(None);
     };
-    let Some(change) = change(w, notes, kind.counter)? else {
-        return Ok(None);
-    };
-    // A counter cannot have been below zero: its count says where it began.
-    let start = (kind.counter && change.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / change.count);
     let gaps = w.histograms.len() - 1;
-    let factor = extrapolation(&w.floats, (first.t, last.t), gaps, start, kind.per_second);
+    let began = kind.began(&w.floats, first.st, first.t);
+    let mut change = match (gaps, began) {
+        (0, None) => return Ok(None),
+        (0, Some(_)) => (*first.h).clone(),
+        _ => match change(w, notes, kind.counter)? {
+            Some(change) => change,
+            None => return Ok(None),
+        },
+    };
+    let before = Before {
+        began,
+        share: (kind.counter && change.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / change.count),
+    };
+    if gaps > 0 && began.is_some() {
+        match change.add(&first.h) {
+            Ok((sum, what)) => {
+                change = sum;
+                if what.bounds_differ {
+                    notes.bounds_differ(w.span, Combining::Addition);
+                }
+            }
+            Err(error) => return w.refuse(error, notes),
+        }
+    }
+    let factor = extrapolation(&w.floats, (first.t, last.t), gaps, before, kind.per_second);
     Ok(Some(Cell::Histogram(Arc::new(change.mul(factor)))))
+}
+
+/// Whether a counter began again between two neighbours.
+fn reset_between(before: &HistogramPoint, after: &HistogramPoint) -> bool {
+    starts_anew(before.st, before.t, after.st, after.t)
 }
 
 /// The change from the first to the last histogram, what resets took away added back.
@@ -67,7 +97,7 @@ fn base(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Option<FloatHi
     if counter && (gauge(first) || gauge(last)) {
         notes.not_a_counter(w.span, w.metric);
     }
-    let base = if counter && second.h.began_again(&first.h) {
+    let base = if counter && (reset_between(first, second) || second.h.began_again(&first.h)) {
         FloatHistogram {
             schema: second.h.schema,
             custom_values: Arc::clone(&second.h.custom_values),
@@ -109,9 +139,11 @@ fn sum_of_changes(
         }
         return Ok(change);
     }
-    let mut before = &base;
-    for point in &w.histograms[1..] {
-        if point.h.began_again(before) {
+    let (mut before, mut overlaps) = (&base, false);
+    for pair in w.histograms.windows(2) {
+        let point = &pair[1];
+        overlaps |= point.st != 0 && point.st < pair[0].t && point.st != pair[0].st;
+        if reset_between(&pair[0], point) || point.h.began_again(before) {
             let (sum, reconciled) = change.add(before)?;
             change = sum;
             if reconciled.bounds_differ {
@@ -119,6 +151,9 @@ fn sum_of_changes(
             }
         }
         before = &point.h;
+    }
+    if overlaps {
+        notes.start_overlaps(w.span, w.metric);
     }
     Ok(change)
 }
@@ -139,13 +174,14 @@ fn last_change(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Answer 
     for sample in w.merged() {
         last_two = [last_two[1], Some(sample)];
     }
-    let [Some((from, before)), Some((to, after))] = last_two else {
+    let [Some(from), Some(to)] = last_two else {
         return Ok(None);
     };
-    let seconds = (to - from) as f64 / 1000.0;
-    match (before, after) {
+    let seconds = (to.t - from.t) as f64 / 1000.0;
+    let anew = counter && starts_anew(from.st, from.t, to.st, to.t);
+    match (from.value, to.value) {
         (Value::Float(before), Value::Float(after)) => {
-            let change = if counter && after < before {
+            let change = if anew || (counter && after < before) {
                 after
             } else {
                 after - before
@@ -153,34 +189,8 @@ fn last_change(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Answer 
             Ok(Some(Cell::Float(if counter { change / seconds } else { change })))
         }
         (Value::Histogram(before), Value::Histogram(after)) => {
-            let both_gauges = before.reset == ResetHint::Gauge && after.reset == ResetHint::Gauge;
-            let any_gauge = before.reset == ResetHint::Gauge || after.reset == ResetHint::Gauge;
-            if counter && any_gauge {
-                notes.not_a_counter(w.span, w.metric);
-            }
-            if !counter && !both_gauges {
-                notes.not_a_gauge(w.span, w.metric);
-            }
-            let mut change = if counter && after.began_again(before) {
-                (**after).clone()
-            } else {
-                match after.sub(before) {
-                    Ok((change, reconciled)) => {
-                        if reconciled.bounds_differ {
-                            notes.bounds_differ(w.span, Combining::Subtraction);
-                        }
-                        change
-                    }
-                    Err(error) => return w.refuse(error, notes),
-                }
-            };
-            change.reset = ResetHint::Gauge;
-            let change = change.compacted();
-            Ok(Some(Cell::Histogram(Arc::new(if counter {
-                change.div(seconds)
-            } else {
-                change
-            }))))
+            let change = last_difference(w, notes, (before, after), (counter, anew))?;
+            Ok(change.map(|change| Cell::Histogram(Arc::new(if counter { change.div(seconds) } else { change }))))
         }
         _ => {
             notes.mixed_samples(w.span, w.metric);
@@ -189,33 +199,59 @@ fn last_change(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Answer 
     }
 }
 
-/// How many pairs of neighbours `differ`; a number and a histogram always do.
-fn count_pairs(
+/// The difference of two histograms; of a `counter` that began again, which may be known (`anew`), the second.
+fn last_difference(
     w: &MixedWindow<'_>,
-    floats: impl Fn(f64, f64) -> bool,
-    histograms: impl Fn(&FloatHistogram, &FloatHistogram) -> bool,
-) -> Answer {
-    let mut count = 0u32;
-    let mut before: Option<Value<'_>> = None;
-    for (_, sample) in w.merged() {
-        let differs = match (before, sample) {
-            (None, _) => false,
-            (Some(Value::Float(a)), Value::Float(b)) => floats(a, b),
-            (Some(Value::Histogram(a)), Value::Histogram(b)) => histograms(a, b),
-            _ => true,
-        };
-        count += u32::from(differs);
-        before = Some(sample);
+    notes: &mut Notes,
+    (before, after): (&FloatHistogram, &FloatHistogram),
+    (counter, anew): (bool, bool),
+) -> Result<Option<FloatHistogram>, Error> {
+    let gauges = [before, after].map(|h| h.reset == ResetHint::Gauge);
+    if counter && gauges.contains(&true) {
+        notes.not_a_counter(w.span, w.metric);
     }
-    Ok(Some(Cell::Float(f64::from(count))))
+    if !counter && gauges.contains(&false) {
+        notes.not_a_gauge(w.span, w.metric);
+    }
+    let mut change = after.clone();
+    if !(anew || (counter && after.began_again(before))) {
+        match after.sub(before) {
+            Ok((difference, what)) => {
+                change = difference;
+                if what.bounds_differ {
+                    notes.bounds_differ(w.span, Combining::Subtraction);
+                }
+            }
+            Err(error) => return w.refuse(error, notes),
+        }
+    }
+    change.reset = ResetHint::Gauge;
+    Ok(Some(change.compacted()))
+}
+
+/// How many pairs of neighbours differ; a number and a histogram always do.
+fn count_pairs(w: &MixedWindow<'_>, differ: impl Fn(Sample<'_>, Sample<'_>) -> bool) -> Answer {
+    let Some(samples) = w.compared() else {
+        return Ok(None);
+    };
+    let count = samples.windows(2).filter(|pair| differ(pair[0], pair[1])).count();
+    Ok(Some(Cell::Float(count as f64)))
 }
 
 /// `resets(m[r])`.
 pub(crate) fn resets(w: &MixedWindow<'_>, _: &mut Notes) -> Answer {
-    count_pairs(w, |a, b| b < a, |a, b| b.began_again(a))
+    count_pairs(w, |a, b| match (a.value, b.value) {
+        (Value::Float(x), Value::Float(y)) => y < x || starts_anew(a.st, a.t, b.st, b.t),
+        (Value::Histogram(x), Value::Histogram(y)) => y.began_again(x) || starts_anew(a.st, a.t, b.st, b.t),
+        _ => true,
+    })
 }
 
 /// `changes(m[r])`.
 pub(crate) fn changes(w: &MixedWindow<'_>, _: &mut Notes) -> Answer {
-    count_pairs(w, |a, b| a != b && !(a.is_nan() && b.is_nan()), |a, b| !b.same(a))
+    count_pairs(w, |a, b| match (a.value, b.value) {
+        (Value::Float(x), Value::Float(y)) => x != y && !(x.is_nan() && y.is_nan()),
+        (Value::Histogram(x), Value::Histogram(y)) => !y.same(x),
+        _ => true,
+    })
 }

@@ -5,7 +5,7 @@ use super::window::{Window, WindowFn};
 use crate::error::Error;
 use crate::eval::notes::Notes;
 use crate::eval::{Cell, Combining, HistogramPoint};
-use crate::syntax::ast::Span;
+use crate::syntax::ast::{Border, Span};
 use leadline_model::Timestamp;
 use leadline_model::histogram::{CombineError, FloatHistogram, HistogramSum};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) fn lookup(name: &str) -> Option<MixedFn> {
         "changes" => rate::changes,
         "count_over_time" => |w, _| Ok(Some(Cell::Float((w.floats.t.len() + w.histograms.len()) as f64))),
         "delta" => rate::delta,
-        "first_over_time" => |w, _| Ok(w.merged().next().map(|(_, value)| value.cell())),
+        "first_over_time" => |w, _| Ok(w.merged().next().map(|sample| sample.value.cell())),
         "idelta" => rate::idelta,
         "increase" => rate::increase,
         "irate" => rate::irate,
@@ -57,11 +57,22 @@ pub(crate) fn numbers_only(f: WindowFn, w: &MixedWindow<'_>, notes: &mut Notes) 
     f(&w.floats).map(Cell::Float)
 }
 
-/// One sample of a window.
+/// A number or a histogram.
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
     Float(f64),
     Histogram(&'a Arc<FloatHistogram>),
+}
+
+/// One sample of a window.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample<'a> {
+    /// Its time, ms.
+    pub(crate) t: Timestamp,
+    /// When (ms) its counter began, 0 when that is unknown.
+    pub(crate) st: Timestamp,
+    /// What was sampled.
+    pub(crate) value: Value<'a>,
 }
 
 impl Value<'_> {
@@ -75,16 +86,39 @@ impl Value<'_> {
 
 impl<'a> MixedWindow<'a> {
     /// All samples in the order of time.
-    pub(crate) fn merged(&self) -> impl Iterator<Item = (Timestamp, Value<'a>)> + use<'a> {
-        let mut floats = self.floats.t.iter().zip(self.floats.v).peekable();
+    pub(crate) fn merged(&self) -> impl Iterator<Item = Sample<'a>> + use<'a> {
+        let floats = self.floats;
+        let mut numbers = (0..floats.t.len()).peekable();
         let mut histograms = self.histograms.iter().peekable();
         std::iter::from_fn(move || {
-            let first = floats.next_if(|(t, _)| histograms.peek().is_none_or(|p| **t < p.t));
+            let first = numbers.next_if(|&i| histograms.peek().is_none_or(|p| floats.t[i] < p.t));
             match first {
-                Some((t, v)) => Some((*t, Value::Float(*v))),
-                None => histograms.next().map(|p| (p.t, Value::Histogram(&p.h))),
+                Some(i) => Some(Sample {
+                    t: floats.t[i],
+                    st: floats.start_of(i),
+                    value: Value::Float(floats.v[i]),
+                }),
+                None => histograms.next().map(|p| Sample {
+                    t: p.t,
+                    st: p.st,
+                    value: Value::Histogram(&p.h),
+                }),
             }
         })
+    }
+
+    /// The samples that `resets` and `changes` compare: of an anchored window from the newest up to its start on. Nothing
+    /// when none lies behind its start.
+    pub(crate) fn compared(&self) -> Option<Vec<Sample<'a>>> {
+        let mut samples: Vec<_> = self.merged().collect();
+        if self.floats.border != Border::Open {
+            let inside = samples.partition_point(|sample| sample.t <= self.floats.start);
+            if inside == samples.len() {
+                return None;
+            }
+            samples.drain(..inside.saturating_sub(1));
+        }
+        Some(samples)
     }
 
     /// The times of the first and the last sample.

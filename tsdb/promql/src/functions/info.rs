@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::eval::{CallSite, Context, Frame, Grid, Moved, Out, Row, SAME_LABELSET, key, selector};
-use crate::syntax::ast::{At, Call, Expr, ExprKind, Selector, Shift};
+use crate::syntax::ast::{At, Call, Expr, ExprKind, Selector, Shift, Span};
 use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
 use leadline_model::{Labels, LabelsBuilder, MatchOp, Matcher};
@@ -232,7 +232,7 @@ impl Infos {
                 computed_offset: None,
                 border: crate::syntax::ast::Border::Open,
             };
-            let found = selector::evaluate(cx, &selector, frame, selector::Read::Time)?;
+            let found = selector::evaluate(cx, (&selector, Span::default()), frame, selector::Read::Time)?;
             for i in (0..found.len()).filter(|&i| wanted.has(&found.rows[i].labels)) {
                 cx.hold(frame.steps)?;
                 grid.copy_row(&found, i);

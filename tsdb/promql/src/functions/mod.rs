@@ -1,18 +1,21 @@
 //! PromQL's functions: the table from name to implementation.
 
+pub(crate) mod border;
 pub(crate) mod calendar;
 mod classic;
 mod histogram;
+pub(crate) mod histogram_border;
 pub(crate) mod histogram_mean;
 mod histogram_rate;
 pub(crate) mod histogram_window;
 pub(crate) mod info;
+pub(crate) mod integral;
 pub(crate) mod label;
 pub(crate) mod math;
 mod native;
 pub(crate) mod number;
 mod over_time;
-mod rate;
+pub(crate) mod rate;
 mod sort;
 mod time;
 mod trend;
@@ -80,6 +83,7 @@ fn whole(name: &str) -> Option<WholeFn> {
         "sort_by_label_desc" => sort::by_label_descending,
         "sort_desc" => sort::descending,
         "start" => time::start,
+        "start_timestamp" => time::start_timestamp,
         "step" => time::step,
         "time" => time::time,
         "timestamp" => time::timestamp,

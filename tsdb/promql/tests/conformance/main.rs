@@ -5,6 +5,7 @@
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;
+mod histograms;
 mod replaced;
 mod run;
 mod scope;

@@ -1,17 +1,19 @@
 //! Runs the commands of one file on the real head and the real engine.
 
 use crate::compare;
+use crate::histograms::{self, Written};
 use crate::script::{Command, CommandKind, Eval, Load, Times};
-use crate::series::SeriesLine;
+use crate::series::{Point, SeriesLine};
 use leadline_model::clock::ManualClock;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
+use leadline_model::histogram::AnyHistogram;
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, HistogramEntry, Slot};
 use leadline_model::{Labels, Timestamp};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::query::Query;
 use leadline_promql::settings::Settings;
 use leadline_promql::syntax::ast::{At, Expr, ExprKind};
 use leadline_promql::syntax::parse;
-use leadline_promql::value::{QueryResult, Value};
+use leadline_promql::value::{QueryResult, RangeSeries, SampleValue, Value};
 use leadline_storage::Head;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,20 +108,32 @@ impl Bench {
             entries: vec![],
             extras: Extras::default(),
         };
-        for (slot, series) in (0u32..).zip(last.into_values()) {
-            batch.created.push(series.labels.clone());
-            for (t, v) in (0i64..).map(|i| i * load.step_ms).zip(&series.values) {
-                if let Some(v) = *v {
-                    batch.entries.push(Entry {
-                        series: Slot::New(slot),
-                        t,
-                        v,
-                    });
-                }
+        for series in last.values() {
+            let points = series.values.iter().enumerate();
+            let points = points.filter_map(|(i, point)| Some((i as i64 * load.step_ms, point.clone()?)));
+            add(&mut batch, &series.labels, points);
+        }
+        if load.with_nhcb {
+            let floats = |line: &SeriesLine| {
+                let values = line.values.iter().enumerate();
+                values
+                    .filter_map(|(i, point)| Some((i, point.as_ref()?.float()?)))
+                    .collect()
+            };
+            let classic = last.values().map(|line| (&line.labels, floats(line)));
+            for (labels, samples) in histograms::from_classic(classic)? {
+                let written = |histogram| {
+                    Point::Histogram(Box::new(Written {
+                        histogram,
+                        hint_set: false,
+                    }))
+                };
+                let points = samples.into_iter().map(|(i, h)| (i as i64 * load.step_ms, written(h)));
+                add(&mut batch, &labels, points);
             }
         }
         let outcome = self.store.commit(&batch).map_err(|error| error.to_string())?;
-        match outcome.refused.first() {
+        match outcome.refused.iter().chain(&outcome.refused_histograms).next() {
             Some((entry, why)) => Err(format!("sample {entry} was refused: {}", why.as_str())),
             None => Ok(()),
         }
@@ -178,18 +192,22 @@ impl Bench {
             return Err(format!("got a {}", result.value.type_name()));
         };
         compare::sorted(series)?;
-        let middle: Vec<(Labels, f64)> = series
+        let value_at = |s: &RangeSeries| {
+            let float = s
+                .points
+                .iter()
+                .find(|(t, _)| *t == at)
+                .map(|(_, v)| SampleValue::Float(*v));
+            let histogram = s.histograms.iter().find(|(t, _)| *t == at);
+            float.or_else(|| histogram.map(|(_, h)| SampleValue::Histogram(Arc::clone(h))))
+        };
+        let middle: Vec<(Labels, SampleValue)> = series
             .iter()
-            .filter_map(|s| {
-                s.points
-                    .iter()
-                    .find(|(t, _)| *t == at)
-                    .map(|(_, v)| (s.labels.clone(), *v))
-            })
+            .filter_map(|s| Some((s.labels.clone(), value_at(s)?)))
             .collect();
         match (&instant.value, middle.first()) {
-            (Value::Scalar(_), Some((_, value))) => compare::scalar(&eval.expect, *value),
-            (Value::Scalar(_), None) => Err("a scalar has no value in the middle".to_owned()),
+            (Value::Scalar(_), Some((_, SampleValue::Float(value)))) => compare::scalar(&eval.expect, *value),
+            (Value::Scalar(_), _) => Err("a scalar has no value in the middle".to_owned()),
             _ => compare::vector(&eval.expect, &middle),
         }
     }
@@ -200,6 +218,22 @@ impl Bench {
             .runtime
             .block_on(self.engine.range(&query, times, Options::default()));
         answer.map_err(|error| error.to_string())
+    }
+}
+
+/// Adds a series and its samples to a batch.
+fn add(batch: &mut Batch, labels: &Labels, points: impl Iterator<Item = (Timestamp, Point)>) {
+    let series = Slot::New(u32::try_from(batch.created.len()).unwrap_or(u32::MAX));
+    batch.created.push(labels.clone());
+    for (t, point) in points {
+        match point {
+            Point::Float(v) => batch.entries.push(Entry { series, t, v }),
+            Point::Histogram(written) => batch.extras.histograms.push(HistogramEntry {
+                series,
+                t,
+                h: AnyHistogram::Float(Arc::new(written.histogram)),
+            }),
+        }
     }
 }
 
