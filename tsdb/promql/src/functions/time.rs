@@ -62,7 +62,7 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// any other expression, and without `use-start-timestamps`.
 pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let mut grid = match &site.arg(0)?.kind {
-        ExprKind::Selector(s) if cx.settings.start_timestamps => {
+        ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
             selector::evaluate(cx, s, frame, selector::Read::Start)?
         }
         _ => {

@@ -11,7 +11,7 @@ use leadline_promql::engine::{Engine, Options};
 use leadline_promql::query::Query;
 use leadline_promql::settings::Settings;
 use leadline_promql::syntax::ast::{At, Expr, ExprKind};
-use leadline_promql::syntax::parse;
+use leadline_promql::syntax::{Features, parse};
 use leadline_promql::value::{QueryResult, Value};
 use leadline_storage::Head;
 use std::collections::HashMap;
@@ -87,7 +87,10 @@ impl Bench {
         let store = Head::new(settings, clock).map_err(|error| error.to_string())?;
         let settings = Settings {
             max_samples: 10_000,
-            start_timestamps: true,
+            features: Features {
+                start_timestamps: true,
+                ..Features::LANGUAGE
+            },
             ..Settings::default()
         };
         let starts = HeadWithStarts::new(Arc::clone(&store));
