@@ -9,7 +9,7 @@ pub use signature::{Signature, signature, signatures};
 
 use crate::diagnostic::ParseError;
 use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Span};
-use crate::syntax::parse;
+use crate::syntax::{Features, parse_with};
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
 
@@ -18,7 +18,15 @@ use leadline_model::quote::Quoted;
 /// # Errors
 /// The first mistake and its place.
 pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
-    let expr = parse(text)?;
+    parse_checked_with(text, Features::LANGUAGE)
+}
+
+/// The same with other features.
+///
+/// # Errors
+/// As [`parse_checked`], and what of the language is not enabled.
+pub fn parse_checked_with(text: &str, features: Features) -> Result<(Expr, Shape), ParseError> {
+    let expr = parse_with(text, features)?;
     let shape = check(text, &expr)?;
     Ok((expr, shape))
 }
@@ -28,7 +36,7 @@ pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
 pub fn shape(expr: &Expr) -> Shape {
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::Duration(_) => Shape::Scalar,
-        ExprKind::String(_) => Shape::String,
+        ExprKind::String(_) | ExprKind::Bytes(_) => Shape::String,
         ExprKind::Selector(_) | ExprKind::Aggregate(_) => Shape::Vector,
         ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Shape::Matrix,
         ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => shape(inner),
@@ -67,6 +75,7 @@ pub fn check(text: &str, expr: &Expr) -> Result<Shape, ParseError> {
         ExprKind::Number(_)
         | ExprKind::Duration(_)
         | ExprKind::String(_)
+        | ExprKind::Bytes(_)
         | ExprKind::Selector(_)
         | ExprKind::Matrix { .. }
         | ExprKind::Paren(_) => {}

@@ -4,7 +4,7 @@ use crate::check::{Motion, describe, motion, plan_selectors};
 use crate::engine::{Engine, Options};
 use crate::eval::QueryRange;
 use crate::query::Query;
-use crate::syntax::{inject, parse};
+use crate::syntax::{Features, inject, parse_with};
 use crate::value::Value;
 use leadline_model::port::{self, EvaluateError, Evaluation, Plan, PrepareError, Shape};
 use leadline_model::provenance::Provenance;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 const LEFT_OUT: &str = "native histograms were left out: only numbers can be scaled on";
 
 /// Builds the plan of an expression; `matchers` are added to every selector of its tree.
-fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
-    let mut expr = parse(text)?;
+fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
+    let mut expr = parse_with(text, features)?;
     inject(&mut expr, matchers);
     let query = Query::from_expr(expr, text)?;
     // Plans are evaluated at single times, at which computed lengths do not depend on the time.
@@ -42,7 +42,7 @@ fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
 #[async_trait::async_trait]
 impl port::Evaluate for Engine {
     fn prepare(&self, text: &str, inject: &[Matcher]) -> Result<Arc<Plan>, PrepareError> {
-        plan(text, inject).map(Arc::new)
+        plan(text, self.settings().features, inject).map(Arc::new)
     }
 
     async fn evaluate(&self, plan: &Arc<Plan>, at: Timestamp) -> Result<Evaluation, EvaluateError> {

@@ -40,6 +40,7 @@ pub fn motion(expr: &Expr) -> Motion {
         ExprKind::Number(_)
         | ExprKind::Duration(_)
         | ExprKind::String(_)
+        | ExprKind::Bytes(_)
         | ExprKind::Paren(_)
         | ExprKind::Unary { .. }
         | ExprKind::Binary(_)

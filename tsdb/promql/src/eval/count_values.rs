@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::functions::label::is_label_name;
 use crate::functions::number::format_f;
 use crate::syntax::ast::{Aggregate, ExprKind};
-use leadline_model::quote::Quoted;
+use leadline_model::quote::QuotedBytes;
 use rapidhash::RapidHashMap;
 
 /// Evaluates `count_values("label", v)`.
@@ -15,12 +15,13 @@ use rapidhash::RapidHashMap;
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
-    let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &p.unwrapped().kind) else {
-        return Err(Error::execution("the parameter of count_values must be a string"));
+    let refused = |name: &[u8]| Err(Error::execution(format!("invalid label name {}", QuotedBytes(name))));
+    let name = match a.param.as_ref().map(|p| &p.unwrapped().kind) {
+        Some(ExprKind::String(name)) if is_label_name(name) => name,
+        Some(ExprKind::String(name)) => return refused(name.as_bytes()),
+        Some(ExprKind::Bytes(name)) => return refused(name),
+        _ => return Err(Error::execution("the parameter of count_values must be a string")),
     };
-    if !is_label_name(name) {
-        return Err(Error::execution(format!("invalid label name {}", Quoted(name))));
-    }
     let input = operand(cx, a, frame)?;
     let mut numbers = Numbering::new(with_label(a, name));
     let mut out = Grid::with_capacity(input.steps, input.len());

@@ -58,7 +58,8 @@ pub(super) fn fill(grid: &mut Grid, of: Mixed<'_>, looks: Looks, read: Read) -> 
         };
         let value = match read {
             Read::Value => value,
-            Read::Time => Cell::Float(t as f64 / 1000.0),
+            Read::FloatTime if matches!(value, Cell::Histogram(_)) => value,
+            Read::Time | Read::FloatTime => Cell::Float(t as f64 / 1000.0),
             // Still the sample's time, ms, by which its start is found.
             Read::Start => Cell::Float(t as f64),
         };

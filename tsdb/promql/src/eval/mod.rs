@@ -88,6 +88,8 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
             Ok(Out::Scalar(Scalar::constant(*x, frame)))
         }
         ExprKind::String(s) => Ok(Out::String(s.clone())),
+        // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
+        ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
         ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
         ExprKind::Paren(inner) => node(cx, inner, frame),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),

@@ -19,6 +19,8 @@ pub(crate) enum Read {
     Value,
     /// Its time in seconds (`timestamp()`).
     Time,
+    /// Of a number its time in seconds; a histogram stays what it is.
+    FloatTime,
     /// When its counter began, in seconds, 0 when that is unknown (`start_timestamp()`).
     Start,
 }
@@ -138,7 +140,7 @@ fn fill(
         }
         cells[step] = match read {
             Read::Value => v,
-            Read::Time => t as f64 / 1000.0,
+            Read::Time | Read::FloatTime => t as f64 / 1000.0,
             // Still the sample's time, ms, by which its start is found.
             Read::Start => t as f64,
         };

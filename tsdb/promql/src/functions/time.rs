@@ -68,7 +68,7 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
-        ExprKind::Selector(s) if cx.settings.start_timestamps => {
+        ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
             selector::evaluate(cx, (s, argument.span), frame, selector::Read::Start)?
         }
         _ => {

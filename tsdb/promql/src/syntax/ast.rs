@@ -29,6 +29,8 @@ pub enum ExprKind {
     Duration(f64),
     /// `"text"`.
     String(String),
+    /// `"\xff"`: a text that is no UTF-8. It names nothing and is only shown.
+    Bytes(Vec<u8>),
     /// `m{a="b"}`: the newest sample within the lookback.
     Selector(Selector),
     /// `m[5m]`: the samples of a window.

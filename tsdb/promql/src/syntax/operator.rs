@@ -119,6 +119,12 @@ impl AggregateOp {
         }
     }
 
+    /// Whether Prometheus keeps it behind `promql-experimental-functions`.
+    #[must_use]
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// Whether it takes a parameter before the vector.
     #[must_use]
     pub fn takes_parameter(self) -> bool {

@@ -9,7 +9,7 @@ use super::ast::{
 use leadline_model::MatchOp;
 use leadline_model::duration::Duration;
 use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::Quoted;
+use leadline_model::quote::{Quoted, QuotedBytes};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Expr {
@@ -18,6 +18,7 @@ impl Display for Expr {
             ExprKind::Number(value) => write_number(f, *value),
             ExprKind::Duration(seconds) => write_seconds(f, *seconds),
             ExprKind::String(text) => Quoted(text).fmt(f),
+            ExprKind::Bytes(text) => QuotedBytes(text).fmt(f),
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
                 write_at(f, selector.shift.at)?;

@@ -12,6 +12,7 @@ impl Expr {
             ExprKind::Number(_)
             | ExprKind::Duration(_)
             | ExprKind::String(_)
+            | ExprKind::Bytes(_)
             | ExprKind::Selector(_)
             | ExprKind::Matrix { .. } => Vec::new(),
             ExprKind::Subquery(subquery) => vec![&subquery.expr],
@@ -37,6 +38,7 @@ impl Expr {
             ExprKind::Number(_)
             | ExprKind::Duration(_)
             | ExprKind::String(_)
+            | ExprKind::Bytes(_)
             | ExprKind::Selector(_)
             | ExprKind::Matrix { .. } => Vec::new(),
             ExprKind::Subquery(subquery) => vec![&mut subquery.expr],

@@ -92,6 +92,8 @@ impl Classic {
     /// The same with bounds of its own (`util/convertnhcb`).
     fn convert(mut self) -> Option<FloatHistogram> {
         self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Of bounds that are written differently the first counts.
+        self.buckets.dedup_by(|b, a| a.0 == b.0);
         let count = self.count.or_else(|| self.buckets.last().map(|b| b.1))?;
         if self.buckets.last().is_none_or(|b| b.0 != f64::INFINITY) {
             self.buckets.push((f64::INFINITY, count));

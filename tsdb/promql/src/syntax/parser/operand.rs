@@ -21,13 +21,9 @@ impl Parser<'_> {
             }
             TokenKind::String => {
                 self.bump();
-                let value = if self.arguments > 0 {
-                    self.unquoted_utf8(token.span)?
-                } else {
-                    // On its own a text is only shown, and JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
-                    String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned()
-                };
-                self.node(ExprKind::String(value), token.span, 0)
+                let kind = String::from_utf8(self.unquoted(token.span)?)
+                    .map_or_else(|error| ExprKind::Bytes(error.into_bytes()), ExprKind::String);
+                self.node(kind, token.span, 0)
             }
             TokenKind::LeftParen => self.paren(),
             TokenKind::LeftBrace => self.selector(None),
@@ -107,7 +103,11 @@ impl Parser<'_> {
     fn call(&mut self) -> Parsed<Tree> {
         let name = self.bump();
         let function = self.text_of(name.span).to_owned();
-        if check::signature(&function).is_none() {
+        let signature = check::signature(&function);
+        if signature.is_some_and(|s| s.experimental) && !self.features.experimental_functions {
+            return Err(self.error(name.span, format!("function {function:?} is not enabled")));
+        }
+        if signature.is_none() {
             let known = check::signatures().iter().map(|s| s.name);
             let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
             let message = format!("unknown function with name {function:?}");
@@ -135,10 +135,7 @@ impl Parser<'_> {
         if self.peek() == TokenKind::RightParen {
             return Ok((Vec::new(), 0, self.bump().span.end));
         }
-        self.arguments += 1;
-        let parsed = self.argument_list(labels_at);
-        self.arguments -= 1;
-        parsed
+        self.argument_list(labels_at)
     }
 
     fn argument_list(&mut self, labels_at: Option<usize>) -> Parsed<(Vec<Expr>, u32, u32)> {
