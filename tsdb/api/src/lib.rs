@@ -5,6 +5,7 @@
 
 mod admin;
 mod exemplars;
+mod histogram;
 mod labels;
 mod metadata;
 mod number;

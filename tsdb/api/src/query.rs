@@ -1,17 +1,19 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
 use crate::Api;
+use crate::histogram::push_histogram;
 use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
 use crate::respond::{ApiError, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::number::push_plain;
 use leadline_promql::engine::Options;
 use leadline_promql::error::Error;
 use leadline_promql::query::Query;
-use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, Value};
+use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 
 /// An expression at one time.
 pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
@@ -91,13 +93,29 @@ fn push_point(out: &mut String, t: Timestamp, v: f64) {
     out.push(']');
 }
 
+fn push_histogram_point(out: &mut String, t: Timestamp, h: &FloatHistogram) {
+    out.push('[');
+    push_timestamp(out, t);
+    out.push(',');
+    push_histogram(out, h);
+    out.push(']');
+}
+
 fn push_vector(out: &mut String, samples: &[InstantSample], at: Timestamp) {
     out.push_str(r#"{"resultType":"vector","result":["#);
     for (i, sample) in samples.iter().enumerate() {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &sample.labels);
-        out.push_str(r#","value":"#);
-        push_point(out, at, sample.value);
+        match &sample.value {
+            SampleValue::Float(value) => {
+                out.push_str(r#","value":"#);
+                push_point(out, at, *value);
+            }
+            SampleValue::Histogram(histogram) => {
+                out.push_str(r#","histogram":"#);
+                push_histogram_point(out, at, histogram);
+            }
+        }
         out.push('}');
     }
     out.push(']');
@@ -108,14 +126,24 @@ fn push_matrix(out: &mut String, series: &[RangeSeries]) {
     for (i, one) in series.iter().enumerate() {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &one.labels);
-        out.push_str(r#","values":["#);
-        for (j, &(t, v)) in one.points.iter().enumerate() {
-            if j > 0 {
-                out.push(',');
-            }
-            push_point(out, t, v);
-        }
-        out.push_str("]}");
+        push_points(out, r#","values":["#, &one.points, |out, (t, v)| {
+            push_point(out, *t, *v)
+        });
+        push_points(out, r#","histograms":["#, &one.histograms, |out, (t, h)| {
+            push_histogram_point(out, *t, h);
+        });
+        out.push('}');
     }
     out.push(']');
+}
+
+/// Appends a list with its name, where there is anything to list.
+fn push_points<T>(out: &mut String, name: &str, points: &[T], push: impl Fn(&mut String, &T)) {
+    for (i, point) in points.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { name });
+        push(out, point);
+    }
+    if !points.is_empty() {
+        out.push(']');
+    }
 }

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod entropy;
 pub mod exemplar;
 pub mod histogram;
+pub mod kahan;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;

@@ -9,7 +9,7 @@ pub use signature::{Signature, signature, signatures};
 
 use crate::diagnostic::ParseError;
 use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Span};
-use crate::syntax::parse;
+use crate::syntax::{Features, parse_with};
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
 
@@ -18,7 +18,15 @@ use leadline_model::quote::Quoted;
 /// # Errors
 /// The first mistake and its place.
 pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
-    let expr = parse(text)?;
+    parse_checked_with(text, Features::LANGUAGE)
+}
+
+/// The same with other features.
+///
+/// # Errors
+/// As [`parse_checked`], and what of the language is not enabled.
+pub fn parse_checked_with(text: &str, features: Features) -> Result<(Expr, Shape), ParseError> {
+    let expr = parse_with(text, features)?;
     let shape = check(text, &expr)?;
     Ok((expr, shape))
 }

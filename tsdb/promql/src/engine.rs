@@ -78,7 +78,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Prepare`] points at the mistake.
     pub fn parse(&self, text: &str) -> Result<Query, Error> {
-        Query::parse(text).map_err(|e| Error::Prepare(PrepareError::from(e)))
+        Query::parse_with(text, self.settings.features).map_err(|e| Error::Prepare(PrepareError::from(e)))
     }
 
     /// Evaluates a query at one time (ms).

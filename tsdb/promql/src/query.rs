@@ -3,6 +3,7 @@
 use crate::check;
 use crate::diagnostic::ParseError;
 use crate::eval::{QueryRange, length};
+use crate::syntax::Features;
 use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
 use leadline_model::port::Shape;
 use std::borrow::Cow;
@@ -45,12 +46,20 @@ fn order_shows(expr: &Expr) -> bool {
 }
 
 impl Query {
-    /// Parses and checks `text`.
+    /// Parses and checks `text`, whatever parts of the language are enabled elsewhere.
     ///
     /// # Errors
     /// The first mistake and its place.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let (expr, shape) = check::parse_checked(text)?;
+        Self::parse_with(text, Features::LANGUAGE)
+    }
+
+    /// Parses and checks `text`.
+    ///
+    /// # Errors
+    /// The first mistake and its place, or what of the language is not enabled.
+    pub fn parse_with(text: &str, features: Features) -> Result<Self, ParseError> {
+        let (expr, shape) = check::parse_checked_with(text, features)?;
         Ok(Self::assemble(expr, text, shape))
     }
 

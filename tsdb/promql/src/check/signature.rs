@@ -13,7 +13,7 @@ pub struct Signature {
     pub variadic: i8,
     /// Type of the result.
     pub returns: Shape,
-    /// Whether Prometheus keeps it behind a flag; leadline has no such flag.
+    /// Whether it needs the feature `promql-experimental-functions`.
     pub experimental: bool,
 }
 

@@ -2,17 +2,24 @@
 //! other, so that a series is decoded once and its samples stay in the cache.
 
 mod aggregate;
+mod aggregate_histogram;
 mod binary;
+mod binary_histogram;
 mod call;
 mod context;
 mod count_values;
 mod fill;
 mod grid;
+mod histogram_notes;
+mod histogram_points;
 pub(crate) mod key;
 pub(crate) mod length;
 mod matching;
+mod mixed_selector;
+mod mixed_windows;
 pub(crate) mod notes;
 mod operator;
+mod ranges;
 mod rank;
 mod sampling;
 mod scalar;
@@ -25,7 +32,9 @@ mod window;
 
 pub(crate) use call::CallSite;
 pub(crate) use context::{Context, QueryRange};
-pub(crate) use grid::{Frame, Grid, Row, SAME_LABELSET};
+pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
+pub(crate) use histogram_notes::Combining;
+pub(crate) use histogram_points::HistogramPoint;
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
 pub(crate) use window::{RangeRow, top_level as range_vector};
@@ -50,7 +59,7 @@ impl Out {
     fn samples(&self) -> usize {
         match self {
             Self::Scalar(s) => s.values.len(),
-            Self::Vector(g) => g.cells.len(),
+            Self::Vector(g) => g.cells.len() + g.histogram_weight(),
             Self::String(_) => 0,
         }
     }
@@ -81,11 +90,11 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
         ExprKind::String(s) => Ok(Out::String(s.clone())),
         // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
         ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
-        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Value).map(Out::Vector),
+        ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
         ExprKind::Paren(inner) => node(cx, inner, frame),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
-        ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, frame).map(Out::Vector),
+        ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, expr.span, frame).map(Out::Vector),
         ExprKind::Call(c) => call::evaluate(cx, c, expr.span, frame),
         ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Err(Error::execution(
             "a range vector was found where an instant vector was expected",
@@ -98,7 +107,7 @@ fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Resul
     if negate {
         match &mut out {
             Out::Scalar(s) => s.values.iter_mut().for_each(|x| *x = -*x),
-            Out::Vector(g) => g.map(|x| -x),
+            Out::Vector(g) => g.negate(),
             Out::String(_) => return Err(Error::execution("a string cannot be negated")),
         }
     }

@@ -12,7 +12,12 @@ use std::cmp::Ordering;
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parameter: &Scalar) -> Result<Grid, Error> {
+pub(crate) fn evaluate(
+    cx: &mut Context<'_>,
+    (a, whole): (&Aggregate, Span),
+    input: &Grid,
+    parameter: &Scalar,
+) -> Result<Grid, Error> {
     let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
     let nothing = Grid::with_capacity(input.steps, 0);
     let sensible = match a.op {
@@ -24,13 +29,12 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
     }
     let groups = Groups::of(selection(a), input);
     cx.hold(input.cells.len())?;
-    let mut out = Grid {
-        steps: input.steps,
-        rows: input.rows.clone(),
-        ..Grid::default()
-    };
-    out.cells = input.cells.clone();
-    out.present = vec![false; input.present.len()];
+    let ranks = matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk);
+    let mut out = input.clone();
+    if ranks && out.drop_histogram_cells() {
+        cx.notes.histogram_ignored(whole, a.op.as_str());
+    }
+    out.present.fill(false);
     let shares = match a.op {
         AggregateOp::LimitRatio => shares(input),
         _ => Vec::new(),
@@ -42,10 +46,21 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
         for step in 0..input.steps {
             cx.tick()?;
             chosen.clear();
-            chosen.extend(members.iter().copied().filter(|&m| input.row(m).1[step]));
+            let there = |m: usize| {
+                if ranks {
+                    input.row(m).1[step]
+                } else {
+                    input.occupied(m, step)
+                }
+            };
+            chosen.extend(members.iter().copied().filter(|&m| there(m)));
             choose(a.op, (input, &shares), step, parameter.values[step], &mut chosen);
             for row in &chosen {
-                out.present[row * input.steps + step] = true;
+                out.present[row * input.steps + step] = input.row(*row).1[step];
+            }
+            if out.has_histograms() {
+                let others = members.iter().filter(|m| !chosen.contains(m));
+                others.for_each(|&m| out.vacate(m, step));
             }
             if input.steps == 1 {
                 order.extend_from_slice(&chosen);

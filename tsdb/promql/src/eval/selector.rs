@@ -1,12 +1,14 @@
 //! Instant selectors: the newest sample within the lookback, at every step.
 
 use super::grid::{Frame, Grid, Row};
+use super::histogram_points::HistogramPoints;
+use super::mixed_selector::{self, Looks, Mixed};
 use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved};
 use crate::error::Error;
 use crate::functions::border::smoothed_at;
-use crate::syntax::ast::{Border, Selector};
+use crate::syntax::ast::{Border, Selector, Span};
 use leadline_model::sample::Samples;
 use leadline_model::{Timestamp, is_stale};
 
@@ -17,6 +19,8 @@ pub(crate) enum Read {
     Value,
     /// Its time in seconds (`timestamp()`).
     Time,
+    /// Of a number its time in seconds; a histogram stays what it is.
+    FloatTime,
     /// When its counter began, in seconds, 0 when that is unknown (`start_timestamp()`).
     Start,
 }
@@ -26,7 +30,12 @@ pub(crate) enum Read {
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: Read) -> Result<Grid, Error> {
+pub(crate) fn evaluate(
+    cx: &mut Context<'_>,
+    (s, span): (&Selector, Span),
+    frame: Frame,
+    read: Read,
+) -> Result<Grid, Error> {
     if frame.steps == 0 {
         return Ok(Grid::with_capacity(0, 0));
     }
@@ -41,6 +50,12 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
     let set = cx.store.select(&s.matchers, mint, maxt, cx.ordered)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
     let (mut samples, mut starts) = (Samples::default(), StartTimes::default());
+    let mut histograms = HistogramPoints::default();
+    let looks = Looks {
+        frame,
+        moved,
+        lookback_ms: cx.lookback_ms,
+    };
     for i in 0..set.len() {
         if frame.steps == 1 && !smoothed {
             // One step sees the newest sample alone, which a store has at hand.
@@ -52,19 +67,31 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
             set.read(i, mint, maxt, &mut samples)?;
         }
         cx.decoded(&samples)?;
-        if samples.is_empty() {
+        histograms.read(cx, (&*set, i), (mint, maxt))?;
+        if samples.is_empty() && histograms.points.is_empty() {
             continue;
         }
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        let used = if smoothed {
+        let used = if !histograms.points.is_empty() {
+            let mixed = Mixed {
+                samples: &samples,
+                histograms: &histograms.points,
+            };
+            if smoothed {
+                let labels = set.labels(i);
+                mixed_selector::fill_smoothed(cx, &mut grid, mixed, looks, (span, labels.name()))?
+            } else {
+                mixed_selector::fill(&mut grid, mixed, looks, read)
+            }
+        } else if smoothed {
             fill_smoothed(&samples, frame, moved, cx.lookback_ms, cells, present)
         } else {
             fill(&samples, frame, moved, cx.lookback_ms, read, cells, present)
         };
         starts.read(cx, (&*set, i), (mint, maxt), read == Read::Start)?;
         if read == Read::Start {
-            for cell in cells {
+            for cell in grid.opened() {
                 *cell = starts.of(*cell as Timestamp) as f64 / 1000.0;
             }
         }
@@ -113,7 +140,7 @@ fn fill(
         }
         cells[step] = match read {
             Read::Value => v,
-            Read::Time => t as f64 / 1000.0,
+            Read::Time | Read::FloatTime => t as f64 / 1000.0,
             // Still the sample's time, ms, by which its start is found.
             Read::Start => t as f64,
         };

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::eval::{CallSite, Context, Frame, Grid, Moved, Out, Row, SAME_LABELSET, key, selector};
-use crate::syntax::ast::{At, Call, Expr, ExprKind, Selector, Shift};
+use crate::syntax::ast::{At, Call, Expr, ExprKind, Selector, Shift, Span};
 use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
 use leadline_model::{Labels, LabelsBuilder, MatchOp, Matcher};
@@ -232,7 +232,8 @@ impl Infos {
                 computed_offset: None,
                 border: crate::syntax::ast::Border::Open,
             };
-            let found = selector::evaluate(cx, &selector, frame, selector::Read::Time)?;
+            let found = selector::evaluate(cx, (&selector, Span::default()), frame, selector::Read::FloatTime)?;
+            refuse_histograms(&found)?;
             for i in (0..found.len()).filter(|&i| wanted.has(&found.rows[i].labels)) {
                 cx.hold(frame.steps)?;
                 grid.copy_row(&found, i);
@@ -267,7 +268,7 @@ impl Infos {
         let mut groups: Vec<&Vec<usize>> = self.rows.values().filter(|rows| rows.len() > 1).collect();
         groups.sort();
         for step in 0..base.steps {
-            if groups.is_empty() || !(0..base.len()).any(|i| base.row(i).1[step]) {
+            if groups.is_empty() || !(0..base.len()).any(|i| base.occupied(i, step)) {
                 continue;
             }
             for rows in &groups {
@@ -291,6 +292,18 @@ impl Infos {
         Error::execution(format!(
             "found duplicate series for info metric: existing {a} @ {ms}, new {b} @ {ms}"
         ))
+    }
+}
+
+/// Info series are numbers.
+fn refuse_histograms(found: &Grid) -> Result<(), Error> {
+    let odd = |i: &usize| (0..found.steps).any(|step| found.histogram(*i, step).is_some());
+    match (0..found.len()).find(odd).filter(|_| found.has_histograms()) {
+        Some(i) => Err(Error::execution(format!(
+            "this should be an info metric, with float samples: {}",
+            key::braced(&found.rows[i].labels)
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -390,15 +403,13 @@ impl<'a> Joined<'a> {
 
     /// Copies what base row `from` has at the step.
     fn put(&mut self, to: usize, from: usize, step: usize) -> Result<(), Error> {
-        let Some(value) = self.base.get(from, step) else {
+        let Some(value) = self.base.cell(from, step) else {
             return Ok(());
         };
-        let cell = to * self.out.steps + step;
-        if self.out.present[cell] {
+        if self.out.occupied(to, step) {
             return Err(Error::execution(SAME_LABELSET));
         }
-        self.out.present[cell] = true;
-        self.out.cells[cell] = value;
+        self.out.set(to, step, value);
         Ok(())
     }
 
@@ -411,7 +422,7 @@ impl<'a> Joined<'a> {
         // The info series that were joined last, and the row that made.
         let mut last: Option<(Vec<usize>, Option<usize>)> = None;
         for step in 0..self.base.steps {
-            if self.base.get(i, step).is_none() {
+            if !self.base.occupied(i, step) {
                 continue;
             }
             let chosen: Vec<usize> = candidates.iter().filter_map(|rows| infos.newest(rows, step)).collect();

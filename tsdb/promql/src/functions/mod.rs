@@ -5,10 +5,15 @@ pub(crate) mod calendar;
 mod classic;
 pub(crate) mod elementary;
 mod histogram;
+pub(crate) mod histogram_border;
+pub(crate) mod histogram_mean;
+mod histogram_rate;
+pub(crate) mod histogram_window;
 pub(crate) mod info;
 pub(crate) mod integral;
 pub(crate) mod label;
 pub(crate) mod math;
+mod native;
 pub(crate) mod number;
 mod over_time;
 pub(crate) mod rate;
@@ -57,9 +62,11 @@ fn whole(name: &str) -> Option<WholeFn> {
         "clamp_max" => vector::clamp_max,
         "clamp_min" => vector::clamp_min,
         "end" => time::end,
-        "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar" | "histogram_sum" => {
-            histogram::native_only
-        }
+        "histogram_avg" => native::avg,
+        "histogram_count" => native::count,
+        "histogram_stddev" => native::stddev,
+        "histogram_stdvar" => native::stdvar,
+        "histogram_sum" => native::sum,
         "histogram_fraction" => histogram::fraction,
         "histogram_quantile" => histogram::quantile,
         "histogram_quantiles" => histogram::quantiles,

@@ -1,7 +1,7 @@
 //! Functions over the time of the evaluation and of samples.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Grid, Out, Scalar, selector};
+use crate::eval::{CallSite, Cell, Context, Frame, Grid, Out, Scalar, selector};
 use crate::syntax::ast::ExprKind;
 
 fn constant(value: f64, frame: Frame) -> Out {
@@ -45,11 +45,16 @@ pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Resu
 pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
-        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Time)?,
+        ExprKind::Selector(s) => selector::evaluate(cx, (s, argument.span), frame, selector::Read::Time)?,
         _ => {
             let mut grid = site.vector(cx, 0, frame)?;
-            for (i, cell) in grid.cells.iter_mut().enumerate() {
-                *cell = frame.at(i % frame.steps) as f64 / 1000.0;
+            for i in 0..grid.len() {
+                for step in (0..frame.steps)
+                    .filter(|&step| grid.occupied(i, step))
+                    .collect::<Vec<_>>()
+                {
+                    grid.set(i, step, Cell::Float(frame.at(step) as f64 / 1000.0));
+                }
             }
             grid
         }
@@ -61,9 +66,10 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// `start_timestamp(m)`: when the counters behind a selector's samples began, seconds, 0 where it is unknown. Nothing for
 /// any other expression, and without `use-start-timestamps`.
 pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let mut grid = match &site.arg(0)?.kind {
-        ExprKind::Selector(s) if cx.settings.start_timestamps => {
-            selector::evaluate(cx, s, frame, selector::Read::Start)?
+    let argument = site.arg(0)?;
+    let mut grid = match &argument.kind {
+        ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
+            selector::evaluate(cx, (s, argument.span), frame, selector::Read::Start)?
         }
         _ => {
             site.vector(cx, 0, frame)?;

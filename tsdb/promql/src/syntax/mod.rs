@@ -1,6 +1,7 @@
 //! Text to tree and back.
 
 pub mod ast;
+mod features;
 mod lexer;
 mod literal;
 mod operator;
@@ -10,5 +11,6 @@ mod printer;
 mod token;
 mod walk;
 
-pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse};
+pub use features::{Features, UnknownFeature};
+pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_with};
 pub use walk::inject;

@@ -10,6 +10,7 @@ mod postfix;
 mod selector;
 
 use super::ast::{Binary, BinaryOp, Expr, ExprKind, Span};
+use super::features::Features;
 use super::lexer::lex;
 use super::token::{Token, TokenKind, describe};
 use crate::diagnostic::ParseError;
@@ -20,16 +21,24 @@ pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 /// Greatest height of a tree, so that no walk over one can exhaust a stack. A chain of n equal operators has height n.
 pub const MAX_DEPTH: u32 = 250;
 
-/// Parses an expression. Types are not checked here: see [`crate::check`].
+/// Parses an expression with all of [`Features::LANGUAGE`]. Types are not checked here: see [`crate::check`].
 ///
 /// # Errors
 /// The first mistake, with its place and, where it helps, what was expected.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    parse_with(text, Features::LANGUAGE)
+}
+
+/// The same with other features.
+///
+/// # Errors
+/// As [`parse`], and what of the language is not enabled.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     if text.len() > MAX_TEXT_BYTES {
         let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
         return Err(ParseError::new("", Span::default(), message));
     }
-    let lexed = lex(text);
+    let lexed = lex(text, features);
     let mut parser = Parser {
         text,
         tokens: lexed.tokens,
@@ -38,6 +47,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         nesting: 0,
         aggregations: 0,
         labels_only: false,
+        features,
     };
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
@@ -67,6 +77,7 @@ struct Parser<'a> {
     aggregations: u32,
     /// Whether the braces that come next choose labels (of `info()`), so that they may be empty.
     labels_only: bool,
+    features: Features,
 }
 
 type Parsed<T> = Result<T, Box<ParseError>>;
@@ -199,6 +210,10 @@ impl Parser<'_> {
             start: left.expr.span.start,
             end: right.expr.span.end,
         };
+        let fill = matching.fill;
+        if !self.features.fill_modifiers && (fill.left.is_some() || fill.right.is_some()) {
+            return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
+        }
         let below = left.height.max(right.height);
         let binary = Binary {
             op,

@@ -5,6 +5,7 @@
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;
+mod histograms;
 mod replaced;
 mod run;
 mod scope;
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
         ]
     });
     let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
-    libtest_mimic::run(&arguments, trials.chain([own]).collect()).exit_code()
+    let all = Trial::test("every file is there", move || none_is_missing(&folder));
+    libtest_mimic::run(&arguments, trials.chain([own, all]).collect()).exit_code()
 }
 
 fn read(path: &Path) -> Result<Vec<Command>, String> {
@@ -58,27 +60,27 @@ fn read(path: &Path) -> Result<Vec<Command>, String> {
 fn run_file(name: &str, path: &Path) -> Result<(), Failed> {
     let mut commands = read(path)?;
     replaced::apply(name, &mut commands)?;
-    let report = run::run(&commands, &scope::inside(name, &commands))?;
-    let Report {
-        passed,
-        outside,
-        outside_right,
-        ..
-    } = report;
-    let failed = report.failed.len();
-    println!(
-        "conformance: {name}.test: {passed} passed, {failed} failed; {outside} outside, of which {outside_right} pass too"
-    );
-    if std::env::var_os("LEADLINE_CONFORMANCE_VERBOSE").is_some() {
-        report
-            .outside_wrong
-            .iter()
-            .for_each(|wrong| println!("outside: {name}.test: {wrong}"));
+    let Report { passed, failed } = run::run(&commands)?;
+    println!("conformance: {name}.test: {passed} passed, {} failed", failed.len());
+    if !failed.is_empty() {
+        return Err(failed.join("\n").into());
     }
-    if report.failed.is_empty() {
+    match scope::expected(name) {
+        Some(expected) if passed >= expected => Ok(()),
+        Some(expected) => Err(format!("{passed} evaluations, {expected} were expected").into()),
+        None => Err("a file that is not in the list of counts".into()),
+    }
+}
+
+/// Every file of the list is there.
+fn none_is_missing(folder: &Path) -> Result<(), Failed> {
+    let missing: Vec<_> = scope::files()
+        .filter(|name| !folder.join(format!("{name}.test")).is_file())
+        .collect();
+    if missing.is_empty() {
         Ok(())
     } else {
-        Err(report.failed.join("\n").into())
+        Err(missing.join(", ").into())
     }
 }
 
@@ -105,7 +107,7 @@ fn notices_what_is_wrong() -> Result<(), Failed> {
     ];
     let judge = |script: &str| -> Result<Report, String> {
         let commands = parse_script(&format!("{load}{script}\n"))?;
-        run::run(&commands, &vec![true; commands.len()])
+        run::run(&commands)
     };
     let report = judge(right)?;
     if report.passed != 1 || !report.failed.is_empty() {

@@ -39,6 +39,12 @@ impl Parser<'_> {
         if args.is_empty() {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
         }
+        if op.is_experimental() && !self.features.experimental_functions {
+            let message = format!(
+                "{op}() is experimental and must be enabled with --enable-feature=promql-experimental-functions"
+            );
+            return Err(self.error(span, message));
+        }
         if args.len() != expected {
             let message = format!(
                 "wrong number of arguments for aggregate expression provided, expected {expected}, got {}",

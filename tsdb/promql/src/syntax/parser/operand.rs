@@ -103,7 +103,11 @@ impl Parser<'_> {
     fn call(&mut self) -> Parsed<Tree> {
         let name = self.bump();
         let function = self.text_of(name.span).to_owned();
-        if check::signature(&function).is_none() {
+        let signature = check::signature(&function);
+        if signature.is_some_and(|s| s.experimental) && !self.features.experimental_functions {
+            return Err(self.error(name.span, format!("function {function:?} is not enabled")));
+        }
+        if signature.is_none() {
             let known = check::signatures().iter().map(|s| s.name);
             let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
             let message = format!("unknown function with name {function:?}");

@@ -4,7 +4,7 @@ use super::super::ast::{Border, ExprKind, Selector, Shift, Span};
 use super::super::token::TokenKind;
 use super::{Parsed, Parser, Tree};
 use crate::syntax::ast::BinaryOp;
-use leadline_model::labels::NAME;
+use leadline_model::labels::{NAME, is_identifier};
 use leadline_model::quote::Quoted;
 use leadline_model::{MatchOp, Matcher};
 
@@ -36,7 +36,8 @@ impl Parser<'_> {
         self.node(
             ExprKind::Selector(Selector {
                 matchers,
-                name,
+                // A name that needs quotes is printed as a matcher: not everybody reads it without them.
+                name: name.filter(|name| is_identifier(name, true)),
                 shift: Shift::default(),
                 computed_offset: None,
                 border: Border::Open,

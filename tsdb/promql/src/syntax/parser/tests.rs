@@ -328,6 +328,45 @@ fn modifiers_of_three_sixteen_are_kept() {
 }
 
 #[test]
+fn what_is_experimental_needs_its_feature() {
+    for (text, feature, expected) in [
+        (
+            "1 + info(foo)",
+            "promql-experimental-functions",
+            "1:5: parse error: function \"info\" is not enabled",
+        ),
+        (
+            "sum(limitk(1, foo))",
+            "promql-experimental-functions",
+            "1:5: parse error: limitk() is experimental and must be enabled with \
+             --enable-feature=promql-experimental-functions",
+        ),
+        (
+            "(a + fill(0) b)",
+            "promql-binop-fill-modifiers",
+            "1:2: parse error: binop fill modifiers are experimental and not enabled",
+        ),
+        (
+            "http.requests{équipe=\"x\"}",
+            "promql-unquoted-utf8-names",
+            "1:5: parse error: unexpected character: '.'",
+        ),
+        (
+            "sum by (a.b, c) (温度)",
+            "promql-unquoted-utf8-names",
+            "1:10: parse error: unexpected character: '.'",
+        ),
+    ] {
+        let error = parse_with(text, Features::NONE).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{text}");
+        let enabled = parse_with(text, feature.parse().unwrap());
+        assert!(enabled.is_ok(), "{text}: {enabled:?}");
+        let printed = enabled.unwrap().to_string();
+        assert_eq!(parse(&printed).unwrap().to_string(), printed, "{text}");
+    }
+}
+
+#[test]
 fn reserved_words_may_name_metrics_and_labels() {
     for text in [
         "sum",
