@@ -16,5 +16,7 @@ pub(crate) const ALLOWED: &[Allowed] = &[];
 
 /// The place in [`ALLOWED`] of the difference that this is.
 pub(crate) fn find(question: &Question, ours: &Answer, theirs: &Answer) -> Option<usize> {
-    ALLOWED.iter().position(|allowed| (allowed.applies)(question, ours, theirs))
+    ALLOWED
+        .iter()
+        .position(|allowed| (allowed.applies)(question, ours, theirs))
 }

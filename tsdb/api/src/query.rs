@@ -4,7 +4,7 @@ use crate::Api;
 use crate::histogram::push_histogram;
 use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, push_labels, push_text, success};
+use crate::respond::{ApiError, parse_error, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
@@ -45,8 +45,10 @@ fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
         lookback_ms: params.lookback()?,
         timeout,
     };
-    let query = api.engine.parse(params.query());
-    Ok((query.map_err(|e| ApiError::parameter("query", e))?, options))
+    let text = params.query();
+    let query = Query::parse_with(text, api.engine.settings().features);
+    let query = query.map_err(|e| ApiError::parameter("query", parse_error(text, &e)))?;
+    Ok((query, options))
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {

@@ -86,7 +86,8 @@ fn cos_near(z: f64) -> f64 {
 }
 
 /// The sine.
-pub(crate) fn sin(x: f64) -> f64 {
+#[must_use]
+pub fn sin(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() {
         return x;
     }
@@ -94,22 +95,36 @@ pub(crate) fn sin(x: f64) -> f64 {
         return f64::NAN;
     }
     let (eighth, z) = reduce(x.abs());
-    let value = if matches!(eighth & 3, 1 | 2) { cos_near(z) } else { sin_near(z) };
+    let value = if matches!(eighth & 3, 1 | 2) {
+        cos_near(z)
+    } else {
+        sin_near(z)
+    };
     if (x < 0.0) != (eighth > 3) { -value } else { value }
 }
 
 /// The cosine.
-pub(crate) fn cos(x: f64) -> f64 {
+#[must_use]
+pub fn cos(x: f64) -> f64 {
     if !x.is_finite() {
         return f64::NAN;
     }
     let (eighth, z) = reduce(x.abs());
-    let value = if matches!(eighth & 3, 1 | 2) { sin_near(z) } else { cos_near(z) };
-    if (eighth > 3) != (eighth & 3 > 1) { -value } else { value }
+    let value = if matches!(eighth & 3, 1 | 2) {
+        sin_near(z)
+    } else {
+        cos_near(z)
+    };
+    if (eighth > 3) != (eighth & 3 > 1) {
+        -value
+    } else {
+        value
+    }
 }
 
 /// The tangent.
-pub(crate) fn tan(x: f64) -> f64 {
+#[must_use]
+pub fn tan(x: f64) -> f64 {
     const P: [f64; 3] = [
         -1.309_369_391_813_837_776_46e4,
         1.153_516_648_385_874_161_40e6,
@@ -177,7 +192,8 @@ fn atan_positive(x: f64) -> f64 {
 }
 
 /// The arctangent.
-pub(crate) fn atan(x: f64) -> f64 {
+#[must_use]
+pub fn atan(x: f64) -> f64 {
     if x == 0.0 {
         x
     } else if x > 0.0 {
@@ -188,7 +204,8 @@ pub(crate) fn atan(x: f64) -> f64 {
 }
 
 /// The arcsine.
-pub(crate) fn asin(x: f64) -> f64 {
+#[must_use]
+pub fn asin(x: f64) -> f64 {
     if x == 0.0 {
         return x;
     }
@@ -206,12 +223,14 @@ pub(crate) fn asin(x: f64) -> f64 {
 }
 
 /// The arccosine.
-pub(crate) fn acos(x: f64) -> f64 {
+#[must_use]
+pub fn acos(x: f64) -> f64 {
     FRAC_PI_2 - asin(x)
 }
 
 /// The angle of the point (`x`, `y`).
-pub(crate) fn atan2(y: f64, x: f64) -> f64 {
+#[must_use]
+pub fn atan2(y: f64, x: f64) -> f64 {
     if y.is_nan() || x.is_nan() {
         return f64::NAN;
     }
