@@ -31,6 +31,8 @@ pub(crate) struct Context<'a> {
     pub(crate) query: QueryRange,
     /// Whether series are read in the order of their labels, because the order shows in the result.
     pub(crate) ordered: bool,
+    /// Whether something is read at a fixed time, so that there may be parts that are evaluated once.
+    pub(crate) fixes: bool,
     /// Warnings and infos.
     pub(crate) notes: Notes,
     /// Counters.
@@ -84,6 +86,7 @@ impl<'a> Context<'a> {
             lookback_ms,
             query,
             ordered: false,
+            fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
             deadline,
