@@ -2,6 +2,7 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::statistics::Statistics;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
@@ -33,6 +34,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
+    /// What the nodes around the one that is evaluated do with histograms.
+    pub(crate) statistics: Statistics,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -83,6 +86,7 @@ impl<'a> Context<'a> {
             query,
             notes: Notes::default(),
             stats: QueryStats::default(),
+            statistics: Statistics::default(),
             deadline,
             cancelled,
             live: 0,

@@ -303,7 +303,7 @@ fn modifiers_of_three_sixteen_are_kept() {
         ("a + FILL ( 0 ) b", "a + fill (0) b"),
         (
             "a == bool on(x) fill_right(-5m) fill_left(inf) b",
-            "a == bool on (x) fill_left (Inf) fill_right (-300) b",
+            "a == bool on (x) fill_left (+Inf) fill_right (-300) b",
         ),
         (
             "a + ignoring(x) group_left(y) fill_left(1) b",
