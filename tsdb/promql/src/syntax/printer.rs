@@ -3,8 +3,8 @@
 //! Parsing what was printed gives the same tree but for its spans and the order of matchers.
 
 use super::ast::{
-    Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector, Shift,
-    Subquery,
+    Aggregate, At, Binary, BinaryOp, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector,
+    Shift, Subquery,
 };
 use leadline_model::MatchOp;
 use leadline_model::duration::Duration;
@@ -53,8 +53,7 @@ fn write_number(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         f.write_str("NaN")
     } else if value.is_infinite() {
-        // Prometheus writes `+Inf`, which is read back as a sign in front of whatever follows (`+Inf ^ x`).
-        f.write_str(if value > 0.0 { "Inf" } else { "-Inf" })
+        f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else {
         write!(f, "{value}")
     }
@@ -155,7 +154,12 @@ fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
 }
 
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {}", binary.left, binary.op)?;
+    match binary.left.kind {
+        // A sign would take in the whole power when it is read back.
+        ExprKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => f.write_str("Inf")?,
+        _ => binary.left.fmt(f)?,
+    }
+    write!(f, " {}", binary.op)?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }

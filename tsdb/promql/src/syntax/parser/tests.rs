@@ -58,6 +58,8 @@ fn expressions_are_printed_in_canonical_form() {
         ("5m", "5m"),
         ("90s", "1m30s"),
         ("-Inf", "-Inf"),
+        ("inf * Inf", "+Inf * +Inf"),
+        ("inf ^ 2", "Inf ^ 2"),
         ("1e3 + nan", "1000 + NaN"),
         ("start() + min_of(1,2)", "start() + min_of(1, 2)"),
         ("offset{step=\"1s\"}[5m]", "offset{step=\"1s\"}[5m]"),
@@ -303,7 +305,7 @@ fn modifiers_of_three_sixteen_are_kept() {
         ("a + FILL ( 0 ) b", "a + fill (0) b"),
         (
             "a == bool on(x) fill_right(-5m) fill_left(inf) b",
-            "a == bool on (x) fill_left (Inf) fill_right (-300) b",
+            "a == bool on (x) fill_left (+Inf) fill_right (-300) b",
         ),
         (
             "a + ignoring(x) group_left(y) fill_left(1) b",
