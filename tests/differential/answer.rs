@@ -53,22 +53,25 @@ impl Answer {
         }
         let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
             // Differences of almost equal numbers have few digits of their own.
-            (Ok(a), Ok(b)) => a == b || (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
+            (Ok(a), Ok(b)) => a == b || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()),
             _ => a == b,
         };
         let same = |a: &String, b: &String| {
             words(a).count() == words(b).count() && words(a).zip(words(b)).all(|(a, b)| near(a, b))
         };
-        self.series.len() == other.series.len()
-            && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
+        self.series.len() == other.series.len() && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
 
     /// Times and values without the series that they belong to, in an order.
     pub(crate) fn points(&self) -> Vec<&str> {
         let of = |series: &String| series.find("\"value").unwrap_or(0);
         let mut points: Vec<&str> = self.series.iter().flat_map(|one| one[of(one)..].split("],[")).collect();
-        points.iter_mut().for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
-        points.iter_mut().for_each(|point| *point = point.trim_end_matches([']', '}']));
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_end_matches([']', '}']));
         points.sort_unstable();
         points
     }

@@ -129,7 +129,7 @@ fn push_matrix(out: &mut String, series: &[RangeSeries]) {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &one.labels);
         push_points(out, r#","values":["#, &one.points, |out, (t, v)| {
-            push_point(out, *t, *v)
+            push_point(out, *t, *v);
         });
         push_points(out, r#","histograms":["#, &one.histograms, |out, (t, h)| {
             push_histogram_point(out, *t, h);

@@ -2,6 +2,7 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::statistics::Statistics;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
@@ -37,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
+    /// What the nodes around the one that is evaluated do with histograms.
+    pub(crate) statistics: Statistics,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -89,6 +92,7 @@ impl<'a> Context<'a> {
             fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
+            statistics: Statistics::default(),
             deadline,
             cancelled,
             live: 0,

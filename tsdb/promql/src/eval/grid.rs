@@ -284,7 +284,7 @@ impl Grid {
         for cell in &mut self.cells {
             *cell = -*cell;
         }
-        self.map_histograms(|h| h.clone().mul(-1.0));
+        self.map_histograms(|h| h.clone().scaled(-1.0));
         self.drop_names();
     }
 

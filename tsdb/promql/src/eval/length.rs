@@ -3,10 +3,8 @@
 
 use super::QueryRange;
 use crate::functions::math::{go_max, go_min};
+use crate::syntax::LONGEST_SECONDS;
 use crate::syntax::ast::{BinaryOp, DurationExpr, DurationKind, Expr, ExprKind, Selector, Span, Subquery};
-
-/// The longest length in seconds that Prometheus can hold: 63 bits of nanoseconds.
-const LONGEST_SECONDS: f64 = 9_223_372_036.854_775_807;
 
 /// Whether a length in the tree has to be resolved before it can be evaluated.
 pub(crate) fn is_computed(expr: &Expr) -> bool {

@@ -14,7 +14,7 @@ const PRIME: [u64; 5] = [
 /// The place of a series between 0 and 1. `buffer` is reused from series to series.
 pub(crate) fn share(labels: &Labels, buffer: &mut Vec<u8>) -> f64 {
     buffer.clear();
-    for (name, value) in labels.iter() {
+    for (name, value) in labels {
         pack(name, buffer);
         pack(value, buffer);
     }

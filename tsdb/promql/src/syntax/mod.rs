@@ -12,5 +12,6 @@ mod token;
 mod walk;
 
 pub use features::{Features, UnknownFeature};
+pub(crate) use literal::LONGEST_SECONDS;
 pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_with};
 pub use walk::inject;

@@ -138,7 +138,11 @@ impl Parser<'_> {
             message.push_str(", expected ");
             message.push_str(expected);
         }
-        Box::new(self.error(token.span, message).expecting(expected))
+        let error = self.error(token.span, message).expecting(expected);
+        Box::new(match token.kind {
+            TokenKind::Identifier => error.suggesting_word(self.text_of(token.span), words()),
+            _ => error,
+        })
     }
 
     fn expect(&mut self, kind: TokenKind, context: &str, expected: &str) -> Parsed<Token> {
@@ -253,6 +257,30 @@ impl Parser<'_> {
         };
         self.node(kind, span, operand.height)
     }
+}
+
+/// The words that may stand between operands, for suggestions.
+fn words() -> impl Iterator<Item = &'static str> {
+    let keywords = [
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "bool",
+        "offset",
+        "and",
+        "or",
+        "unless",
+        "atan2",
+        "fill",
+        "fill_left",
+        "fill_right",
+        "anchored",
+        "smoothed",
+    ];
+    keywords.into_iter()
 }
 
 #[cfg(test)]

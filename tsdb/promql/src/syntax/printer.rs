@@ -3,8 +3,8 @@
 //! Parsing what was printed gives the same tree but for its spans and the order of matchers.
 
 use super::ast::{
-    Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector, Shift,
-    Subquery,
+    Aggregate, At, Binary, BinaryOp, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector,
+    Shift, Subquery,
 };
 use leadline_model::MatchOp;
 use leadline_model::duration::Duration;
@@ -53,8 +53,7 @@ fn write_number(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         f.write_str("NaN")
     } else if value.is_infinite() {
-        // Prometheus writes `+Inf`, which is read back as a sign in front of whatever follows (`+Inf ^ x`).
-        f.write_str(if value > 0.0 { "Inf" } else { "-Inf" })
+        f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else {
         write!(f, "{value}")
     }
@@ -164,7 +163,7 @@ pub(super) fn aggregate_head(aggregate: &Aggregate) -> String {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    subquery.expr.fmt(f)?;
+    write_unsigned(f, &subquery.expr)?;
     write_suffix(f, subquery)
 }
 
@@ -183,8 +182,22 @@ fn write_suffix(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
     write_offset(f, subquery.shift, computed.offset.as_deref())
 }
 
+/// What binds tighter than a sign stands behind `expr`: an infinite number is written without the sign that Prometheus
+/// gives it, which would be read back as one in front of the whole (`+Inf ^ x`).
+fn write_unsigned(f: &mut Formatter<'_>, expr: &Expr) -> fmt::Result {
+    match expr.kind {
+        ExprKind::Number(f64::INFINITY) => f.write_str("Inf"),
+        _ => expr.fmt(f),
+    }
+}
+
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} ", binary.left)?;
+    if binary.op == BinaryOp::Pow {
+        write_unsigned(f, &binary.left)?;
+    } else {
+        binary.left.fmt(f)?;
+    }
+    f.write_str(" ")?;
     write_operator(f, binary)?;
     write!(f, " {}", binary.right)
 }

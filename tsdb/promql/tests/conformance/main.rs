@@ -14,11 +14,11 @@ mod series;
 mod starts;
 
 use leadline_promql::syntax::ast::Expr;
-use leadline_promql::syntax::parse;
+use leadline_promql::syntax::{Features, parse};
 use libtest_mimic::{Arguments, Failed, Trial};
 use run::Report;
 use script::{Command, CommandKind, parse_script};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,17 +27,8 @@ fn main() -> ExitCode {
         data::say_skipped("the scripts");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
-        .collect();
-    files.sort();
-    let trials = files.into_iter().flat_map(|path| {
-        let name = path
-            .file_stem()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let trials = scripts(&folder).into_iter().flat_map(|path| {
+        let name = name_of(&path);
         let (script, printed) = (path.clone(), path);
         let file = name.clone();
         [
@@ -49,7 +40,54 @@ fn main() -> ExitCode {
     });
     let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
     let all = Trial::test("every file is there", move || none_is_missing(&folder));
-    libtest_mimic::run(&arguments, trials.chain([own, all]).collect()).exit_code()
+    let newest = module_folder().into_iter().flat_map(|folder| scripts(&folder));
+    let newest = newest.map(|path| {
+        let name = format!("{}.test of the newest Prometheus", name_of(&path));
+        Trial::test(name, move || run_newest(&path))
+    });
+    libtest_mimic::run(&arguments, trials.chain([own, all]).chain(newest).collect()).exit_code()
+}
+
+/// The scripts of the pinned Prometheus module (`$LEADLINE_PROMQLTEST`), where they are not the ones that run anyway.
+fn module_folder() -> Option<PathBuf> {
+    let module = std::env::var_os("LEADLINE_PROMQLTEST").map(PathBuf::from)?;
+    (module.is_dir() && data::promql_folder().is_some_and(|folder| folder != module)).then_some(module)
+}
+
+/// The scripts of a folder, sorted.
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Runs a script of the release that is followed, as it stands there.
+fn run_newest(path: &Path) -> Result<(), Failed> {
+    let name = name_of(path);
+    let features = Features {
+        start_timestamps: true,
+        unquoted_names: name == "unquoted_utf8_names",
+        ..Features::LANGUAGE
+    };
+    let Report { passed, failed } = run::run_with(&read(path)?, features)?;
+    println!(
+        "conformance: newest {name}.test: {passed} passed, {} failed",
+        failed.len()
+    );
+    if failed.is_empty() && passed > 0 {
+        Ok(())
+    } else {
+        Err(failed.join("\n").into())
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<Command>, String> {

@@ -14,7 +14,7 @@ use leadline_promql::engine::{Engine, Options};
 use leadline_promql::query::Query;
 use leadline_promql::settings::Settings;
 use leadline_promql::syntax::ast::{At, Expr, ExprKind};
-use leadline_promql::syntax::{Features, parse};
+use leadline_promql::syntax::{Features, parse_with};
 use leadline_promql::value::{QueryResult, RangeSeries, SampleValue, Value};
 use leadline_storage::Head;
 use std::collections::HashMap;
@@ -31,11 +31,20 @@ pub(crate) struct Report {
 
 /// Runs every evaluation.
 pub(crate) fn run(commands: &[Command]) -> Result<Report, String> {
-    let mut bench = Bench::new()?;
+    let features = Features {
+        start_timestamps: true,
+        ..Features::LANGUAGE
+    };
+    run_with(commands, features)
+}
+
+/// The same with other parts of the language.
+pub(crate) fn run_with(commands: &[Command], features: Features) -> Result<Report, String> {
+    let mut bench = Bench::new(features)?;
     let mut report = Report::default();
     for command in commands {
         match &command.kind {
-            CommandKind::Clear => bench = Bench::new()?,
+            CommandKind::Clear => bench = Bench::new(features)?,
             CommandKind::Load(load) => bench.load(load).map_err(|e| format!("line {}: {e}", command.line))?,
             CommandKind::Eval(eval) => match bench.eval(eval) {
                 Ok(()) => report.passed += 1,
@@ -57,7 +66,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self, String> {
+    fn new(features: Features) -> Result<Self, String> {
         // Scripts begin at time 0; nothing they load is too old or too far ahead.
         let settings = leadline_storage::Settings {
             retention_ms: i64::MAX / 4,
@@ -67,10 +76,7 @@ impl Bench {
         let store = Head::new(settings, clock).map_err(|error| error.to_string())?;
         let settings = Settings {
             max_samples: 10_000,
-            features: Features {
-                start_timestamps: true,
-                ..Features::LANGUAGE
-            },
+            features,
             ..Settings::default()
         };
         let starts = HeadWithStarts::new(Arc::clone(&store));
@@ -97,7 +103,7 @@ impl Bench {
         for series in last.values() {
             let points = series.values.iter().enumerate();
             let points: Vec<_> = points.filter_map(|(i, p)| Some((i, p.clone()?))).collect();
-            self.append(owner, &series.labels, load.step_ms, points)?;
+            self.append(owner, &series.labels, load.step_ms, &points)?;
         }
         if load.with_nhcb {
             let floats = |line: &SeriesLine| {
@@ -114,15 +120,15 @@ impl Bench {
                         hint_set: false,
                     }))
                 };
-                let points = samples.into_iter().map(|(i, h)| (i, written(h))).collect();
-                self.append(owner, &labels, load.step_ms, points)?;
+                let points: Vec<_> = samples.into_iter().map(|(i, h)| (i, written(h))).collect();
+                self.append(owner, &labels, load.step_ms, &points)?;
             }
         }
         Ok(())
     }
 
     /// Adds the samples of a series: those of one kind that follow each other in one commit.
-    fn append(&self, owner: OwnerId, labels: &Labels, step_ms: i64, points: Vec<(usize, Point)>) -> Result<(), String> {
+    fn append(&self, owner: OwnerId, labels: &Labels, step_ms: i64, points: &[(usize, Point)]) -> Result<(), String> {
         for points in points.chunk_by(|a, b| a.1.float().is_some() == b.1.float().is_some()) {
             let series = Slot::New(0);
             let mut batch = Batch {
@@ -162,7 +168,7 @@ impl Bench {
                 // The times of an expected range vector name the evaluation's time too.
                 let at = eval.expect.range_vector.map_or(at, |(_, end, _)| end);
                 self.instant(eval, &eval.expr, at)?;
-                for (text, at) in step_invariant(&eval.expr, at) {
+                for (text, at) in step_invariant(&eval.expr, at, self.engine.settings().features) {
                     self.instant(eval, &text, at)
                         .map_err(|error| format!("as {text} at {at}: {error}"))?;
                 }
@@ -173,12 +179,14 @@ impl Bench {
 
     /// An instant evaluation, and the same in the middle of a range query.
     fn instant(&self, eval: &Eval, text: &str, at: Timestamp) -> Result<(), String> {
-        let answer = Query::parse(text).map_err(|error| error.to_string()).and_then(|query| {
-            let answer = self
-                .runtime
-                .block_on(self.engine.instant(&query, at, Options::default()));
-            answer.map_err(|error| error.to_string())
-        });
+        let answer = Query::parse_with(text, self.engine.settings().features)
+            .map_err(|error| error.to_string())
+            .and_then(|query| {
+                let answer = self
+                    .runtime
+                    .block_on(self.engine.instant(&query, at, Options::default()));
+                answer.map_err(|error| error.to_string())
+            });
         let result = match answer {
             Ok(result) => result,
             Err(error) => return compare::failure(&eval.expect, &error),
@@ -226,7 +234,7 @@ impl Bench {
     }
 
     fn range(&self, text: &str, times: (Timestamp, Timestamp, i64)) -> Result<QueryResult, String> {
-        let query = Query::parse(text).map_err(|error| error.to_string())?;
+        let query = Query::parse_with(text, self.engine.settings().features).map_err(|error| error.to_string())?;
         let answer = self
             .runtime
             .block_on(self.engine.range(&query, times, Options::default()));
@@ -243,8 +251,8 @@ fn not_to_fail(eval: &Eval) -> Result<(), String> {
 
 /// The expression with every selector pinned to `at` by `@`, and times at which it must answer the same. None when the
 /// expression depends on the evaluation time itself.
-fn step_invariant(text: &str, at: Timestamp) -> Vec<(String, Timestamp)> {
-    let Ok(mut expr) = parse(text) else {
+fn step_invariant(text: &str, at: Timestamp, features: Features) -> Vec<(String, Timestamp)> {
+    let Ok(mut expr) = parse_with(text, features) else {
         return Vec::new();
     };
     if pin(&mut expr, at) {

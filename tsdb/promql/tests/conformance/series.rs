@@ -3,7 +3,7 @@
 use crate::histograms::{Written, parse_histogram};
 use leadline_model::{Labels, MatchOp, STALE_NAN};
 use leadline_promql::syntax::ast::ExprKind;
-use leadline_promql::syntax::parse;
+use leadline_promql::syntax::{Features, parse_with};
 
 /// A line of a `load` or of an expectation.
 #[derive(Debug, Clone)]
@@ -118,7 +118,11 @@ fn parse_labels(metric: &str) -> Result<Labels, String> {
     if metric == "{}" {
         return Ok(Labels::empty());
     }
-    let expr = parse(metric).map_err(|error| format!("{metric:?}: {error}"))?;
+    let features = Features {
+        unquoted_names: true,
+        ..Features::LANGUAGE
+    };
+    let expr = parse_with(metric, features).map_err(|error| format!("{metric:?}: {error}"))?;
     let ExprKind::Selector(selector) = expr.kind else {
         return Err(format!("{metric:?} is no series"));
     };

@@ -3,7 +3,7 @@
 use super::super::ast::{AggregateOp, BinaryOp, Call, Expr, ExprKind, Span};
 use super::super::literal;
 use super::super::token::TokenKind;
-use super::{Parsed, Parser, Tree};
+use super::{Parsed, Parser, Tree, words};
 use crate::check;
 
 impl Parser<'_> {
@@ -109,7 +109,9 @@ impl Parser<'_> {
         }
         if signature.is_none() {
             let known = check::signatures().iter().map(|s| s.name);
-            let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
+            let known = known
+                .chain(AggregateOp::ALL.iter().map(|op| op.as_str()))
+                .chain(words());
             let message = format!("unknown function with name {function:?}");
             return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
         }
