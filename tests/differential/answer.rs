@@ -46,6 +46,21 @@ impl Answer {
         }
     }
 
+    /// The series without the names of their metrics, in an order.
+    pub(crate) fn without_names(&self) -> Vec<String> {
+        let without = |series: &String| {
+            let (begin, name) = series.split_once("\"__name__\":").unwrap_or((series, ""));
+            let rest = name
+                .trim_start_matches('"')
+                .split_once('"')
+                .map_or("", |(_, rest)| rest);
+            format!("{begin}{}", rest.trim_start_matches(','))
+        };
+        let mut all: Vec<String> = self.series.iter().map(without).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Whether it is the same but for the last digits of numbers.
     pub(crate) fn is_near(&self, other: &Self) -> bool {
         fn words(text: &str) -> impl Iterator<Item = &str> {
