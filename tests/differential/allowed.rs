@@ -14,7 +14,7 @@ pub(crate) struct Allowed {
 /// All of them.
 pub(crate) const ALLOWED: &[Allowed] = &[
     Allowed {
-        reason: "promql/engine.go:2141 and :2270 put the series of a calculation over a range together from a map, in another \
+        reason: "promql/engine.go:2141, :2270 and promql/info.go:515 put the series of a calculation over a range, or of info(), together from a map, in another \
              order each time, so that Prometheus' own avg, stddev, stdvar and sum differ in their last digits from one \
              request to the next, and topk and bottomk keep others of equal values",
         applies: of_unordered_series,
@@ -45,7 +45,7 @@ const ROUNDING: [&str; 4] = ["avg", "stddev", "stdvar", "sum"];
 fn of_unordered_series(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
     let features = question.tree.all_features();
     let has = |names: &[&str]| names.iter().any(|name| features.contains(name));
-    let ranged = question.step.is_some() || features.contains("subquery");
+    let ranged = question.step.is_some() || has(&["subquery", "info"]);
     let whole = (ours.status, &ours.kind, &ours.error, &ours.notes);
     let same_but_series = whole == (theirs.status, &theirs.kind, &theirs.error, &theirs.notes);
     let ranked = || has(&["bottomk", "topk"]) && ours.points() == theirs.points();

@@ -68,7 +68,9 @@ impl Answer {
         }
         let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
             // Differences of almost equal numbers have few digits of their own.
-            (Ok(a), Ok(b)) => (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()),
+            (Ok(a), Ok(b)) => {
+                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()) + 1e-12
+            }
             _ => a == b,
         };
         let same = |a: &String, b: &String| {
