@@ -39,6 +39,7 @@ impl Job {
             self.deadline,
             &self.cancelled,
         );
+        (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.check()?;
         let frame = self.times.frame();
         let (value, provenance) = self.value(&mut cx, frame)?;

@@ -30,6 +30,10 @@ pub(crate) struct Context<'a> {
     pub(crate) lookback_ms: i64,
     /// The whole query's start, end and step (ms), which `@ start()`, `@ end()` and `step()` mean.
     pub(crate) query: QueryRange,
+    /// Whether series are read in the order of their labels, because the order shows in the result.
+    pub(crate) ordered: bool,
+    /// Whether something is read at a fixed time, so that there may be parts that are evaluated once.
+    pub(crate) fixes: bool,
     /// Warnings and infos.
     pub(crate) notes: Notes,
     /// Counters.
@@ -84,6 +88,8 @@ impl<'a> Context<'a> {
             settings,
             lookback_ms,
             query,
+            ordered: false,
+            fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
             statistics: Statistics::default(),

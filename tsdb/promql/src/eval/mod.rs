@@ -12,6 +12,7 @@ mod fill;
 mod grid;
 mod histogram_notes;
 mod histogram_points;
+pub(crate) mod invariant;
 pub(crate) mod key;
 pub(crate) mod length;
 mod matching;
@@ -76,7 +77,10 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     cx.must_fit(frame.steps)?;
     let (held, around) = (cx.held(), cx.statistics);
     cx.statistics = around.below(expr);
-    let out = node(cx, expr, frame)?;
+    let out = match invariant::hoisted(cx, expr, frame)? {
+        Some(out) => out,
+        None => node(cx, expr, frame)?,
+    };
     cx.statistics = around;
     // What the children held is gone; what the node made is here.
     cx.settle(held);
