@@ -134,7 +134,10 @@ impl Grid {
     /// Rows of one step, with their value at each of `steps`.
     pub(crate) fn repeated(self, steps: usize) -> Self {
         fn each<T: Clone>(values: Vec<T>, steps: usize) -> Vec<T> {
-            values.into_iter().flat_map(|value| std::iter::repeat_n(value, steps)).collect()
+            values
+                .into_iter()
+                .flat_map(|value| std::iter::repeat_n(value, steps))
+                .collect()
         }
         Self {
             steps,

@@ -1,12 +1,12 @@
 //! Functions of one native histogram: `histogram_count`, `histogram_stddev`, ..., and what quantiles and fractions of
 //! it are (`promql/functions.go`, `promql/quantile.go`).
 
-use leadline_model::elementary::{exp2, log2};
 use super::number::Kahan;
 use crate::error::Error;
 use crate::eval::notes::Notes;
 use crate::eval::{CallSite, Cell, Context, Frame, Out};
 use crate::syntax::ast::Span;
+use leadline_model::elementary::{exp2, log2};
 use leadline_model::histogram::{Bucket, FloatHistogram};
 
 /// Replaces every histogram by a number and drops numbers.
