@@ -30,10 +30,10 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         for (i, metadata) in all.iter().enumerate() {
             data.push_str(if i > 0 { r#",{"type":"# } else { r#"{"type":"# });
             push_text(&mut data, metadata.kind.as_str());
-            data.push_str(r#","unit":"#);
-            push_text(&mut data, &metadata.unit);
             data.push_str(r#","help":"#);
             push_text(&mut data, &metadata.help);
+            data.push_str(r#","unit":"#);
+            push_text(&mut data, &metadata.unit);
             data.push('}');
         }
         data.push(']');

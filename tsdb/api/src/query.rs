@@ -2,52 +2,51 @@
 
 use crate::Api;
 use crate::histogram::push_histogram;
-use crate::number::{push_float, push_timestamp};
+use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
 use crate::respond::{ApiError, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
-use leadline_model::duration::Duration;
 use leadline_model::histogram::FloatHistogram;
+use leadline_model::number::push_plain;
 use leadline_promql::engine::Options;
+use leadline_promql::error::Error;
 use leadline_promql::query::Query;
 use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 
 /// An expression at one time.
 pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
     let limit = params.limit()?;
-    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
+    let (query, options) = question(&api, &params)?;
     let result = api.engine.instant(&query, at, options).await?;
     Ok(answer(&result, at, limit))
 }
 
 /// An expression at every step of a range.
 pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let (start, end, step) = params.range()?;
     let limit = params.limit()?;
-    let (query, options) = (expression(&api, &params)?, options(&params)?);
-    let result = api.engine.range(&query, (start, end, step), options).await?;
+    let (start, end, step) = params.range()?;
+    let (query, options) = question(&api, &params)?;
+    let result = api.engine.range(&query, (start, end, step), options).await;
+    let result = result.map_err(|error| match error {
+        // The expression has no value that changes with time.
+        Error::BadRequest(reason) => ApiError::parameter("query", reason),
+        error => error.into(),
+    })?;
     Ok(answer(&result, end, limit))
 }
 
-fn expression(api: &Api, params: &Params) -> Result<Query, ApiError> {
-    api.engine
-        .parse(params.need("query")?)
-        .map_err(|e| ApiError::parameter("query", e))
-}
-
-/// `timeout` and `lookback_delta` of the request.
-fn options(params: &Params) -> Result<Options, ApiError> {
-    let lookback_ms = params.duration("lookback_delta")?;
-    if lookback_ms.is_some_and(|ms| ms <= 0) {
-        return Err(ApiError::parameter("lookback_delta", "more than 0 was expected"));
-    }
-    Ok(Options {
-        lookback_ms,
-        timeout: params.duration("timeout")?.map(Duration::from_millis),
-    })
+/// The expression, and `timeout` and `lookback_delta` of the request.
+fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
+    let timeout = params.timeout()?;
+    let options = Options {
+        lookback_ms: params.lookback()?,
+        timeout,
+    };
+    let query = api.engine.parse(params.query());
+    Ok((query.map_err(|e| ApiError::parameter("query", e))?, options))
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {
@@ -57,12 +56,15 @@ fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response
     let mut cut = false;
     match &result.value {
         Value::Scalar(v) => {
-            data.push_str(r#"{"resultType":"scalar","result":"#);
-            push_point(&mut data, at, *v);
+            data.push_str(r#"{"resultType":"scalar","result":["#);
+            push_short_timestamp(&mut data, at);
+            data.push_str(",\"");
+            push_plain(&mut data, *v);
+            data.push_str("\"]");
         }
         Value::String(text) => {
             data.push_str(r#"{"resultType":"string","result":["#);
-            push_timestamp(&mut data, at);
+            push_short_timestamp(&mut data, at);
             data.push(',');
             push_text(&mut data, text);
             data.push(']');

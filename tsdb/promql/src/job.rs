@@ -39,6 +39,7 @@ impl Job {
             self.deadline,
             &self.cancelled,
         );
+        cx.ordered = self.query.is_ordered();
         cx.check()?;
         let frame = self.times.frame();
         let (value, provenance) = self.value(&mut cx, frame)?;

@@ -4,7 +4,7 @@ use crate::check;
 use crate::diagnostic::ParseError;
 use crate::eval::{QueryRange, length};
 use crate::syntax::Features;
-use crate::syntax::ast::Expr;
+use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
 use leadline_model::port::Shape;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,8 +26,23 @@ pub(crate) struct Prepared {
     shape: Shape,
     /// Whether lengths of time in `expr` depend on the query's step or range, or are arithmetic.
     computed: bool,
+    /// Whether the order of series shows in the result.
+    ordered: bool,
     /// How long the last instant evaluation took, microseconds.
     last_us: AtomicU64,
+}
+
+/// Whether the expression has an aggregation that keeps the first of equals, or one whose rounding depends on the order.
+/// A sum is corrected for what rounding loses, so that its order does not show.
+fn order_shows(expr: &Expr) -> bool {
+    use AggregateOp::{Avg, Bottomk, Limitk, Stddev, Stdvar, Topk};
+    let mut shows = false;
+    expr.visit(&mut |node| {
+        if let ExprKind::Aggregate(aggregate) = &node.kind {
+            shows |= matches!(aggregate.op, Avg | Bottomk | Limitk | Stddev | Stdvar | Topk);
+        }
+    });
+    shows
 }
 
 impl Query {
@@ -61,6 +76,7 @@ impl Query {
         let text = text.to_owned();
         Self(Arc::new(Prepared {
             computed: length::is_computed(&expr),
+            ordered: order_shows(&expr),
             expr,
             text,
             shape,
@@ -85,6 +101,11 @@ impl Query {
         let mut expr = self.0.expr.clone();
         length::resolve(&mut expr, times)?;
         Ok(Cow::Owned(expr))
+    }
+
+    /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.0.ordered
     }
 
     /// The text as it was written.

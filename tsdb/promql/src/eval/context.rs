@@ -29,6 +29,8 @@ pub(crate) struct Context<'a> {
     pub(crate) lookback_ms: i64,
     /// The whole query's start, end and step (ms), which `@ start()`, `@ end()` and `step()` mean.
     pub(crate) query: QueryRange,
+    /// Whether series are read in the order of their labels, because the order shows in the result.
+    pub(crate) ordered: bool,
     /// Warnings and infos.
     pub(crate) notes: Notes,
     /// Counters.
@@ -81,6 +83,7 @@ impl<'a> Context<'a> {
             settings,
             lookback_ms,
             query,
+            ordered: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
             deadline,

@@ -71,7 +71,7 @@ impl Ranges {
                 Source::Computed(grid, inner)
             }
             ExprKind::Matrix { selector, .. } => {
-                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, false)?)
+                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, cx.ordered)?)
             }
             _ => return Err(Error::execution("a range vector was expected")),
         };

@@ -47,7 +47,7 @@ pub(crate) fn evaluate(
         first_instant(moved.time(frame.start), cx.lookback_ms),
         moved.time(frame.last()).saturating_add(ahead_ms),
     );
-    let set = cx.store.select(&s.matchers, mint, maxt, false)?;
+    let set = cx.store.select(&s.matchers, mint, maxt, cx.ordered)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
     let (mut samples, mut starts) = (Samples::default(), StartTimes::default());
     let mut histograms = HistogramPoints::default();

@@ -3,6 +3,7 @@
 pub(crate) mod border;
 pub(crate) mod calendar;
 mod classic;
+pub(crate) mod elementary;
 mod histogram;
 pub(crate) mod histogram_border;
 pub(crate) mod histogram_mean;

@@ -95,7 +95,7 @@ pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
 
 /// Go's `%g`: the fewest digits that name the number, an exponent from 1e+06 on and below 1e-04.
 pub(crate) fn format_g(x: f64) -> String {
-    general(x, &format!("{x:e}"), 6)
+    leadline_model::number::general(x).to_string()
 }
 
 /// Go's `%.2g`: two significant digits.
@@ -105,7 +105,9 @@ pub(crate) fn format_g2(x: f64) -> String {
 
 /// Go's `'f'` format with the fewest digits: never an exponent.
 pub(crate) fn format_f(x: f64) -> String {
-    special(x).map_or_else(|| format!("{x}"), str::to_owned)
+    let mut text = String::new();
+    leadline_model::number::push_plain(&mut text, x);
+    text
 }
 
 /// The number as a label value of OpenMetrics: `0.5`, `1.0`, `+Inf` (`labels.FormatOpenMetricsFloat`).

@@ -6,6 +6,7 @@ mod lexer;
 mod literal;
 mod operator;
 mod parser;
+mod pretty;
 mod printer;
 mod token;
 mod walk;

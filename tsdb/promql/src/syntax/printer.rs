@@ -138,9 +138,38 @@ impl Display for DurationExpr {
     }
 }
 
+/// A part of a tree as text.
+struct Part<'a, T>(&'a T, fn(&mut Formatter<'_>, &T) -> fmt::Result);
+
+impl<T> Display for Part<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        (self.1)(f, self.0)
+    }
+}
+
+/// Range, step, `@` and offset of a subquery: what stands behind its expression.
+pub(super) fn subquery_suffix(subquery: &Subquery) -> String {
+    Part(subquery, write_suffix).to_string()
+}
+
+/// An operator with all that modifies it.
+pub(super) fn operator(binary: &Binary) -> String {
+    Part(binary, write_operator).to_string()
+}
+
+/// What stands before the parenthesis of an aggregation.
+pub(super) fn aggregate_head(aggregate: &Aggregate) -> String {
+    Part(aggregate, write_head).to_string()
+}
+
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    subquery.expr.fmt(f)?;
+    write_suffix(f, subquery)
+}
+
+fn write_suffix(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
     let computed = &subquery.computed;
-    write!(f, "{}[", subquery.expr)?;
+    f.write_str("[")?;
     write_length(f, subquery.range_ms, computed.range.as_deref())?;
     f.write_str(":")?;
     match (&computed.step, subquery.step_ms) {
@@ -159,7 +188,13 @@ fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         ExprKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => f.write_str("Inf")?,
         _ => binary.left.fmt(f)?,
     }
-    write!(f, " {}", binary.op)?;
+    f.write_str(" ")?;
+    write_operator(f, binary)?;
+    write!(f, " {}", binary.right)
+}
+
+fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    binary.op.fmt(f)?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }
@@ -178,8 +213,7 @@ fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         write_labels(f, &matching.include)?;
         f.write_str(")")?;
     }
-    write_fill(f, matching.fill)?;
-    write!(f, " {}", binary.right)
+    write_fill(f, matching.fill)
 }
 
 /// `fill` where both sides have one value; NaN is not equal to itself.
@@ -199,17 +233,22 @@ fn write_fill(f: &mut Formatter<'_>, fill: Fill) -> fmt::Result {
 }
 
 fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
-    write!(f, "{}", aggregate.op)?;
-    if aggregate.without || !aggregate.labels.is_empty() {
-        f.write_str(if aggregate.without { " without (" } else { " by (" })?;
-        write_labels(f, &aggregate.labels)?;
-        f.write_str(") ")?;
-    }
+    write_head(f, aggregate)?;
     f.write_str("(")?;
     if let Some(param) = &aggregate.param {
         write!(f, "{param}, ")?;
     }
     write!(f, "{})", aggregate.expr)
+}
+
+fn write_head(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    aggregate.op.fmt(f)?;
+    if aggregate.without || !aggregate.labels.is_empty() {
+        f.write_str(if aggregate.without { " without (" } else { " by (" })?;
+        write_labels(f, &aggregate.labels)?;
+        f.write_str(") ")?;
+    }
+    Ok(())
 }
 
 fn write_call(f: &mut Formatter<'_>, call: &Call) -> fmt::Result {
