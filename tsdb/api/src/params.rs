@@ -104,7 +104,9 @@ impl Params {
 
     /// How long a query may take, if given.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
-        let Some(text) = self.get("timeout") else { return Ok(None) };
+        let Some(text) = self.get("timeout") else {
+            return Ok(None);
+        };
         let refuse = |reason: String| ApiError::parameter("timeout", reason);
         let ms = parse_duration(text).map_err(refuse)?;
         if ms <= 0 {

@@ -28,7 +28,9 @@ fn selector(text: &str) -> Result<Vec<Matcher>, String> {
         {
             Ok(selector.matchers)
         }
-        _ => Err(format!("{text:?} is no plain series selector such as up{{job=\"api\"}}")),
+        _ => Err(format!(
+            "{text:?} is no plain series selector such as up{{job=\"api\"}}"
+        )),
     }
 }
 

@@ -4,9 +4,9 @@
 use crate::params::Params;
 use crate::respond::{ApiError, push_text, success};
 use axum::response::Response;
+use leadline_model::Matcher;
 use leadline_model::number::push_plain;
 use leadline_model::port::Shape;
-use leadline_model::Matcher;
 use leadline_promql::check::{parse_checked, shape, short, signature};
 use leadline_promql::syntax::ast::{
     Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Group, Selector, Subquery,
@@ -78,9 +78,7 @@ fn node(expr: &Expr) -> Value {
 
 fn selected(kind: &str, selector: &Selector) -> Map<String, Value> {
     let is_name = |m: &&Matcher| selector.name.is_some() && m.name() == "__name__";
-    let matcher = |m: &Matcher| {
-        json!({ "name": m.name(), "value": m.value(), "type": m.op().as_str() })
-    };
+    let matcher = |m: &Matcher| json!({ "name": m.name(), "value": m.value(), "type": m.op().as_str() });
     // The name in front of the braces is the last one.
     let (names, others): (Vec<&Matcher>, Vec<&Matcher>) = selector.matchers.iter().partition(is_name);
     let matchers: Vec<Value> = others.into_iter().chain(names).map(matcher).collect();
@@ -127,7 +125,9 @@ fn subquery(subquery: &Subquery) -> Value {
 }
 
 fn operation(binary: &Binary) -> Value {
-    let vectors = [&binary.left, &binary.right].into_iter().all(|side| shape(side) == Shape::Vector);
+    let vectors = [&binary.left, &binary.right]
+        .into_iter()
+        .all(|side| shape(side) == Shape::Vector);
     let matching = &binary.matching;
     let card = match matching.group {
         _ if binary.op.is_set() => "many-to-many",
@@ -186,10 +186,9 @@ fn length(expr: Option<&DurationExpr>) -> Value {
 
 /// A computed length of time; `wrapped` in parentheses or not.
 fn duration(expr: &DurationExpr, wrapped: bool) -> Value {
-    let number = |v: f64, is_duration: bool| json!({ "type": "numberLiteral", "val": plain(v), "duration": is_duration });
-    let of = |op: &str, lhs: Option<&DurationExpr>, rhs: Value| {
-        json!({ "type": "durationExpr", "op": op, "lhs": length(lhs), "rhs": rhs, "wrapped": wrapped })
-    };
+    let number =
+        |v: f64, is_duration: bool| json!({ "type": "numberLiteral", "val": plain(v), "duration": is_duration });
+    let of = |op: &str, lhs: Option<&DurationExpr>, rhs: Value| json!({ "type": "durationExpr", "op": op, "lhs": length(lhs), "rhs": rhs, "wrapped": wrapped });
     match &expr.kind {
         // A number in parentheses is one with a sign that changes nothing.
         DurationKind::Number(v) if wrapped => of("+", None, number(*v, false)),

@@ -2,6 +2,7 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::profile::Profile;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
@@ -35,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
+    /// What each node costs, when somebody asks.
+    pub(crate) profile: Option<Profile>,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -86,6 +89,7 @@ impl<'a> Context<'a> {
             ordered: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
+            profile: None,
             deadline,
             cancelled,
             live: 0,

@@ -19,6 +19,7 @@ mod mixed_selector;
 mod mixed_windows;
 pub(crate) mod notes;
 mod operator;
+mod profile;
 mod ranges;
 mod rank;
 mod sampling;
@@ -35,6 +36,7 @@ pub(crate) use context::{Context, QueryRange};
 pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
 pub(crate) use histogram_notes::Combining;
 pub(crate) use histogram_points::HistogramPoint;
+pub(crate) use profile::Profile;
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
 pub(crate) use window::{RangeRow, top_level as range_vector};
@@ -74,7 +76,9 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     // Every node makes one row of this many cells at least.
     cx.must_fit(frame.steps)?;
     let held = cx.held();
+    let running = cx.enter(expr);
     let out = node(cx, expr, frame)?;
+    cx.leave(running, &out);
     // What the children held is gone; what the node made is here.
     cx.settle(held);
     cx.hold(out.samples())?;

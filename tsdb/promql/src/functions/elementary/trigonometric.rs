@@ -94,7 +94,11 @@ pub(crate) fn sin(x: f64) -> f64 {
         return f64::NAN;
     }
     let (eighth, z) = reduce(x.abs());
-    let value = if matches!(eighth & 3, 1 | 2) { cos_near(z) } else { sin_near(z) };
+    let value = if matches!(eighth & 3, 1 | 2) {
+        cos_near(z)
+    } else {
+        sin_near(z)
+    };
     if (x < 0.0) != (eighth > 3) { -value } else { value }
 }
 
@@ -104,8 +108,16 @@ pub(crate) fn cos(x: f64) -> f64 {
         return f64::NAN;
     }
     let (eighth, z) = reduce(x.abs());
-    let value = if matches!(eighth & 3, 1 | 2) { sin_near(z) } else { cos_near(z) };
-    if (eighth > 3) != (eighth & 3 > 1) { -value } else { value }
+    let value = if matches!(eighth & 3, 1 | 2) {
+        sin_near(z)
+    } else {
+        cos_near(z)
+    };
+    if (eighth > 3) != (eighth & 3 > 1) {
+        -value
+    } else {
+        value
+    }
 }
 
 /// The tangent.
