@@ -1,7 +1,10 @@
 //! Keys over chosen labels, straight from the packed label set: no string is built per series.
 
 use leadline_model::Labels;
+use leadline_model::labels::is_identifier;
+use leadline_model::quote::Quoted;
 use rapidhash::RapidHashMap;
+use std::fmt::Write;
 
 /// The labels that describe a metric rather than a series; operations that change what a value means drop them
 /// (Prometheus 3.16, `schema.IsMetadataLabel`).
@@ -137,6 +140,23 @@ impl Numbering {
     }
 }
 
+/// Labels as error messages of Prometheus show them: all in braces, the metric's name too.
+pub(crate) fn braced(labels: &Labels) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        let value = Quoted(value);
+        let written = if is_identifier(name, false) {
+            write!(out, "{comma}{name}={value}")
+        } else {
+            write!(out, "{comma}{}={value}", Quoted(name))
+        };
+        // Writing to a String cannot fail.
+        debug_assert!(written.is_ok());
+    }
+    out + "}"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,5 +201,12 @@ mod tests {
         );
         assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
         assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn labels_are_shown_in_braces() {
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
+        assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
+        assert_eq!(braced(&Labels::empty()), "{}");
     }
 }
