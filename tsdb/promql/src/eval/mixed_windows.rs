@@ -52,7 +52,8 @@ impl WindowCall<'_> {
                 continue;
             }
             let args: SmallVec<[f64; 4]> = self.others.iter().map(|scalar| scalar.values[step]).collect();
-            if !args.is_empty() {
+            // Without numbers, `integral` does not look at its strategy.
+            if !args.is_empty() && !(self.name == "integral" && floats.is_empty()) {
                 self.check(notes, &args)?;
             }
             let window = MixedWindow {
