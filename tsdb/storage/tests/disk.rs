@@ -362,7 +362,7 @@ fn each_fault_goes_off_once_where_it_is_armed() {
             Fault::TornWrite | Fault::Full => (false, true, true),
             Fault::ShortRead | Fault::BitFlip => (true, true, false),
             Fault::Failure => (false, false, true),
-            Fault::FailedSync => (true, false, true),
+            Fault::FailedSync | Fault::BadSpot => (true, false, true),
         };
         assert_eq!(sound, want, "{fault:?}");
         assert_eq!(disk.fired().iter().map(|f| f.fault).collect::<Vec<_>>(), [fault]);

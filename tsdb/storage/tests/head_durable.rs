@@ -5,7 +5,7 @@
     reason = "a helper of a test may stop it; what is skipped is said"
 )]
 
-use leadline_model::clock::ManualClock;
+use leadline_model::clock::{Clock, ManualClock};
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{MatchOp, Matcher};
@@ -14,9 +14,10 @@ use leadline_model::port::{
 };
 use leadline_model::sample::{STALE_NAN, Samples, Timestamp};
 use leadline_model::target::OwnerId;
-use leadline_storage::disk::{Disk, MemoryDisk, RealDisk};
+use leadline_storage::disk::faulty::Fault;
+use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk, RealDisk};
 use leadline_storage::source::Source;
-use leadline_storage::{Head, HeadParts, Replayed, Settings, chunk};
+use leadline_storage::{Head, HeadParts, Replayed, Settings, StorageError, chunk};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,10 +43,14 @@ fn settings() -> Settings {
 }
 
 fn open(disk: &MemoryDisk, clock: &Arc<ManualClock>, settings: &Settings) -> Arc<Head> {
+    open_on(Arc::new(disk.clone()), clock, settings)
+}
+
+fn open_on(disk: Arc<dyn Disk>, clock: &Arc<ManualClock>, settings: &Settings) -> Arc<Head> {
     Head::durable(HeadParts {
         settings: settings.clone(),
         clock: clock.clone(),
-        disk: Arc::new(disk.clone()),
+        disk,
         dir: "data".into(),
         read_only: false,
     })
@@ -375,6 +380,70 @@ fn a_series_that_ended_leaves_early_and_comes_back_under_another_reference() {
     assert_eq!(samples(&before), 6 * 60 + 1);
     w.restart();
     assert_eq!(w.all(), before);
+}
+
+/// A world whose disk fails when told to.
+fn failing(seed: u64) -> (World, FaultyDisk) {
+    let mut w = World::new(settings());
+    let faulty = FaultyDisk::new(Arc::new(w.disk.clone()), Arc::new(SeededEntropy::new(seed)));
+    w.head = open_on(Arc::new(faulty.clone()), &w.clock, &w.settings);
+    w.head.replay(&()).unwrap();
+    (w, faulty)
+}
+
+/// 20 minutes of one series.
+fn go_on(w: &World) {
+    let owner = w.head.new_owner();
+    for i in 0..40 {
+        w.put(owner, &[("__name__=m", w.clock.advance(30_000), f64::from(i))]);
+    }
+}
+
+#[test]
+fn a_file_on_a_bad_spot_keeps_nothing_from_becoming_durable_for_long() {
+    let mut fired = 0;
+    for sound in 0.. {
+        let (mut w, faulty) = failing(sound);
+        faulty.arm(Fault::BadSpot, sound);
+        let tried = |act: &dyn Fn() -> Result<(), StorageError>| (0..3).any(|_| act().is_ok());
+        for _ in 0..4 {
+            go_on(&w);
+            assert!(tried(&|| w.head.map_chunks().map(drop)), "{sound}: chunks");
+            assert!(tried(&|| w.head.sync()), "{sound}: the log");
+            let oldest = w.clock.now() - 30 * MINUTE;
+            assert!(tried(&|| w.head.truncate(oldest).map(drop)), "{sound}: the rest");
+        }
+        // What is older comes back where no block says that it need not.
+        let (m, oldest) = ([Matcher::equal("__name__", "m")], w.clock.now() - 30 * MINUTE);
+        let before = w.get(&m, oldest, i64::MAX);
+        w.restart_on(w.disk.crash(&SeededEntropy::new(sound)));
+        assert_eq!(w.get(&m, oldest, i64::MAX), before, "{sound}");
+        if faulty.fired().is_empty() {
+            break;
+        }
+        fired += 1;
+    }
+    assert!(fired > 5, "{fired}");
+}
+
+#[test]
+fn chunks_can_be_mapped_when_making_a_removal_durable_failed() {
+    let mut fired = 0;
+    for sound in 0.. {
+        let (w, faulty) = failing(sound);
+        go_on(&w);
+        w.head.map_chunks().unwrap();
+        faulty.arm(Fault::FailedSync, sound);
+        let truncated = w.head.truncate(w.clock.advance(HOUR));
+        faulty.lift();
+        go_on(&w);
+        w.head.map_chunks().unwrap();
+        if truncated.is_ok() {
+            break;
+        }
+        fired += 1;
+    }
+    assert!(fired > 3, "{fired}");
 }
 
 #[test]
