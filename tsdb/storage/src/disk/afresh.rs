@@ -13,8 +13,8 @@ const TEMPORARY: &str = ".tmp";
 /// A new file, to be written on and to be read.
 pub(crate) type Afresh = (Box<dyn File>, Arc<dyn ReadAt>);
 
-/// Puts a new file in the place of the one at `path`: its first `len` bytes and `rest` behind them. The content is durable;
-/// the name is when the folder is synced next, and until then a loss of power may bring the old file back.
+/// Puts a new file in the place of the one at `path`: its first `len` bytes and `rest` behind them. The content is
+/// durable; the name is when the folder is synced next, and until then a loss of power may bring the old file back.
 ///
 /// A file that lies on a bad spot fails to be synced however often it is written over, and a new one lies elsewhere.
 ///
