@@ -35,6 +35,7 @@ mod head;
 pub mod interval;
 #[cfg(feature = "planted")]
 pub mod planted;
+mod points;
 pub mod query;
 mod retention;
 mod settings;

@@ -129,7 +129,7 @@ impl SeriesSet for Set {
             }
         }
         if let Some(deleted) = deleted {
-            drop_deleted(into, deleted);
+            deleted.cut(into);
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl SeriesSet for Set {
             samples.clear();
             decode(encoding, &data, mint, maxt, &mut samples).map_err(self.damaged(chunk))?;
             if let Some(deleted) = deleted {
-                drop_deleted(&mut samples, deleted);
+                deleted.cut(&mut samples);
             }
             if let Some((&t, &v)) = samples.t.last().zip(samples.v.last()) {
                 return Ok(Some(Sample { t, v }));
@@ -176,19 +176,4 @@ impl SeriesSet for Set {
         }
         Ok(None)
     }
-}
-
-/// Drops what was deleted.
-fn drop_deleted(samples: &mut Samples, deleted: &Intervals) {
-    let (Some(&first), Some(&last)) = (samples.t.first(), samples.t.last()) else {
-        return;
-    };
-    if !deleted.overlap(first, last) {
-        return;
-    }
-    let kept: Vec<bool> = samples.t.iter().map(|&t| !deleted.contains(t)).collect();
-    let mut keep = kept.iter();
-    samples.t.retain(|_| keep.next().copied().unwrap_or(true));
-    let mut keep = kept.iter();
-    samples.v.retain(|_| keep.next().copied().unwrap_or(true));
 }
