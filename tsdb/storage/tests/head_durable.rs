@@ -375,11 +375,25 @@ fn a_series_that_ended_leaves_early_and_comes_back_under_another_reference() {
     assert_eq!(samples(&before), 6 * 60 + 1);
     w.restart();
     assert_eq!(w.all(), before);
-    // One that was written to after it was looked at stays.
-    w.put(owner, &[("__name__=pod", w.clock.advance(1000), STALE_NAN)]);
-    let stale = w.head.stale(w.clock.advance(1000));
-    w.put(owner, &[("__name__=pod", w.clock.advance(1000), 3.0)]);
-    assert_eq!((stale.len(), w.head.evict(&stale).unwrap()), (1, 0));
+}
+
+#[test]
+fn a_series_that_was_written_to_while_it_was_copied_stays_even_when_it_ended_again() {
+    for ends_again in [false, true] {
+        let w = World::new(settings());
+        let owner = w.head.new_owner();
+        let at = |seconds: i64, v| w.put(owner, &[("__name__=pod", NOW + seconds * 1000, v)]);
+        at(0, 1.0);
+        at(1, STALE_NAN);
+        let stale = w.head.stale(w.clock.advance(MINUTE));
+        // A stream whose samples come with a delay: all of them are older than what is called stale.
+        at(2, 2.0);
+        if ends_again {
+            at(3, STALE_NAN);
+        }
+        assert_eq!((stale.len(), w.head.evict(&stale).unwrap()), (1, 0));
+        assert_eq!(samples(&w.all()), 3 + usize::from(ends_again));
+    }
 }
 
 #[test]

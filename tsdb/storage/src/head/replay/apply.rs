@@ -1,12 +1,13 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::{Files, Found};
+use super::super::histograms::newest_bits;
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::source::clip;
 use super::super::stripe::{EARLY, Stripe, number_of, stripe_of};
 use super::Replay;
-use crate::chunk::{XorAppender, decode};
+use crate::chunk::{XorAppender, decode, decode_histograms};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
@@ -382,17 +383,25 @@ impl Replay<'_> {
 
 /// Finds the newest values that only chunks on the disk have.
 fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
-    let mut samples = Samples::default();
+    let (mut samples, mut histograms) = (Samples::default(), Vec::new());
     for (hot, cold) in stripe.hot.iter_mut().zip(&stripe.cold) {
         // An open chunk of histograms may be behind it.
         let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
         let Some(last) = cold.closed.last().filter(newest) else {
             continue;
         };
-        if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
+        let Data::Disk(_) = last.data else { continue };
+        let bytes = files.bytes(&last.data)?;
+        if !last.encoding.is_float() {
+            histograms.clear();
+            let decoded = decode_histograms(last.encoding, &bytes, last.maxt(), last.maxt(), &mut histograms).is_ok();
+            let newest = histograms.last().filter(|_| decoded);
+            hot.open = XorAppender::behind(
+                last.maxt(),
+                newest_bits(newest.is_some_and(|newest| newest.h.is_stale())),
+            );
             continue;
         }
-        let bytes = files.bytes(&last.data)?;
         samples.clear();
         if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
             && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
