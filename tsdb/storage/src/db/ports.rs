@@ -86,7 +86,7 @@ impl Db {
     /// Whether the head has to be asked: while its log is read, blocks alone answer for the time that they hold whole.
     fn asks_head(&self, maxt: Timestamp) -> bool {
         !self.head.is_replaying()
-            || self.settings.out_of_order_window_ms > 0
+            || self.head.window() > 0
             || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
     }
 

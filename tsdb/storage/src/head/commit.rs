@@ -391,8 +391,9 @@ impl Head {
         if self.durable.is_some() {
             let newest = self.maxt.load(Ordering::Acquire).min(now);
             let open = newest.saturating_sub(self.settings.block_range_ms / 2);
-            if self.settings.out_of_order_window_ms > 0 {
-                late = newest.saturating_sub(self.settings.out_of_order_window_ms);
+            let window = self.window();
+            if window > 0 {
+                late = newest.saturating_sub(window);
             }
             oldest = oldest.max(open).max(self.min_valid.load(Ordering::Acquire));
         }
