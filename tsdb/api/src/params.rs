@@ -100,6 +100,15 @@ impl Params {
         Ok((count > 0).then_some(count))
     }
 
+    /// A count where 0 is one; `None` where it is absent or below 0.
+    pub(crate) fn bound(&self, name: &str) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse::<i64>() {
+            Ok(bound) => Ok(usize::try_from(bound).ok()),
+            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+        }
+    }
+
     /// `start`, `end`, `step` (ms) of a range query, checked.
     pub(crate) fn range(&self) -> Result<(Timestamp, Timestamp, i64), ApiError> {
         let missing = |name| ApiError::parameter(name, "it is missing");

@@ -7,11 +7,12 @@ use leadline_promql::syntax::ast::ExprKind;
 
 /// The selectors of `match[]`, each with its matchers.
 pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    params.all("match[]").map(selector).collect()
+    params.all("match[]").map(|text| selector("match[]", text)).collect()
 }
 
-fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
-    let refuse = |reason: String| ApiError::parameter("match[]", reason);
+/// The matchers of one selector, which is the value of `parameter`.
+pub(crate) fn selector(parameter: &str, text: &str) -> Result<Vec<Matcher>, ApiError> {
+    let refuse = |reason: String| ApiError::parameter(parameter, reason);
     let expr = leadline_promql::syntax::parse(text).map_err(|e| refuse(e.to_string()))?;
     match expr.kind {
         ExprKind::Selector(selector) if selector.shift == Default::default() => Ok(selector.matchers),

@@ -1,5 +1,6 @@
 //! The newest samples: in memory alone, or with a directory that holds their log and their full chunks.
 
+mod cardinality;
 mod chunks_head;
 mod commit;
 mod delete;
@@ -28,6 +29,7 @@ mod stripe;
 mod truncate;
 mod verdicts;
 
+pub use cardinality::Cardinality;
 pub use chunks_head::verify_mapped;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
