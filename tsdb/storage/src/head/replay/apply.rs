@@ -205,6 +205,10 @@ impl Replay<'_> {
             self.unknown += 1;
             return;
         };
+        if self.evicted.contains(&entry.series) {
+            self.repeated += 1;
+            return;
+        }
         let labels = entry.labels.to_labels();
         self.stripes[at].reserve_number(number);
         match self.index.find(&labels) {
@@ -318,6 +322,7 @@ impl Replay<'_> {
             };
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
+                self.evicted.extend([reference, tombstone.series]);
             } else if stripe.row(number, 0).is_some() {
                 // One that ended before the bound counts too: for late samples, and for chunks that reach over it.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
@@ -369,6 +374,13 @@ impl Replay<'_> {
             tracing::warn!(
                 histograms = self.found.unknown_histograms,
                 "the log has histograms that are invalid or of an unknown schema, they are passed over"
+            );
+        }
+        if self.repeated > 0 {
+            // A write that failed half-way and was done again leaves this too.
+            tracing::warn!(
+                series = self.repeated,
+                "the log names series again that had left the head, so a part of it is there twice and is passed over"
             );
         }
         if self.unknown > 0 {
