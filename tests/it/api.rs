@@ -240,28 +240,50 @@ async fn what_targets_say_of_their_metrics_and_what_the_head_holds_is_told() {
         data("/api/v1/metadata", &[]).await,
         json!({"http_requests_total": [requests], "queue_depth": [depth]})
     );
-    let one = data("/api/v1/metadata", &[("metric", "queue_depth"), ("limit_per_metric", "1")]).await;
+    let one = data(
+        "/api/v1/metadata",
+        &[("metric", "queue_depth"), ("limit_per_metric", "1")],
+    )
+    .await;
     assert_eq!(one, json!({"queue_depth": [depth]}));
     assert_eq!(data("/api/v1/metadata", &[("limit", "0")]).await, json!({}));
-    let target = json!({"job": "app", "namespace": "default", "pod": "app-0", "instance": exporter.address.to_string()});
+    let target =
+        json!({"job": "app", "namespace": "default", "pod": "app-0", "instance": exporter.address.to_string()});
     let of_target = data("/api/v1/targets/metadata", &[("match_target", "{job=\"app\"}")]).await;
     assert_eq!(of_target.as_array().map(Vec::len), Some(2), "{of_target}");
-    assert_eq!((&of_target[0]["metric"], &of_target[0]["target"]), (&json!("http_requests_total"), &target));
+    assert_eq!(
+        (&of_target[0]["metric"], &of_target[0]["target"]),
+        (&json!("http_requests_total"), &target)
+    );
     let metric = data("/api/v1/targets/metadata", &[("metric", "queue_depth")]).await;
-    assert_eq!(metric, json!([{"target": target, "type": "gauge", "unit": "", "help": ""}]));
+    assert_eq!(
+        metric,
+        json!([{"target": target, "type": "gauge", "unit": "", "help": ""}])
+    );
     let nobody = data("/api/v1/targets/metadata", &[("match_target", "{job=\"other\"}")]).await;
     assert_eq!(nobody, json!([]));
 
     let status = data("/api/v1/status/tsdb", &[("limit", "1")]).await;
-    assert_eq!(status["seriesCountByMetricName"], json!([{"name": "http_requests_total", "value": 2}]));
+    assert_eq!(
+        status["seriesCountByMetricName"],
+        json!([{"name": "http_requests_total", "value": 2}])
+    );
     assert_eq!(status["labelValueCountByLabelName"][0]["name"], "__name__", "{status}");
     assert_eq!(status["memoryInBytesByLabelName"].as_array().map(Vec::len), Some(1));
     let series = status["headStats"]["numSeries"].clone();
     let everywhere = &status["seriesCountByLabelValuePair"][0];
     assert_eq!(everywhere["value"], series, "{status}");
-    for (limit, why) in [("0", "positive"), ("-1", "positive"), ("x", "positive"), ("10001", "exceed 10000")] {
+    for (limit, why) in [
+        ("0", "positive"),
+        ("-1", "positive"),
+        ("x", "positive"),
+        ("10001", "exceed 10000"),
+    ] {
         let (code, answer) = leadline.json("/api/v1/status/tsdb", &[("limit", limit)]).await;
-        assert!(code == 400 && answer["error"].to_string().contains(why), "{limit}: {answer}");
+        assert!(
+            code == 400 && answer["error"].to_string().contains(why),
+            "{limit}: {answer}"
+        );
     }
     // What changes is told; what is gone stays for ten scrapes.
     exporter.set("# HELP queue_depth How many wait.\nqueue_depth 1\n");

@@ -178,7 +178,7 @@ async fn the_window_of_late_samples_is_applied_and_the_retention_waits_for_a_sta
     let leadline = Leadline::start(&config(std::slice::from_ref(&job), "")).await;
     leadline.until_value("count_over_time(depth[10m])", 1.0).await;
     exporter.set(&format!("depth 2 {}\n", at(120)));
-    let refused = "leadline_storage_samples_refused_total{reason=\"out_of_order\"}";
+    let refused = "leadline_storage_refused_total{reason=\"out_of_order\"}";
     until(
         "a refusal",
         || leadline.log(),

@@ -213,7 +213,11 @@ async fn administrators_delete_and_copy_only_where_that_is_switched_on() {
     let (_, exemplars) = leadline.json("/api/v1/query_exemplars", &[("query", "depth")]).await;
     assert_eq!(exemplars, json!({"status": "success", "data": []}));
     let (_, metadata) = leadline.json("/api/v1/metadata", &[("limit", "5")]).await;
-    assert_eq!(metadata, json!({"status": "success", "data": {}}), "the page has no comments");
+    assert_eq!(
+        metadata,
+        json!({"status": "success", "data": {}}),
+        "the page has no comments"
+    );
 }
 
 #[tokio::test]
