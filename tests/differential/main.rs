@@ -128,6 +128,18 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
             }
         }
     }
+    let asked = [
+        ("query", "rate(http_requests_total[5m])"),
+        ("time", "1795348800"),
+        ("stats", "all"),
+    ];
+    let [(status, body), _] = both.plainly("/api/v1/query", &asked, false).await;
+    let complain = |document: &openapi::Document| document.complaint("/api/v1/query", false, status, &body);
+    assert_eq!(document.as_ref().and_then(complain), None, "{body}");
+    assert!(
+        body.contains("\"samplesRead\":") && !body.contains("\"samplesRead\":0"),
+        "{body}"
+    );
     for topic in ["buildinfo", "walreplay"] {
         let path = format!("/api/v1/status/{topic}");
         let [(status, body), _] = both.plainly(&path, &[], false).await;
