@@ -5,6 +5,7 @@
 
 mod admin;
 mod exemplars;
+mod explain;
 mod histogram;
 mod labels;
 mod metadata;
@@ -52,6 +53,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/explain", get(explain::query).post(explain::query))
         .route("/api/v1/query_exemplars", get(exemplars::find).post(exemplars::find))
         .route("/api/v1/format_query", get(tree::format).post(tree::format))
         .route("/api/v1/parse_query", get(tree::parse).post(tree::parse))

@@ -39,11 +39,12 @@ pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Resp
 }
 
 /// The expression, and `timeout` and `lookback_delta` of the request.
-fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
+pub(crate) fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
     let timeout = params.timeout()?;
     let options = Options {
         lookback_ms: params.lookback()?,
         timeout,
+        ..Options::default()
     };
     let text = params.query();
     let query = Query::parse_with(text, api.engine.settings().features);

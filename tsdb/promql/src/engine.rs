@@ -39,6 +39,8 @@ pub struct Options {
     pub lookback_ms: Option<i64>,
     /// Time limit; longer than the engine's has no effect.
     pub timeout: Option<Duration>,
+    /// Whether [`QueryResult::nodes`] is to be told.
+    pub explain: bool,
 }
 
 impl Engine {
@@ -148,6 +150,7 @@ impl Engine {
             query: query.clone(),
             times,
             over_time,
+            explain: options.explain,
             lookback_ms: options
                 .lookback_ms
                 .filter(|ms| *ms > 0)

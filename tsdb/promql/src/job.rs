@@ -1,7 +1,7 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
 use crate::error::Error;
-use crate::eval::{self, Cell, Context, Frame, Grid, Out, QueryRange, Row};
+use crate::eval::{self, Cell, Context, Frame, Grid, Out, Profile, QueryRange, Row};
 use crate::eval::{SAME_LABELSET, key};
 use crate::query::Query;
 use crate::settings::Settings;
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) times: QueryRange,
     /// Whether a matrix is asked for, as range queries do.
     pub(crate) over_time: bool,
+    /// Whether to tell what each node costs.
+    pub(crate) explain: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
@@ -40,6 +42,7 @@ impl Job {
             &self.cancelled,
         );
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
+        cx.profile = self.explain.then(Profile::default);
         cx.check()?;
         let frame = self.times.frame();
         let (value, provenance) = self.value(&mut cx, frame)?;
@@ -54,6 +57,7 @@ impl Job {
             provenance,
             warnings,
             infos,
+            nodes: cx.profile.map(Profile::into_nodes).unwrap_or_default(),
             stats,
         })
     }

@@ -1,5 +1,6 @@
 //! What a query answers.
 
+use crate::explain::NodeCost;
 use crate::stats::QueryStats;
 use leadline_model::histogram::FloatHistogram;
 use leadline_model::provenance::Provenance;
@@ -19,6 +20,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What the query cost.
     pub stats: QueryStats,
+    /// What each node of the expression cost, if that was asked for.
+    pub nodes: Vec<NodeCost>,
 }
 
 /// A value of one of PromQL's four types.

@@ -2,6 +2,7 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::profile::Profile;
 use super::statistics::Statistics;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -40,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) stats: QueryStats,
     /// What the nodes around the one that is evaluated do with histograms.
     pub(crate) statistics: Statistics,
+    /// What each node costs, when somebody asks.
+    pub(crate) profile: Option<Profile>,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -93,6 +96,7 @@ impl<'a> Context<'a> {
             notes: Notes::default(),
             stats: QueryStats::default(),
             statistics: Statistics::default(),
+            profile: None,
             deadline,
             cancelled,
             live: 0,

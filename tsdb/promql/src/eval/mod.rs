@@ -20,6 +20,7 @@ mod mixed_selector;
 mod mixed_windows;
 pub(crate) mod notes;
 mod operator;
+mod profile;
 mod ranges;
 mod rank;
 mod sampling;
@@ -37,6 +38,7 @@ pub(crate) use context::{Context, QueryRange};
 pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
 pub(crate) use histogram_notes::Combining;
 pub(crate) use histogram_points::HistogramPoint;
+pub(crate) use profile::Profile;
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
 pub(crate) use window::{RangeRow, top_level as range_vector};
@@ -79,10 +81,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     let out = match invariant::hoisted(cx, expr, frame)? {
         Some(out) => out,
         None => {
-            let around = cx.statistics;
+            let (running, around) = (cx.enter(expr), cx.statistics);
             cx.statistics = around.below(expr);
             let out = node(cx, expr, frame)?;
             cx.statistics = around;
+            cx.leave(running, &out);
             out
         }
     };
