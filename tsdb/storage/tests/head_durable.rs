@@ -375,11 +375,67 @@ fn a_series_that_ended_leaves_early_and_comes_back_under_another_reference() {
     assert_eq!(samples(&before), 6 * 60 + 1);
     w.restart();
     assert_eq!(w.all(), before);
-    // One that was written to after it was looked at stays.
-    w.put(owner, &[("__name__=pod", w.clock.advance(1000), STALE_NAN)]);
-    let stale = w.head.stale(w.clock.advance(1000));
-    w.put(owner, &[("__name__=pod", w.clock.advance(1000), 3.0)]);
-    assert_eq!((stale.len(), w.head.evict(&stale).unwrap()), (1, 0));
+}
+
+#[test]
+fn a_part_of_the_log_that_is_there_twice_does_not_bring_back_a_series_that_left_early() {
+    let mut w = World::new(settings());
+    let owner = w.head.new_owner();
+    w.put(owner, &[("__name__=stays", NOW, 1.0), ("__name__=goes", NOW, 1.0)]);
+    w.put(owner, &[("__name__=goes", NOW + 1000, STALE_NAN)]);
+    let stale = w.head.stale(w.clock.advance(MINUTE));
+    assert_eq!(w.head.evict(&stale).unwrap(), 1);
+    let before = w.all();
+    assert_eq!(samples(&before), 1);
+    w.restart();
+    w.head.close();
+    w.head.shut().unwrap();
+    let wal = Path::new("data/wal");
+    let first = w.disk.open(&wal.join("00000000")).unwrap();
+    let mut bytes = vec![0; first.len().unwrap() as usize];
+    first.read_exact_at(&mut bytes, 0).unwrap();
+    w.disk.create(&wal.join("00000002")).unwrap().write_all(&bytes).unwrap();
+    w.restart_on(w.disk.clone());
+    assert_eq!(w.all(), before);
+}
+
+#[test]
+fn a_log_without_any_segment_is_told() {
+    for log in ["wal", "wbl"] {
+        let mut w = World::new(Settings {
+            out_of_order_window_ms: HOUR,
+            ..settings()
+        });
+        w.fill(3);
+        w.head.close();
+        w.head.shut().unwrap();
+        let dir = Path::new("data").join(log);
+        for entry in w.disk.list(&dir).unwrap() {
+            w.disk.remove_file(&dir.join(entry.name)).unwrap();
+        }
+        let replayed = w.restart_on(w.disk.clone());
+        assert_eq!(replayed.lost, [format!("data/{log}: all segments are missing")]);
+        assert_eq!(w.restart().lost, [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn a_series_that_was_written_to_while_it_was_copied_stays_even_when_it_ended_again() {
+    for ends_again in [false, true] {
+        let w = World::new(settings());
+        let owner = w.head.new_owner();
+        let at = |seconds: i64, v| w.put(owner, &[("__name__=pod", NOW + seconds * 1000, v)]);
+        at(0, 1.0);
+        at(1, STALE_NAN);
+        let stale = w.head.stale(w.clock.advance(MINUTE));
+        // A stream whose samples come with a delay: all of them are older than what is called stale.
+        at(2, 2.0);
+        if ends_again {
+            at(3, STALE_NAN);
+        }
+        assert_eq!((stale.len(), w.head.evict(&stale).unwrap()), (1, 0));
+        assert_eq!(samples(&w.all()), 3 + usize::from(ends_again));
+    }
 }
 
 #[test]

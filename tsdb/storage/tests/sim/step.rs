@@ -121,7 +121,7 @@ impl World {
     }
 
     fn scrape(&mut self) -> Verdict {
-        self.clock.advance(self.dice.between(1, 8) * 1000);
+        self.clock.advance(self.dice.between(1, self.pace) * 1000);
         let writer = self.dice.index(self.writers.len());
         self.commit(writer)
     }

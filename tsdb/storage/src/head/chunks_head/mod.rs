@@ -3,10 +3,12 @@
 //! Everything here is also in the log until a block holds it, so nothing is synced before the log lets go of samples, and
 //! a file that is broken costs time at the next start and no sample. See `FORMAT.md` for the bytes.
 
+mod ahead;
 mod format;
 mod scan;
 mod verify;
 
+pub(super) use ahead::Ahead;
 pub(super) use scan::Found;
 pub use verify::verify_mapped;
 
