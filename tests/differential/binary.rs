@@ -80,7 +80,9 @@ impl Grammar {
             }
             _ => self.selector(Flavour::Native, false),
         };
-        let limit = self.random.pick(&["0.5", "1", "2", "0", "-0.5", "0.7", "Inf", "-Inf", "3.3"]);
+        let limit = self
+            .random
+            .pick(&["0.5", "1", "2", "0", "-0.5", "0.7", "Inf", "-Inf", "3.3"]);
         Tree::new(Kind::Vector)
             .text("(")
             .child(operand)
@@ -92,15 +94,23 @@ impl Grammar {
     fn by_target(&mut self) -> Tree {
         let tree = Tree::new(Kind::Vector);
         match self.random.below(4) {
-            0 => tree.text(self.random.pick(&["memory_bytes", "up", "request_duration_seconds_count"])),
+            0 => tree.text(
+                self.random
+                    .pick(&["memory_bytes", "up", "request_duration_seconds_count"]),
+            ),
             1 => {
                 let range = self.random.pick(&["2m", "5m", "90s"]);
-                tree.text(format!("rate(request_duration_seconds_count[{range}])")).has("rate")
+                tree.text(format!("rate(request_duration_seconds_count[{range}])"))
+                    .has("rate")
             }
             2 => {
                 let op = self.random.pick(&["sum", "max", "count", "avg"]);
-                let metric = self.random.pick(&["http_requests_total", "queue_depth", "temperature_celsius"]);
-                tree.text(format!("{op} by (job, instance) ({metric})")).has(op).has("by")
+                let metric = self
+                    .random
+                    .pick(&["http_requests_total", "queue_depth", "temperature_celsius"]);
+                tree.text(format!("{op} by (job, instance) ({metric})"))
+                    .has(op)
+                    .has("by")
             }
             _ => tree
                 .text("sum without (code, method) (rate(http_requests_total[3m]))")
@@ -112,7 +122,12 @@ impl Grammar {
 
     /// A vector with several elements for each target.
     fn by_more(&self) -> Tree {
-        let metric = self.random.pick(&["http_requests_total", "queue_depth", "cpu_seconds_total", "temperature_celsius"]);
+        let metric = self.random.pick(&[
+            "http_requests_total",
+            "queue_depth",
+            "cpu_seconds_total",
+            "temperature_celsius",
+        ]);
         let tree = Tree::new(Kind::Vector);
         match self.random.chance(30) {
             true => tree.text(format!("rate({metric}[4m])")).has("rate"),
@@ -144,7 +159,11 @@ impl Grammar {
             1 => (Tree::leaf(Kind::Vector, "target_info"), "cluster, env"),
             _ => (self.by_target(), ""),
         };
-        let (left, right) = if group == "group_left" { (many, one) } else { (one, many) };
+        let (left, right) = if group == "group_left" {
+            (many, one)
+        } else {
+            (one, many)
+        };
         let tree = self.word(tree.text("(").child(left).text(")"), op, wanted, false);
         tree.text("on (job, instance) ")
             .has("on")
@@ -158,8 +177,18 @@ impl Grammar {
 
     /// Operands that do not cover each other, with values for what is missing.
     pub(crate) fn filled(&mut self, op: &'static str, fill: &'static str) -> Tree {
-        let sides = ["job=\"api\"", "job!=\"db\"", "instance=~\".*-[135]:.*\"", "job=~\"web|db\""];
-        let metrics = ["memory_bytes", "up", "queue_depth{queue=\"mail\"}", "request_duration_seconds_count"];
+        let sides = [
+            "job=\"api\"",
+            "job!=\"db\"",
+            "instance=~\".*-[135]:.*\"",
+            "job=~\"web|db\"",
+        ];
+        let metrics = [
+            "memory_bytes",
+            "up",
+            "queue_depth{queue=\"mail\"}",
+            "request_duration_seconds_count",
+        ];
         let side = |grammar: &Self| {
             let (metric, matcher) = (grammar.random.pick(&metrics), grammar.random.pick(&sides));
             let selector = match metric.strip_suffix('}') {

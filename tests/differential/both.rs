@@ -11,7 +11,8 @@ use rustix::process::Signal;
 use std::path::Path;
 
 /// What Prometheus is told to know, as leadline does.
-const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-delayed-name-removal,promql-binop-fill-modifiers";
+const FEATURES: &str =
+    "--enable-feature=promql-experimental-functions,promql-delayed-name-removal,promql-binop-fill-modifiers";
 /// Both keep the blocks as they are.
 const STORAGE: [&str; 3] = [
     "--storage.tsdb.retention.time=100y",
@@ -37,10 +38,12 @@ impl Both {
         std::fs::rename(ours.path(), folder.path().join("data")).unwrap();
         let file = folder.path().join("leadline.yaml");
         std::fs::write(&file, "global: {}\n").unwrap();
-        let leadline = Leadline::start_with(folder, file, &STORAGE).await;
-        until("leadline to be ready", || leadline.log(), async || {
-            (leadline.get("/-/ready", &[]).await.0 == 200).then_some(())
-        })
+        let leadline = Leadline::start_with(folder, file, &flags).await;
+        until(
+            "leadline to be ready",
+            || leadline.log(),
+            async || (leadline.get("/-/ready", &[]).await.0 == 200).then_some(()),
+        )
         .await;
         Self {
             leadline,
@@ -89,5 +92,6 @@ impl Both {
 /// Whether the expression as a whole is one that sorts, and by something that has no ties.
 fn sorted(question: &Question) -> bool {
     let text = question.tree.to_string();
-    question.tree.kind == Kind::Vector && (text.starts_with("sort_by_label(") || text.starts_with("sort_by_label_desc("))
+    question.tree.kind == Kind::Vector
+        && (text.starts_with("sort_by_label(") || text.starts_with("sort_by_label_desc("))
 }

@@ -164,6 +164,15 @@ pub(crate) const MODIFIERS: &[&str] = &[
 /// The name of every function, operator and modifier.
 pub(crate) fn all() -> Vec<&'static str> {
     let functions = FUNCTIONS.iter().chain(NUMBERS).map(|function| function.name);
-    let rest = [TEXTUAL, AGGREGATIONS, PARAMETRIC, ARITHMETIC, COMPARISONS, SETS, TRIMS, MODIFIERS];
+    let rest = [
+        TEXTUAL,
+        AGGREGATIONS,
+        PARAMETRIC,
+        ARITHMETIC,
+        COMPARISONS,
+        SETS,
+        TRIMS,
+        MODIFIERS,
+    ];
     functions.chain(rest.into_iter().flatten().copied()).collect()
 }

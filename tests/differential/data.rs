@@ -175,7 +175,10 @@ fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times
         times,
         |_| 1.0,
     ));
-    let more = [("cluster", "eu-1"), ("env", if target[0].1 == "db" { "test" } else { "prod" })];
+    let more = [
+        ("cluster", "eu-1"),
+        ("env", if target[0].1 == "db" { "test" } else { "prod" }),
+    ];
     all.push(Series::floats(&named("target_info", target, &more), times, |_| 1.0));
 }
 
@@ -203,7 +206,9 @@ fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], time
     let count = format!("{metric}_count");
     all.push(Series::floats(&named(&count, target, &[]), times, |i| counts[i][5]));
     let sum = format!("{metric}_sum");
-    all.push(Series::floats(&named(&sum, target, &[]), times, |i| counts[i][5] * 0.37));
+    all.push(Series::floats(&named(&sum, target, &[]), times, |i| {
+        counts[i][5] * 0.37
+    }));
 }
 
 /// What no target of the usual kind has: names beyond ASCII, sparse and irregular times, extreme values, few samples.
@@ -286,7 +291,11 @@ pub(crate) fn write(path: &Path, seed: u64) {
             };
             match point {
                 Point::Float(v) => batch.entries.push(Entry { series, t, v: *v }),
-                Point::Histogram(h) => batch.extras.histograms.push(HistogramEntry { series, t, h: h.clone() }),
+                Point::Histogram(h) => batch.extras.histograms.push(HistogramEntry {
+                    series,
+                    t,
+                    h: h.clone(),
+                }),
             }
         }
         let outcome = db.commit(&batch).unwrap();

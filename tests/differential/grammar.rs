@@ -50,7 +50,10 @@ impl Grammar {
             self.textual(feature, depth)
         } else if AGGREGATIONS.contains(&feature) || PARAMETRIC.contains(&feature) {
             self.aggregation(feature, None, depth)
-        } else if [ARITHMETIC, COMPARISONS, SETS, TRIMS].iter().any(|ops| ops.contains(&feature)) {
+        } else if [ARITHMETIC, COMPARISONS, SETS, TRIMS]
+            .iter()
+            .any(|ops| ops.contains(&feature))
+        {
             self.operation(feature, None, depth)
         } else {
             assert!(MODIFIERS.contains(&feature), "{feature}");
@@ -69,12 +72,20 @@ impl Grammar {
                 self.operation(op, Some(feature), depth)
             }
             "on" | "ignoring" | "group_left" | "group_right" => {
-                let ops = if self.random.chance(60) { ARITHMETIC } else { COMPARISONS };
+                let ops = if self.random.chance(60) {
+                    ARITHMETIC
+                } else {
+                    COMPARISONS
+                };
                 let op = self.random.pick(ops);
                 self.matched(op, Some(feature))
             }
             "fill" | "fill_left" | "fill_right" => {
-                let ops = if self.random.chance(70) { ARITHMETIC } else { COMPARISONS };
+                let ops = if self.random.chance(70) {
+                    ARITHMETIC
+                } else {
+                    COMPARISONS
+                };
                 let op = self.random.pick(ops);
                 self.filled(op, feature)
             }
@@ -84,7 +95,11 @@ impl Grammar {
             }
             "unary minus" => {
                 let operand = self.vector(depth);
-                Tree::new(Kind::Vector).text("-(").child(operand).text(")").has("unary minus")
+                Tree::new(Kind::Vector)
+                    .text("-(")
+                    .child(operand)
+                    .text(")")
+                    .has("unary minus")
             }
             "anchored" => self.extended_call(&["rate", "increase", "delta", "resets", "changes"], feature),
             "smoothed" => self.extended_call(&["rate", "increase", "delta"], feature),
@@ -160,16 +175,38 @@ impl Grammar {
             2 => {
                 let number = self.number(0);
                 let op = self.random.pick(ARITHMETIC);
-                tree.text("(").child(inner).text(format!(") {op} ")).child(number).has(op)
+                tree.text("(")
+                    .child(inner)
+                    .text(format!(") {op} "))
+                    .child(number)
+                    .has(op)
             }
             3 => {
-                let names = ["abs", "ceil", "floor", "sgn", "sqrt", "timestamp", "sort", "ln", "exp", "deg"];
+                let names = [
+                    "abs",
+                    "ceil",
+                    "floor",
+                    "sgn",
+                    "sqrt",
+                    "timestamp",
+                    "sort",
+                    "ln",
+                    "exp",
+                    "deg",
+                ];
                 let name = self.random.pick(&names);
                 tree.text(format!("{name}(")).child(inner).text(")").has(name)
             }
             4 => {
-                let (function, range) = (self.random.pick(&["max_over_time", "avg_over_time", "last_over_time"]), "[3m:45s]");
-                tree.text(format!("{function}((")).child(inner).text(format!("){range})")).has(function).has("subquery")
+                let (function, range) = (
+                    self.random.pick(&["max_over_time", "avg_over_time", "last_over_time"]),
+                    "[3m:45s]",
+                );
+                tree.text(format!("{function}(("))
+                    .child(inner)
+                    .text(format!("){range})"))
+                    .has(function)
+                    .has("subquery")
             }
             5 => {
                 let other = self.vector(0);
@@ -178,7 +215,12 @@ impl Grammar {
             6 => {
                 let op = self.random.pick(COMPARISONS);
                 let number = self.number(0);
-                tree.text("(").child(inner).text(format!(") {op} bool ")).child(number).has(op).has("bool")
+                tree.text("(")
+                    .child(inner)
+                    .text(format!(") {op} bool "))
+                    .child(number)
+                    .has(op)
+                    .has("bool")
             }
             _ => tree.text("(").child(inner).text(")"),
         }
@@ -189,13 +231,27 @@ impl Grammar {
             0 => {
                 let op = self.random.pick(ARITHMETIC);
                 let vector = self.vector(0);
-                Tree::new(Kind::Vector).child(vector).text(format!(" {op} (")).child(inner).text(")").has(op)
+                Tree::new(Kind::Vector)
+                    .child(vector)
+                    .text(format!(" {op} ("))
+                    .child(inner)
+                    .text(")")
+                    .has(op)
             }
-            1 => Tree::new(Kind::Vector).text("vector(").child(inner).text(")").has("vector"),
+            1 => Tree::new(Kind::Vector)
+                .text("vector(")
+                .child(inner)
+                .text(")")
+                .has("vector"),
             _ => {
                 let op = self.random.pick(ARITHMETIC);
                 let number = self.number(0);
-                Tree::new(Kind::Scalar).text("(").child(inner).text(format!(") {op} ")).child(number).has(op)
+                Tree::new(Kind::Scalar)
+                    .text("(")
+                    .child(inner)
+                    .text(format!(") {op} "))
+                    .child(number)
+                    .has(op)
             }
         }
     }
@@ -203,7 +259,11 @@ impl Grammar {
     /// A vector of any flavour.
     pub(crate) fn vector(&mut self, depth: usize) -> Tree {
         if depth == 0 || self.random.chance(30) {
-            let flavour = if self.random.chance(70) { Flavour::Gauge } else { Flavour::Any };
+            let flavour = if self.random.chance(70) {
+                Flavour::Gauge
+            } else {
+                Flavour::Any
+            };
             return self.selector(flavour, false);
         }
         match self.random.below(10) {
@@ -237,7 +297,8 @@ impl Grammar {
     /// A number.
     pub(crate) fn number(&mut self, depth: usize) -> Tree {
         let literals = [
-            "0", "1", "2", "0.5", "-1", "3.25", "10", "1e3", "0x1F", "1e-7", "Inf", "NaN", "5m", "1_000", "-0.75", "100",
+            "0", "1", "2", "0.5", "-1", "3.25", "10", "1e3", "0x1F", "1e-7", "Inf", "NaN", "5m", "1_000", "-0.75",
+            "100",
         ];
         if depth == 0 || self.random.chance(70) {
             return Tree::leaf(Kind::Scalar, self.random.pick(&literals));
@@ -305,18 +366,28 @@ impl Grammar {
                 self.ranged(flavour, depth)
             }
             'c' => {
-                let flavour = self.random.pick(&[Flavour::Counter, Flavour::Counter, Flavour::Native, Flavour::Any]);
+                let flavour = self
+                    .random
+                    .pick(&[Flavour::Counter, Flavour::Counter, Flavour::Native, Flavour::Any]);
                 self.ranged(flavour, depth)
             }
             'g' => {
-                let flavour = self.random.pick(&[Flavour::Gauge, Flavour::Gauge, Flavour::Counter, Flavour::Any]);
+                let flavour = self
+                    .random
+                    .pick(&[Flavour::Gauge, Flavour::Gauge, Flavour::Counter, Flavour::Any]);
                 self.ranged(flavour, depth)
             }
             's' => self.number(depth),
             'p' => {
-                let literals = ["0.5", "0.9", "0.99", "0.1", "0", "1", "0.333", "0.25", "0.75", "1.5", "-0.1"];
+                let literals = [
+                    "0.5", "0.9", "0.99", "0.1", "0", "1", "0.333", "0.25", "0.75", "1.5", "-0.1",
+                ];
                 // Beyond the ends only where that is no error.
-                let n = if function == "double_exponential_smoothing" { 4 } else { literals.len() };
+                let n = if function == "double_exponential_smoothing" {
+                    4
+                } else {
+                    literals.len()
+                };
                 Tree::leaf(Kind::Scalar, literals[self.random.below(n)])
             }
             _ => self.selector(Flavour::Counter, false),
@@ -333,7 +404,9 @@ impl Grammar {
         }
         match self.random.below(5) {
             0 | 1 => {
-                let name = self.random.pick(&["rate", "increase", "avg_over_time", "sum_over_time", "irate", "delta"]);
+                let name = self
+                    .random
+                    .pick(&["rate", "increase", "avg_over_time", "sum_over_time", "irate", "delta"]);
                 let range = self.selector(Flavour::Native, true);
                 tree.text(format!("{name}(")).child(range).text(")").has(name)
             }
@@ -384,7 +457,17 @@ impl Grammar {
 
     /// `by` or `without`, and labels.
     pub(crate) fn grouping(&self, wanted: Option<&'static str>) -> (Option<&'static str>, &'static str) {
-        let labels = ["job", "instance", "job, instance", "code", "le", "mode, job", "path", "", "job, code, method"];
+        let labels = [
+            "job",
+            "instance",
+            "job, instance",
+            "code",
+            "le",
+            "mode, job",
+            "path",
+            "",
+            "job, code, method",
+        ];
         let word = match (wanted, self.random.below(3)) {
             (Some(word), _) => Some(word),
             (None, 0) => None,
@@ -396,6 +479,8 @@ impl Grammar {
 
     fn aggregation(&mut self, op: &'static str, wanted: Option<&'static str>, depth: usize) -> Tree {
         let operand = match self.random.below(4) {
+            // Prometheus has no order of calculated series over a range; the first of them could be any.
+            _ if op == "limitk" => self.selector(Flavour::Any, false),
             0 => self.histogram(depth),
             1 => self.selector(Flavour::Counter, false),
             _ => self.vector(depth),

@@ -122,7 +122,11 @@ pub(crate) fn add(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)
             Point::Histogram(exponential(&counted, schema, zero))
         }));
     }
-    let bounds: &[f64] = if n == 2 { &[0.5, 1.0, 4.0] } else { &[0.5, 1.0, 2.0, 4.0] };
+    let bounds: &[f64] = if n == 2 {
+        &[0.5, 1.0, 4.0]
+    } else {
+        &[0.5, 1.0, 2.0, 4.0]
+    };
     let mut counted = Counted::new(bounds.len() + 1, 0);
     all.push(Series::new(&labels("size_bytes", &[]), times, |_| {
         counted.observe(random);

@@ -25,19 +25,28 @@ mod both;
 mod catalogue;
 mod data;
 #[path = "../interop/folder.rs"]
-#[expect(dead_code, reason = "it is shared with the trials of the store, which use more of it")]
+#[expect(
+    dead_code,
+    reason = "it is shared with the trials of the store, which use more of it"
+)]
 mod folder;
 mod grammar;
 mod histograms;
 #[path = "../interop/programs.rs"]
-#[expect(dead_code, reason = "it is shared with the trials of the store, which use more of it")]
+#[expect(
+    dead_code,
+    reason = "it is shared with the trials of the store, which use more of it"
+)]
 mod programs;
 mod question;
 mod random;
 mod requests;
 mod selector;
 #[path = "../interop/server.rs"]
-#[expect(dead_code, reason = "it is shared with the trials of the store, which use more of it")]
+#[expect(
+    dead_code,
+    reason = "it is shared with the trials of the store, which use more of it"
+)]
 mod server;
 mod shrink;
 mod tally;
@@ -81,7 +90,11 @@ async fn leadline_and_prometheus_answer_the_same() {
     let tally = compare(&both, questions, shown).await;
     both.end().await;
     tally.print();
-    assert_eq!(tally.differences(), 0, "leadline and Prometheus differ; the queries are above");
+    assert_eq!(
+        tally.differences(),
+        0,
+        "leadline and Prometheus differ; the queries are above"
+    );
     if only.is_empty() {
         tally.demand(queries, &features);
     }
@@ -97,8 +110,9 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
     let mut differences = 0;
     for request in requests::REQUESTS {
         let (path, parameters) = requests::split(request);
-        // Values of a label cannot be asked for with a form.
-        for form in [false, true].into_iter().filter(|form| !form || !path.contains("/label/")) {
+        // Some cannot be asked for with a form.
+        let forms = !path.contains("/label/") && !path.contains("metadata");
+        for form in [false, true].into_iter().filter(|form| !form || forms) {
             let [ours, theirs] = both.plainly(&path, &parameters, form).await;
             if ours != theirs {
                 differences += 1;
@@ -108,7 +122,10 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
         }
     }
     both.end().await;
-    println!("passed: {} requests, {differences} differences", requests::REQUESTS.len());
+    println!(
+        "passed: {} requests, {differences} differences",
+        requests::REQUESTS.len()
+    );
     assert_eq!(differences, 0, "the answers above differ");
 }
 
@@ -130,7 +147,10 @@ async fn compare(both: &Both, questions: impl Iterator<Item = Question>, shown: 
             continue;
         }
         let (small, ours, theirs) = shrink::shrink(both, question.clone(), ours, theirs).await;
-        println!("\ndiffers: {small}\n  found as {question}\n{}", Difference(&ours, &theirs));
+        println!(
+            "\ndiffers: {small}\n  found as {question}\n{}",
+            Difference(&ours, &theirs)
+        );
         tally.differs(&small);
         if tally.differences() >= shown {
             break;

@@ -58,7 +58,11 @@ impl Question {
 
     /// Where it is asked.
     pub(crate) fn path(&self) -> &'static str {
-        if self.step.is_some() { "/api/v1/query_range" } else { "/api/v1/query" }
+        if self.step.is_some() {
+            "/api/v1/query_range"
+        } else {
+            "/api/v1/query"
+        }
     }
 
     /// Its parameters.
@@ -81,19 +85,35 @@ impl Question {
     pub(crate) fn simpler(&self) -> Vec<Self> {
         let mut all = Vec::new();
         if self.lookback.is_some() {
-            all.push(Self { lookback: None, ..self.clone() });
+            all.push(Self {
+                lookback: None,
+                ..self.clone()
+            });
         }
         if let Some(step) = self.step {
             let (start, end) = self.times;
             let steps = (end - start) / step;
             // At one time alone, or in a shorter range.
             let times = (0..=steps.min(24)).map(|i| start + i * step);
-            all.extend(times.map(|t| Self { step: None, times: (t, t), ..self.clone() }));
+            all.extend(times.map(|t| Self {
+                step: None,
+                times: (t, t),
+                ..self.clone()
+            }));
             if steps > 1 {
                 let middle = start + steps / 2 * step;
-                all.push(Self { times: (start, middle), ..self.clone() });
-                all.push(Self { times: (middle, end), ..self.clone() });
-                all.push(Self { times: (start, start + step), ..self.clone() });
+                all.push(Self {
+                    times: (start, middle),
+                    ..self.clone()
+                });
+                all.push(Self {
+                    times: (middle, end),
+                    ..self.clone()
+                });
+                all.push(Self {
+                    times: (start, start + step),
+                    ..self.clone()
+                });
             }
         }
         let roots = self.tree.simpler_roots().into_iter();

@@ -132,7 +132,16 @@ pub(crate) fn split(request: &str) -> (String, Vec<(&str, &str)>) {
     let (path, parameters) = request.split_once('?').unwrap_or((request, ""));
     // An expression may have `=` and `&` of its own; names may not.
     let names = [
-        "query", "match[]", "time", "start", "end", "step", "limit", "timeout", "lookback_delta", "metric",
+        "query",
+        "match[]",
+        "time",
+        "start",
+        "end",
+        "step",
+        "limit",
+        "timeout",
+        "lookback_delta",
+        "metric",
     ];
     let mut found: Vec<(&str, &str)> = Vec::new();
     let mut rest = parameters;

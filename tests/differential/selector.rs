@@ -117,10 +117,26 @@ impl Grammar {
 
     fn range(&self, tree: Tree, wanted: Option<&'static str>) -> Tree {
         let plain = ["1m", "90s", "2m", "5m", "5m", "10m", "47s", "300", "1h", "2m30s500ms"];
-        let computed = ["1m + 30s", "5m * 2 - 1m", "2 * (1m + 15s)", "10m / 2", "7m % 4m", "1m ^ 1.05"];
-        let stepped = ["max_of(step(), 2m)", "range() / 2 + 3m", "min_of(5m, 1h)", "step() + 1m"];
+        let computed = [
+            "1m + 30s",
+            "5m * 2 - 1m",
+            "2 * (1m + 15s)",
+            "10m / 2",
+            "7m % 4m",
+            "1m ^ 1.05",
+        ];
+        let stepped = [
+            "max_of(step(), 2m)",
+            "range() / 2 + 3m",
+            "min_of(5m, 1h)",
+            "step() + 1m",
+        ];
         if wanted == Some("duration expression") || self.random.chance(6) {
-            let pool = if self.random.chance(50) { &computed[..] } else { &stepped[..] };
+            let pool = if self.random.chance(50) {
+                &computed[..]
+            } else {
+                &stepped[..]
+            };
             let text = self.random.pick(pool);
             return tree.text(format!("[{text}]")).has("duration expression");
         }
@@ -133,7 +149,11 @@ impl Grammar {
         match wanted {
             Some(word @ ("anchored" | "smoothed")) => tree = tree.text(format!(" {word}")).has(word),
             None if self.extended && self.random.chance(if ranged { 10 } else { 2 }) => {
-                let word = if ranged { self.random.pick(&["anchored", "smoothed"]) } else { "smoothed" };
+                let word = if ranged {
+                    self.random.pick(&["anchored", "smoothed"])
+                } else {
+                    "smoothed"
+                };
                 tree = tree.maybe(format!(" {word}")).has(word);
             }
             _ => {}
@@ -152,7 +172,9 @@ impl Grammar {
             let by = self.random.pick(&["1m", "5m", "17s"]);
             tree = tree.maybe(format!(" offset -{by}")).has("negative offset");
         } else if is("duration expression") && tree.kind == Kind::Vector {
-            let by = self.random.pick(&["(1m + 30s)", "-(2 * 20s)", "max_of(step(), 1m)", "(step() * 2)"]);
+            let by = self
+                .random
+                .pick(&["(1m + 30s)", "-(2 * 20s)", "max_of(step(), 1m)", "(step() * 2)"]);
             tree = tree.maybe(format!(" offset {by}")).has("duration expression");
         }
         if is("@ time") || (any && self.random.chance(4)) {

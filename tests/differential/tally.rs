@@ -89,7 +89,10 @@ impl Tally {
         assert!(ALLOWED.len() <= 10, "too much is allowed");
         let seldom = |name: &&&str| self.by_feature.get(**name).is_none_or(|&n| n < LEAST);
         let seldom: Vec<_> = features.iter().filter(seldom).collect();
-        assert!(queries < WHOLE_RUN || seldom.is_empty(), "not asked often enough: {seldom:?}");
+        assert!(
+            queries < WHOLE_RUN || seldom.is_empty(),
+            "not asked often enough: {seldom:?}"
+        );
         assert!(!catalogue::all().is_empty());
     }
 }

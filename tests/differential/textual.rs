@@ -33,19 +33,36 @@ impl Grammar {
                 self.labelled(tree, &rest, depth)
             }
             "histogram_quantiles" => {
-                let rest = ["\"q\", 0.5", "\"q\", 0.5, 0.9", "\"quantile\", 0, 0.25, 1", "\"q\", 0.1, 0.1"];
+                let rest = [
+                    "\"q\", 0.5",
+                    "\"q\", 0.5, 0.9",
+                    "\"quantile\", 0, 0.25, 1",
+                    "\"q\", 0.1, 0.1",
+                ];
                 let metric = self.random.pick(&[Flavour::Native, Flavour::Bucket]);
                 let inner = self.selector(metric, false);
                 tree.child(inner).text(format!(", {})", self.random.pick(&rest)))
             }
             "info" => {
-                let rest = ["", "", ", {cluster=~\".+\"}", ", {env=\"prod\"}", ", {__name__=\"build_info\"}"];
+                let rest = [
+                    "",
+                    "",
+                    ", {cluster=~\".+\"}",
+                    ", {env=\"prod\"}",
+                    ", {__name__=\"build_info\"}",
+                ];
                 let rest = self.random.pick(&rest);
                 let inner = self.vector(depth);
                 tree.child(inner).text(rest).text(")")
             }
             _ => {
-                let labels = ["\"instance\"", "\"job\", \"instance\"", "\"code\", \"method\"", "\"queue\"", "\"missing\""];
+                let labels = [
+                    "\"instance\"",
+                    "\"job\", \"instance\"",
+                    "\"code\", \"method\"",
+                    "\"queue\"",
+                    "\"missing\"",
+                ];
                 self.labelled(tree, &labels, depth)
             }
         }

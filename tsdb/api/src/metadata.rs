@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 /// Kind, unit and help by metric.
 pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let (limit, per_metric) = (params.limit()?, params.count("limit_per_metric")?);
+    let limit = params.count("limit")?;
+    let per_metric = params.count("limit_per_metric")?.filter(|most| *most > 0);
     let wanted = params.get("metric");
     let mut by_metric: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
     let told = api.status.metadata().into_iter();

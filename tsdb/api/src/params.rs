@@ -209,12 +209,12 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     };
     let mut parts = clock.splitn(3, ':');
     let (hour, minute): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let second: f64 = parts.next()?.parse().ok()?;
+    let (second, ms) = seconds(parts.next()?)?;
     let in_range = (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
-        && (0.0..61.0).contains(&second)
+        && (0..61).contains(&second)
         && (0..=9999).contains(&year);
     if !in_range {
         return None;
@@ -225,7 +225,21 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     let minutes = days * 1440 + hour * 60 + minute - offset_minutes;
-    Some(minutes * 60_000 + (second * 1000.0).round() as i64)
+    Some(minutes * 60_000 + second * 1000 + ms)
+}
+
+/// `12.345678` as whole seconds and milliseconds; what is finer is cut off.
+fn seconds(text: &str) -> Option<(i64, i64)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let ms = fraction
+        .bytes()
+        .chain(*b"000")
+        .take(3)
+        .fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+    Some((whole.parse().ok()?, ms))
 }
 
 /// Seconds as a number, or `1m30s`; ms.
@@ -253,6 +267,8 @@ mod tests {
         for (text, ms) in [
             ("1435781430.781", 1_435_781_430_781),
             ("2015-07-01T20:10:30.781Z", 1_435_781_430_781),
+            ("2015-07-01T20:10:30.7819Z", 1_435_781_430_781),
+            ("2015-07-01T20:10:30.5Z", 1_435_781_430_500),
             ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781),
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T12:00:00Z", 951_825_600_000),

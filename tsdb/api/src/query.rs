@@ -4,7 +4,7 @@ use crate::Api;
 use crate::histogram::push_histogram;
 use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, push_labels, push_text, success};
+use crate::respond::{ApiError, parse_error, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
@@ -46,8 +46,10 @@ pub(crate) fn question(api: &Api, params: &Params) -> Result<(Query, Options), A
         timeout,
         ..Options::default()
     };
-    let query = api.engine.parse(params.query());
-    Ok((query.map_err(|e| ApiError::parameter("query", e))?, options))
+    let text = params.query();
+    let query = Query::parse_with(text, api.engine.settings().features);
+    let query = query.map_err(|e| ApiError::parameter("query", parse_error(text, &e)))?;
+    Ok((query, options))
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {
@@ -128,7 +130,7 @@ fn push_matrix(out: &mut String, series: &[RangeSeries]) {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &one.labels);
         push_points(out, r#","values":["#, &one.points, |out, (t, v)| {
-            push_point(out, *t, *v)
+            push_point(out, *t, *v);
         });
         push_points(out, r#","histograms":["#, &one.histograms, |out, (t, h)| {
             push_histogram_point(out, *t, h);

@@ -5,6 +5,7 @@ use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leadline_model::port::QueryError;
+use leadline_promql::diagnostic::ParseError;
 use leadline_promql::error::Error;
 
 /// An error in the API's words.
@@ -82,6 +83,17 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         Error::from(error).into()
     }
+}
+
+/// Why a text is no expression, in one line as Prometheus tells it: where, and without advice.
+pub(crate) fn parse_error(text: &str, error: &ParseError) -> String {
+    let ParseError {
+        line, column, message, ..
+    } = error;
+    if text.is_empty() {
+        return format!("unknown position: parse error: {message}");
+    }
+    format!("{line}:{column}: parse error: {message}")
 }
 
 /// Runs what may read from the disk where it keeps nobody else waiting.

@@ -1,9 +1,11 @@
 //! `match[]`: series selectors of the metadata endpoints.
 
 use crate::params::Params;
-use crate::respond::ApiError;
+use crate::respond::{ApiError, parse_error};
 use leadline_model::{Matcher, Timestamp};
 use leadline_promql::syntax::ast::{Border, ExprKind, Shift};
+
+const TOO_WIDE: &str = "match[] must contain at least one non-empty matcher";
 
 /// The selectors of `match[]`, each with its matchers; `Err` says why one of them is none.
 pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
@@ -14,12 +16,19 @@ pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     if found.iter().all(selects) {
         Ok(found)
     } else {
-        Err("match[] must contain at least one non-empty matcher".to_owned())
+        Err(TOO_WIDE.to_owned())
     }
 }
 
 fn selector(text: &str) -> Result<Vec<Matcher>, String> {
-    let expr = leadline_promql::syntax::parse(text).map_err(|e| e.to_string())?;
+    if text.is_empty() {
+        return Err("unknown position: parse error: unexpected end of input".to_owned());
+    }
+    let expr = leadline_promql::syntax::parse(text).map_err(|e| match e.message.as_str() {
+        // Here it is not the text of the selector that is wrong.
+        "vector selector must contain at least one non-empty matcher" => TOO_WIDE.to_owned(),
+        _ => parse_error(text, &e),
+    })?;
     match expr.kind {
         ExprKind::Selector(selector)
             if selector.shift == Shift::default()

@@ -1,29 +1,33 @@
 //! `/api/v1/format_query` and `/api/v1/parse_query`: an expression laid out, and its tree
 //! (`web/api/v1/translate_ast.go`).
 
+use crate::Api;
 use crate::params::Params;
-use crate::respond::{ApiError, push_text, success};
+use crate::respond::{ApiError, parse_error, push_text, success};
+use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Matcher;
 use leadline_model::number::push_plain;
 use leadline_model::port::Shape;
-use leadline_promql::check::{parse_checked, shape, short, signature};
+use leadline_promql::check::{shape, short, signature};
+use leadline_promql::query::Query;
 use leadline_promql::syntax::ast::{
     Aggregate, At, Binary, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Group, Selector, Subquery,
 };
 use serde_json::{Map, Value, json};
 
 /// The expression over as many lines as it takes.
-pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
-    let expr = expression(&params)?;
+pub(crate) async fn format(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let query = query(&api, &params)?;
+    let expr = query.expr();
     let mut data = String::new();
     push_text(&mut data, &expr.pretty());
     Ok(success(&data, &[], &[]))
 }
 
 /// The expression's tree.
-pub(crate) async fn parse(params: Params) -> Result<Response, ApiError> {
-    let tree = node(&expression(&params)?).to_string();
+pub(crate) async fn parse(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+    let tree = node(query(&api, &params)?.expr()).to_string();
     // What means something in HTML is escaped, as Go does; outside of texts it cannot occur.
     let mut data = String::with_capacity(tree.len());
     for c in tree.chars() {
@@ -37,16 +41,25 @@ pub(crate) async fn parse(params: Params) -> Result<Response, ApiError> {
     Ok(success(&data, &[], &[]))
 }
 
-fn expression(params: &Params) -> Result<Expr, ApiError> {
-    let text = params.get("query").unwrap_or("");
-    let (expr, _) = parse_checked(text).map_err(|e| ApiError::parameter("query", e))?;
-    Ok(expr)
+fn query(api: &Api, params: &Params) -> Result<Query, ApiError> {
+    let text = params.query();
+    let query = Query::parse_with(text, api.engine.settings().features);
+    query.map_err(|e| ApiError::parameter("query", parse_error(text, &e)))
 }
 
 fn plain(v: f64) -> String {
     let mut text = String::new();
     push_plain(&mut text, v);
     text
+}
+
+/// Without the `.0` that whole numbers would get.
+fn number(v: f64) -> Value {
+    if v.fract() == 0.0 && v.abs() < 1e15 {
+        json!(v as i64)
+    } else {
+        json!(v)
+    }
 }
 
 fn node(expr: &Expr) -> Value {
@@ -141,7 +154,7 @@ fn operation(binary: &Binary) -> Value {
             "labels": matching.labels,
             "on": matching.on,
             "include": matching.include,
-            "fillValues": { "lhs": matching.fill.left, "rhs": matching.fill.right },
+            "fillValues": { "lhs": matching.fill.left.map(number), "rhs": matching.fill.right.map(number) },
         })
     });
     json!({
@@ -186,15 +199,15 @@ fn length(expr: Option<&DurationExpr>) -> Value {
 
 /// A computed length of time; `wrapped` in parentheses or not.
 fn duration(expr: &DurationExpr, wrapped: bool) -> Value {
-    let number =
+    let literal =
         |v: f64, is_duration: bool| json!({ "type": "numberLiteral", "val": plain(v), "duration": is_duration });
     let of = |op: &str, lhs: Option<&DurationExpr>, rhs: Value| json!({ "type": "durationExpr", "op": op, "lhs": length(lhs), "rhs": rhs, "wrapped": wrapped });
     match &expr.kind {
         // A number in parentheses is one with a sign that changes nothing.
-        DurationKind::Number(v) if wrapped => of("+", None, number(*v, false)),
-        DurationKind::Duration(v) if wrapped => of("+", None, number(*v, true)),
-        DurationKind::Number(v) => number(*v, false),
-        DurationKind::Duration(v) => number(*v, true),
+        DurationKind::Number(v) if wrapped => of("+", None, literal(*v, false)),
+        DurationKind::Duration(v) if wrapped => of("+", None, literal(*v, true)),
+        DurationKind::Number(v) => literal(*v, false),
+        DurationKind::Duration(v) => literal(*v, true),
         DurationKind::Step => of("step", None, Value::Null),
         DurationKind::Range => of("range", None, Value::Null),
         DurationKind::Group(inner) => duration(inner, true),

@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod duration;
+pub mod elementary;
 pub mod entropy;
 pub mod exemplar;
 pub mod histogram;

@@ -103,7 +103,12 @@ impl Decimal {
             out.write_char('-')?;
         }
         let Ok(point) = usize::try_from(self.point) else {
-            return write!(out, "0.{:0>1$}", digits, digits.len() + self.point.unsigned_abs() as usize);
+            return write!(
+                out,
+                "0.{:0>1$}",
+                digits,
+                digits.len() + self.point.unsigned_abs() as usize
+            );
         };
         match digits.split_at_checked(point) {
             Some(("", fraction)) => write!(out, "0.{fraction}"),

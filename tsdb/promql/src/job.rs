@@ -41,7 +41,7 @@ impl Job {
             self.deadline,
             &self.cancelled,
         );
-        cx.ordered = self.query.is_ordered();
+        (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = self.explain.then(Profile::default);
         cx.check()?;
         let frame = self.times.frame();

@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::diagnostic::ParseError;
-use crate::eval::{QueryRange, length};
+use crate::eval::{QueryRange, invariant, length};
 use crate::syntax::Features;
 use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
 use leadline_model::port::Shape;
@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
     computed: bool,
     /// Whether the order of series shows in the result.
     ordered: bool,
+    /// Whether something is read at a fixed time.
+    fixes: bool,
     /// How long the last instant evaluation took, microseconds.
     last_us: AtomicU64,
 }
@@ -77,6 +79,7 @@ impl Query {
         Self(Arc::new(Prepared {
             computed: length::is_computed(&expr),
             ordered: order_shows(&expr),
+            fixes: invariant::fixes_times(&expr),
             expr,
             text,
             shape,
@@ -106,6 +109,11 @@ impl Query {
     /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.
     pub(crate) fn is_ordered(&self) -> bool {
         self.0.ordered
+    }
+
+    /// Whether something is read at a fixed time.
+    pub(crate) fn fixes_times(&self) -> bool {
+        self.0.fixes
     }
 
     /// The text as it was written.

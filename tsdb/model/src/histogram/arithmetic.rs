@@ -72,7 +72,7 @@ impl FloatHistogram {
 
     /// Everything multiplied by `factor`; below 0 it is a gauge.
     #[must_use]
-    pub fn mul(mut self, factor: f64) -> Self {
+    pub fn scaled(mut self, factor: f64) -> Self {
         self.each(|x| *x *= factor);
         if factor < 0.0 {
             self.reset = ResetHint::Gauge;
@@ -82,7 +82,7 @@ impl FloatHistogram {
 
     /// Everything divided by `divisor`; by 0 all is infinite or NaN and there are no buckets. Below 0 it is a gauge.
     #[must_use]
-    pub fn div(mut self, divisor: f64) -> Self {
+    pub fn divided(mut self, divisor: f64) -> Self {
         if divisor == 0.0 {
             self.positive_spans.clear();
             self.negative_spans.clear();

@@ -47,7 +47,7 @@ impl Side {
         let mut coarse: Vec<Cell> = Vec::with_capacity(self.0.len());
         for cell in &self.0 {
             // The bucket that ends at the same bound is the last of those that become one.
-            let index = (i64::from(cell.index) - 1 >> steps.min(32)) as i32 + 1;
+            let index = ((i64::from(cell.index) - 1) >> steps.min(32)) as i32 + 1;
             match coarse.last_mut() {
                 Some(last) if last.index == index => {
                     last.count.add(cell.count.sum);
@@ -76,7 +76,7 @@ impl Side {
     }
 
     /// Adds the buckets of another side.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         if other.0.is_empty() {
             return;
         }
@@ -91,7 +91,8 @@ impl Side {
                         count.add(b.count.lost);
                     }
                     merged.push(Cell { count, ..**a });
-                    (ours.next(), theirs.next());
+                    ours.next();
+                    theirs.next();
                 }
                 (Some(a), Some(b)) if a.index < b.index => {
                     merged.push(**a);

@@ -149,8 +149,8 @@ impl HistogramSum {
             }
             other.positive.skip_zero_bucket(self.schema, self.zero_threshold);
             other.negative.skip_zero_bucket(self.schema, self.zero_threshold);
-            self.positive.merge(other.positive);
-            self.negative.merge(other.negative);
+            self.positive.merge(&other.positive);
+            self.negative.merge(&other.negative);
         }
         Ok(Reconciled {
             resets_collide,
@@ -185,18 +185,18 @@ impl HistogramSum {
     fn reconcile_zero(&mut self, other: &Self) -> Kahan {
         let other = other.middle();
         let (mut count, mut threshold) = (other.count, other.threshold);
-        // A threshold that is no number is neither wider nor narrower than any.
-        while threshold > self.zero_threshold || threshold < self.zero_threshold {
+        loop {
+            // A threshold that is no number is neither wider nor narrower than any.
             if self.zero_threshold > threshold {
                 (count, threshold) = other.widened(self.zero_threshold);
-            }
-            if threshold > self.zero_threshold {
+            } else if threshold > self.zero_threshold {
                 (self.zero_count, self.zero_threshold) = self.middle().widened(threshold);
                 trim(&mut self.positive, self.schema, self.zero_threshold);
                 trim(&mut self.negative, self.schema, self.zero_threshold);
+            } else {
+                return count;
             }
         }
-        count
     }
 
     /// Adds the buckets of a histogram with other bounds of its own: only the common bounds are left.

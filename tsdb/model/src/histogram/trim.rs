@@ -1,6 +1,7 @@
 //! Histograms without the observations beyond a value (`model/histogram/float_histogram.go`, `TrimBuckets`).
 
 use super::{Bucket, FloatHistogram};
+use crate::elementary::log2;
 
 /// Which observations stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ impl Bucket<f64> {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let [lower, upper, at] = [self.lower, self.upper, v].map(|x| x.abs().log2());
+        let [lower, upper, at] = [self.lower, self.upper, v].map(|x| log2(x.abs()));
         if v > 0.0 {
             (at - lower) / (upper - lower)
         } else {

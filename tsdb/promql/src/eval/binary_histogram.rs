@@ -86,11 +86,11 @@ pub(super) fn apply(op: BinaryOp, left: &Cell, right: &Cell) -> Result<Outcome, 
             op => Outcome::of(Some(Cell::Float(operator::apply(op, *l, *r)))),
         },
         (Cell::Float(factor), Cell::Histogram(h)) if op == BinaryOp::Mul => {
-            Outcome::histogram((**h).clone().mul(*factor).compacted())
+            Outcome::histogram((**h).clone().scaled(*factor).compacted())
         }
         (Cell::Histogram(h), Cell::Float(x)) => match op {
-            BinaryOp::Mul => Outcome::histogram((**h).clone().mul(*x).compacted()),
-            BinaryOp::Div => Outcome::histogram((**h).clone().div(*x).compacted()),
+            BinaryOp::Mul => Outcome::histogram((**h).clone().scaled(*x).compacted()),
+            BinaryOp::Div => Outcome::histogram((**h).clone().divided(*x).compacted()),
             BinaryOp::TrimUpper => Outcome::histogram((**h).clone().trimmed(*x, Keep::Below)),
             BinaryOp::TrimLower => Outcome::histogram((**h).clone().trimmed(*x, Keep::Above)),
             _ => refused(),

@@ -3,6 +3,7 @@
 use super::grid::Frame;
 use super::notes::Notes;
 use super::profile::Profile;
+use super::statistics::Statistics;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
@@ -32,12 +33,16 @@ pub(crate) struct Context<'a> {
     pub(crate) query: QueryRange,
     /// Whether series are read in the order of their labels, because the order shows in the result.
     pub(crate) ordered: bool,
+    /// Whether something is read at a fixed time, so that there may be parts that are evaluated once.
+    pub(crate) fixes: bool,
     /// Warnings and infos.
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
     /// What each node costs, when somebody asks.
     pub(crate) profile: Option<Profile>,
+    /// What the nodes around the one that is evaluated do with histograms.
+    pub(crate) statistics: Statistics,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -87,9 +92,11 @@ impl<'a> Context<'a> {
             lookback_ms,
             query,
             ordered: false,
+            fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
             profile: None,
+            statistics: Statistics::default(),
             deadline,
             cancelled,
             live: 0,

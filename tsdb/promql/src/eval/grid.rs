@@ -20,6 +20,8 @@ pub(crate) struct Frame {
     pub(crate) step: i64,
     /// Number of times.
     pub(crate) steps: usize,
+    /// Whether a range was asked for, though it may hold one time only.
+    pub(crate) over_time: bool,
 }
 
 impl Frame {
@@ -29,6 +31,7 @@ impl Frame {
             start: at,
             step: 1,
             steps: 1,
+            over_time: false,
         }
     }
 
@@ -40,7 +43,12 @@ impl Frame {
         } else {
             usize::try_from(span / step).unwrap_or(usize::MAX - 1) + 1
         };
-        Self { start, step, steps }
+        Self {
+            start,
+            step,
+            steps,
+            over_time: start != end,
+        }
     }
 
     /// The i-th time, ms.
@@ -120,6 +128,23 @@ impl Grid {
             cells,
             present,
             histograms: Vec::new(),
+        }
+    }
+
+    /// Rows of one step, with their value at each of `steps`.
+    pub(crate) fn repeated(self, steps: usize) -> Self {
+        fn each<T: Clone>(values: Vec<T>, steps: usize) -> Vec<T> {
+            values
+                .into_iter()
+                .flat_map(|value| std::iter::repeat_n(value, steps))
+                .collect()
+        }
+        Self {
+            steps,
+            rows: self.rows,
+            cells: each(self.cells, steps),
+            present: each(self.present, steps),
+            histograms: each(self.histograms, steps),
         }
     }
 
@@ -262,7 +287,7 @@ impl Grid {
         for cell in &mut self.cells {
             *cell = -*cell;
         }
-        self.map_histograms(|h| h.clone().mul(-1.0));
+        self.map_histograms(|h| h.clone().scaled(-1.0));
         self.drop_names();
     }
 

@@ -1,7 +1,7 @@
 //! Histograms of one series, as range vectors and selectors read them.
 
-use super::Context;
 use super::start_times::StartTimes;
+use super::{Context, statistics};
 use crate::error::Error;
 use leadline_model::Timestamp;
 use leadline_model::histogram::{FloatHistogram, HistogramSample};
@@ -55,6 +55,9 @@ impl HistogramPoints {
             st: 0,
         });
         self.points.extend(points);
+        if cx.statistics.enough() {
+            statistics::strip(&mut self.points);
+        }
         cx.stats.samples_read += self.points.len() as u64;
         let weight = self.points.iter().map(|point| weight(&point.h)).sum();
         cx.hold(weight)?;

@@ -12,6 +12,7 @@ mod fill;
 mod grid;
 mod histogram_notes;
 mod histogram_points;
+pub(crate) mod invariant;
 pub(crate) mod key;
 pub(crate) mod length;
 mod matching;
@@ -27,6 +28,7 @@ mod scalar;
 pub(crate) mod selector;
 mod set;
 mod start_times;
+mod statistics;
 mod subquery;
 mod trace;
 mod window;
@@ -75,9 +77,14 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     cx.tick()?;
     // Every node makes one row of this many cells at least.
     cx.must_fit(frame.steps)?;
-    let held = cx.held();
+    let (held, around) = (cx.held(), cx.statistics);
+    cx.statistics = around.below(expr);
     let running = cx.enter(expr);
-    let out = node(cx, expr, frame)?;
+    let out = match invariant::hoisted(cx, expr, frame)? {
+        Some(out) => out,
+        None => node(cx, expr, frame)?,
+    };
+    cx.statistics = around;
     cx.leave(running, &out);
     // What the children held is gone; what the node made is here.
     cx.settle(held);
@@ -95,7 +102,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
         // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
         ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
         ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
-        ExprKind::Paren(inner) => node(cx, inner, frame),
+        ExprKind::Paren(inner) => evaluate(cx, inner, frame),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
         ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, expr.span, frame).map(Out::Vector),

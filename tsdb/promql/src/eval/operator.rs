@@ -1,7 +1,7 @@
 //! What the binary operators do to two numbers.
 
-use crate::functions::elementary;
 use crate::syntax::ast::BinaryOp;
+use leadline_model::elementary;
 
 /// The result of an arithmetic operator; 0 or 1 of a comparison.
 #[inline]

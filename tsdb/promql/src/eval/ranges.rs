@@ -67,7 +67,10 @@ impl Ranges {
         );
         let source = match &expr.kind {
             ExprKind::Subquery(s) => {
+                let around = cx.statistics;
+                cx.statistics = around.below(expr);
                 let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
+                cx.statistics = around;
                 Source::Computed(grid, inner)
             }
             ExprKind::Matrix { selector, .. } => {

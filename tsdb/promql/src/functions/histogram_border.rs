@@ -42,10 +42,10 @@ pub(crate) fn between(
     }
     let fraction = (t - before.t) as f64 / (after.t - before.t) as f64;
     if borders.counter && after.h.began_again(&before.h) {
-        return Ok((*after.h).clone().mul(fraction));
+        return Ok((*after.h).clone().scaled(fraction));
     }
     let change = sub(&after.h, &before.h, borders.span, notes)?;
-    add(&change.mul(fraction), &before.h, borders.span, notes)
+    add(&change.scaled(fraction), &before.h, borders.span, notes)
 }
 
 fn add(a: &FloatHistogram, b: &FloatHistogram, span: Span, notes: &mut Notes) -> Result<FloatHistogram, CombineError> {
@@ -118,7 +118,7 @@ pub(super) fn change(w: &MixedWindow<'_>, notes: &mut Notes, kind: Kind) -> Resu
     match extended.change(notes, w.metric) {
         Ok(mut change) => {
             if kind.per_second {
-                change = change.div((end - start) as f64 / 1000.0);
+                change = change.divided((end - start) as f64 / 1000.0);
             }
             change.reset = ResetHint::Gauge;
             Ok(Some(Cell::Histogram(Arc::new(change.compacted()))))

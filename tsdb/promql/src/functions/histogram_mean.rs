@@ -39,7 +39,7 @@ impl HistogramMean {
             self.sum.divide(self.count - 1.0);
         }
         self.sum.scale((self.count - 1.0) / self.count);
-        reconciled |= self.sum.add(&h.clone().div(self.count))?;
+        reconciled |= self.sum.add(&h.clone().divided(self.count))?;
         Ok(reconciled)
     }
 

@@ -65,7 +65,7 @@ fn extrapolated(w: &MixedWindow<'_>, notes: &mut Notes, kind: Kind) -> Answer {
         }
     }
     let factor = extrapolation(&w.floats, (first.t, last.t), gaps, before, kind.per_second);
-    Ok(Some(Cell::Histogram(Arc::new(change.mul(factor)))))
+    Ok(Some(Cell::Histogram(Arc::new(change.scaled(factor)))))
 }
 
 /// Whether a counter began again between two neighbours.
@@ -78,7 +78,7 @@ fn change(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Result<Optio
     let Some(base) = base(w, notes, counter) else {
         return Ok(None);
     };
-    match sum_of_changes(w, notes, counter, base) {
+    match sum_of_changes(w, notes, counter, &base) {
         Ok(mut change) => {
             change.reset = ResetHint::Gauge;
             Ok(Some(change.compacted()))
@@ -122,14 +122,14 @@ fn sum_of_changes(
     w: &MixedWindow<'_>,
     notes: &mut Notes,
     counter: bool,
-    base: FloatHistogram,
+    base: &FloatHistogram,
 ) -> Result<FloatHistogram, leadline_model::histogram::CombineError> {
     let (first, last) = (&w.histograms[0], &w.histograms[w.histograms.len() - 1]);
     let between = &w.histograms[1..w.histograms.len() - 1];
     let schemas = between.iter().filter(|_| counter).map(|p| p.h.schema);
     let coarsest = schemas.fold(last.h.schema.min(base.schema), i32::min);
     let coarse = last.h.reduce_resolution(coarsest);
-    let (mut change, reconciled) = coarse.as_ref().unwrap_or(&last.h).sub(&base)?;
+    let (mut change, reconciled) = coarse.as_ref().unwrap_or(&last.h).sub(base)?;
     if reconciled.bounds_differ {
         notes.bounds_differ(w.span, Combining::Subtraction);
     }
@@ -139,7 +139,7 @@ fn sum_of_changes(
         }
         return Ok(change);
     }
-    let (mut before, mut overlaps) = (&base, false);
+    let (mut before, mut overlaps) = (base, false);
     for pair in w.histograms.windows(2) {
         let point = &pair[1];
         overlaps |= point.st != 0 && point.st < pair[0].t && point.st != pair[0].st;
@@ -190,7 +190,7 @@ fn last_change(w: &MixedWindow<'_>, notes: &mut Notes, counter: bool) -> Answer 
         }
         (Value::Histogram(before), Value::Histogram(after)) => {
             let change = last_difference(w, notes, (before, after), (counter, anew))?;
-            Ok(change.map(|change| Cell::Histogram(Arc::new(if counter { change.div(seconds) } else { change }))))
+            Ok(change.map(|change| Cell::Histogram(Arc::new(if counter { change.divided(seconds) } else { change }))))
         }
         _ => {
             notes.mixed_samples(w.span, w.metric);

@@ -1,6 +1,6 @@
 //! Functions of one number.
 
-use super::elementary;
+use leadline_model::elementary;
 use std::f64::consts::PI;
 
 /// A function of one number.

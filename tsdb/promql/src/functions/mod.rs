@@ -3,7 +3,6 @@
 pub(crate) mod border;
 pub(crate) mod calendar;
 mod classic;
-pub(crate) mod elementary;
 mod histogram;
 pub(crate) mod histogram_border;
 pub(crate) mod histogram_mean;

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::eval::notes::Notes;
 use crate::eval::{CallSite, Cell, Context, Frame, Out};
 use crate::syntax::ast::Span;
+use leadline_model::elementary::{exp2, log2};
 use leadline_model::histogram::{Bucket, FloatHistogram};
 
 /// Replaces every histogram by a number and drops numbers.
@@ -167,11 +168,11 @@ fn interpolate(b: &Bucket<f64>, fraction: f64, custom: bool) -> f64 {
     if custom || (b.lower <= 0.0 && b.upper >= 0.0) {
         return b.lower + (b.upper - b.lower) * fraction;
     }
-    let (lower, upper) = (b.lower.abs().log2(), b.upper.abs().log2());
+    let (lower, upper) = (log2(b.lower.abs()), log2(b.upper.abs()));
     if b.lower > 0.0 {
-        (lower + (upper - lower) * fraction).exp2()
+        exp2(lower + (upper - lower) * fraction)
     } else {
-        -(upper + (lower - upper) * (1.0 - fraction)).exp2()
+        -exp2(upper + (lower - upper) * (1.0 - fraction))
     }
 }
 

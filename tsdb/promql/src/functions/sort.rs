@@ -12,14 +12,16 @@ fn sorted(
     histograms: bool,
     compare: impl Fn(&Grid, usize, usize) -> Ordering,
 ) -> Result<Out, Error> {
-    if frame.steps != 1 {
+    if frame.over_time {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         cx.notes.warn(site.span, text.to_owned());
-        return site.vector(cx, 0, frame).map(Out::Vector);
     }
     let mut grid = site.vector(cx, 0, frame)?;
     if !histograms {
         grid.drop_histograms();
+    }
+    if frame.steps != 1 {
+        return Ok(Out::Vector(grid));
     }
     let mut order: Vec<usize> = (0..grid.len()).collect();
     order.sort_by(|&a, &b| compare(&grid, a, b));

@@ -163,7 +163,7 @@ pub(super) fn aggregate_head(aggregate: &Aggregate) -> String {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    subquery.expr.fmt(f)?;
+    write_unsigned(f, &subquery.expr)?;
     write_suffix(f, subquery)
 }
 
@@ -182,11 +182,20 @@ fn write_suffix(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
     write_offset(f, subquery.shift, computed.offset.as_deref())
 }
 
+/// What binds tighter than a sign stands behind `expr`: an infinite number is written without the sign that Prometheus
+/// gives it, which would be read back as one in front of the whole (`+Inf ^ x`).
+fn write_unsigned(f: &mut Formatter<'_>, expr: &Expr) -> fmt::Result {
+    match expr.kind {
+        ExprKind::Number(f64::INFINITY) => f.write_str("Inf"),
+        _ => expr.fmt(f),
+    }
+}
+
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    match binary.left.kind {
-        // A sign would take in the whole power when it is read back.
-        ExprKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => f.write_str("Inf")?,
-        _ => binary.left.fmt(f)?,
+    if binary.op == BinaryOp::Pow {
+        write_unsigned(f, &binary.left)?;
+    } else {
+        binary.left.fmt(f)?;
     }
     f.write_str(" ")?;
     write_operator(f, binary)?;

@@ -82,7 +82,7 @@ fn numbers(text: &str) -> Option<Vec<f64>> {
 /// Adds up the counts of a classic histogram at one time.
 #[derive(Debug, Default)]
 struct Classic {
-    /// Cumulative counts by upper bound, as ordered bits.
+    /// Upper bounds and cumulative counts.
     buckets: Vec<(f64, f64)>,
     count: Option<f64>,
     sum: f64,
@@ -116,10 +116,13 @@ impl Classic {
     }
 }
 
-/// Makes native histograms of classic ones: (labels, samples by step) of each.
+/// The labels of a series and its histograms by step.
+pub(crate) type NativeSeries = (Labels, Vec<(usize, FloatHistogram)>);
+
+/// Makes native histograms of classic ones.
 pub(crate) fn from_classic<'a>(
     series: impl Iterator<Item = (&'a Labels, Vec<(usize, f64)>)>,
-) -> Result<Vec<(Labels, Vec<(usize, FloatHistogram)>)>, String> {
+) -> Result<Vec<NativeSeries>, String> {
     let mut found: BTreeMap<Labels, BTreeMap<usize, Classic>> = BTreeMap::new();
     for (labels, samples) in series {
         let name = labels.name();

@@ -103,7 +103,7 @@ impl Bench {
         for series in last.values() {
             let points = series.values.iter().enumerate();
             let points: Vec<_> = points.filter_map(|(i, p)| Some((i, p.clone()?))).collect();
-            self.append(owner, &series.labels, load.step_ms, points)?;
+            self.append(owner, &series.labels, load.step_ms, &points)?;
         }
         if load.with_nhcb {
             let floats = |line: &SeriesLine| {
@@ -120,15 +120,15 @@ impl Bench {
                         hint_set: false,
                     }))
                 };
-                let points = samples.into_iter().map(|(i, h)| (i, written(h))).collect();
-                self.append(owner, &labels, load.step_ms, points)?;
+                let points: Vec<_> = samples.into_iter().map(|(i, h)| (i, written(h))).collect();
+                self.append(owner, &labels, load.step_ms, &points)?;
             }
         }
         Ok(())
     }
 
     /// Adds the samples of a series: those of one kind that follow each other in one commit.
-    fn append(&self, owner: OwnerId, labels: &Labels, step_ms: i64, points: Vec<(usize, Point)>) -> Result<(), String> {
+    fn append(&self, owner: OwnerId, labels: &Labels, step_ms: i64, points: &[(usize, Point)]) -> Result<(), String> {
         for points in points.chunk_by(|a, b| a.1.float().is_some() == b.1.float().is_some()) {
             let series = Slot::New(0);
             let mut batch = Batch {

@@ -136,12 +136,15 @@ fn a_sum_of_many_keeps_what_rounding_would_lose() {
 
 #[test]
 fn division_by_zero_leaves_no_bucket() {
-    let h = exponential(0, (0.0, 1.0), &[(0, 1)], &[1.0]).div(0.0);
+    let h = exponential(0, (0.0, 1.0), &[(0, 1)], &[1.0]).divided(0.0);
     assert_eq!(
         (h.count, h.zero_count, h.positive_buckets.len()),
         (f64::INFINITY, f64::INFINITY, 0)
     );
-    assert_eq!(exponential(0, (0.0, 1.0), &[], &[]).mul(-2.0).reset, ResetHint::Gauge);
+    assert_eq!(
+        exponential(0, (0.0, 1.0), &[], &[]).scaled(-2.0).reset,
+        ResetHint::Gauge
+    );
 }
 
 #[test]

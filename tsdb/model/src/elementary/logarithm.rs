@@ -20,7 +20,8 @@ const L: [f64; 7] = [
 const TWO_28: f64 = 268_435_456.0;
 
 /// The natural logarithm. Like Go's on amd64 it takes the fraction of numbers below 2^-1022 as if it had no leading zeros.
-pub(crate) fn ln(x: f64) -> f64 {
+#[must_use]
+pub fn ln(x: f64) -> f64 {
     if x == 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -49,12 +50,14 @@ pub(crate) fn ln(x: f64) -> f64 {
 }
 
 /// The logarithm to base 10.
-pub(crate) fn log10(x: f64) -> f64 {
+#[must_use]
+pub fn log10(x: f64) -> f64 {
     ln(x) * LOG10_E
 }
 
 /// The logarithm to base 2, exact for powers of 2.
-pub(crate) fn log2(x: f64) -> f64 {
+#[must_use]
+pub fn log2(x: f64) -> f64 {
     let (fraction, exponent) = split(x);
     if fraction == 0.5 {
         return f64::from(exponent - 1);
@@ -157,7 +160,8 @@ fn nearly_power_of_two(f: f64, k: f64, c: f64, half: f64) -> f64 {
 }
 
 /// The inverse of the hyperbolic sine.
-pub(crate) fn asinh(x: f64) -> f64 {
+#[must_use]
+pub fn asinh(x: f64) -> f64 {
     if !x.is_finite() {
         return x;
     }
@@ -175,7 +179,8 @@ pub(crate) fn asinh(x: f64) -> f64 {
 }
 
 /// The inverse of the hyperbolic cosine.
-pub(crate) fn acosh(x: f64) -> f64 {
+#[must_use]
+pub fn acosh(x: f64) -> f64 {
     if x < 1.0 || x.is_nan() {
         return f64::NAN;
     }
@@ -193,7 +198,8 @@ pub(crate) fn acosh(x: f64) -> f64 {
 }
 
 /// The inverse of the hyperbolic tangent.
-pub(crate) fn atanh(x: f64) -> f64 {
+#[must_use]
+pub fn atanh(x: f64) -> f64 {
     if !(-1.0..=1.0).contains(&x) {
         return f64::NAN;
     }

@@ -10,7 +10,8 @@ const LN_2_LOWER: f64 = 0.282_352_905_630_315_771_225_884_481_750_134_360_255_25
 const OVERFLOW: f64 = 7.097_827_128_933_84e+02;
 
 /// e to the power of `x` (Shibata 2010: the series of a sixteenth, squared four times).
-pub(crate) fn exp(x: f64) -> f64 {
+#[must_use]
+pub fn exp(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }
@@ -54,7 +55,8 @@ fn raise(fraction: f64, exponent: i32) -> f64 {
 }
 
 /// 2 to the power of `x`.
-pub(crate) fn exp2(x: f64) -> f64 {
+#[must_use]
+pub fn exp2(x: f64) -> f64 {
     const LN_2_HI: f64 = 6.931_471_803_691_238_164_90e-01;
     const LN_2_LO: f64 = 1.908_214_929_270_587_700_02e-10;
     const P: [f64; 5] = [
@@ -85,7 +87,8 @@ pub(crate) fn exp2(x: f64) -> f64 {
 }
 
 /// `x` to the power of `y`: the fraction of `y` through the logarithm, the rest by squaring.
-pub(crate) fn pow(x: f64, y: f64) -> f64 {
+#[must_use]
+pub fn pow(x: f64, y: f64) -> f64 {
     if let Some(value) = special_power(x, y) {
         return value;
     }
@@ -177,7 +180,8 @@ fn special_power(x: f64, y: f64) -> Option<f64> {
 }
 
 /// The hyperbolic sine (Hart and Cheney, 2029, for small arguments).
-pub(crate) fn sinh(x: f64) -> f64 {
+#[must_use]
+pub fn sinh(x: f64) -> f64 {
     const P: [f64; 4] = [
         -0.263_056_321_339_749_706_281_948_9e+2,
         -0.289_421_135_598_956_380_728_466_036_6e+4,
@@ -204,7 +208,8 @@ pub(crate) fn sinh(x: f64) -> f64 {
 }
 
 /// The hyperbolic cosine.
-pub(crate) fn cosh(x: f64) -> f64 {
+#[must_use]
+pub fn cosh(x: f64) -> f64 {
     let size = x.abs();
     if size > 21.0 {
         return exp(size) * 0.5;
@@ -214,7 +219,8 @@ pub(crate) fn cosh(x: f64) -> f64 {
 }
 
 /// The hyperbolic tangent (Cephes, `tanh.c`).
-pub(crate) fn tanh(x: f64) -> f64 {
+#[must_use]
+pub fn tanh(x: f64) -> f64 {
     const P: [f64; 3] = [
         -9.643_991_794_250_522_386_28e-1,
         -9.928_772_310_019_185_865_64e1,

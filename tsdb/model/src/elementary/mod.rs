@@ -11,9 +11,9 @@ mod logarithm;
 mod tests;
 mod trigonometric;
 
-pub(crate) use exponential::{cosh, exp, exp2, pow, sinh, tanh};
-pub(crate) use logarithm::{acosh, asinh, atanh, ln, log2, log10};
-pub(crate) use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
+pub use exponential::{cosh, exp, exp2, pow, sinh, tanh};
+pub use logarithm::{acosh, asinh, atanh, ln, log2, log10};
+pub use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
 
 /// Bits of a number's fraction.
 const FRACTION: u32 = 52;

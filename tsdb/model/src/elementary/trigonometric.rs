@@ -86,7 +86,8 @@ fn cos_near(z: f64) -> f64 {
 }
 
 /// The sine.
-pub(crate) fn sin(x: f64) -> f64 {
+#[must_use]
+pub fn sin(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() {
         return x;
     }
@@ -103,7 +104,8 @@ pub(crate) fn sin(x: f64) -> f64 {
 }
 
 /// The cosine.
-pub(crate) fn cos(x: f64) -> f64 {
+#[must_use]
+pub fn cos(x: f64) -> f64 {
     if !x.is_finite() {
         return f64::NAN;
     }
@@ -121,7 +123,8 @@ pub(crate) fn cos(x: f64) -> f64 {
 }
 
 /// The tangent.
-pub(crate) fn tan(x: f64) -> f64 {
+#[must_use]
+pub fn tan(x: f64) -> f64 {
     const P: [f64; 3] = [
         -1.309_369_391_813_837_776_46e4,
         1.153_516_648_385_874_161_40e6,
@@ -189,7 +192,8 @@ fn atan_positive(x: f64) -> f64 {
 }
 
 /// The arctangent.
-pub(crate) fn atan(x: f64) -> f64 {
+#[must_use]
+pub fn atan(x: f64) -> f64 {
     if x == 0.0 {
         x
     } else if x > 0.0 {
@@ -200,7 +204,8 @@ pub(crate) fn atan(x: f64) -> f64 {
 }
 
 /// The arcsine.
-pub(crate) fn asin(x: f64) -> f64 {
+#[must_use]
+pub fn asin(x: f64) -> f64 {
     if x == 0.0 {
         return x;
     }
@@ -218,12 +223,14 @@ pub(crate) fn asin(x: f64) -> f64 {
 }
 
 /// The arccosine.
-pub(crate) fn acos(x: f64) -> f64 {
+#[must_use]
+pub fn acos(x: f64) -> f64 {
     FRAC_PI_2 - asin(x)
 }
 
 /// The angle of the point (`x`, `y`).
-pub(crate) fn atan2(y: f64, x: f64) -> f64 {
+#[must_use]
+pub fn atan2(y: f64, x: f64) -> f64 {
     if y.is_nan() || x.is_nan() {
         return f64::NAN;
     }
