@@ -46,6 +46,21 @@ impl Answer {
         }
     }
 
+    /// The series without the names of their metrics, in an order.
+    pub(crate) fn without_names(&self) -> Vec<String> {
+        let without = |series: &String| {
+            let (begin, name) = series.split_once("\"__name__\":").unwrap_or((series, ""));
+            let rest = name
+                .trim_start_matches('"')
+                .split_once('"')
+                .map_or("", |(_, rest)| rest);
+            format!("{begin}{}", rest.trim_start_matches(','))
+        };
+        let mut all: Vec<String> = self.series.iter().map(without).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Whether it is the same but for the last digits of numbers.
     pub(crate) fn is_near(&self, other: &Self) -> bool {
         fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -53,22 +68,27 @@ impl Answer {
         }
         let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
             // Differences of almost equal numbers have few digits of their own.
-            (Ok(a), Ok(b)) => a == b || (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
+            (Ok(a), Ok(b)) => {
+                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()) + 1e-12
+            }
             _ => a == b,
         };
         let same = |a: &String, b: &String| {
             words(a).count() == words(b).count() && words(a).zip(words(b)).all(|(a, b)| near(a, b))
         };
-        self.series.len() == other.series.len()
-            && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
+        self.series.len() == other.series.len() && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
 
     /// Times and values without the series that they belong to, in an order.
     pub(crate) fn points(&self) -> Vec<&str> {
         let of = |series: &String| series.find("\"value").unwrap_or(0);
         let mut points: Vec<&str> = self.series.iter().flat_map(|one| one[of(one)..].split("],[")).collect();
-        points.iter_mut().for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
-        points.iter_mut().for_each(|point| *point = point.trim_end_matches([']', '}']));
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_end_matches([']', '}']));
         points.sort_unstable();
         points
     }

@@ -479,8 +479,8 @@ impl Grammar {
 
     fn aggregation(&mut self, op: &'static str, wanted: Option<&'static str>, depth: usize) -> Tree {
         let operand = match self.random.below(4) {
-            // Prometheus has no order of calculated series over a range; the first of them could be any.
-            _ if op == "limitk" => self.selector(Flavour::Any, false),
+            // Prometheus has no order of calculated series over a range; which of equals are kept could be any.
+            _ if ["bottomk", "limitk", "topk"].contains(&op) => self.selector(Flavour::Any, false),
             0 => self.histogram(depth),
             1 => self.selector(Flavour::Counter, false),
             _ => self.vector(depth),

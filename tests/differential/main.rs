@@ -6,7 +6,7 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `LEADLINE_DIFFERENTIAL_QUERIES` | 6000 | how many queries |
+//! | `LEADLINE_DIFFERENTIAL_QUERIES` | 7000 | how many queries |
 //! | `LEADLINE_DIFFERENTIAL_SEED` | 316 | the walk |
 //! | `LEADLINE_DIFFERENTIAL_SHOWN` | 10 | after so many differences it ends |
 //! | `LEADLINE_DIFFERENTIAL_ABOUT` | | only queries about this function, operator or modifier |
@@ -32,6 +32,7 @@ mod data;
 mod folder;
 mod grammar;
 mod histograms;
+mod openapi;
 #[path = "../interop/programs.rs"]
 #[expect(
     dead_code,
@@ -77,7 +78,7 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadline_and_prometheus_answer_the_same() {
     let Some(release) = Release::newest() else { return };
-    let (queries, seed) = (setting("QUERIES", 6000_u64), setting("SEED", 316_u64));
+    let (queries, seed) = (setting("QUERIES", 7000_u64), setting("SEED", 316_u64));
     let shown = setting("SHOWN", 10_usize);
     let only = setting("ABOUT", String::new());
     let folder = tempfile::tempdir().unwrap();
@@ -107,18 +108,33 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
     let data = folder.path().join("data");
     data::write(&data, setting("SEED", 316));
     let both = Both::start(&release, &data).await;
-    let mut differences = 0;
+    let document = openapi::Document::load();
+    let (mut differences, mut complaints) = (0, 0);
     for request in requests::REQUESTS {
         let (path, parameters) = requests::split(request);
         // Some cannot be asked for with a form.
         let forms = !path.contains("/label/") && !path.contains("metadata");
         for form in [false, true].into_iter().filter(|form| !form || forms) {
             let [ours, theirs] = both.plainly(&path, &parameters, form).await;
+            let complain = |document: &openapi::Document| document.complaint(&path, form, ours.0, &ours.1);
+            if let Some(complaint) = document.as_ref().and_then(complain).filter(|_| !is_text(&ours.1)) {
+                complaints += 1;
+                println!("\n{request}\n  {complaint}\n  {ours:?}");
+            }
             if ours != theirs {
                 differences += 1;
                 println!("\n{request}\n  leadline   {ours:?}\n  Prometheus {theirs:?}");
                 break;
             }
+        }
+    }
+    for topic in ["buildinfo", "walreplay"] {
+        let path = format!("/api/v1/status/{topic}");
+        let [(status, body), _] = both.plainly(&path, &[], false).await;
+        let complain = |document: &openapi::Document| document.complaint(&path, false, status, &body);
+        if let Some(complaint) = document.as_ref().and_then(complain) {
+            complaints += 1;
+            println!("\n{path}\n  {complaint}\n  {body}");
         }
     }
     both.end().await;
@@ -127,6 +143,12 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
         requests::REQUESTS.len()
     );
     assert_eq!(differences, 0, "the answers above differ");
+    assert_eq!(complaints, 0, "the answers above are not as the OpenAPI document says");
+}
+
+/// Whether the answer is a text with its time, which the document takes for a text as well.
+fn is_text(body: &str) -> bool {
+    body.contains("\"resultType\":\"string\"")
 }
 
 /// Asks both until `shown` differences were found.

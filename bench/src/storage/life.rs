@@ -42,6 +42,7 @@ pub(super) async fn measure(
 ) -> Result<(Figures, Result<(), BenchError>), BenchError> {
     let load = Load::start(scenario.targets, scenario.series)?;
     let home = Home::new(folder, scenario, load.targets())?;
+    tokio::time::sleep(scenario.until_block()).await;
     let process = installed.start(&home, scenario)?;
     let mut life = Life {
         watch: Watch::over(&process),

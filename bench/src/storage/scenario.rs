@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A size of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +86,20 @@ impl Scenario {
     /// All series, at any time.
     pub(crate) fn live(&self) -> f64 {
         (self.targets * self.series) as f64
+    }
+
+    /// How long it is to the beginning of the next block's time. A system that begins there cuts its first block one and a
+    /// half ranges later, behind the steady state; one that begins anywhere may cut one soon.
+    pub(crate) fn until_block(&self) -> Duration {
+        let range = u128::from(self.block_range.max(1)) * 1_000;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocks of every system are aligned to this clock"
+        )]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = range - now.as_millis() % range;
+        // Ranges of hours are not waited for: there the steady state is short beside them.
+        Duration::from_millis(left.min(120_000) as u64)
     }
 
     /// `n` scrape intervals.

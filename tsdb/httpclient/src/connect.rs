@@ -6,13 +6,17 @@ use crate::tls::{Tls, server_name};
 use bytes::Bytes;
 use http::Uri;
 use http_body_util::Empty;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// How many connections one caller keeps: to its target and to where that redirects.
 const MOST_KEPT: usize = 2;
+
+/// The most bytes read at once, and the most that the headers of an answer may have. A connection keeps this much while it
+/// waits for its next request; hyper's own 400 KiB would be more than all series of most targets take.
+const READ_BYTES: usize = 32 * 1024;
 
 /// The connections that one caller keeps between requests. Dropping it closes them.
 #[derive(Debug, Default)]
@@ -126,7 +130,9 @@ async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Empty<Bytes>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = handshake(TokioIo::new(stream))
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(READ_BYTES)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| FetchError::Exchange {
             address: origin.address(),

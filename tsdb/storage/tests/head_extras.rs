@@ -293,6 +293,33 @@ fn a_stale_marker_ends_a_series_of_histograms_as_one_of_its_kind() {
 }
 
 #[test]
+fn a_series_whose_newest_histogram_is_in_a_mapped_chunk_has_not_got_a_float_there() {
+    for (ends, at) in [(true, NOW + SECOND), (false, NOW)] {
+        let mut world = World::new();
+        let owner = world.head.new_owner();
+        let at_time = |t, v| put(&*world.head, owner, t, &[("__name__=h", v)]);
+        at_time(NOW, Value::Histogram(int(1)));
+        if ends {
+            at_time(NOW + SECOND, Value::Float(STALE_NAN));
+        }
+        world.head.sync().unwrap();
+        let log = Path::new("data/wal/00000000");
+        let durable = world.disk.open(log).unwrap().len().unwrap();
+        // Closes the chunk, which becomes durable, and is lost itself.
+        at_time(world.clock.advance(3 * 60 * 60 * SECOND), Value::Histogram(int(2)));
+        assert_eq!(world.head.map_chunks().unwrap(), 1);
+        world.head.sync().unwrap();
+        world.disk.append(log).unwrap().set_len(durable).unwrap();
+        world.head = open(&world.disk, &world.clock);
+        world.head.replay(&()).unwrap();
+
+        assert_eq!(world.head.stale(i64::MAX).len(), usize::from(ends));
+        let float = put(&*world.head, owner, at, &[("__name__=h", Value::Float(0.0))]);
+        assert_eq!(float.refused, [(0, Refusal::Duplicate)]);
+    }
+}
+
+#[test]
 fn what_was_made_durable_is_there_after_a_crash() {
     let mut world = World::new();
     let owner = world.head.new_owner();

@@ -5,7 +5,10 @@
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_storage::block::{Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};
-use leadline_storage::compact::{Plan, PlanSettings, SELECTED_SERIES, Why, describe, describe_rewritten, plan};
+use leadline_storage::compact::{
+    Plan, PlanSettings, SELECTED_SERIES, Why, describe, describe_rewritten, in_order_end, plan,
+};
+use proptest::prelude::*;
 
 /// Blocks that can be told apart by their names in a case.
 #[derive(Default)]
@@ -235,6 +238,50 @@ fn blocks_of_what_came_out_of_order_are_merged_with_those_they_overlap() {
     let (why, mut blocks) = case.planned(&RANGES);
     blocks.sort_unstable();
     assert_eq!((why, blocks), (Some(Why::Overlap), vec!["1", "late"]));
+}
+
+#[test]
+fn blocks_of_what_came_out_of_order_wait_until_blocks_hold_what_came_in_order_in_their_time() {
+    let late = |meta: &mut Meta| meta.add_hint(OUT_OF_ORDER);
+    // The head was cut at 25, because nothing came any more, and has gone on since.
+    let early = Case::of(&[("1", 0, 20), ("2", 20, 25)]);
+    let overlapping = early.with("late", 20, 40, late);
+    assert_eq!(overlapping.planned(&RANGES), (None, vec![]));
+    let settled = overlapping.with("3", 25, 40, |_| {});
+    assert_eq!(settled.planned(&RANGES), (Some(Why::Overlap), vec!["2", "late", "3"]));
+
+    let beside = Case::of(&[("1", 0, 20), ("2", 20, 40)])
+        .with("late", 40, 60, late)
+        .with("later", 60, 80, late);
+    assert_eq!(beside.planned(&RANGES), (None, vec![]), "it would fill the range");
+
+    let twice = Case::of(&[("1", 0, 20)])
+        .with("late", 20, 40, late)
+        .with("again", 20, 40, late);
+    let (why, mut blocks) = twice.planned(&RANGES);
+    blocks.sort_unstable();
+    assert_eq!((why, blocks), (Some(Why::Overlap), vec!["again", "late"]));
+}
+
+proptest! {
+    #[test]
+    fn what_blocks_become_never_says_that_it_holds_more_of_what_came_in_order(
+        blocks in proptest::collection::vec((0..8i64, 1..4i64, 0..10i64, 0..4usize), 1..9),
+    ) {
+        const HINTS: [&[&str]; 4] = [&[], &[], &[OUT_OF_ORDER], &[STALE_SERIES]];
+        let metas: Vec<Meta> = (1..).zip(blocks).map(|(n, (from, long, short, hints))| {
+            let mut meta = Meta::new(Ulid::new(n, &SeededEntropy::new(1)), from * 20, (from + long) * 20 - short);
+            HINTS[hints].iter().for_each(|hint| meta.add_hint(hint));
+            meta
+        }).collect();
+        let settings = PlanSettings { ranges: RANGES.to_vec() };
+        if let Some(plan) = plan(&metas, &settings) {
+            let parents: Vec<&Meta> = metas.iter().filter(|meta| plan.blocks.contains(&meta.ulid)).collect();
+            let merged = describe(Ulid::new(99, &SeededEntropy::new(1)), &parents);
+            let rest = metas.iter().filter(|meta| !plan.blocks.contains(&meta.ulid));
+            prop_assert_eq!(in_order_end(rest.chain([&merged])), in_order_end(metas.iter()));
+        }
+    }
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, 
     let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
     let mut input = operand(cx, a, frame)?;
     if input.drop_histograms() {
-        cx.notes.histogram_ignored(a.expr.span, a.op.as_str());
+        cx.notes.histogram_ignored(a.expr.unwrapped().span, a.op.as_str());
     }
     for &q in &q.values {
         cx.notes.check_quantile(q, span);

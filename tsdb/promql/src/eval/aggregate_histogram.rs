@@ -29,7 +29,7 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, mut input: Grid) -> Resu
         }
         _ => {
             if input.drop_histograms() {
-                cx.notes.histogram_ignored(a.expr.span, a.op.as_str());
+                cx.notes.histogram_ignored(a.expr.unwrapped().span, a.op.as_str());
             }
             fold_floats(cx, a, &input)
         }
@@ -145,7 +145,7 @@ impl MixedTally {
 
 /// `sum` and `avg`.
 fn totals(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error> {
-    let span = a.expr.span;
+    let span = a.expr.unwrapped().span;
     let groups = Groups::of(selection(a), input);
     let members = groups.members();
     let mut out = Grid::with_capacity(input.steps, groups.rows.len());

@@ -14,6 +14,12 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result
     let left = evaluate_node(cx, &b.left, frame)?;
     let right = evaluate_node(cx, &b.right, frame)?;
     match (left, right) {
+        (Out::Scalar(_), Out::Scalar(_)) if b.op.is_trim() => {
+            let op = b.op.as_str();
+            Err(Error::execution(format!(
+                "operator \"{op}\" not allowed for Scalar operations"
+            )))
+        }
         (Out::Scalar(l), Out::Scalar(r)) => Ok(Out::Scalar(scalars(b, l, &r))),
         (Out::Vector(l), Out::Scalar(r)) => with_any(cx, b, l, &r, Side::Right).map(Out::Vector),
         (Out::Scalar(l), Out::Vector(r)) => with_any(cx, b, r, &l, Side::Left).map(Out::Vector),

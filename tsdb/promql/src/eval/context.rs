@@ -39,10 +39,10 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
-    /// What each node costs, when somebody asks.
-    pub(crate) profile: Option<Profile>,
     /// What the nodes around the one that is evaluated do with histograms.
     pub(crate) statistics: Statistics,
+    /// What each node costs, when somebody asks.
+    pub(crate) profile: Option<Profile>,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -95,8 +95,8 @@ impl<'a> Context<'a> {
             fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
-            profile: None,
             statistics: Statistics::default(),
+            profile: None,
             deadline,
             cancelled,
             live: 0,

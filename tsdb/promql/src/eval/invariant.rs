@@ -31,7 +31,7 @@ const MOVING: [&str; 16] = [
 /// [`Error`].
 pub(super) fn hoisted(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Option<Out>, Error> {
     // Where nothing is fixed, only constants are, and these cost nothing.
-    if !cx.fixes || frame.steps < 2 || is_literal(expr) || !is_invariant(expr) {
+    if !cx.fixes || !frame.over_time || frame.steps == 0 || is_literal(expr) || !is_invariant(expr) {
         return Ok(None);
     }
     let out = evaluate(cx, expr, Frame::instant(frame.start))?;
@@ -42,13 +42,14 @@ pub(super) fn hoisted(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result
     }))
 }
 
-/// Whether anything in the expression is read at a fixed time.
+/// Whether anything in the expression is read at a fixed time, or is told of when it is no constant.
 pub(crate) fn fixes_times(expr: &Expr) -> bool {
     let mut found = false;
     expr.visit(&mut |node| {
         found |= match &node.kind {
             ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => selector.shift.at.is_some(),
             ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
+            ExprKind::Call(call) => call.function.starts_with("sort"),
             _ => false,
         };
     });

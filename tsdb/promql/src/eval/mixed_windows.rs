@@ -52,7 +52,9 @@ impl WindowCall<'_> {
                 continue;
             }
             let args: SmallVec<[f64; 4]> = self.others.iter().map(|scalar| scalar.values[step]).collect();
-            if !args.is_empty() {
+            // Where there are no numbers, these do not look at what is asked of them.
+            let ignored = floats.is_empty() && matches!(self.name, "integral" | "quantile_over_time");
+            if !args.is_empty() && !ignored {
                 self.check(notes, &args)?;
             }
             let window = MixedWindow {

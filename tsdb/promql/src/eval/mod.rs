@@ -77,15 +77,18 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     cx.tick()?;
     // Every node makes one row of this many cells at least.
     cx.must_fit(frame.steps)?;
-    let (held, around) = (cx.held(), cx.statistics);
-    cx.statistics = around.below(expr);
-    let running = cx.enter(expr);
+    let held = cx.held();
     let out = match invariant::hoisted(cx, expr, frame)? {
         Some(out) => out,
-        None => node(cx, expr, frame)?,
+        None => {
+            let (running, around) = (cx.enter(expr), cx.statistics);
+            cx.statistics = around.below(expr);
+            let out = node(cx, expr, frame)?;
+            cx.statistics = around;
+            cx.leave(running, &out);
+            out
+        }
     };
-    cx.statistics = around;
-    cx.leave(running, &out);
     // What the children held is gone; what the node made is here.
     cx.settle(held);
     cx.hold(out.samples())?;

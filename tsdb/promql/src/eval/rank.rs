@@ -131,14 +131,60 @@ fn choose(op: AggregateOp, (input, shares): (&Grid, &[f64]), step: usize, parame
     }
 }
 
-/// Sorts the `k` best to the front and drops the others; of equals the earlier is better.
+/// Keeps the `k` best, the best first. Which of equals are kept follows from the heap that upstream keeps them in.
 fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ordering) {
-    let exact = |a: &usize, b: &usize| compare(a, b).then_with(|| a.cmp(b));
-    if k > 0 && k < rows.len() {
-        rows.select_nth_unstable_by(k - 1, exact);
+    if k == 0 {
+        return rows.clear();
     }
-    rows.truncate(k);
-    rows.sort_unstable_by(exact);
+    let worse = |a: &usize, b: &usize| compare(a, b).is_gt();
+    if k < rows.len() {
+        let mut heap: Vec<usize> = Vec::with_capacity(k);
+        for row in rows.drain(..) {
+            if heap.len() < k {
+                heap.push(row);
+                rise(&mut heap, &worse);
+            } else if compare(&heap[0], &row).is_gt() {
+                heap[0] = row;
+                sink(&mut heap, &worse);
+            }
+        }
+        *rows = heap;
+    }
+    rows.sort_unstable_by(|a, b| compare(a, b).then_with(|| a.cmp(b)));
+}
+
+/// Moves the last up to where its parent is worse (`container/heap`, up).
+fn rise(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !worse(&heap[at], &heap[parent]) {
+            return;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+/// Moves the first down to where its children are better (`container/heap`, down).
+fn sink(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+    let mut at = 0;
+    loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        if left >= heap.len() {
+            return;
+        }
+        let child = if right < heap.len() && worse(&heap[right], &heap[left]) {
+            right
+        } else {
+            left
+        };
+        if !worse(&heap[child], &heap[at]) {
+            return;
+        }
+        heap.swap(child, at);
+        at = child;
+    }
 }
 
 /// The order of `topk`: the largest first, NaN last.

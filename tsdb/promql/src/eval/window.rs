@@ -45,8 +45,8 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         name,
         f,
         others: &others,
-        span: site.arg(0)?.span,
-        argument: site.arg(site.count() - 1)?.span,
+        span: position(site.arg(0)?),
+        argument: position(site.arg(site.count() - 1)?),
         lookback_ms: cx.lookback_ms,
     };
     let ranges = Ranges::open(cx, range, frame)?;
@@ -124,6 +124,15 @@ struct Columns<'a> {
     st: &'a [Timestamp],
     /// Its number in the range vector.
     series: usize,
+}
+
+/// Where notes about an argument point to. A subquery has no place of its own: upstream puts a selector without one in its
+/// stead (`promql/engine.go`, evalSubquery).
+fn position(argument: &Expr) -> Span {
+    match argument.kind {
+        ExprKind::Subquery(_) => Span::default(),
+        _ => argument.span,
+    }
 }
 
 impl WindowCall<'_> {

@@ -12,11 +12,12 @@ fn sorted(
     histograms: bool,
     compare: impl Fn(&Grid, usize, usize) -> Ordering,
 ) -> Result<Out, Error> {
+    let mut grid = site.vector(cx, 0, frame)?;
+    // Of several that are told alike the last stays, which is the outermost.
     if frame.over_time {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         cx.notes.warn(site.span, text.to_owned());
     }
-    let mut grid = site.vector(cx, 0, frame)?;
     if !histograms {
         grid.drop_histograms();
     }

@@ -16,6 +16,6 @@ mod write;
 
 pub use meta::{describe, describe_rewritten};
 pub use pace::{Pace, Throttle, Unhurried};
-pub use plan::{Plan, PlanSettings, SELECTED_SERIES, Why, plan};
+pub use plan::{Plan, PlanSettings, SELECTED_SERIES, Why, in_order_end, is_whole, plan};
 pub use window::Window;
 pub use write::{Job, write};

@@ -1,6 +1,6 @@
 //! Which blocks should become one (`tsdb/compact.go`, `LeveledCompactor.plan`).
 
-use crate::block::{Meta, STALE_SERIES, Ulid};
+use crate::block::{Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};
 use leadline_model::sample::Timestamp;
 
 /// Hint of a block of series that someone chose (`CompactionHintFromSelectedSeries`); never written here.
@@ -35,18 +35,54 @@ pub struct Plan {
 
 /// What should be done next; `None`: nothing.
 ///
-/// Blocks of a part of the head's series ([`STALE_SERIES`], [`SELECTED_SERIES`]) are never merged with others: what they
-/// become must not be taken for all that there was at its time. Other blocks come first, so that they never starve.
+/// What blocks become must not be taken for all that there was at its time when it is not. So blocks of a part of the
+/// head's series ([`STALE_SERIES`], [`SELECTED_SERIES`]) are never merged with others, and blocks of samples that came out
+/// of order ([`OUT_OF_ORDER`]) only with each other as long as they reach beyond the end of what came in order: the head
+/// still has samples of their time. Other blocks come first, so that they never starve.
 #[must_use]
 pub fn plan(metas: &[Meta], settings: &PlanSettings) -> Option<Plan> {
-    let class = |hint: Option<&str>| -> Vec<&Meta> {
-        let found = [STALE_SERIES, SELECTED_SERIES].into_iter();
-        let of = |meta: &Meta| found.clone().find(|hint| meta.has_hint(hint));
-        metas.iter().filter(|meta| of(meta) == hint).collect()
-    };
-    [None, Some(STALE_SERIES), Some(SELECTED_SERIES)]
+    let end = in_order_end(metas.iter());
+    let of = |class: Class| metas.iter().filter(|meta| Class::of(meta, end) == class).collect();
+    [Class::Settled, Class::Stale, Class::Selected, Class::Ahead]
         .into_iter()
-        .find_map(|hint| plan_class(class(hint), &settings.ranges))
+        .find_map(|class| plan_class(of(class), &settings.ranges))
+}
+
+/// Up to where (ms) the blocks hold all that came in order; `None` without a block that was cut from the head whole.
+#[must_use]
+pub fn in_order_end<'a>(metas: impl Iterator<Item = &'a Meta>) -> Option<Timestamp> {
+    metas.filter(|meta| is_whole(meta)).map(|meta| meta.max_time).max()
+}
+
+/// Whether a block holds all that came in order in its time.
+#[must_use]
+pub fn is_whole(meta: &Meta) -> bool {
+    let partial = [OUT_OF_ORDER, STALE_SERIES, SELECTED_SERIES];
+    !partial.iter().any(|hint| meta.has_hint(hint))
+}
+
+/// Blocks that may be merged with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// All that came in order in their time is in blocks.
+    Settled,
+    /// [`STALE_SERIES`]
+    Stale,
+    /// [`SELECTED_SERIES`]
+    Selected,
+    /// [`OUT_OF_ORDER`], and the head still has samples of their time.
+    Ahead,
+}
+
+impl Class {
+    fn of(meta: &Meta, in_order_end: Option<Timestamp>) -> Self {
+        match meta {
+            _ if meta.has_hint(STALE_SERIES) => Self::Stale,
+            _ if meta.has_hint(SELECTED_SERIES) => Self::Selected,
+            _ if meta.has_hint(OUT_OF_ORDER) && Some(meta.max_time) > in_order_end => Self::Ahead,
+            _ => Self::Settled,
+        }
+    }
 }
 
 fn plan_class(mut metas: Vec<&Meta>, ranges: &[i64]) -> Option<Plan> {

@@ -1,7 +1,7 @@
 //! The blocks of a directory.
 
-use crate::block::{Block, Cache, Meta, OUT_OF_ORDER, STALE_SERIES, Ulid};
-use crate::compact::SELECTED_SERIES;
+use crate::block::{Block, Cache, OUT_OF_ORDER, Ulid};
+use crate::compact::{in_order_end, is_whole};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::wal::checkpoint;
@@ -162,21 +162,14 @@ impl Blocks {
 
     /// Up to where (ms) the blocks hold all that came in order: what the log has before it, it need not give back.
     pub(super) fn in_order_end(&self) -> Option<Timestamp> {
-        let list = self.list();
-        let whole = list.iter().map(|block| block.meta()).filter(|meta| is_whole(meta));
-        whole.map(|meta| meta.max_time).max()
+        let metas: Vec<_> = self.list().iter().map(|block| block.meta()).collect();
+        in_order_end(metas.iter().map(AsRef::as_ref))
     }
 }
 
 fn end(blocks: &[Arc<Block>]) -> Timestamp {
     let ends = blocks.iter().map(|block| block.meta().max_time);
     ends.max().unwrap_or(Timestamp::MIN)
-}
-
-/// Whether a block holds all that came in order in its time.
-fn is_whole(meta: &Meta) -> bool {
-    let partial = [OUT_OF_ORDER, STALE_SERIES, SELECTED_SERIES];
-    !partial.iter().any(|hint| meta.has_hint(hint))
 }
 
 fn ordered(mut blocks: Vec<Arc<Block>>) -> List {

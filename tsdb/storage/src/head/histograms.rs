@@ -51,8 +51,7 @@ impl Stripe {
         if let Some(closed) = closed {
             self.push_closed(row, closed);
         }
-        let bits = if h.is_stale() { STALE_NAN_BITS } else { HISTOGRAM_BITS };
-        self.hot[row].open = XorAppender::behind(t, bits);
+        self.hot[row].open = XorAppender::behind(t, newest_bits(h.is_stale()));
         self.samples += 1;
         Ok(true)
     }
@@ -122,6 +121,11 @@ fn stale(encoding: Encoding) -> AnyHistogram {
             ..Histogram::default()
         })),
     }
+}
+
+/// What a row has as the bits of its newest value when that is a histogram, which may be a stale marker.
+pub(super) fn newest_bits(stale: bool) -> u64 {
+    if stale { STALE_NAN_BITS } else { HISTOGRAM_BITS }
 }
 
 /// Encodes histograms, in order of time, as chunks.

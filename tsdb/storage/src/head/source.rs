@@ -1,7 +1,7 @@
 //! A range of the head as what a block is written from.
 
 use super::Head;
-use super::chunks_head::Files;
+use super::chunks_head::{Ahead, Files};
 use super::durable::Lease;
 use super::histograms;
 use super::index::Index;
@@ -91,7 +91,7 @@ impl RangeSource<'_> {
     }
 
     /// One series with its chunks; `None` when it has none in the range.
-    fn series(&self, id: Id) -> Result<Option<SourceSeries>, StorageError> {
+    fn series(&self, id: Id, ahead: &mut Ahead) -> Result<Option<SourceSeries>, StorageError> {
         let (series, labels) = {
             let index = self.head.index.read();
             (index.series(id), index.labels(id))
@@ -114,7 +114,7 @@ impl RangeSource<'_> {
                 self.head.files(),
             )
         };
-        self.finish(labels, &copied, deleted, files.as_deref())
+        self.finish(labels, &copied, deleted, files.as_deref(), ahead)
     }
 
     fn finish(
@@ -123,11 +123,12 @@ impl RangeSource<'_> {
         copied: &Copied,
         deleted: Intervals,
         files: Option<&Files>,
+        ahead: &mut Ahead,
     ) -> Result<Option<SourceSeries>, StorageError> {
         let mut chunks = Vec::with_capacity(copied.closed.len() + 1);
         for closed in &copied.closed {
             let data = match files {
-                Some(files) => files.bytes(&closed.data)?,
+                Some(files) => ahead.bytes(files, &closed.data)?,
                 None => Files::default().bytes(&closed.data)?,
             };
             self.add(closed, data, &mut chunks)?;
@@ -258,8 +259,11 @@ impl Source for RangeSource<'_> {
     }
 
     fn series(&self) -> Result<SeriesIter<'_>, StorageError> {
+        let mut ahead = Ahead::default();
         Ok(Box::new(
-            self.series.iter().filter_map(|&id| self.series(id).transpose()),
+            self.series
+                .iter()
+                .filter_map(move |&id| self.series(id, &mut ahead).transpose()),
         ))
     }
 }

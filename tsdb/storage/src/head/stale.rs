@@ -2,7 +2,7 @@
 
 use super::Head;
 use super::source::RangeSource;
-use super::stripe::{Stripe, make_ref};
+use super::stripe::{Stripe, make_ref, stripe_of};
 use crate::error::StorageError;
 use crate::interval::Interval;
 use crate::wal::record::encode_tombstones;
@@ -15,7 +15,8 @@ use rapidhash::RapidHashSet;
 pub struct StaleSeries {
     /// By stripe, ascending within each.
     series: Vec<SeriesRef>,
-    before: Timestamp,
+    /// Time (ms) of the marker that each of them ends in.
+    ends: Vec<Timestamp>,
     /// Time (ms) of their oldest sample, or before it.
     pub mint: Timestamp,
     /// Time (ms) of their newest sample.
@@ -34,12 +35,21 @@ impl StaleSeries {
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
+
+    /// Where the series ended that this stripe has under a number.
+    fn end_of(&self, stripe: usize, number: u32) -> Option<Timestamp> {
+        let key = |series: SeriesRef| (stripe_of(series), series);
+        let wanted = key(make_ref(stripe, number));
+        let at = self.series.binary_search_by_key(&wanted, |&series| key(series)).ok()?;
+        self.ends.get(at).copied()
+    }
 }
 
-/// Whether the newest sample of a row is a stale marker from before `before` (ms), and nothing came out of order.
-fn is_stale(stripe: &Stripe, row: usize, before: Timestamp) -> bool {
+/// The time (ms) of the stale marker that a row ends in; `None` where its newest sample is none, or something came out of
+/// order.
+fn ended(stripe: &Stripe, row: usize) -> Option<Timestamp> {
     let (open, number) = (&stripe.hot[row].open, stripe.numbers()[row]);
-    open.last_t() < before && open.last_bits() == STALE_NAN_BITS && !stripe.late.contains_key(&number)
+    (open.last_bits() == STALE_NAN_BITS && !stripe.late.contains_key(&number)).then(|| open.last_t())
 }
 
 impl Head {
@@ -47,7 +57,6 @@ impl Head {
     #[must_use]
     pub fn stale(&self, before: Timestamp) -> StaleSeries {
         let mut found = StaleSeries {
-            before,
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             ..StaleSeries::default()
@@ -55,13 +64,14 @@ impl Head {
         for (at, stripe) in self.stripes.iter().enumerate() {
             let stripe = stripe.read();
             for (row, &number) in stripe.numbers().iter().enumerate() {
-                if !is_stale(&stripe, row, before) {
+                let Some(end) = ended(&stripe, row).filter(|&end| end < before) else {
                     continue;
-                }
+                };
                 let cold = &stripe.cold[row];
                 found.series.push(make_ref(at, number));
+                found.ends.push(end);
                 found.mint = found.mint.min(cold.closed.first().map_or(cold.open_from, |c| c.mint));
-                found.maxt = found.maxt.max(stripe.hot[row].open.last_t());
+                found.maxt = found.maxt.max(end);
             }
         }
         found
@@ -77,8 +87,8 @@ impl Head {
         })
     }
 
-    /// Drops stale series, which blocks hold now, except those that were written to again; returns how many. A deletion of
-    /// all time in the log keeps a replay from bringing them back (`tsdb/head.go`, `truncateStaleSeries`).
+    /// Drops stale series, which blocks hold now, except those that were written to again, even if that ended in a marker
+    /// too: the blocks do not have it. Returns how many. A deletion of all time in the log keeps a replay from bringing them back (`tsdb/head.go`, `truncateStaleSeries`).
     ///
     /// # Errors
     /// [`StorageError`]: the log cannot be written, see [`Self::flush`]. While records had to be dropped, nothing is: who
@@ -95,9 +105,8 @@ impl Head {
                 .iter()
                 .copied()
                 .filter(|&number| {
-                    stripe
-                        .row(number, 0)
-                        .is_some_and(|row| is_stale(stripe, row, stale.before))
+                    let now = stripe.row(number, 0).and_then(|row| ended(stripe, row));
+                    now.is_some() && now == stale.end_of(at, number)
                 })
                 .collect();
             self.log_eviction(stripe, at, &gone);

@@ -263,7 +263,28 @@ struct Tally {
     cases: u64,
     harmless: u64,
     told: u64,
+    /// See [`looks_like_a_crash`].
+    as_after_a_crash: u64,
     lost_samples: u64,
+}
+
+/// Whether what the damage leaves is what a crash may leave, so that nobody can tell them apart: the last segment of a log
+/// ends early, is empty or is not there yet. The format says nowhere how far a log should go (`FORMAT.md`, The end of a
+/// log).
+fn looks_like_a_crash((kind, files): (Kind, &[(PathBuf, u64)]), path: &Path, damage: Damage, when: When) -> bool {
+    // Segments behind it that are empty do not count; the one that is begun at the start stays so.
+    let last = files.iter().rfind(|(_, len)| *len > 0);
+    let Some((_, len)) = last.filter(|(last, _)| last == path) else {
+        return false;
+    };
+    let log = matches!(kind, Kind::Segment | Kind::OutOfOrderLog);
+    log && match damage {
+        // Of a log without segments that is told, and of one with a gap.
+        Damage::Delete => files.len() > 1 && when == When::Start,
+        Damage::Truncate(_) => true,
+        Damage::Zero(from, zeros) => from + zeros == *len,
+        Damage::Flip(..) | Damage::Duplicate => false,
+    }
 }
 
 impl Seen {
@@ -366,6 +387,12 @@ fn damage_is_told_and_never_becomes_a_value() {
                     let tally = tallies.entry(kind).or_default();
                     tally.cases += 1;
                     match met {
+                        Ok(Ok(seen))
+                            if !(seen.told || told) && looks_like_a_crash((kind, &files), path, damage, when) =>
+                        {
+                            tally.as_after_a_crash += 1;
+                            tally.lost_samples += seen.lost;
+                        }
                         Ok(Ok(seen)) if seen.lost + seen.risen > 0 && !(seen.told || told) => {
                             wrong.push(format!("{case}: {} lost, {} risen, silently", seen.lost, seen.risen));
                         }

@@ -1,7 +1,7 @@
 //! Seeded simulations of the store: a disk that crashes, fills up and fails, a clock that stands still, one thread, and a
 //! plain model that says what must be there.
 //!
-//! * `LEADLINE_SIM_SEEDS=n` runs n seeds instead of a few.
+//! * `LEADLINE_SIM_SEEDS=n` runs n seeds instead of a few, and `LEADLINE_SIM_FROM=m` those from m on.
 //! * `LEADLINE_SIM_SEED=n` runs that one, and tells every step.
 #![expect(clippy::print_stderr, reason = "a test tells what it saw")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may stop it")]
@@ -20,6 +20,7 @@ mod world;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,16 +76,16 @@ const ENOUGH: usize = 20;
 
 /// Runs seeds on all processors: the sum of their counts, or the story of the lowest that failed and the last words of
 /// the others.
-fn run_all(seeds: u64) -> Result<Counts, String> {
+fn run_all(seeds: Range<u64>) -> Result<Counts, String> {
     let (next, sum, failed) = (
-        AtomicU64::new(0),
+        AtomicU64::new(seeds.start),
         Mutex::new(Counts::default()),
         Mutex::new(BTreeMap::new()),
     );
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds || failed.lock().unwrap().len() >= ENOUGH {
+            if seed >= seeds.end || failed.lock().unwrap().len() >= ENOUGH {
                 break;
             }
             match run(seed, false) {
@@ -109,7 +110,8 @@ fn run_all(seeds: u64) -> Result<Counts, String> {
 #[test]
 fn nothing_that_was_synced_is_lost_and_nothing_is_made_up() {
     let seeds = number("LEADLINE_SIM_SEEDS").unwrap_or(FEW);
-    match run_all(seeds) {
+    let from = number("LEADLINE_SIM_FROM").unwrap_or(0);
+    match run_all(from..from + seeds) {
         Ok(counts) => eprintln!("{seeds} seeds: {counts:?}"),
         Err(why) => panic!("{why}"),
     }

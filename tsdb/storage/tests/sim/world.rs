@@ -93,6 +93,8 @@ pub(crate) struct World {
     /// Whether the log has not been read yet.
     pub(crate) replaying: bool,
     pub(crate) counts: Counts,
+    /// Scrapes are at most so many seconds apart: lives of some minutes, and lives that the retention ends a part of.
+    pub(crate) pace: i64,
     born: u64,
     /// Whether the log is to grow.
     fat: bool,
@@ -172,6 +174,7 @@ impl World {
             troubled: false,
             replaying: false,
             counts: Counts::default(),
+            pace: 0,
             born: 0,
             fat: false,
             entropy,
@@ -179,6 +182,7 @@ impl World {
             aloud,
         };
         world.fat = world.dice.chance(25);
+        world.pace = world.dice.weighted(&[(2, 8), (1, 30)]);
         for name in 0..world.dice.between(1, 4) as u64 {
             world.hire(name);
         }

@@ -123,8 +123,7 @@ impl World {
                 // An explicit timestamp of its own; those of scrapes are whole seconds.
                 late.push(slot - self.dice.between(1, 4 * crate::world::RANGE_MS) / 1000 * 1000 - 500);
             }
-            // Where faults are simulated; the damage matrix keeps to plain lives.
-            if self.counts.steps > 0 && self.dice.chance(6) {
+            if self.dice.chance(6) {
                 // What a sender says twice, maybe when blocks have it already.
                 let said = self.model.said(&active.labels, |t| Self::value(active, t).1);
                 if let Some(&t) = said.get(self.dice.index(said.len().max(1))) {

@@ -93,11 +93,7 @@ impl Writer {
     /// Adds a series, which must be above all others, with its chunks in order.
     pub(in crate::block) fn series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), StorageError> {
         self.check(labels, chunks)?;
-        self.symbols.clear();
-        for (name, value) in labels {
-            let pair = (self.symbol(name)?, self.symbol(value)?);
-            self.symbols.push(pair);
-        }
+        self.look_up(labels)?;
         for &(name, _) in &self.symbols {
             *self.uses.entry(name).or_default() += 1;
         }
@@ -118,6 +114,27 @@ impl Writer {
         self.series += 1;
         self.last = Some(labels.clone());
         self.last_chunk = chunks.last().map_or(self.last_chunk, |c| c.reference);
+        Ok(())
+    }
+
+    /// Finds the symbols of a series. Most of them are those of the series before.
+    fn look_up(&mut self, labels: &Labels) -> Result<(), StorageError> {
+        let before = self.last.take();
+        let (mut same, mut len) = (before.iter().flatten(), 0);
+        for (place, (name, value)) in labels.iter().enumerate() {
+            let known = same.next().zip(self.symbols.get(place).copied());
+            let pair = match known {
+                Some(((n, v), pair)) if n == name && v == value => pair,
+                Some(((n, _), pair)) if n == name => (pair.0, self.symbol(value)?),
+                _ => (self.symbol(name)?, self.symbol(value)?),
+            };
+            match self.symbols.get_mut(place) {
+                Some(there) => *there = pair,
+                None => self.symbols.push(pair),
+            }
+            len = place + 1;
+        }
+        self.symbols.truncate(len);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{ChunksHead, Files, Mapped, format};
 use crate::chunk::Encoding;
-use crate::disk::ReadAt;
+use crate::disk::{ReadAt, remove_copies};
 use crate::error::StorageError;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -36,6 +36,8 @@ pub(in super::super) struct Scanned {
 struct Cursor<'a> {
     reader: &'a dyn ReadAt,
     path: &'a Path,
+    /// Length of the file, bytes.
+    len: u64,
     block: Vec<u8>,
     /// Offset of the block in the file.
     at: u64,
@@ -44,14 +46,15 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(reader: &'a dyn ReadAt, path: &'a Path) -> Self {
-        Self {
+    fn new(reader: &'a dyn ReadAt, path: &'a Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            len: reader.len().map_err(|e| StorageError::io("look at", path, e))?,
             reader,
             path,
             block: Vec::new(),
             at: 0,
             pos: 0,
-        }
+        })
     }
 
     fn offset(&self) -> u64 {
@@ -65,7 +68,8 @@ impl<'a> Cursor<'a> {
             self.at += self.pos as u64;
             self.pos = 0;
             let have = self.block.len();
-            self.block.resize(want.max(BLOCK), 0);
+            let rest = usize::try_from(self.len - self.at.min(self.len)).unwrap_or(usize::MAX);
+            self.block.resize(want.max(BLOCK).min(rest).max(have), 0);
             let into = self.block.get_mut(have..).unwrap_or_default();
             let n = self
                 .reader
@@ -128,6 +132,9 @@ impl ChunksHead {
     ) -> Result<Scanned, StorageError> {
         let mut scanned = Scanned::default();
         let names = self.numbers()?;
+        if repair && !names.is_empty() {
+            remove_copies(&*self.disk, &self.dir).map_err(|e| StorageError::io("tidy", &self.dir, e))?;
+        }
         let mut files = Files::default();
         let mut previous = None;
         for (i, &seq) in names.iter().enumerate() {
@@ -142,7 +149,7 @@ impl ChunksHead {
             let path = self.path(seq);
             let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
             let mut found = Vec::new();
-            let mut cursor = Cursor::new(&*reader, &path);
+            let mut cursor = Cursor::new(&*reader, &path)?;
             let wrong = read_file(seq, &mut cursor, &mut found)?;
             let len = cursor.offset();
             let begun = len >= format::HEADER_LEN as u64;

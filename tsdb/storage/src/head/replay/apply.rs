@@ -1,12 +1,13 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::{Files, Found};
+use super::super::histograms::newest_bits;
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::source::clip;
 use super::super::stripe::{EARLY, Stripe, number_of, stripe_of};
 use super::Replay;
-use crate::chunk::{XorAppender, decode};
+use crate::chunk::{XorAppender, decode, decode_histograms};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
@@ -39,6 +40,9 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        // The log names them next.
+        let series: usize = self.stripes.iter().map(|stripe| stripe.hot.len()).sum();
+        self.index.reserve(series);
         Ok(())
     }
 
@@ -197,6 +201,10 @@ impl Replay<'_> {
             self.unknown += 1;
             return;
         };
+        if self.evicted.contains(&entry.series) {
+            self.repeated += 1;
+            return;
+        }
         let labels = entry.labels.to_labels();
         self.stripes[at].reserve_number(number);
         match self.index.find(&labels) {
@@ -304,6 +312,7 @@ impl Replay<'_> {
             };
             if tombstone.interval == everything {
                 evicted.push((at, number, reference));
+                self.evicted.extend([reference, tombstone.series]);
             } else if stripe.row(number, 0).is_some() {
                 // One that ended before the bound counts too: for late samples, and for chunks that reach over it.
                 stripe.deleted.entry(number).or_default().add(tombstone.interval);
@@ -357,6 +366,13 @@ impl Replay<'_> {
                 "the log has histograms that are invalid or of an unknown schema, they are passed over"
             );
         }
+        if self.repeated > 0 {
+            // A write that failed half-way and was done again leaves this too.
+            tracing::warn!(
+                series = self.repeated,
+                "the log names series again that had left the head, so a part of it is there twice and is passed over"
+            );
+        }
         if self.unknown > 0 {
             tracing::info!(
                 entries = self.unknown,
@@ -369,17 +385,25 @@ impl Replay<'_> {
 
 /// Finds the newest values that only chunks on the disk have.
 fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
-    let mut samples = Samples::default();
+    let (mut samples, mut histograms) = (Samples::default(), Vec::new());
     for (hot, cold) in stripe.hot.iter_mut().zip(&stripe.cold) {
         // An open chunk of histograms may be behind it.
         let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
         let Some(last) = cold.closed.last().filter(newest) else {
             continue;
         };
-        if !last.encoding.is_float() || matches!(last.data, Data::Memory(_)) {
+        let Data::Disk(_) = last.data else { continue };
+        let bytes = files.bytes(&last.data)?;
+        if !last.encoding.is_float() {
+            histograms.clear();
+            let decoded = decode_histograms(last.encoding, &bytes, last.maxt(), last.maxt(), &mut histograms).is_ok();
+            let newest = histograms.last().filter(|_| decoded);
+            hot.open = XorAppender::behind(
+                last.maxt(),
+                newest_bits(newest.is_some_and(|newest| newest.h.is_stale())),
+            );
             continue;
         }
-        let bytes = files.bytes(&last.data)?;
         samples.clear();
         if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
             && let Some((&t, v)) = samples.t.last().zip(samples.v.last())

@@ -18,7 +18,7 @@ use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::wal::{self, Reader, checkpoint};
 use leadline_model::sample::Timestamp;
-use rapidhash::RapidHashMap;
+use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +60,10 @@ struct Replay<'h> {
     aliases: RapidHashMap<u64, u64>,
     /// The newest time (ms) of samples under such references.
     alias_times: BTreeMap<u64, Timestamp>,
+    /// References of series that left the head: none is given out again.
+    evicted: RapidHashSet<u64>,
+    /// How often the log named one of them again.
+    repeated: u64,
     /// Where the next series of each stripe probably is.
     guess: [usize; STRIPES],
     cuts: Cuts,
@@ -108,6 +112,8 @@ impl<'h> Replay<'h> {
             index: Index::default(),
             aliases: RapidHashMap::default(),
             alias_times: BTreeMap::new(),
+            evicted: RapidHashSet::default(),
+            repeated: 0,
             guess: [0; STRIPES],
             cuts: head.cuts(),
             min_valid: head.min_valid.load(std::sync::atomic::Ordering::Acquire),
@@ -166,7 +172,7 @@ impl<'h> Replay<'h> {
         let mut segments = wal::segments(&**disk, &dir)?;
         segments.retain(|s| checkpoint.is_none_or(|c| s.number > c));
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
-            return Ok(());
+            return self.hollow(&dir);
         };
         let (first, last) = (first.number, last.number);
         if let Some(gap) = checkpoint.map(|c| c + 1).filter(|&next| next < first) {
@@ -178,9 +184,24 @@ impl<'h> Replay<'h> {
         self.read(reader, &dir, &mut |current| monitor.segment(first, current, last))
     }
 
+    /// Tells of a log of which only the folder is left: whoever makes one begins it with a segment and never removes the
+    /// last. A crash between the two looks the same, and nothing is lost then.
+    fn hollow(&mut self, dir: &Path) -> Result<(), StorageError> {
+        let there = self.durable.disk.exists(dir);
+        if there.map_err(|error| StorageError::io("look for", dir, error))? {
+            let text = format!("{}: all segments are missing", dir.display());
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
+        }
+        Ok(())
+    }
+
     /// Reads the log of samples that came out of order.
     fn late(&mut self) -> Result<(), StorageError> {
         let dir = self.durable.wbl.dir().to_owned();
+        if wal::segments(&*self.durable.disk, &dir)?.is_empty() {
+            return self.hollow(&dir);
+        }
         let reader = Reader::open(Arc::clone(&self.durable.disk), &dir, ..)?;
         self.read_with(reader, &dir, &mut |_| {}, Self::late_record)
     }
@@ -224,7 +245,7 @@ impl<'h> Replay<'h> {
         if reader.torn().is_none() {
             self.lose(&damage);
         } else {
-            tracing::info!(%damage, "the log ends in a record that was not written whole");
+            tracing::warn!(%damage, "the log ends in a record that was not written whole");
         }
         if self.durable.read_only {
             return Ok(());
