@@ -93,7 +93,8 @@ impl Params {
         }
     }
 
-    /// How many entries at most under any name; `None` where it is absent or negative (`/api/v1/metadata`).
+    /// How many entries at most under any name; `None` where it is absent or negative (`/api/v1/metadata`);
+    /// 0 is a count.
     pub(crate) fn count(&self, name: &str) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let count: i64 = text
