@@ -180,7 +180,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
     if let Ok(seconds) = text.parse::<f64>() {
         // What is beyond a year of 15 digits cannot be held in milliseconds.
-        if !(-9.2e15..9.2e15).contains(&seconds) {
+        if seconds.is_nan() || seconds.abs() >= 9.2e15 {
             return Err(wrong());
         }
         let nanoseconds = (seconds.fract() * 1000.0).round() / 1000.0 * 1e9;
