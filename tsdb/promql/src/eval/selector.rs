@@ -9,6 +9,7 @@ use super::{Context, Moved};
 use crate::error::Error;
 use crate::functions::border::smoothed_at;
 use crate::syntax::ast::{Border, Selector, Span};
+use leadline_model::port::SeriesSet;
 use leadline_model::sample::Samples;
 use leadline_model::{Timestamp, is_stale};
 
@@ -49,53 +50,26 @@ pub(crate) fn evaluate(
     );
     let set = cx.store.select(&s.matchers, mint, maxt, cx.ordered)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
-    let (mut samples, mut starts) = (Samples::default(), StartTimes::default());
-    let mut histograms = HistogramPoints::default();
-    let looks = Looks {
-        frame,
-        moved,
-        lookback_ms: cx.lookback_ms,
+    let reading = Reading {
+        set: &*set,
+        bounds: (mint, maxt),
+        looks: Looks {
+            frame,
+            moved,
+            lookback_ms: cx.lookback_ms,
+        },
+        smoothed,
+        read,
+        span,
     };
+    let mut found = Found::default();
     for i in 0..set.len() {
-        if frame.steps == 1 && !smoothed {
-            // One step sees the newest sample alone, which a store has at hand.
-            samples.clear();
-            if let Some(newest) = set.newest(i, mint, maxt)? {
-                samples.push(newest.t, newest.v);
-            }
-        } else {
-            set.read(i, mint, maxt, &mut samples)?;
-        }
-        cx.decoded(&samples)?;
-        histograms.read(cx, (&*set, i), (mint, maxt))?;
-        if samples.is_empty() && histograms.points.is_empty() {
+        reading.load(cx, i, &mut found)?;
+        if found.samples.is_empty() && found.histograms.points.is_empty() {
             continue;
         }
         cx.hold(frame.steps)?;
-        let (cells, present) = grid.open();
-        let used = if !histograms.points.is_empty() {
-            let mixed = Mixed {
-                samples: &samples,
-                histograms: &histograms.points,
-            };
-            if smoothed {
-                let labels = set.labels(i);
-                mixed_selector::fill_smoothed(cx, &mut grid, mixed, looks, (span, labels.name()))?
-            } else {
-                mixed_selector::fill(&mut grid, mixed, looks, read)
-            }
-        } else if smoothed {
-            fill_smoothed(&samples, frame, moved, cx.lookback_ms, cells, present)
-        } else {
-            fill(&samples, frame, moved, cx.lookback_ms, read, cells, present)
-        };
-        starts.read(cx, (&*set, i), (mint, maxt), read == Read::Start)?;
-        if read == Read::Start {
-            for cell in grid.opened() {
-                *cell = starts.of(*cell as Timestamp) as f64 / 1000.0;
-            }
-        }
-        match used {
+        match reading.fill(cx, i, &mut found, &mut grid)? {
             Some((oldest, newest)) => {
                 let trace = Trace::of_series(oldest, newest, set.owner(i));
                 grid.keep(Row {
@@ -113,6 +87,76 @@ pub(crate) fn evaluate(
     Ok(grid)
 }
 
+/// The samples of one series, and room for the next.
+#[derive(Default)]
+struct Found {
+    samples: Samples,
+    histograms: HistogramPoints,
+    starts: StartTimes,
+}
+
+/// A selector that is being read.
+struct Reading<'a> {
+    set: &'a dyn SeriesSet,
+    /// All that it looks at lies within, ms, both included.
+    bounds: (Timestamp, Timestamp),
+    looks: Looks,
+    smoothed: bool,
+    read: Read,
+    /// Where notes point.
+    span: Span,
+}
+
+impl Reading<'_> {
+    /// Reads the samples of series i.
+    fn load(&self, cx: &mut Context<'_>, i: usize, found: &mut Found) -> Result<(), Error> {
+        let (mint, maxt) = self.bounds;
+        let samples = &mut found.samples;
+        if self.looks.frame.steps == 1 && !self.smoothed {
+            // One step sees the newest sample alone, which a store has at hand.
+            samples.clear();
+            if let Some(newest) = self.set.newest(i, mint, maxt)? {
+                samples.push(newest.t, newest.v);
+            }
+        } else {
+            self.set.read(i, mint, maxt, samples)?;
+        }
+        cx.decoded(samples)?;
+        found.histograms.read(cx, (self.set, i), self.bounds)
+    }
+
+    /// Writes what is seen of series i to a new row; the times of the oldest and newest sample that were seen.
+    fn fill(
+        &self,
+        cx: &mut Context<'_>,
+        i: usize,
+        found: &mut Found,
+        grid: &mut Grid,
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let (cells, present) = grid.open();
+        let mixed = Mixed {
+            samples: &found.samples,
+            histograms: &found.histograms.points,
+        };
+        let used = match (found.histograms.points.is_empty(), self.smoothed) {
+            (true, false) => fill(&found.samples, self.looks, self.read, cells, present),
+            (true, true) => fill_smoothed(&found.samples, self.looks, cells, present),
+            (false, false) => mixed_selector::fill(grid, mixed, self.looks, self.read),
+            (false, true) => {
+                let labels = self.set.labels(i);
+                mixed_selector::fill_smoothed(cx, grid, mixed, self.looks, (self.span, labels.name()))?
+            }
+        };
+        if self.read == Read::Start {
+            found.starts.read(cx, (self.set, i), self.bounds, true)?;
+            for cell in grid.opened() {
+                *cell = found.starts.of(*cell as Timestamp) as f64 / 1000.0;
+            }
+        }
+        Ok(used)
+    }
+}
+
 /// The first millisecond of the left-open window of `length` ms before `t`.
 pub(crate) fn first_instant(t: Timestamp, length: i64) -> Timestamp {
     t.saturating_sub(length).saturating_add(1)
@@ -121,13 +165,16 @@ pub(crate) fn first_instant(t: Timestamp, length: i64) -> Timestamp {
 /// Writes a value for each step that sees one and returns the times of the oldest and newest sample that were seen.
 fn fill(
     samples: &Samples,
-    frame: Frame,
-    moved: Moved,
-    lookback_ms: i64,
+    looks: Looks,
     read: Read,
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
+    let Looks {
+        frame,
+        moved,
+        lookback_ms,
+    } = looks;
     let mut used: Option<(Timestamp, Timestamp)> = None;
     let mut behind = 0;
     for step in 0..frame.steps {
@@ -154,12 +201,15 @@ fn fill(
 /// markers are passed over.
 fn fill_smoothed(
     samples: &Samples,
-    frame: Frame,
-    moved: Moved,
-    lookback_ms: i64,
+    looks: Looks,
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
+    let Looks {
+        frame,
+        moved,
+        lookback_ms,
+    } = looks;
     let (t, v): (Vec<_>, Vec<_>) = samples.t.iter().zip(&samples.v).filter(|(_, v)| !is_stale(**v)).unzip();
     let mut used: Option<(Timestamp, Timestamp)> = None;
     for step in 0..frame.steps {

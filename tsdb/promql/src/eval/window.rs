@@ -21,15 +21,8 @@ use leadline_model::sample::Samples;
 use leadline_model::{Labels, Timestamp};
 use std::sync::Arc;
 
-/// Evaluates a function over the windows of its range argument.
-///
-/// # Errors
-/// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, frame: Frame) -> Result<Grid, Error> {
-    if frame.steps == 0 {
-        return Ok(Grid::with_capacity(0, 0));
-    }
-    let name = site.call.function.as_str();
+/// The range vector that a function gets, and the values of its scalar arguments.
+fn arguments<'a>(cx: &mut Context<'_>, site: &CallSite<'a>, frame: Frame) -> Result<(&'a Expr, Vec<Scalar>), Error> {
     let (mut range, mut others) = (None, Vec::new());
     for i in 0..site.count() {
         match site.arg(i)? {
@@ -40,7 +33,20 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
             _ => others.push(site.scalar(cx, i, frame)?),
         }
     }
-    let range = range.ok_or_else(|| Error::execution(format!("{name}() takes a range vector")))?;
+    let missing = || Error::execution(format!("{}() takes a range vector", site.call.function));
+    Ok((range.ok_or_else(missing)?, others))
+}
+
+/// Evaluates a function over the windows of its range argument.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, frame: Frame) -> Result<Grid, Error> {
+    if frame.steps == 0 {
+        return Ok(Grid::with_capacity(0, 0));
+    }
+    let name = site.call.function.as_str();
+    let (range, others) = arguments(cx, site, frame)?;
     let call = WindowCall {
         name,
         f,
