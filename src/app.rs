@@ -148,7 +148,8 @@ impl App {
         let config = Config::load(&options.config_file).map_err(StartError::Config)?;
         let drain = CancellationToken::new();
         let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
-        let reloads = reload::Reloads::new(Arc::clone(&rooms), options.config_file.clone(), config);
+        let (file, storage) = (options.config_file.clone(), options.storage.clone());
+        let reloads = reload::Reloads::new(Arc::clone(&rooms), file, config, storage);
         let mut parts = Shutdown::default();
         let (addresses, scaler_health) = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
         rooms.start(&mut parts);

@@ -2,8 +2,8 @@
 
 use crate::app::{Rooms, log_problems};
 use crate::config::{Config, Errors};
+use crate::storage::Options;
 use leadline_model::Timestamp;
-use leadline_tsdb::config::Storage;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ pub(crate) struct Reloads {
     file: PathBuf,
     /// The file's content when it was read at the start.
     read: Vec<u8>,
-    /// What it said about the store then, which stays in force.
-    storage: Storage,
+    /// What flags say about the store.
+    storage: Options,
     state: Mutex<State>,
     /// Held while one is under way.
     turn: tokio::sync::Mutex<()>,
@@ -35,14 +35,14 @@ pub(crate) struct State {
 }
 
 impl Reloads {
-    /// Reloads of `file`, whose configuration `config` is in force.
-    pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config) -> Arc<Self> {
+    /// Reloads of `file`, whose configuration `config` is in force over what flags say of the store.
+    pub(crate) fn new(rooms: Arc<Rooms>, file: PathBuf, config: Config, storage: Options) -> Arc<Self> {
         let state = State {
             text: config.shown(),
             applied: rooms.clock.now(),
             error: None,
         };
-        let (read, storage) = (config.text.into_bytes(), config.storage);
+        let read = config.text.into_bytes();
         Arc::new(Self {
             rooms,
             file,
@@ -56,6 +56,18 @@ impl Reloads {
     /// What is in force.
     pub(crate) fn state(&self) -> State {
         self.state.lock().clone()
+    }
+
+    /// Puts in force what may change of the store while it runs; the retention may not, since rules were checked against it.
+    fn adjust(&self, wanted: &leadline_storage::Settings) -> Result<(), String> {
+        let db = self.rooms.tsdb.db();
+        db.adjust(wanted.out_of_order_window_ms, wanted.max_exemplars)
+            .map_err(|e| e.to_string())?;
+        let kept = db.settings();
+        if (wanted.retention_ms, wanted.retention_bytes) != (kept.retention_ms, kept.retention_bytes) {
+            tracing::warn!("storage.tsdb.retention has changed, which takes effect at the next start");
+        }
+        Ok(())
     }
 
     /// Reads the file and puts it in force.
@@ -96,9 +108,7 @@ impl Reloads {
             .tsdb
             .apply(config.scrape.clone())
             .map_err(|e| e.to_string())?;
-        if config.storage != self.storage {
-            tracing::warn!("the section storage has changed, which takes effect at the next start");
-        }
+        self.adjust(&self.storage.settings(&config.storage))?;
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.shown())

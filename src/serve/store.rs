@@ -3,22 +3,35 @@
 use leadline_api::StorageAdmin;
 use leadline_model::{Matcher, Timestamp};
 use leadline_storage::StorageError;
-use leadline_storage::db::{Db, Stats};
+use leadline_storage::db::Db;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// `/api/v1/status/tsdb`: Prometheus' `headStats`, and all figures beside them.
-pub(crate) fn status(db: &Db) -> Option<Value> {
+/// `/api/v1/status/tsdb`: what Prometheus tells of its head (`web/api/v1/api.go`, `serveTSDBStatus`), the `limit` largest of
+/// each list, and all figures beside it.
+pub(crate) fn status(db: &Db, limit: usize) -> Option<Value> {
     let stats = db.stats();
-    let Stats { head, .. } = &stats;
-    let head_stats = json!({
-        "numSeries": head.series,
-        "numLabelPairs": head.label_pairs,
-        "chunkCount": head.chunks,
-        "minTime": stats.min_time,
-        "maxTime": stats.max_time,
-    });
-    Some(json!({ "headStats": head_stats, "storage": serde_json::to_value(&stats).ok()? }))
+    let (head, span) = (&stats.head, (db.head().min_time(), db.head().max_time()));
+    let top = db.head().cardinality(limit);
+    Some(json!({
+        "headStats": {
+            "numSeries": head.series,
+            "numLabelPairs": head.label_pairs,
+            "chunkCount": head.chunks,
+            "minTime": span.0.unwrap_or(Timestamp::MAX),
+            "maxTime": span.1.unwrap_or(Timestamp::MIN),
+        },
+        "seriesCountByMetricName": list(&top.series_by_metric),
+        "labelValueCountByLabelName": list(&top.values_by_name),
+        "memoryInBytesByLabelName": list(&top.bytes_by_name),
+        "seriesCountByLabelValuePair": list(&top.series_by_pair),
+        "storage": serde_json::to_value(&stats).ok()?,
+    }))
+}
+
+fn list(top: &[(String, u64)]) -> Value {
+    let row = |(name, value): &(String, u64)| json!({ "name": name, "value": value });
+    Value::Array(top.iter().map(row).collect())
 }
 
 /// `/api/v1/status/walreplay` (`web/api/v1/api.go`, `serveWALReplayStatus`).

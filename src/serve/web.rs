@@ -15,7 +15,6 @@ use axum::routing::{get, post};
 use leadline_adapter::explain::{Subject, explain};
 use leadline_api::{Api, StatusSource, StorageAdmin};
 use leadline_model::Labels;
-use leadline_model::metadata::Metadata;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -170,15 +169,14 @@ impl StatusSource for Web {
             "triggers" => Some(self.triggers()),
             "cluster" => Some(self.cluster()),
             "discovery" => Some(self.discovery()),
-            "tsdb" => store::status(&self.rooms.tsdb.db()),
             "walreplay" => Some(store::replay(&self.rooms.tsdb.db())),
             "ready" => Some(self.ready()),
             _ => None,
         }
     }
 
-    fn metadata(&self) -> Vec<(String, Metadata)> {
-        self.rooms.tsdb.db().head().metadata()
+    fn tsdb(&self, limit: usize) -> Option<Value> {
+        store::status(&self.rooms.tsdb.db(), limit)
     }
 
     fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)> {

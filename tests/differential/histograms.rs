@@ -109,7 +109,7 @@ pub(crate) fn add(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)
     };
     let half = times.len() / 2;
     for path in ["/", "/login"] {
-        let mut counted = Counted::new(6, if n % 2 == 0 { 2 } else { 0 });
+        let mut counted = Counted::new(6, if n.is_multiple_of(2) { 2 } else { 0 });
         all.push(Series::new(&labels("latency_seconds", &[("path", path)]), times, |i| {
             if i == half {
                 // More buckets from here on.

@@ -58,9 +58,8 @@ impl Server {
 
     /// The result of a query of the HTTP API.
     pub(crate) async fn result(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let url = format!("http://{}{path}", self.address);
-        let answer = self.client.get(url).query(parameters).send().await.unwrap();
-        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let (_, answer) = self.ask(path, parameters, false).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["status"], "success", "{path} {parameters:?}: {answer}");
         answer["data"].clone()
     }

@@ -1,6 +1,6 @@
 //! What is answered about what was scraped.
 
-use crate::world::{Exporter, Leadline, config};
+use crate::world::{Exporter, Leadline, config, until};
 use leadline_exposition::{Event, Parser, parse_labels};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -228,4 +228,69 @@ async fn sigterm_ends_it_well() {
     assert_eq!(leadline.end(Signal::TERM).await, Some(0), "{}", leadline.log());
     assert!(leadline.log().contains("SIGTERM"), "{}", leadline.log());
     assert!(!leadline.log().contains("did not stop in time"), "{}", leadline.log());
+}
+
+#[tokio::test]
+async fn what_targets_say_of_their_metrics_and_what_the_head_holds_is_told() {
+    let (exporter, leadline) = scraped().await;
+    let requests = json!({"type": "counter", "unit": "", "help": "Requests."});
+    let depth = json!({"type": "gauge", "unit": "", "help": ""});
+    let data = async |path: &str, parameters: &[(&str, &str)]| leadline.json(path, parameters).await.1["data"].clone();
+    assert_eq!(
+        data("/api/v1/metadata", &[]).await,
+        json!({"http_requests_total": [requests], "queue_depth": [depth]})
+    );
+    let one = data(
+        "/api/v1/metadata",
+        &[("metric", "queue_depth"), ("limit_per_metric", "1")],
+    )
+    .await;
+    assert_eq!(one, json!({"queue_depth": [depth]}));
+    assert_eq!(data("/api/v1/metadata", &[("limit", "0")]).await, json!({}));
+    let target =
+        json!({"job": "app", "namespace": "default", "pod": "app-0", "instance": exporter.address.to_string()});
+    let of_target = data("/api/v1/targets/metadata", &[("match_target", "{job=\"app\"}")]).await;
+    assert_eq!(of_target.as_array().map(Vec::len), Some(2), "{of_target}");
+    assert_eq!(
+        (&of_target[0]["metric"], &of_target[0]["target"]),
+        (&json!("http_requests_total"), &target)
+    );
+    let metric = data("/api/v1/targets/metadata", &[("metric", "queue_depth")]).await;
+    assert_eq!(
+        metric,
+        json!([{"target": target, "type": "gauge", "unit": "", "help": ""}])
+    );
+    let nobody = data("/api/v1/targets/metadata", &[("match_target", "{job=\"other\"}")]).await;
+    assert_eq!(nobody, json!([]));
+
+    let status = data("/api/v1/status/tsdb", &[("limit", "1")]).await;
+    assert_eq!(
+        status["seriesCountByMetricName"],
+        json!([{"name": "http_requests_total", "value": 2}])
+    );
+    assert_eq!(status["labelValueCountByLabelName"][0]["name"], "__name__", "{status}");
+    assert_eq!(status["memoryInBytesByLabelName"].as_array().map(Vec::len), Some(1));
+    let series = status["headStats"]["numSeries"].clone();
+    let everywhere = &status["seriesCountByLabelValuePair"][0];
+    assert_eq!(everywhere["value"], series, "{status}");
+    for (limit, why) in [
+        ("0", "positive"),
+        ("-1", "positive"),
+        ("x", "positive"),
+        ("10001", "exceed 10000"),
+    ] {
+        let (code, answer) = leadline.json("/api/v1/status/tsdb", &[("limit", limit)]).await;
+        assert!(
+            code == 400 && answer["error"].to_string().contains(why),
+            "{limit}: {answer}"
+        );
+    }
+    // What changes is told; what is gone stays for ten scrapes.
+    exporter.set("# HELP queue_depth How many wait.\nqueue_depth 1\n");
+    let told = async || {
+        let all = data("/api/v1/metadata", &[]).await;
+        (all["queue_depth"][0]["help"] == "How many wait." && all.get("http_requests_total").is_none()).then_some(all)
+    };
+    let all = until("another help text", || leadline.log(), told).await;
+    assert_eq!(all["queue_depth"][0]["type"], "unknown");
 }

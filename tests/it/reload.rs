@@ -165,3 +165,30 @@ async fn the_scalers_settings_are_reloaded_too() {
     let refused = client.get_metric_spec(object()).await.unwrap_err();
     assert!(refused.message().contains("4 are allowed"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn the_window_of_late_samples_is_applied_and_the_retention_waits_for_a_start() {
+    // Its time is what the page says, so that a sample can be late.
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let at = |seconds: u64| (now.as_millis() as u64).saturating_sub(seconds * 1000);
+    let exporter = Exporter::start(&format!("depth 1 {}\n", at(60))).await;
+    let job = exporter.job("app");
+    let leadline = Leadline::start(&config(std::slice::from_ref(&job), "")).await;
+    leadline.until_value("count_over_time(depth[10m])", 1.0).await;
+    exporter.set(&format!("depth 2 {}\n", at(120)));
+    let refused = "leadline_storage_refused_total{reason=\"out_of_order\"}";
+    until(
+        "a refusal",
+        || leadline.log(),
+        async || (leadline.own(refused).await? > 0.0).then_some(()),
+    )
+    .await;
+
+    let storage = "storage: {tsdb: {out_of_order_time_window: 10m, retention: {time: 3h}}}\n";
+    std::fs::write(&leadline.file, config(&[job], storage)).unwrap();
+    leadline.until_logged(&["configuration reloaded"]).await;
+    leadline.until_logged(&["storage.tsdb.retention", "next start"]).await;
+    leadline.until_value("count_over_time(depth[10m])", 2.0).await;
+}

@@ -1,6 +1,6 @@
 //! The store over restarts, and what is done to it from outside.
 
-use crate::world::{Exporter, Leadline, binary, config, printed, run, until};
+use crate::world::{Exporter, Leadline, binary, config, http, printed, run, until};
 use leadline_testkit::process::Spec;
 use rustix::process::Signal;
 use serde_json::json;
@@ -213,7 +213,11 @@ async fn administrators_delete_and_copy_only_where_that_is_switched_on() {
     let (_, exemplars) = leadline.json("/api/v1/query_exemplars", &[("query", "depth")]).await;
     assert_eq!(exemplars, json!({"status": "success", "data": []}));
     let (_, metadata) = leadline.json("/api/v1/metadata", &[("limit", "5")]).await;
-    assert_eq!(metadata, json!({"status": "success", "data": {}}));
+    assert_eq!(
+        metadata,
+        json!({"status": "success", "data": {}}),
+        "the page has no comments"
+    );
 }
 
 #[tokio::test]
@@ -252,4 +256,44 @@ async fn the_default_directory_is_below_where_it_was_started() {
     let wal = folder.path().join("data/wal");
     until("data/wal", || process.tail(20), async || wal.is_dir().then_some(())).await;
     process.stop(std::time::Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn queries_that_run_are_noted_and_named_after_a_kill() {
+    let leadline = Leadline::start("global: {}\n").await;
+    until_ready(&leadline).await;
+    let file = leadline.folder().join("data/queries.active");
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().len(),
+        20_001,
+        "there is room for twenty"
+    );
+    // Hours of work, which the kill ends.
+    let slow = "max_over_time(vector(1)[1d:1s])";
+    let url = format!("http://{}/api/v1/query_range", leadline.web);
+    let form = [
+        ("query", slow),
+        ("start", "1700000000"),
+        ("end", "1700010000"),
+        ("step", "1"),
+    ];
+    let request = http().build().unwrap().post(url).form(&form).send();
+    let asked = tokio::spawn(request);
+    let noted = || String::from_utf8_lossy(&std::fs::read(&file).unwrap()).contains("max_over_time");
+    until(
+        "the query to be noted",
+        || leadline.log(),
+        async || noted().then_some(()),
+    )
+    .await;
+    let leadline = restarted(leadline, Signal::KILL, "global: {}\n", &[]).await;
+    assert!(asked.await.unwrap().is_err());
+    leadline
+        .until_logged(&["had not finished", "max_over_time(vector(1)[1d:1s])"])
+        .await;
+    let left = std::fs::read(leadline.folder().join("data/queries.active")).unwrap();
+    assert!(
+        left.len() == 20_001 && left[1..].iter().all(|&byte| byte == 0),
+        "it begins anew"
+    );
 }

@@ -11,10 +11,11 @@ use leadline_model::target::Board;
 use leadline_promql::engine::Engine;
 use leadline_scrape::{Job, JobError};
 use leadline_storage::StorageError;
+use leadline_storage::active_queries::QueryFile;
 use leadline_storage::db::Db;
 use leadline_storage::disk::Disk;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -55,6 +56,26 @@ pub enum BuildError {
     Storage(#[from] StorageError),
 }
 
+/// The engine on the store, which notes in the store's directory what it runs. Where there is no room for that, queries go
+/// on without: whoever scales is not to wait for a file that only a crash makes worth reading.
+fn engine(
+    db: &Arc<Db>,
+    disk: &dyn Disk,
+    dir: &Path,
+    settings: leadline_promql::settings::Settings,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Engine> {
+    let store = Arc::clone(db) as Arc<dyn Queryable>;
+    let places = u32::try_from(settings.max_concurrency).unwrap_or(u32::MAX);
+    match QueryFile::open(disk, dir, places, Arc::clone(clock)) {
+        Ok(file) => Engine::noting(store, settings, Arc::new(file)),
+        Err(error) => {
+            tracing::warn!(%error, "running queries are not noted");
+            Engine::new(store, settings)
+        }
+    }
+}
+
 /// Scrapes, stores and answers. [`Tsdb::apply`] says what is scraped, [`Tsdb::run`] keeps it going.
 pub struct Tsdb {
     db: Arc<Db>,
@@ -84,15 +105,16 @@ impl Tsdb {
         } = parts;
         let (sync_ms, block_range_ms) = (settings.storage.wal_fsync_interval_ms, settings.storage.block_range_ms);
         let db = Db::open(leadline_storage::db::Parts {
-            disk,
-            path,
+            disk: Arc::clone(&disk),
+            path: path.clone(),
             settings: settings.storage,
             clock: Arc::clone(&clock),
             entropy,
         })?;
         let keeper = Keeper::new(Arc::clone(&db), sync_ms, block_range_ms);
         let board = Board::new();
-        let engine = Engine::new(Arc::clone(&db) as Arc<dyn Queryable>, settings.engine);
+        // The store has the directory to itself now.
+        let engine = engine(&db, &*disk, &path, settings.engine, &clock);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
             board: Arc::clone(&board),

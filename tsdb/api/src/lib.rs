@@ -62,6 +62,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/series", get(series::find).post(series::find))
         .route("/api/v1/metadata", get(metadata::list))
         .route("/api/v1/targets", get(targets::list))
+        .route("/api/v1/targets/metadata", get(metadata::of_targets))
         .route("/api/v1/status/{topic}", get(status::show))
         .route(
             "/api/v1/admin/tsdb/delete_series",

@@ -93,7 +93,8 @@ impl Params {
         }
     }
 
-    /// How many entries at most under any name; `None` where it is absent or negative (`/api/v1/metadata`).
+    /// How many entries at most under any name; `None` where it is absent or negative (`/api/v1/metadata`);
+    /// 0 is a count.
     pub(crate) fn count(&self, name: &str) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let count: i64 = text
@@ -179,7 +180,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
     if let Ok(seconds) = text.parse::<f64>() {
         // What is beyond a year of 15 digits cannot be held in milliseconds.
-        if !(seconds.abs() < 9.2e15) {
+        if seconds.is_nan() || seconds.abs() >= 9.2e15 {
             return Err(wrong());
         }
         let nanoseconds = (seconds.fract() * 1000.0).round() / 1000.0 * 1e9;

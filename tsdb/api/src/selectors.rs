@@ -20,7 +20,8 @@ pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     }
 }
 
-fn selector(text: &str) -> Result<Vec<Matcher>, String> {
+/// The matchers of one selector; `Err` says why it is none.
+pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, String> {
     if text.is_empty() {
         return Err("unknown position: parse error: unexpected end of input".to_owned());
     }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use leadline_model::Labels;
 use leadline_model::target::{Health, TargetState};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The discovered targets: `state=active|dropped|any`, `scrapePool=<job>`.
 pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
@@ -23,9 +24,8 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
             ));
         }
     };
-    let mut targets = if active { api.board.all() } else { Vec::new() };
+    let mut targets = if active { sorted(api.board.all()) } else { Vec::new() };
     targets.retain(|t| pool.is_none_or(|p| p == &*t.job));
-    targets.sort_by(|a, b| (&a.job, &a.labels, &a.url).cmp(&(&b.job, &b.labels, &b.url)));
     let gone = api.status.dropped_targets();
     let gone: Vec<_> = gone
         .iter()
@@ -48,7 +48,14 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     Ok(success(&data.to_string(), &[], &[]))
 }
 
-fn object(labels: &Labels) -> Value {
+/// By job, labels and URL.
+pub(crate) fn sorted(mut targets: Vec<Arc<TargetState>>) -> Vec<Arc<TargetState>> {
+    targets.sort_by(|a, b| (&a.job, &a.labels, &a.url).cmp(&(&b.job, &b.labels, &b.url)));
+    targets
+}
+
+/// Labels as JSON.
+pub(crate) fn object(labels: &Labels) -> Value {
     Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
 }
 

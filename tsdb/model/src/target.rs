@@ -1,9 +1,10 @@
 //! The board of targets: the scraper writes it; standing queries, the API and readiness read it.
 
 use crate::labels::Labels;
+use crate::metadata::Metadata;
 use crate::sample::Timestamp;
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -52,10 +53,47 @@ pub struct TargetState {
     pub last_error: Option<String>,
 }
 
+/// What a target says about its metric families: kind, unit and help by family.
+pub type Families = Arc<BTreeMap<Arc<str>, Metadata>>;
+
+/// What targets say about their families. The pods of a deployment say the same, which is kept once.
+#[derive(Debug, Default)]
+struct Told {
+    by_target: HashMap<OwnerId, Families>,
+    /// With the number of targets that say it.
+    distinct: HashMap<Families, usize>,
+}
+
+impl Told {
+    fn set(&mut self, owner: OwnerId, families: Families) {
+        self.remove(owner);
+        let shared = match self.distinct.get_key_value(&families) {
+            Some((shared, _)) => Arc::clone(shared),
+            None => families,
+        };
+        *self.distinct.entry(Arc::clone(&shared)).or_default() += 1;
+        self.by_target.insert(owner, shared);
+    }
+
+    fn remove(&mut self, owner: OwnerId) {
+        let Some(gone) = self.by_target.remove(&owner) else {
+            return;
+        };
+        if let Some(targets) = self.distinct.get_mut(&gone) {
+            *targets -= 1;
+            if *targets == 0 {
+                self.distinct.remove(&gone);
+            }
+        }
+    }
+}
+
 /// All discovered targets, and whether discovery has told everything it knows.
 #[derive(Debug, Default)]
 pub struct Board {
     targets: RwLock<HashMap<OwnerId, Arc<TargetState>>>,
+    /// Locked behind `targets`.
+    families: RwLock<Told>,
     synced: AtomicBool,
     version: AtomicU64,
 }
@@ -83,8 +121,31 @@ impl Board {
 
     /// Removes a target that discovery dropped.
     pub fn remove(&self, owner: OwnerId) {
-        self.targets.write().remove(&owner);
+        let mut targets = self.targets.write();
+        targets.remove(&owner);
+        self.families.write().remove(owner);
+        drop(targets);
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Keeps what a target says about its metric families; nothing happens when the target is not there. The version stays.
+    pub fn tell(&self, owner: OwnerId, families: Families) {
+        let targets = self.targets.read();
+        if targets.contains_key(&owner) {
+            self.families.write().set(owner, families);
+        }
+    }
+
+    /// What a target said last about its metric families.
+    #[must_use]
+    pub fn families(&self, owner: OwnerId) -> Families {
+        self.families.read().by_target.get(&owner).cloned().unwrap_or_default()
+    }
+
+    /// What targets say about their metric families, each different set once, in no order.
+    #[must_use]
+    pub fn all_families(&self) -> Vec<Families> {
+        self.families.read().distinct.keys().cloned().collect()
     }
 
     /// One target.
@@ -128,4 +189,62 @@ pub struct TargetGroup {
     pub labels: Labels,
     /// The labels of each target; `__address__` is host:port.
     pub targets: Vec<Labels>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::MetricKind;
+
+    fn target(owner: u32) -> TargetState {
+        TargetState {
+            owner: OwnerId(owner),
+            job: Arc::from("job"),
+            labels: Labels::empty(),
+            discovered: Labels::empty(),
+            url: String::new(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            health: Health::Unknown,
+            first_good: None,
+            last_scrape: None,
+            last_duration_s: 0.0,
+            last_error: None,
+        }
+    }
+
+    fn families(help: &str) -> Families {
+        let metadata = Metadata {
+            kind: MetricKind::Gauge,
+            unit: Arc::from(""),
+            help: Arc::from(help),
+        };
+        Arc::new(BTreeMap::from([(Arc::from("depth"), metadata)]))
+    }
+
+    #[test]
+    fn what_targets_say_alike_is_kept_once_and_goes_with_the_last_of_them() {
+        let board = Board::new();
+        board.tell(OwnerId(1), families("a"));
+        assert_eq!(
+            board.families(OwnerId(1)),
+            Families::default(),
+            "there is no such target"
+        );
+        for owner in 1..4 {
+            board.put(target(owner));
+            board.tell(OwnerId(owner), families(if owner == 3 { "b" } else { "a" }));
+        }
+        let version = board.version();
+        assert!(Arc::ptr_eq(&board.families(OwnerId(1)), &board.families(OwnerId(2))));
+        assert_eq!(board.all_families().len(), 2);
+        board.remove(OwnerId(1));
+        assert_eq!(board.all_families().len(), 2);
+        board.tell(OwnerId(2), families("b"));
+        assert_eq!(board.all_families(), [families("b")]);
+        assert!(Arc::ptr_eq(&board.families(OwnerId(2)), &board.families(OwnerId(3))));
+        board.remove(OwnerId(2));
+        board.remove(OwnerId(3));
+        assert_eq!((board.all_families().len(), board.version()), (0, version + 3));
+    }
 }

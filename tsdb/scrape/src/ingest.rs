@@ -6,10 +6,11 @@ use crate::error::ScrapeError;
 use crate::relabel::final_labels;
 use crate::report::{Measured, Report};
 use crate::stats::{Stats, add};
+use crate::told::Comments;
 use leadline_exposition::{Event, Pair, Parser, parse_series};
 use leadline_model::labels::Labels;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Outcome, Refusal, SeriesRef, Slot};
-use leadline_model::target::OwnerId;
+use leadline_model::target::{Families, OwnerId};
 use leadline_model::{STALE_NAN, Timestamp, is_stale};
 use std::sync::Arc;
 
@@ -61,6 +62,9 @@ pub struct Ingest {
     rules: Rules,
     cache: Cache,
     report: Report,
+    comments: Comments,
+    /// What the target says about its families, until somebody takes it.
+    news: Option<Families>,
     /// Series alive under former rules; the first good scrape marks those that did not come back.
     orphans: Vec<SeriesRef>,
 }
@@ -77,6 +81,8 @@ impl Ingest {
             rules,
             cache: Cache::new(Hasher::new(seed)),
             report,
+            comments: Comments::new(seed),
+            news: None,
             orphans: Vec::new(),
         }
     }
@@ -141,9 +147,22 @@ impl Ingest {
             self.fill(body, at, scratch, &mut again).map_err(|e| (e, counts))?;
             self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
         }
+        if let Some(news) = self.comments.end(body) {
+            self.news = Some(news);
+        }
         add(&self.stats.samples, counts.kept);
         add(&self.stats.cache_misses, counts.added);
         Ok(counts)
+    }
+
+    /// What the target says about its metric families, if that has changed since the last call.
+    pub fn take_news(&mut self) -> Option<Families> {
+        self.news.take()
+    }
+
+    /// Lets what was taken and is kept elsewhere stand for what the target says, so that it is in memory once.
+    pub fn share(&mut self, kept: Families) {
+        self.comments.share(kept);
     }
 
     /// Adds markers and report series to what [`Self::fill`] left in the batch, and commits.
@@ -232,6 +251,7 @@ impl Ingest {
     ) -> Result<(), ScrapeError> {
         scratch.clear();
         self.cache.begin();
+        self.comments.begin();
         let (honor, track_stamped) = (
             self.rules.job.honor_timestamps,
             self.rules.job.track_timestamps_staleness,
@@ -246,34 +266,12 @@ impl Ingest {
                 timestamp,
             } = event
             else {
+                self.comments.note(&event);
                 continue;
             };
             let timestamp = timestamp.filter(|_| honor);
-            let index = match self.cache.probe(series) {
-                Probe::Hit(index, again) => {
-                    counts.scraped += 1;
-                    if self.cache.entry(index).state == State::Dropped {
-                        continue;
-                    }
-                    if again && timestamp.is_none() {
-                        add(&self.stats.duplicates, 1);
-                        counts.kept += 1;
-                        continue;
-                    }
-                    index
-                }
-                Probe::Miss(hash) => {
-                    parse_series(series, parser.kind(), &mut pairs)
-                        .map_err(|e| parser.error_in_series(e.offset, e.message))?;
-                    counts.scraped += 1;
-                    match self.create(hash, &pairs, scratch)? {
-                        Some(index) => {
-                            counts.added += 1;
-                            index
-                        }
-                        None => continue,
-                    }
-                }
+            let Some(index) = self.place(series, timestamp.is_some(), &parser, &mut pairs, scratch, counts)? else {
+                continue;
             };
             counts.kept += 1;
             if limit > 0 && counts.kept > limit {
@@ -299,6 +297,41 @@ impl Ingest {
             });
         }
         Ok(())
+    }
+
+    /// The cache's entry of a sample's series, which is created if need be; `None` when the sample is not to be kept, or is
+    /// there already.
+    #[inline]
+    fn place<'b>(
+        &mut self,
+        series: &'b [u8],
+        stamped: bool,
+        parser: &Parser<'b>,
+        pairs: &mut Vec<Pair<'b>>,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Option<u32>, ScrapeError> {
+        match self.cache.probe(series) {
+            Probe::Hit(index, again) => {
+                counts.scraped += 1;
+                if self.cache.entry(index).state == State::Dropped {
+                    return Ok(None);
+                }
+                if again && !stamped {
+                    add(&self.stats.duplicates, 1);
+                    counts.kept += 1;
+                    return Ok(None);
+                }
+                Ok(Some(index))
+            }
+            Probe::Miss(hash) => {
+                parse_series(series, parser.kind(), pairs).map_err(|e| parser.error_in_series(e.offset, e.message))?;
+                counts.scraped += 1;
+                let created = self.create(hash, pairs, scratch)?;
+                counts.added += usize::from(created.is_some());
+                Ok(created)
+            }
+        }
     }
 
     /// Enters a series that the cache does not know; `None` when the rules drop it.

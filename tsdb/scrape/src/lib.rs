@@ -18,6 +18,7 @@ mod runner;
 pub mod schedule;
 pub mod stats;
 pub mod target;
+mod told;
 
 pub use body::ACCEPT;
 pub use config::{ByteSize, Job, JobError, Limits, Protocol, Scheme};

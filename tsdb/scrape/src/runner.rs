@@ -229,7 +229,11 @@ impl Runner {
         } else {
             Ok(work())
         };
-        let (ingest, own, result) = done?;
+        let (mut ingest, own, result) = done?;
+        if let Some(news) = ingest.take_news() {
+            self.shared.board.tell(self.owner, news);
+            ingest.share(self.shared.board.families(self.owner));
+        }
         self.ingest = Some(ingest);
         *scratch = own;
         result

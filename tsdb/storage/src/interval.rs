@@ -1,6 +1,6 @@
 //! Ranges of time that were deleted.
 
-use leadline_model::sample::Timestamp;
+use leadline_model::sample::{Samples, Timestamp};
 
 /// A range of time, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +63,23 @@ impl Intervals {
     pub fn overlap(&self, mint: Timestamp, maxt: Timestamp) -> bool {
         let at = self.0.partition_point(|i| i.maxt < mint);
         self.0.get(at).is_some_and(|i| i.overlaps(mint, maxt))
+    }
+
+    /// Takes deleted samples out.
+    pub fn cut(&self, samples: &mut Samples) {
+        let ends = samples.t.first().zip(samples.t.last());
+        if !ends.is_some_and(|(&first, &last)| self.overlap(first, last)) {
+            return;
+        }
+        let mut kept = 0;
+        for i in 0..samples.t.len() {
+            if !self.contains(samples.t[i]) {
+                (samples.t[kept], samples.v[kept]) = (samples.t[i], samples.v[i]);
+                kept += 1;
+            }
+        }
+        samples.t.truncate(kept);
+        samples.v.truncate(kept);
     }
 
     /// Whether nothing was deleted.

@@ -35,6 +35,7 @@ mod head;
 pub mod interval;
 #[cfg(feature = "planted")]
 pub mod planted;
+mod points;
 pub mod query;
 mod retention;
 mod settings;
@@ -44,8 +45,8 @@ pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
 pub use head::{
-    Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed, StaleSeries,
-    verify_mapped,
+    Cardinality, Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed,
+    StaleSeries, verify_mapped,
 };
 pub use settings::Settings;
 pub use stats::{Refusals, Stats};

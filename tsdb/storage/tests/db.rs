@@ -4,7 +4,7 @@ mod stores;
 
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::Queryable;
+use leadline_model::port::{Queryable, Refusal};
 use leadline_model::sample::STALE_NAN;
 use leadline_storage::block::STALE_SERIES;
 use leadline_storage::db::Db;
@@ -507,6 +507,44 @@ fn samples_out_of_order_become_blocks_that_are_merged() {
     let disk: Arc<dyn Disk> = store.disk.clone();
     let copy = Db::read_only(disk, &Path::new("data/snapshots").join(copy), store.clock.clone()).unwrap();
     assert_eq!(stores::read_all(&copy, "a"), all);
+}
+
+#[test]
+fn a_window_can_be_opened_and_closed_while_the_store_runs() {
+    let mut store = Store::new(stores::small());
+    store.write("a", 0..10);
+    let refused = |store: &Store, minute| store.try_write("a", minute).unwrap().refused;
+    store.write("b", 0..1);
+    store.write("b", 9..10);
+    let late = |store: &Store, minute| store.try_write("b", minute).unwrap().refused;
+    assert_eq!(late(&store, 5), [(0, Refusal::OutOfOrder)]);
+    assert!(store.db.adjust(-1, 5).is_err());
+    assert_eq!(late(&store, 5), [(0, Refusal::OutOfOrder)]);
+    store.db.adjust(4 * MINUTE, 5).unwrap();
+    assert_eq!(late(&store, 5), []);
+    assert_eq!(
+        late(&store, 4),
+        [(0, Refusal::OutOfOrder)],
+        "the window ends at minute 5"
+    );
+    store.db.adjust(0, 5).unwrap();
+    assert_eq!(late(&store, 6), [(0, Refusal::OutOfOrder)]);
+    assert_eq!(refused(&store, 9), [], "it is there already");
+    let all = [Store::samples(0..1), Store::samples(5..6), Store::samples(9..10)].concat();
+    assert_eq!(store.read("b"), all);
+    // The log of late samples was not there when the store was opened, and is read without a window too.
+    store.db.sync().unwrap();
+    store.crash(3);
+    assert_eq!(store.read("b"), all);
+    store.write("b", 10..60);
+    store.db.maintain();
+    let stats = store.db.stats();
+    assert_eq!(
+        (stats.out_of_order_compactions, stats.head_cuts > 0),
+        (1, true),
+        "{stats:?}"
+    );
+    assert_eq!(store.read("b"), [all, Store::samples(10..60)].concat());
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! functions and `tanh`, FreeBSD's msun for logarithms and their kin, Hart and Cheney for `sinh`, Shibata's for `exp` (with
 //! fused steps, as on every machine of the last ten years). `values.txt` holds what Go 1.26 answers.
 
+#![expect(clippy::excessive_precision, reason = "coefficients stand as they were published")]
+
 mod exponential;
 mod logarithm;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::chunks::ChunkReader;
 use super::index::{ChunkMeta, SeriesEntry};
 use super::resolve::{self, Selection};
 use super::tombstones::Tombstones;
-use crate::chunk::{decode, decode_histograms};
+use crate::chunk::{Encoding, decode, decode_histograms};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use leadline_model::histogram::HistogramSample;
@@ -93,6 +93,25 @@ impl Set {
         (left, deleted)
     }
 
+    /// Hands the bytes of the chunks of wanted encodings to `take`, and returns what was deleted of the series.
+    fn each_chunk(
+        &self,
+        i: usize,
+        (mint, maxt): (Timestamp, Timestamp),
+        wanted: impl Fn(Encoding) -> bool,
+        mut take: impl FnMut(Encoding, &[u8]) -> Result<(), ChunkError>,
+    ) -> Result<Option<&Intervals>, StorageError> {
+        let mut reader = self.reader();
+        let (chunks, deleted) = self.chunks(i, mint, maxt);
+        for chunk in chunks {
+            let (encoding, data) = reader.get(chunk.reference)?;
+            if wanted(encoding) {
+                take(encoding, &data).map_err(self.damaged(chunk))?;
+            }
+        }
+        Ok(deleted)
+    }
+
     fn reader(&self) -> ChunkReader<'_> {
         self.block.chunks().chunks()
     }
@@ -120,16 +139,11 @@ impl SeriesSet for Set {
 
     fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
         into.clear();
-        let mut reader = self.reader();
-        let (chunks, deleted) = self.chunks(i, mint, maxt);
-        for chunk in chunks {
-            let (encoding, data) = reader.get(chunk.reference)?;
-            if encoding.is_float() {
-                decode(encoding, &data, mint, maxt, into).map_err(self.damaged(chunk))?;
-            }
-        }
+        let deleted = self.each_chunk(i, (mint, maxt), Encoding::is_float, |encoding, data| {
+            decode(encoding, data, mint, maxt, into)
+        })?;
         if let Some(deleted) = deleted {
-            drop_deleted(into, deleted);
+            deleted.cut(into);
         }
         Ok(())
     }
@@ -142,14 +156,10 @@ impl SeriesSet for Set {
         into: &mut Vec<HistogramSample>,
     ) -> Result<(), QueryError> {
         into.clear();
-        let mut reader = self.reader();
-        let (chunks, deleted) = self.chunks(i, mint, maxt);
-        for chunk in chunks {
-            let (encoding, data) = reader.get(chunk.reference)?;
-            if !encoding.is_float() {
-                decode_histograms(encoding, &data, mint, maxt, into).map_err(self.damaged(chunk))?;
-            }
-        }
+        let histograms = |encoding: Encoding| !encoding.is_float();
+        let deleted = self.each_chunk(i, (mint, maxt), histograms, |encoding, data| {
+            decode_histograms(encoding, data, mint, maxt, into)
+        })?;
         if let Some(deleted) = deleted {
             into.retain(|s| !deleted.contains(s.t));
         }
@@ -195,7 +205,7 @@ impl SeriesSet for Set {
             samples.clear();
             decode(encoding, &data, mint, maxt, &mut samples).map_err(self.damaged(chunk))?;
             if let Some(deleted) = deleted {
-                drop_deleted(&mut samples, deleted);
+                deleted.cut(&mut samples);
             }
             if let Some((&t, &v)) = samples.t.last().zip(samples.v.last()) {
                 return Ok(Some(Sample { t, v }));
@@ -203,19 +213,4 @@ impl SeriesSet for Set {
         }
         Ok(None)
     }
-}
-
-/// Drops what was deleted.
-fn drop_deleted(samples: &mut Samples, deleted: &Intervals) {
-    let (Some(&first), Some(&last)) = (samples.t.first(), samples.t.last()) else {
-        return;
-    };
-    if !deleted.overlap(first, last) {
-        return;
-    }
-    let kept: Vec<bool> = samples.t.iter().map(|&t| !deleted.contains(t)).collect();
-    let mut keep = kept.iter();
-    samples.t.retain(|_| keep.next().copied().unwrap_or(true));
-    let mut keep = kept.iter();
-    samples.v.retain(|_| keep.next().copied().unwrap_or(true));
 }

@@ -339,8 +339,5 @@ fn layout_of<K: Counts>(h: &K) -> Layout {
 
 fn spans_of<K: Counts>(h: &K, side: Side) -> &[Span] {
     let common = h.common();
-    match side {
-        Side::Positive => common.positive_spans,
-        Side::Negative => common.negative_spans,
-    }
+    side.pick(common.positive_spans, common.negative_spans)
 }

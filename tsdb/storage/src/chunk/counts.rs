@@ -59,6 +59,16 @@ pub enum Side {
     Negative,
 }
 
+impl Side {
+    /// What one has for each side.
+    pub(super) fn pick<T>(self, positive: T, negative: T) -> T {
+        match self {
+            Self::Positive => positive,
+            Self::Negative => negative,
+        }
+    }
+}
+
 /// What is wrong with the bits of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadCounts {

@@ -3,12 +3,10 @@
 //! A plan is a value that depends on the descriptions of the blocks alone. Doing it streams: one series and the table of
 //! symbols are in memory, however large the blocks are.
 
-mod encode;
 mod merge;
 mod meta;
 mod pace;
 mod plan;
-mod points;
 mod symbols;
 mod vertical;
 mod window;

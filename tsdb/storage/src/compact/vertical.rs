@@ -3,10 +3,9 @@
 //! A chunk that overlaps no other and of which nothing was deleted goes through as it is. Others are decoded, merged and
 //! encoded anew. Of samples at one time the one from the first source stays (`storage/merge.go` keeps one, too).
 
-use super::encode::encode;
-use super::points::{Point, decode_into};
 use crate::error::StorageError;
 use crate::interval::Intervals;
+use crate::points::{self, Point, encode};
 use crate::source::{SourceChunk, SourceSeries};
 use leadline_model::sample::Timestamp;
 use std::sync::Arc;
@@ -86,7 +85,14 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
     let mut points: Vec<(Point, Rank)> = Vec::new();
     let mut decoded = Vec::new();
     for piece in pieces {
-        decode_into(&piece.chunk, &mut decoded)?;
+        let SourceChunk {
+            encoding,
+            data,
+            mint,
+            maxt,
+        } = &piece.chunk;
+        points::decode(*encoding, data, *mint, *maxt, &mut decoded)
+            .map_err(|error| StorageError::Refused(format!("a chunk cannot be decoded: {error}")))?;
         let mut whole = true;
         for mut point in decoded.drain(..) {
             if piece.deleted.contains(point.t) {
@@ -101,20 +107,7 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
         }
     }
     if pieces.len() > 1 {
-        points.sort_by_key(|(point, rank)| (point.t, *rank));
-        #[cfg(feature = "planted")]
-        crate::planted::drop_neighbours(&mut points, |(point, _)| point.t);
-        points.dedup_by_key(|(point, _)| point.t);
-        forget_resets_between_chunks(&mut points);
+        points::join(&mut points);
     }
     Ok(points.into_iter().map(|(point, _)| point).collect())
-}
-
-fn forget_resets_between_chunks(points: &mut [(Point, Rank)]) {
-    let mut last = None;
-    for (point, rank) in points {
-        if last.replace(*rank) != Some(*rank) {
-            point.forget_reset();
-        }
-    }
 }

@@ -162,6 +162,15 @@ impl Db {
         &self.settings
     }
 
+    /// [`Head::adjust`]: the settings that may change while the store is open. A window of 0 takes no more samples out of
+    /// order; those that came before are compacted as ever (`tsdb/db.go`, `DB.ApplyConfig`).
+    ///
+    /// # Errors
+    /// [`StorageError::Settings`] when one is out of its range; nothing is changed then.
+    pub fn adjust(&self, out_of_order_window_ms: i64, max_exemplars: u32) -> Result<(), StorageError> {
+        Ok(self.head.adjust(out_of_order_window_ms, max_exemplars)?)
+    }
+
     /// The newest samples.
     #[must_use]
     pub fn head(&self) -> &Arc<Head> {

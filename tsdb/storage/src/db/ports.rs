@@ -46,7 +46,7 @@ impl Commits for Db {
 }
 
 /// The blocks of a list that may have samples between two times (ms).
-pub(super) fn within(list: &List, mint: Timestamp, maxt: Timestamp) -> impl Iterator<Item = &Arc<Block>> {
+fn within(list: &List, mint: Timestamp, maxt: Timestamp) -> impl Iterator<Item = &Arc<Block>> {
     list.iter().filter(move |block| block.overlaps(mint, maxt))
 }
 
@@ -85,9 +85,7 @@ pub(super) fn join(
 impl Db {
     /// Whether the head has to be asked: while its log is read, blocks alone answer for the time that they hold whole.
     fn asks_head(&self, maxt: Timestamp) -> bool {
-        !self.head.is_replaying()
-            || self.settings.out_of_order_window_ms > 0
-            || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
+        !self.head.is_replaying() || self.head.window() > 0 || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
     }
 
     /// Texts from the head, if it has to be asked, and from blocks.
@@ -97,15 +95,26 @@ impl Db {
         of_head: impl FnOnce() -> Result<Vec<String>, QueryError>,
         of_block: impl Fn(&Block) -> Result<Vec<String>, StorageError>,
     ) -> Result<Vec<String>, QueryError> {
-        let mut lists = Vec::new();
-        if self.asks_head(maxt) {
-            lists.push(of_head()?);
-        }
-        for block in within(&self.blocks.list(), mint, maxt) {
-            lists.push(of_block(block)?);
-        }
-        Ok(join_sorted(lists))
+        let head = match self.asks_head(maxt) {
+            true => of_head()?,
+            false => Vec::new(),
+        };
+        texts(head, &self.blocks.list(), (mint, maxt), of_block)
     }
+}
+
+/// Texts that the head has found, and those from blocks: sorted, each once.
+pub(super) fn texts(
+    head: Vec<String>,
+    list: &List,
+    (mint, maxt): (Timestamp, Timestamp),
+    of_block: impl Fn(&Block) -> Result<Vec<String>, StorageError>,
+) -> Result<Vec<String>, QueryError> {
+    let mut lists = vec![head];
+    for block in within(list, mint, maxt) {
+        lists.push(of_block(block)?);
+    }
+    Ok(join_sorted(lists))
 }
 
 impl Queryable for Db {

@@ -1,12 +1,11 @@
 //! A directory that is only looked at.
 
 use super::blocks::{Blocks, Found};
-use super::ports::{join, within};
+use super::ports::{join, texts};
 use crate::block::{Block, Cache};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::head::{Head, HeadParts, Replayed};
-use crate::query::join_sorted;
 use crate::settings::Settings;
 use leadline_model::clock::Clock;
 use leadline_model::exemplar::Exemplar;
@@ -95,11 +94,10 @@ impl Queryable for ReadOnly {
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
-        let mut lists = vec![self.head.label_names(matchers, mint, maxt)?];
-        for block in within(&self.blocks.list(), mint, maxt) {
-            lists.push(block.label_names(matchers, mint, maxt)?);
-        }
-        Ok(join_sorted(lists))
+        let head = self.head.label_names(matchers, mint, maxt)?;
+        texts(head, &self.blocks.list(), (mint, maxt), |block| {
+            block.label_names(matchers, mint, maxt)
+        })
     }
 
     fn label_values(
@@ -109,11 +107,10 @@ impl Queryable for ReadOnly {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<String>, QueryError> {
-        let mut lists = vec![self.head.label_values(name, matchers, mint, maxt)?];
-        for block in within(&self.blocks.list(), mint, maxt) {
-            lists.push(block.label_values(name, matchers, mint, maxt)?);
-        }
-        Ok(join_sorted(lists))
+        let head = self.head.label_values(name, matchers, mint, maxt)?;
+        texts(head, &self.blocks.list(), (mint, maxt), |block| {
+            block.label_values(name, matchers, mint, maxt)
+        })
     }
 
     fn exemplars(

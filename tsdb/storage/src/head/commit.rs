@@ -9,8 +9,9 @@ mod extras;
 use super::Head;
 use super::durable::Durable;
 use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
+use crate::points::Value;
 use crate::stats::Counters;
-use crate::wal::record::{SamplesEncoder, encode_series};
+use crate::wal::record::{HistogramsEncoder, SamplesEncoder, encode_series};
 use leadline_model::histogram::AnyHistogram;
 use leadline_model::labels::Labels;
 use leadline_model::port::{
@@ -85,6 +86,7 @@ struct Logged<'a> {
     /// Those that came out of order.
     late_encoder: SamplesEncoder,
     late: Vec<u8>,
+    late_histograms: HistogramsEncoder,
     extras: extras::Records,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Logged<'a> {
             samples: durable.wal.buffer(),
             late_encoder: SamplesEncoder::default(),
             late: Vec::new(),
+            late_histograms: HistogramsEncoder::default(),
             extras: extras::Records::default(),
         }
     }
@@ -106,8 +109,11 @@ impl<'a> Logged<'a> {
     }
 
     #[cold]
-    fn late(&mut self, series: SeriesRef, entry: &Entry) {
-        self.late_encoder.push(&mut self.late, series.0, entry.t, entry.v);
+    fn late(&mut self, series: SeriesRef, t: Timestamp, v: &Value) {
+        match v {
+            Value::Float(v) => self.late_encoder.push(&mut self.late, series.0, t, *v),
+            Value::Histogram(h) => self.late_histograms.push(series.0, t, h),
+        }
     }
 
     /// Hands the records over, while the stripes are still held: of two commits to one series, the records of the first
@@ -121,6 +127,9 @@ impl<'a> Logged<'a> {
         let mut crowded = self.durable.wal.push(&[&series, &self.samples]);
         if !self.late.is_empty() {
             crowded |= self.durable.wbl.push(&[&self.late]);
+        }
+        for record in self.late_histograms.records() {
+            crowded |= self.durable.wbl.push(&[record]);
         }
         self.extras.each(|record| {
             if !record.is_empty() {
@@ -148,15 +157,21 @@ struct Trip<'a> {
 
 impl Trip<'_> {
     #[cold]
-    fn append_late(&mut self, stripe: &mut Stripe, series: SeriesRef, entry: &Entry) -> Result<bool, Refusal> {
+    fn append_late(
+        &mut self,
+        stripe: &mut Stripe,
+        series: SeriesRef,
+        t: Timestamp,
+        v: &Value,
+    ) -> Result<bool, Refusal> {
         let number = number_of(series).ok_or(Refusal::UnknownSeries)?;
-        let written = stripe.late.entry(number).or_default().append(entry.t, entry.v)?;
+        let written = stripe.late.entry(number).or_default().append(t, v.clone())?;
         if written {
             self.late += 1;
             // Not in the other log, where Prometheus has it too: a replay would take it for one in order when the series
             // has none before it there.
             if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                logged.late(series, entry);
+                logged.late(series, t, v);
             }
         }
         Ok(written)
@@ -191,7 +206,6 @@ impl Trip<'_> {
         if is_stale(entry.v)
             && let Some(marker) = stripe.stale_histogram(row)
         {
-            self.bounds.check(entry.t)?;
             return self.histogram(stripe, row, series, entry.t, &marker);
         }
         let written = match self.bounds.check(entry.t) {
@@ -207,13 +221,13 @@ impl Trip<'_> {
                 Ok(true)
             }
             Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
-                self.append_late(stripe, series, entry)
+                self.append_late(stripe, series, entry.t, &Value::Float(entry.v))
             }
             other => other,
         }
     }
 
-    /// Writes a valid histogram to a row.
+    /// Writes a valid histogram to a row, in order or out of it; `Ok(false)`: it is there already.
     fn histogram(
         &mut self,
         stripe: &mut Stripe,
@@ -222,14 +236,23 @@ impl Trip<'_> {
         t: Timestamp,
         h: &AnyHistogram,
     ) -> Result<bool, Refusal> {
-        let written = stripe.append_histogram(row, t, h, &self.cuts)?;
-        if written {
-            self.widen(t);
-            if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                logged.extras.histogram(series, t, h);
+        let written = match self.bounds.check(t) {
+            Ok(()) => stripe.append_histogram(row, t, h, &self.cuts),
+            Err(why) => Err(why),
+        };
+        match written {
+            Ok(true) => {
+                self.widen(t);
+                if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
+                    logged.extras.histogram(series, t, h);
+                }
+                Ok(true)
             }
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if t >= self.bounds.late => {
+                self.append_late(stripe, series, t, &Value::Histogram(h.clone()))
+            }
+            other => other,
         }
-        Ok(written)
     }
 
     #[inline]
@@ -368,8 +391,9 @@ impl Head {
         if self.durable.is_some() {
             let newest = self.maxt.load(Ordering::Acquire).min(now);
             let open = newest.saturating_sub(self.settings.block_range_ms / 2);
-            if self.settings.out_of_order_window_ms > 0 {
-                late = newest.saturating_sub(self.settings.out_of_order_window_ms);
+            let window = self.window();
+            if window > 0 {
+                late = newest.saturating_sub(window);
             }
             oldest = oldest.max(open).max(self.min_valid.load(Ordering::Acquire));
         }

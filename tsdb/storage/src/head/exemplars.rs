@@ -52,6 +52,24 @@ impl Exemplars {
         }
     }
 
+    /// Keeps up to `capacity` exemplars from now on, each up to `window` ms older than the newest of its series. What was
+    /// added last stays (`tsdb/exemplar.go`, `Resize`).
+    pub(super) fn limit(&mut self, capacity: u32, window: i64) {
+        self.window = window;
+        if capacity == self.capacity {
+            return;
+        }
+        let mut old = std::mem::replace(self, Self::new(capacity, window));
+        let added_first = (old.next as usize).min(old.ring.len());
+        old.ring.rotate_left(added_first);
+        let kept = old.ring.iter().flatten().count().min(capacity as usize);
+        let all = old.ring.into_iter().rev().flatten().take(kept);
+        for entry in all.collect::<Vec<_>>().into_iter().rev() {
+            let older = self.place_behind(entry.series, entry.exemplar.t);
+            self.link(entry.series, entry.exemplar, older);
+        }
+    }
+
     /// Adds an exemplar. `Ok(false)`: it is there already, or none are kept.
     pub(super) fn add(&mut self, series: u64, exemplar: &Exemplar) -> Result<bool, Refusal> {
         if self.capacity == 0 {
@@ -263,6 +281,32 @@ mod tests {
         assert_eq!(ring.add(1, &long), Err(Refusal::Invalid));
         assert_eq!(times(&ring, 1), [10, 10, 11]);
         assert_eq!(Exemplars::new(0, 0).add(1, &exemplar(1, 1.0)), Ok(false));
+    }
+
+    #[test]
+    fn another_limit_keeps_what_was_added_last() {
+        let mut ring = Exemplars::new(4, 100);
+        for (series, t) in [(1, 10), (2, 5), (1, 20), (1, 15), (2, 6)] {
+            assert_eq!(ring.add(series, &exemplar(t, 1.0)), Ok(true));
+        }
+        let order = |ring: &Exemplars| ring.iter().map(|(series, e)| (series, e.t)).collect::<Vec<_>>();
+        ring.limit(6, 0);
+        assert_eq!(order(&ring), [(2, 5), (1, 20), (1, 15), (2, 6)]);
+        assert_eq!(
+            ring.add(1, &exemplar(18, 1.0)),
+            Err(Refusal::OutOfOrder),
+            "the window is another"
+        );
+        assert_eq!(
+            (ring.add(3, &exemplar(1, 1.0)), times(&ring, 1)),
+            (Ok(true), vec![15, 20])
+        );
+        ring.limit(3, 0);
+        assert_eq!(order(&ring), [(1, 15), (2, 6), (3, 1)]);
+        assert_eq!(ring.add(3, &exemplar(2, 1.0)), Ok(true));
+        assert_eq!((order(&ring), ring.counts()), (vec![(2, 6), (3, 1), (3, 2)], (3, 2)));
+        ring.limit(0, 0);
+        assert_eq!((ring.add(3, &exemplar(3, 1.0)), ring.counts()), (Ok(false), (0, 0)));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Samples of one series that came out of order.
 
 use super::series::Closed;
-use crate::chunk::{Encoding, XorAppender};
+use crate::points::{Point, Value, encode};
 use leadline_model::port::Refusal;
 use leadline_model::sample::{Samples, Timestamp};
 
@@ -11,22 +11,19 @@ const BUFFER: usize = 32;
 /// What came out of order: the newest arrivals in a buffer, sorted by time, the others in chunks, which may overlap.
 #[derive(Debug, Default)]
 pub(super) struct Late {
-    buffer: Vec<(Timestamp, u64)>,
+    buffer: Vec<Point>,
     /// In the order of their arrival.
     pub(super) chunks: Vec<Closed>,
 }
 
 impl Late {
-    /// Adds a sample. `Ok(false)`: it is there already, bit for bit.
-    pub(super) fn append(&mut self, t: Timestamp, v: f64) -> Result<bool, Refusal> {
-        match self.buffer.binary_search_by_key(&t, |s| s.0) {
-            Ok(at) if self.buffer.get(at).is_some_and(|s| s.1 == v.to_bits()) => Ok(false),
+    /// Adds a float or a valid histogram. `Ok(false)`: it is there already.
+    pub(super) fn append(&mut self, t: Timestamp, v: Value) -> Result<bool, Refusal> {
+        match self.buffer.binary_search_by_key(&t, |s| s.t) {
+            Ok(at) if self.buffer.get(at).is_some_and(|s| s.v.same(&v)) => Ok(false),
             Ok(_) => Err(Refusal::Duplicate),
             Err(at) => {
-                if self.buffer.is_empty() {
-                    self.buffer.reserve_exact(BUFFER);
-                }
-                self.buffer.insert(at, (t, v.to_bits()));
+                self.buffer.insert(at, Point { t, v });
                 if self.buffer.len() == BUFFER {
                     self.seal();
                 }
@@ -35,28 +32,21 @@ impl Late {
         }
     }
 
-    /// Makes a chunk of the buffer.
+    /// Makes chunks of the buffer: one, or more where floats and histograms change or a counter of histograms began again
+    /// (`tsdb/ooo_head.go`, `ToEncodedChunks`).
     pub(super) fn seal(&mut self) {
-        let Some((mint, maxt)) = self.buffer.first().zip(self.buffer.last()).map(|(a, b)| (a.0, b.0)) else {
-            return;
-        };
-        let mut open = XorAppender::default();
-        for (t, v) in self.buffer.drain(..) {
-            open.append(t, f64::from_bits(v));
-        }
-        let data = open.seal(&mut Vec::new());
-        self.chunks.push(Closed::in_memory(mint, maxt, Encoding::Xor, data));
-        self.buffer = Vec::new();
+        let points = std::mem::take(&mut self.buffer);
+        self.chunks.extend(encode(&points).iter().map(Closed::encoded));
     }
 
-    /// A chunk on the disk has what is in the buffer.
+    /// A chunk on the disk has what is in the buffer of its time.
     pub(super) fn adopt(&mut self, chunk: Closed) {
-        self.buffer.clear();
+        self.buffer.retain(|s| s.t < chunk.mint || s.t > chunk.maxt());
         self.chunks.push(chunk);
     }
 
     /// The samples of the buffer, by time.
-    pub(super) fn buffered(&self) -> &[(Timestamp, u64)] {
+    pub(super) fn buffered(&self) -> &[Point] {
         &self.buffer
     }
 
@@ -73,7 +63,7 @@ impl Late {
     /// The oldest and the newest time (ms).
     pub(super) fn ends(&self) -> Option<(Timestamp, Timestamp)> {
         let chunks = self.chunks.iter().map(|c| (c.mint, c.maxt()));
-        let buffer = self.buffer.first().zip(self.buffer.last()).map(|(a, b)| (a.0, b.0));
+        let buffer = self.buffer.first().zip(self.buffer.last()).map(|(a, b)| (a.t, b.t));
         chunks
             .chain(buffer)
             .reduce(|all, ends| (all.0.min(ends.0), all.1.max(ends.1)))
@@ -128,29 +118,61 @@ pub(super) fn merge(into: &mut Samples, late: &Samples) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::decode_xor;
+    use crate::points::{self, decode};
+    use leadline_model::histogram::{AnyHistogram, Histogram};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn value(kind: u8, n: u32) -> Value {
+        let histogram = Histogram {
+            count: u64::from(n),
+            zero_count: u64::from(n),
+            ..Histogram::default()
+        };
+        match kind {
+            0 => Value::Float(f64::from(n)),
+            1 => Value::Histogram(AnyHistogram::Float(Arc::new(histogram.to_float()))),
+            _ => Value::Histogram(AnyHistogram::Int(Arc::new(histogram))),
+        }
+    }
 
     proptest! {
         #[test]
         fn samples_in_any_order_come_back_sorted_and_the_first_of_a_time_stays(
-            all in proptest::collection::vec((0i64..90, 0u32..4), 0..200),
+            all in proptest::collection::vec((0i64..90, 0u8..3, 0u32..4), 0..200),
         ) {
             let (mut late, mut model) = (Late::default(), BTreeMap::new());
-            for (t, v) in all {
-                if late.append(t, f64::from(v)) == Ok(true) {
-                    model.entry(t).or_insert(f64::from(v));
+            for (t, kind, n) in all {
+                if late.append(t, value(kind, n)) == Ok(true) {
+                    model.entry(t).or_insert(value(kind, n));
                 }
             }
             prop_assert!(late.buffered().len() < BUFFER);
-            let mut read = Samples::default();
-            for chunk in late.copy(i64::MIN, i64::MAX) {
-                let mut samples = Samples::default();
-                decode_xor(chunk.bytes().unwrap(), i64::MIN, i64::MAX, &mut samples).unwrap();
-                merge(&mut read, &samples);
+            let mut read = Vec::new();
+            for (rank, chunk) in late.copy(i64::MIN, i64::MAX).iter().enumerate() {
+                let mut decoded = Vec::new();
+                decode(chunk.encoding, chunk.bytes().unwrap(), i64::MIN, i64::MAX, &mut decoded).unwrap();
+                prop_assert_eq!((decoded[0].t, decoded[decoded.len() - 1].t), (chunk.mint, chunk.maxt()));
+                read.extend(decoded.into_iter().map(|point| (point, rank)));
             }
-            prop_assert_eq!(read.t.into_iter().zip(read.v).collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
+            points::join(&mut read);
+            prop_assert_eq!(read.len(), model.len());
+            for ((read, _), (t, v)) in read.iter().zip(&model) {
+                prop_assert!(read.t == *t && read.v.same(v), "{:?} at {}", read, t);
+            }
         }
+    }
+
+    #[test]
+    fn a_chunk_on_the_disk_takes_what_it_has_out_of_the_buffer_and_nothing_else() {
+        let mut late = Late::default();
+        for (t, kind) in [(10, 0), (20, 0), (30, 2), (40, 2)] {
+            late.append(t, value(kind, 1)).unwrap();
+        }
+        let mut chunks = late.copy(i64::MIN, i64::MAX);
+        assert_eq!(chunks.len(), 2);
+        late.adopt(chunks.remove(0));
+        assert_eq!(late.buffered().iter().map(|s| s.t).collect::<Vec<_>>(), [30, 40]);
     }
 }

@@ -123,9 +123,13 @@ impl Log {
 
     /// Begins a segment of its own behind those that are there.
     pub(super) fn open(&self) -> Result<(), StorageError> {
-        let wal = Wal::open(Arc::clone(&self.disk), &self.dir, self.segment_bytes)?;
+        let wal = self.begin()?;
         self.writing.lock().wal = Some(wal);
         Ok(())
+    }
+
+    fn begin(&self) -> Result<Wal, StorageError> {
+        Wal::open(Arc::clone(&self.disk), &self.dir, self.segment_bytes)
     }
 
     /// Begins a new segment, in a log that is opened if it is not open yet.
@@ -174,16 +178,18 @@ impl Log {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Writes what is pending. At `now` (ms) a failure begins, if there is one.
+    /// Writes what is pending, and opens the log for it if need be. At `now` (ms) a failure begins, if there is one.
     pub(super) fn flush(&self, now: Timestamp) -> Result<(), StorageError> {
         let mut writing = self.writing.lock();
         let Writing { wal, records } = &mut *writing;
-        let Some(wal) = wal else { return Ok(()) };
         std::mem::swap(records, &mut *self.pending.lock());
         if records.is_empty() {
             return Ok(());
         }
-        let written = write(wal, records);
+        let written = match wal {
+            Some(wal) => write(wal, records),
+            None => self.begin().and_then(|begun| write(wal.insert(begun), records)),
+        };
         if written.is_err() {
             self.put_back(records);
         }

@@ -1,5 +1,6 @@
 //! The newest samples: in memory alone, or with a directory that holds their log and their full chunks.
 
+mod cardinality;
 mod chunks_head;
 mod commit;
 mod delete;
@@ -28,6 +29,7 @@ mod stripe;
 mod truncate;
 mod verdicts;
 
+pub use cardinality::Cardinality;
 pub use chunks_head::verify_mapped;
 pub use durable::HeadParts;
 pub use gc::Maintenance;
@@ -81,6 +83,10 @@ pub struct Head {
     min_valid: AtomicI64,
     /// What came in order before this time (ms) is in blocks alone, though chunks may reach over it.
     floor: AtomicI64,
+    /// How much older (ms) than the newest sample another may be and still be taken; 0: samples come in order.
+    window: AtomicI64,
+    /// The most exemplars that are kept.
+    max_exemplars: AtomicU32,
     /// Readers for whom series must keep their numbers in the index.
     leases: Leases,
     /// The directory, if there is one.
@@ -112,6 +118,8 @@ impl Head {
         let (sender, _) = broadcast::channel(settings.event_capacity as usize);
         let exemplars = Exemplars::new(settings.max_exemplars, settings.out_of_order_window_ms);
         Ok(Self {
+            window: AtomicI64::new(settings.out_of_order_window_ms),
+            max_exemplars: AtomicU32::new(settings.max_exemplars),
             exemplars: RwLock::new(exemplars),
             told: RwLock::default(),
             settings,
@@ -139,6 +147,36 @@ impl Head {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Takes samples up to `out_of_order_window_ms` older than the newest from now on, and keeps up to `max_exemplars`
+    /// (`tsdb/head.go`, `Head.ApplyConfig`). What came out of order before stays, whatever the window is.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when one is out of its range; nothing is changed then.
+    pub fn adjust(&self, out_of_order_window_ms: i64, max_exemplars: u32) -> Result<(), SettingsError> {
+        let wanted = Settings {
+            out_of_order_window_ms,
+            max_exemplars,
+            ..self.settings.clone()
+        };
+        wanted.validate()?;
+        self.window.store(out_of_order_window_ms, Ordering::Release);
+        self.max_exemplars.store(max_exemplars, Ordering::Release);
+        // Behind the stores: a replay that ends puts a ring of its own there, and reads them while it holds the lock.
+        self.limit(&mut self.exemplars.write());
+        Ok(())
+    }
+
+    /// How much older (ms) than the newest sample another may be and still be taken; 0: samples come in order.
+    #[must_use]
+    pub fn window(&self) -> i64 {
+        self.window.load(Ordering::Acquire)
+    }
+
+    /// Gives a ring the limits that hold now.
+    fn limit(&self, ring: &mut Exemplars) {
+        ring.limit(self.max_exemplars.load(Ordering::Acquire), self.window());
     }
 
     /// Refuses every commit from now on; reading goes on.

@@ -6,12 +6,12 @@ use super::late::Late;
 use super::series::{Closed, Outgoing};
 use super::source::RangeSource;
 use super::stripe::{Stripe, make_ref, number_of};
-use crate::chunk::decode_xor;
 use crate::error::StorageError;
+use crate::points::{self, Value};
 use crate::wal;
-use crate::wal::record::{SamplesEncoder, encode_mmap_markers};
+use crate::wal::record::{HistogramsEncoder, SamplesEncoder, encode_mmap_markers};
 use leadline_model::port::SeriesRef;
-use leadline_model::sample::{Samples, Timestamp};
+use leadline_model::sample::Timestamp;
 use std::collections::BTreeMap;
 
 /// What had come out of order at one moment.
@@ -149,18 +149,18 @@ fn log_markers(durable: &Durable, stripe: &Stripe, outgoing: &[Outgoing], places
     let mut markers = durable.wbl.buffer();
     let all = outgoing.iter().zip(places).map(|(sent, &place)| (sent.series.0, place));
     encode_mmap_markers(&mut markers, all);
-    let (mut samples, mut encoder) = (durable.wbl.buffer(), SamplesEncoder::default());
+    let mut records = Unmapped::default();
     for group in outgoing.chunk_by(|a, b| a.series == b.series) {
         let Some(series) = group.first().map(|sent| sent.series) else {
             continue;
         };
         if let Some(late) = number_of(series).and_then(|number| stripe.late.get(&number)) {
-            encode_unmapped(late, series, &mut encoder, &mut samples);
+            records.add(late, series);
         }
     }
-    durable.wbl.push(&[&markers, &samples]);
+    durable.wbl.push(&[&markers]);
+    records.hand_over(durable);
     durable.wbl.recycle(markers);
-    durable.wbl.recycle(samples);
 }
 
 /// Writes to the new segment what is not part of `found`: chunks and samples that came meanwhile.
@@ -173,24 +173,44 @@ pub(super) fn log_rest(durable: &Durable, at: usize, stripe: &Stripe, found: &Ou
         places.map(move |place| (series.0, place))
     });
     encode_mmap_markers(&mut markers, newer);
-    let (mut samples, mut encoder) = (Vec::new(), SamplesEncoder::default());
+    let mut records = Unmapped::default();
     for (&number, late) in &stripe.late {
-        encode_unmapped(late, make_ref(at, number), &mut encoder, &mut samples);
+        records.add(late, make_ref(at, number));
     }
-    durable.wbl.push(&[&markers, &samples]);
+    durable.wbl.push(&[&markers]);
+    records.hand_over(durable);
 }
 
-/// Adds the samples that are not on the disk to a record.
-fn encode_unmapped(late: &Late, series: SeriesRef, encoder: &mut SamplesEncoder, record: &mut Vec<u8>) {
-    let mut samples = Samples::default();
-    for bytes in late.chunks.iter().filter_map(Closed::bytes) {
-        // The store encoded it itself.
-        let _ = decode_xor(bytes, Timestamp::MIN, Timestamp::MAX, &mut samples);
+/// Records of the samples that are not on the disk.
+#[derive(Default)]
+struct Unmapped {
+    samples: Vec<u8>,
+    encoder: SamplesEncoder,
+    histograms: HistogramsEncoder,
+}
+
+impl Unmapped {
+    /// Adds those of one series.
+    fn add(&mut self, late: &Late, series: SeriesRef) {
+        let mut points = Vec::new();
+        for chunk in &late.chunks {
+            if let Some(bytes) = chunk.bytes() {
+                // The store encoded it itself.
+                let _ = points::decode(chunk.encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut points);
+            }
+        }
+        for point in points.iter().chain(late.buffered()) {
+            match &point.v {
+                Value::Float(v) => self.encoder.push(&mut self.samples, series.0, point.t, *v),
+                Value::Histogram(h) => self.histograms.push(series.0, point.t, h),
+            }
+        }
     }
-    for (&t, &v) in samples.t.iter().zip(&samples.v) {
-        encoder.push(record, series.0, t, v);
-    }
-    for &(t, v) in late.buffered() {
-        encoder.push(record, series.0, t, f64::from_bits(v));
+
+    fn hand_over(self, durable: &Durable) {
+        durable.wbl.push(&[&self.samples]);
+        self.histograms.records().for_each(|record| {
+            durable.wbl.push(&[record]);
+        });
     }
 }

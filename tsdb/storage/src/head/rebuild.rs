@@ -42,7 +42,7 @@ impl Head {
             stripe.write().logged = false;
         }
         durable.wal.open_anew(now)?;
-        if self.settings.out_of_order_window_ms > 0 || durable.wbl.is_broken() {
+        if self.window() > 0 || durable.wbl.is_broken() {
             durable.wbl.open_anew(now)?;
         }
         durable.chunks.cut()?;

@@ -8,9 +8,10 @@ use super::postings::Id;
 use super::resolve::resolve;
 use super::series::{Closed, Data};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use crate::chunk::{decode, decode_histograms, decode_xor};
+use crate::chunk::{Encoding, decode, decode_histograms, decode_xor};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
+use crate::points::{self, Point, Value};
 use crate::stats::Counters;
 use leadline_model::exemplar::Exemplar;
 use leadline_model::histogram::HistogramSample;
@@ -80,9 +81,23 @@ impl SeriesSet for Frozen {
             return Ok(());
         };
         let damaged = |e: Unreadable| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        if self.is_mixed(series) {
+            for point in self.points(series, mint, maxt).map_err(damaged)? {
+                if let Value::Float(v) = point.v {
+                    into.push(point.t, v);
+                }
+            }
+            return Ok(());
+        }
         let from = mint.max(self.floor);
-        for chunk in &self.closed[series.closed.clone()] {
-            self.decode(chunk, from, maxt, into).map_err(damaged)?;
+        for chunk in self.closed[series.closed.clone()]
+            .iter()
+            .filter(|c| c.encoding.is_float())
+        {
+            self.decode(chunk, from, maxt, |bytes| {
+                decode(chunk.encoding, bytes, from, maxt, into)
+            })
+            .map_err(damaged)?;
         }
         if !series.tail.is_empty() {
             decode_xor(&self.tails[series.tail.clone()], from, maxt, into).map_err(|e| damaged(e.into()))?;
@@ -90,11 +105,14 @@ impl SeriesSet for Frozen {
         let mut late = Samples::default();
         for chunk in &self.late[series.late.clone()] {
             late.clear();
-            self.decode(chunk, mint, maxt, &mut late).map_err(damaged)?;
+            self.decode(chunk, mint, maxt, |bytes| {
+                decode(chunk.encoding, bytes, mint, maxt, &mut late)
+            })
+            .map_err(damaged)?;
             merge(into, &late);
         }
         if let Some(deleted) = self.deleted_of(series) {
-            drop_deleted(deleted, into);
+            deleted.cut(into);
         }
         Ok(())
     }
@@ -110,21 +128,24 @@ impl SeriesSet for Frozen {
         let Some(series) = self.series.get(i) else {
             return Ok(());
         };
-        let mint = mint.max(self.floor);
-        let damaged = |e: ChunkError| QueryError::Corrupt(format!("series {}: {e}", series.labels));
-        for chunk in &self.closed[series.closed.clone()] {
-            if !chunk.overlaps(mint, maxt) || chunk.encoding.is_float() {
-                continue;
-            }
-            match (&chunk.data, &self.files) {
-                (Data::Memory(data), _) => {
-                    decode_histograms(chunk.encoding, data, mint, maxt, into).map_err(damaged)?;
+        let damaged = |e: Unreadable| QueryError::Corrupt(format!("series {}: {e}", series.labels));
+        if self.is_mixed(series) {
+            for point in self.points(series, mint, maxt).map_err(damaged)? {
+                if let Value::Histogram(h) = point.v {
+                    into.push(HistogramSample { t: point.t, h });
                 }
-                (Data::Disk(place), Some(files)) => {
-                    decode_histograms(chunk.encoding, &files.read(*place)?, mint, maxt, into).map_err(damaged)?;
-                }
-                (Data::Disk(_), None) => {}
             }
+            return Ok(());
+        }
+        let from = mint.max(self.floor);
+        for chunk in self.closed[series.closed.clone()]
+            .iter()
+            .filter(|c| !c.encoding.is_float())
+        {
+            self.decode(chunk, from, maxt, |bytes| {
+                decode_histograms(chunk.encoding, bytes, from, maxt, into)
+            })
+            .map_err(damaged)?;
         }
         if let Some(deleted) = self.deleted_of(series) {
             into.retain(|sample| !deleted.contains(sample.t));
@@ -159,35 +180,78 @@ enum Unreadable {
     Storage(#[from] StorageError),
 }
 
-/// Takes deleted samples out.
-fn drop_deleted(deleted: &Intervals, samples: &mut Samples) {
-    let mut kept = 0;
-    for i in 0..samples.t.len() {
-        if !deleted.contains(samples.t[i]) {
-            (samples.t[kept], samples.v[kept]) = (samples.t[i], samples.v[i]);
-            kept += 1;
-        }
-    }
-    samples.t.truncate(kept);
-    samples.v.truncate(kept);
-}
-
 impl Frozen {
     fn deleted_of(&self, series: &FrozenSeries) -> Option<&Intervals> {
         self.deleted.get((series.deleted as usize).checked_sub(1)?)
     }
 
-    /// Appends the samples of a closed chunk.
-    fn decode(&self, chunk: &Closed, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), Unreadable> {
-        if !chunk.overlaps(mint, maxt) || !chunk.encoding.is_float() {
+    /// Lets `take` read the bytes of a chunk that may have samples with `mint <= t <= maxt` (ms).
+    fn decode(
+        &self,
+        chunk: &Closed,
+        mint: Timestamp,
+        maxt: Timestamp,
+        take: impl FnOnce(&[u8]) -> Result<(), ChunkError>,
+    ) -> Result<(), Unreadable> {
+        if !chunk.overlaps(mint, maxt) {
             return Ok(());
         }
         match (&chunk.data, &self.files) {
-            (Data::Memory(data), _) => decode(chunk.encoding, data, mint, maxt, into)?,
-            (Data::Disk(place), Some(files)) => decode(chunk.encoding, &files.read(*place)?, mint, maxt, into)?,
+            (Data::Memory(data), _) => take(data)?,
+            (Data::Disk(place), Some(files)) => take(&files.read(*place)?)?,
             (Data::Disk(_), None) => {}
         }
         Ok(())
+    }
+
+    /// Whether something of a series came out of order and not all of it is floats.
+    fn is_mixed(&self, series: &FrozenSeries) -> bool {
+        let all = || {
+            self.closed[series.closed.clone()]
+                .iter()
+                .chain(&self.late[series.late.clone()])
+        };
+        !series.late.is_empty() && all().any(|chunk| !chunk.encoding.is_float())
+    }
+
+    /// All samples of a series with `mint <= t <= maxt` (ms), of either kind. Of those at one time that stays which came in
+    /// order, else that which came first.
+    fn points(&self, series: &FrozenSeries, mint: Timestamp, maxt: Timestamp) -> Result<Vec<Point>, Unreadable> {
+        let from = mint.max(self.floor);
+        let (mut points, mut decoded) = (Vec::new(), Vec::new());
+        let mut rank = 0;
+        let mut add = |decoded: &mut Vec<Point>| {
+            points.extend(decoded.drain(..).map(|point| (point, rank)));
+            rank += 1;
+        };
+        for chunk in &self.closed[series.closed.clone()] {
+            self.decode(chunk, from, maxt, |bytes| {
+                points::decode(chunk.encoding, bytes, from, maxt, &mut decoded)
+            })?;
+            add(&mut decoded);
+        }
+        if !series.tail.is_empty() {
+            points::decode(
+                Encoding::Xor,
+                &self.tails[series.tail.clone()],
+                from,
+                maxt,
+                &mut decoded,
+            )?;
+            add(&mut decoded);
+        }
+        for chunk in &self.late[series.late.clone()] {
+            self.decode(chunk, mint, maxt, |bytes| {
+                points::decode(chunk.encoding, bytes, mint, maxt, &mut decoded)
+            })?;
+            add(&mut decoded);
+        }
+        points::join(&mut points);
+        let deleted = self.deleted_of(series);
+        let left = points.into_iter().map(|(point, _)| point);
+        Ok(left
+            .filter(|point| !deleted.is_some_and(|d| d.contains(point.t)))
+            .collect())
     }
 
     /// Copies what `series` holds between `mint` and `maxt` (ms); nothing when it holds nothing there.

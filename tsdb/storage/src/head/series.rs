@@ -1,6 +1,7 @@
 //! One series: the part that every append touches and the part that it does not.
 
 use crate::chunk::{Encoding, XorAppender, sample_count};
+use crate::source::SourceChunk;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
@@ -62,6 +63,12 @@ impl Closed {
             data: Data::Memory(data),
             ..Self::on_disk(mint, maxt, encoding, 0, 0)
         }
+    }
+
+    /// A chunk that was just encoded.
+    pub(super) fn encoded(chunk: &SourceChunk) -> Self {
+        let data = Arc::from(chunk.data.as_ref());
+        Self::in_memory(chunk.mint, chunk.maxt, chunk.encoding, data)
     }
 
     /// A chunk of `samples` samples whose bytes are on the disk at `place`; times in ms.

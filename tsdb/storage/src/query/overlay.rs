@@ -1,5 +1,6 @@
 //! Samples of one series from several stores in one order of time, each time once.
 
+use crate::points::forget_reset;
 use leadline_model::histogram::HistogramSample;
 use leadline_model::sample::{Samples, Timestamp};
 
@@ -24,7 +25,8 @@ pub(super) fn floats(mut parts: Vec<Samples>, into: &mut Samples) {
     into.v.extend(all.iter().map(|&(_, _, v)| v));
 }
 
-/// The same of histograms; none at a time (ms) in `taken`, which is sorted.
+/// The same of histograms; none at a time (ms) in `taken`, which is sorted. One behind a sample of another part says
+/// nothing about it any more (`storage/merge.go`, `chainSampleIterator.AtHistogram`).
 pub(super) fn histograms(parts: Vec<Vec<HistogramSample>>, taken: &[Timestamp], into: &mut Vec<HistogramSample>) {
     let ranked = parts.into_iter().enumerate();
     let mut all: Vec<(usize, HistogramSample)> = ranked
@@ -33,6 +35,17 @@ pub(super) fn histograms(parts: Vec<Vec<HistogramSample>>, taken: &[Timestamp], 
         .collect();
     all.sort_by_key(|(rank, sample)| (sample.t, *rank));
     all.dedup_by_key(|(_, sample)| sample.t);
+    let mut last: Option<(usize, Timestamp)> = None;
+    for (rank, sample) in &mut all {
+        let follows = last.is_some_and(|(before, t)| {
+            let floats = taken.partition_point(|&float| float < t) < taken.partition_point(|&float| float < sample.t);
+            before == *rank && !floats
+        });
+        if !follows {
+            forget_reset(&mut sample.h);
+        }
+        last = Some((*rank, sample.t));
+    }
     into.extend(all.into_iter().map(|(_, sample)| sample));
 }
 
@@ -51,14 +64,59 @@ fn in_a_row<T>(parts: &mut [T], ends: impl Fn(&T) -> (Option<Timestamp>, Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leadline_model::histogram::{AnyHistogram, Histogram, ResetHint};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     fn samples(times: &[(i64, f64)]) -> Samples {
         Samples {
             t: times.iter().map(|s| s.0).collect(),
             v: times.iter().map(|s| s.1).collect(),
         }
+    }
+
+    fn counter(t: Timestamp, reset: ResetHint) -> HistogramSample {
+        let h = AnyHistogram::Int(Arc::new(Histogram {
+            reset,
+            ..Histogram::default()
+        }));
+        HistogramSample { t, h }
+    }
+
+    #[test]
+    fn a_histogram_behind_one_of_another_part_says_nothing_about_resets() {
+        use ResetHint::{Gauge, NotReset, Unknown};
+        let part = |samples: &[(i64, ResetHint)]| samples.iter().map(|&(t, hint)| counter(t, hint)).collect::<Vec<_>>();
+        let older = part(&[
+            (10, Unknown),
+            (20, NotReset),
+            (40, NotReset),
+            (50, NotReset),
+            (70, NotReset),
+            (80, Gauge),
+        ]);
+        let late = part(&[(20, NotReset), (30, NotReset), (75, Unknown)]);
+        let mut joined = Vec::new();
+        histograms(vec![older, late], &[60], &mut joined);
+        let hints: Vec<_> = joined
+            .iter()
+            .map(|sample| match &sample.h {
+                AnyHistogram::Int(h) => (sample.t, h.reset),
+                AnyHistogram::Float(h) => (sample.t, h.reset),
+            })
+            .collect();
+        let expected = [
+            (10, Unknown),
+            (20, NotReset),
+            (30, Unknown),
+            (40, Unknown),
+            (50, NotReset),
+            (70, Unknown),
+            (75, Unknown),
+            (80, Gauge),
+        ];
+        assert_eq!(hints, expected);
     }
 
     proptest! {

@@ -28,10 +28,7 @@ pub struct State {
 
 impl State {
     fn side(&self, side: Side) -> &[XorValue] {
-        match side {
-            Side::Positive => &self.positive,
-            Side::Negative => &self.negative,
-        }
+        side.pick(&self.positive, &self.negative)
     }
 }
 
@@ -149,10 +146,7 @@ impl Sealed for FloatHistogram {
     }
 
     fn buckets(&self, side: Side) -> usize {
-        match side {
-            Side::Positive => self.positive_buckets.len(),
-            Side::Negative => self.negative_buckets.len(),
-        }
+        side.pick(&self.positive_buckets, &self.negative_buckets).len()
     }
 
     fn newest_buckets(state: &State, side: Side) -> usize {
@@ -168,27 +162,18 @@ impl Sealed for FloatHistogram {
     }
 
     fn bucket_fell(&self, state: &State, side: Side, union: Option<&Union>) -> bool {
-        let new = match side {
-            Side::Positive => &self.positive_buckets,
-            Side::Negative => &self.negative_buckets,
-        };
+        let new = side.pick(&self.positive_buckets, &self.negative_buckets);
         any_fell(values(state.side(side)), new.iter().copied(), union)
     }
 
     fn spread(&mut self, side: Side, spans: Vec<Span>, places: &[usize], len: usize) {
-        let buckets = match side {
-            Side::Positive => &mut self.positive_buckets,
-            Side::Negative => &mut self.negative_buckets,
-        };
+        let buckets = side.pick(&mut self.positive_buckets, &mut self.negative_buckets);
         *buckets = place(buckets.iter().copied(), places, len);
         self.set_spans(side, spans);
     }
 
     fn set_spans(&mut self, side: Side, spans: Vec<Span>) {
-        match side {
-            Side::Positive => self.positive_spans = spans,
-            Side::Negative => self.negative_spans = spans,
-        }
+        *side.pick(&mut self.positive_spans, &mut self.negative_spans) = spans;
     }
 
     // Prometheus notes less of float histograms than of integer ones, and differently in the two cases.

@@ -54,10 +54,7 @@ pub struct State {
 
 impl State {
     fn side(&self, side: Side) -> &[Dod] {
-        match side {
-            Side::Positive => &self.positive,
-            Side::Negative => &self.negative,
-        }
+        side.pick(&self.positive, &self.negative)
     }
 }
 
@@ -192,10 +189,7 @@ impl Sealed for Histogram {
     }
 
     fn buckets(&self, side: Side) -> usize {
-        match side {
-            Side::Positive => self.positive_buckets.len(),
-            Side::Negative => self.negative_buckets.len(),
-        }
+        side.pick(&self.positive_buckets, &self.negative_buckets).len()
     }
 
     fn newest_buckets(state: &State, side: Side) -> usize {
@@ -211,18 +205,12 @@ impl Sealed for Histogram {
     }
 
     fn bucket_fell(&self, state: &State, side: Side, union: Option<&Union>) -> bool {
-        let new = match side {
-            Side::Positive => &self.positive_buckets,
-            Side::Negative => &self.negative_buckets,
-        };
+        let new = side.pick(&self.positive_buckets, &self.negative_buckets);
         any_fell(sums(values(state.side(side))), sums(new.iter().copied()), union)
     }
 
     fn spread(&mut self, side: Side, spans: Vec<Span>, places: &[usize], len: usize) {
-        let buckets = match side {
-            Side::Positive => &mut self.positive_buckets,
-            Side::Negative => &mut self.negative_buckets,
-        };
+        let buckets = side.pick(&mut self.positive_buckets, &mut self.negative_buckets);
         let counts = place(sums(buckets.iter().copied()), places, len);
         let mut before = 0i64;
         *buckets = counts
@@ -233,10 +221,7 @@ impl Sealed for Histogram {
     }
 
     fn set_spans(&mut self, side: Side, spans: Vec<Span>) {
-        match side {
-            Side::Positive => self.positive_spans = spans,
-            Side::Negative => self.negative_spans = spans,
-        }
+        *side.pick(&mut self.positive_spans, &mut self.negative_spans) = spans;
     }
 
     fn header_of_break(verdict: ResetHeader) -> ResetHeader {

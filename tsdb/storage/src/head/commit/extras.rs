@@ -92,7 +92,6 @@ impl Head {
         trip: &mut Trip<'_>,
         outcome: &Outcome,
     ) -> Result<bool, Refusal> {
-        trip.bounds.check(entry.t)?;
         let series = resolve(entry.series, outcome)?;
         if !entry.h.is_stale() {
             entry.h.validate().map_err(|_| Refusal::Invalid)?;

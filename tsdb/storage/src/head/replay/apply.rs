@@ -11,11 +11,10 @@ use crate::chunk::{XorAppender, decode, decode_histograms};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
-use crate::source::SourceChunk;
+use crate::points::Value;
 use crate::wal::record::{HistogramEntry, Record, SeriesEntry, TombstoneEntry};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
-use std::sync::Arc;
 
 /// The owner of a series of which only chunks are known until the log names it.
 const UNNAMED: u32 = NO_OWNER - 1;
@@ -27,11 +26,6 @@ fn place(reference: u64) -> Option<(usize, u32)> {
     Some((stripe_of(series), number))
 }
 
-fn in_memory(chunk: &SourceChunk) -> Closed {
-    let data = Arc::from(chunk.data.as_ref());
-    Closed::in_memory(chunk.mint, chunk.maxt, chunk.encoding, data)
-}
-
 impl Replay<'_> {
     /// Takes over the chunks that are on the disk.
     pub(super) fn map(&mut self) -> Result<(), StorageError> {
@@ -40,6 +34,9 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        // The log names them next.
+        let series: usize = self.stripes.iter().map(|stripe| stripe.hot.len()).sum();
+        self.index.reserve(series);
         Ok(())
     }
 
@@ -53,7 +50,7 @@ impl Replay<'_> {
                 {
                     let (bytes, mut part) = (files.bytes(&oldest.data)?, Vec::new());
                     clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part)?;
-                    stripe.replace_oldest(row, part.iter().map(in_memory).collect());
+                    stripe.replace_oldest(row, part.iter().map(Closed::encoded).collect());
                 }
             }
         }
@@ -156,12 +153,17 @@ impl Replay<'_> {
             Record::Samples(samples) => {
                 for sample in samples {
                     let sample = sample?;
-                    if let Some(late) = self.late_of(sample.series)
-                        && let Ok(true) = late.append(sample.t, sample.v)
-                    {
-                        self.found.samples += 1;
+                    self.late_sample(sample.series, sample.t, Value::Float(sample.v));
+                }
+            }
+            Record::Histograms(mut histograms) => {
+                for entry in &mut histograms {
+                    let entry = entry?;
+                    if self.is_usable(&entry) {
+                        self.late_sample(entry.series, entry.t, Value::Histogram(entry.h));
                     }
                 }
+                self.found.unknown_histograms += histograms.unknown() as u64;
             }
             Record::MmapMarkers(markers) => {
                 for marker in markers {
@@ -179,6 +181,14 @@ impl Replay<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn late_sample(&mut self, reference: u64, t: Timestamp, v: Value) {
+        if let Some(late) = self.late_of(reference)
+            && let Ok(true) = late.append(t, v)
+        {
+            self.found.samples += 1;
+        }
     }
 
     /// What came out of order of a series that lives.
@@ -237,12 +247,18 @@ impl Replay<'_> {
         }
     }
 
+    /// Whether a histogram is valid; others are counted.
+    fn is_usable(&mut self, entry: &HistogramEntry) -> bool {
+        let usable = entry.h.is_stale() || entry.h.validate().is_ok();
+        self.found.unknown_histograms += u64::from(!usable);
+        usable
+    }
+
     fn histogram(&mut self, entry: &HistogramEntry) {
         if entry.t < self.min_valid {
             return;
         }
-        if !entry.h.is_stale() && entry.h.validate().is_err() {
-            self.found.unknown_histograms += 1;
+        if !self.is_usable(entry) {
             return;
         }
         let Some((_, at, row)) = self.row(entry.series, entry.t) else {

@@ -48,7 +48,7 @@ impl Head {
             let now = self.clock.now();
             let mut opened = durable.wal.open_anew(now);
             // Without a window there is nothing to log, but what was there before has to be compacted.
-            if opened.is_ok() && (self.settings.out_of_order_window_ms > 0 || !replay.late.is_empty()) {
+            if opened.is_ok() && (self.window() > 0 || !replay.late.is_empty()) {
                 opened = durable.wbl.open_anew(now);
             }
             if let Err(error) = opened {
@@ -70,7 +70,7 @@ impl Head {
         let mut early = Early {
             index: std::mem::replace(&mut *index, replay.index),
             stripes: Vec::new(),
-            exemplars: std::mem::replace(&mut *self.exemplars.write(), replay.exemplars),
+            exemplars: self.exchange_ring(replay.exemplars),
             told: std::mem::replace(&mut *self.told.write(), replay.told),
         };
         index.version = index.version.max(early.index.version) + 1;
@@ -90,6 +90,13 @@ impl Head {
         found.series = index.len() as u64;
         durable.replayed();
         Ok(found)
+    }
+
+    /// Puts a ring with the limits that hold now in the place of the other, which it returns.
+    fn exchange_ring(&self, mut read: Exemplars) -> Exemplars {
+        let mut ring = self.exemplars.write();
+        self.limit(&mut read);
+        std::mem::replace(&mut *ring, read)
     }
 
     /// Appends the samples that were committed meanwhile.

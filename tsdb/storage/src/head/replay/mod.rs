@@ -121,7 +121,7 @@ impl<'h> Replay<'h> {
             maxt: Timestamp::MIN,
             late: BTreeMap::new(),
             unknown: 0,
-            exemplars: Exemplars::new(head.settings.max_exemplars, head.settings.out_of_order_window_ms),
+            exemplars: Exemplars::new(head.settings.max_exemplars, head.window()),
             told: Told::default(),
             found: Replayed::default(),
         }
@@ -245,7 +245,7 @@ impl<'h> Replay<'h> {
         if reader.torn().is_none() {
             self.lose(&damage);
         } else {
-            tracing::info!(%damage, "the log ends in a record that was not written whole");
+            tracing::warn!(%damage, "the log ends in a record that was not written whole");
         }
         if self.durable.read_only {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Samples as chunks (`storage/series.go`, `seriesToChunkEncoder`).
 
-use super::points::{Point, Value};
+use super::{Point, Value};
 use crate::chunk::{Encoding, FloatHistogramAppender, HistogramAppender, SealedChunk, XorAppender};
 use crate::source::SourceChunk;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ const CHUNK_SAMPLES: u16 = 120;
 
 /// Encodes samples in order of time. A chunk ends after 120 of them, where their kind changes, and where a histogram does
 /// not go on with the one before.
-pub(super) fn encode(points: &[Point]) -> Vec<SourceChunk> {
+pub(crate) fn encode(points: &[Point]) -> Vec<SourceChunk> {
     let mut open = Open::Nothing;
     let mut closed = Vec::with_capacity(points.len() / usize::from(CHUNK_SAMPLES) + 1);
     for point in points {
