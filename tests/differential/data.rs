@@ -306,7 +306,7 @@ pub(crate) fn write(path: &Path, seed: u64) {
         for (i, series) in fresh.into_iter().zip(outcome.refs) {
             refs[i] = series.map(|series| (series, t));
         }
-        if n % 200 == 0 {
+        if n.is_multiple_of(200) {
             let done = db.maintain();
             assert!(done.failures.is_empty(), "{done:?}");
         }

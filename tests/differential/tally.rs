@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Every function, operator and modifier occurs at least so often in the queries of a whole run.
 const LEAST: usize = 50;
 /// How many queries a whole run has.
-const WHOLE_RUN: u64 = 7000;
+const WHOLE_RUN: u64 = 8000;
 /// Of 100 queries, at least so many have a result that is not empty.
 const SAYING: usize = 60;
 

@@ -10,9 +10,11 @@ use axum::response::Response;
 use leadline_model::Timestamp;
 use leadline_model::histogram::FloatHistogram;
 use leadline_model::number::push_plain;
+use leadline_model::quote::Quoted;
 use leadline_promql::engine::Options;
 use leadline_promql::error::Error;
 use leadline_promql::query::Query;
+use leadline_promql::stats::QueryStats;
 use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 
 /// An expression at one time.
@@ -21,7 +23,7 @@ pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Re
     let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
     let (query, options) = question(&api, &params)?;
     let result = api.engine.instant(&query, at, options).await?;
-    Ok(answer(&result, at, limit))
+    Ok(answer(&result, at, limit, params.get("stats")))
 }
 
 /// An expression at every step of a range.
@@ -35,7 +37,7 @@ pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Resp
         Error::BadRequest(reason) => ApiError::parameter("query", reason),
         error => error.into(),
     })?;
-    Ok(answer(&result, end, limit))
+    Ok(answer(&result, end, limit, params.get("stats")))
 }
 
 /// The expression, and `timeout` and `lookback_delta` of the request.
@@ -52,7 +54,7 @@ pub(crate) fn question(api: &Api, params: &Params) -> Result<(Query, Options), A
     Ok((query, options))
 }
 
-fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {
+fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>, stats: Option<&str>) -> Response {
     let mut warnings = result.warnings.clone();
     let mut data = String::with_capacity(256);
     let most = limit.unwrap_or(usize::MAX);
@@ -81,11 +83,44 @@ fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response
             push_matrix(&mut data, &series[..series.len().min(most)]);
         }
     }
-    data.push('}');
     if cut {
         warnings.push("results truncated due to limit".to_owned());
     }
+    if let Some(asked) = stats {
+        push_stats(&mut data, &result.stats);
+        if !["true", "all"].contains(&asked) {
+            let asked = Quoted(asked);
+            warnings.push(format!(
+                "value {asked} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+                 \"true\" or \"all\""
+            ));
+        }
+    }
+    data.push('}');
     success(&data, &warnings, &result.infos)
+}
+
+/// Appends what the query cost (`util/stats`, BuiltinStats), as far as it is measured: not the time of sorting and
+/// preparing, nor how many samples overlapping windows would hold together. Counts by step, which `all` asks for, need a
+/// feature upstream that is off by default.
+fn push_stats(out: &mut String, stats: &QueryStats) {
+    let seconds = |us: u64| us as f64 / 1e6;
+    let (eval, queued) = (seconds(stats.eval_us), seconds(stats.queued_us));
+    let value = serde_json::json!({
+        "timings": {
+            "evalTotalTime": eval,
+            "innerEvalTime": eval,
+            "execQueueTime": queued,
+            "execTotalTime": eval + queued,
+        },
+        "samples": {
+            "samplesRead": stats.samples_read,
+            "seriesTouched": stats.series_read,
+            "peakSamples": stats.peak_samples,
+        },
+    });
+    out.push_str(",\"stats\":");
+    out.push_str(&value.to_string());
 }
 
 fn push_point(out: &mut String, t: Timestamp, v: f64) {

@@ -6,20 +6,16 @@ use crate::error::Error;
 use crate::syntax::ast::{Expr, ExprKind};
 
 /// Functions whose value depends on the evaluation time although what they read does not.
-const MOVING: [&str; 16] = [
+const MOVING: [&str; 12] = [
     "day_of_month",
     "day_of_week",
     "day_of_year",
     "days_in_month",
-    "end",
     "hour",
     "info",
     "minute",
     "month",
     "predict_linear",
-    "range",
-    "start",
-    "step",
     "time",
     "timestamp",
     "year",

@@ -154,7 +154,7 @@ fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ord
 }
 
 /// Moves the last up to where its parent is worse (`container/heap`, up).
-fn rise(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+fn rise(heap: &mut [usize], worse: &impl Fn(&usize, &usize) -> bool) {
     let mut at = heap.len() - 1;
     while at > 0 {
         let parent = (at - 1) / 2;
@@ -167,7 +167,7 @@ fn rise(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
 }
 
 /// Moves the first down to where its children are better (`container/heap`, down).
-fn sink(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+fn sink(heap: &mut [usize], worse: &impl Fn(&usize, &usize) -> bool) {
     let mut at = 0;
     loop {
         let (left, right) = (2 * at + 1, 2 * at + 2);
