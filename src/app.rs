@@ -42,6 +42,8 @@ pub(crate) struct Options {
     pub storage: storage::Options,
     /// `--web.enable-admin-api`
     pub admin_api: bool,
+    /// `--enable-feature`
+    pub features: leadline_promql::syntax::Features,
     /// `--web.listen-address`
     pub web: SocketAddr,
     /// `--adapter.listen-address`
@@ -249,7 +251,10 @@ impl Rooms {
         let tsdb = Tsdb::build(Parts {
             settings: leadline_tsdb::Settings {
                 storage,
-                engine: leadline_promql::settings::Settings::default(),
+                engine: leadline_promql::settings::Settings {
+                    features: options.features,
+                    ..leadline_promql::settings::Settings::default()
+                },
                 seed: seed(),
             },
             disk: Arc::new(RealDisk),

@@ -114,6 +114,7 @@ impl Demo {
                     ..leadline_storage::Settings::default()
                 },
             },
+            features: leadline_promql::syntax::Features::LANGUAGE,
             admin_api: false,
             web: self.web,
             adapter: self.adapter,

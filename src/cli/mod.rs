@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod promql;
 pub(crate) mod serve;
 mod storage;
 mod tsdb;
@@ -29,6 +30,9 @@ enum Command {
     Check(check::Check),
     /// Tells why a metric of an object is what it is, asked of a running leadline.
     Explain(explain::Explain),
+    /// Looks at PromQL expressions: formats, checks and explains them.
+    #[command(subcommand)]
+    Promql(promql::Promql),
     /// Looks into a storage directory, copies it, and writes blocks.
     #[command(subcommand)]
     Tsdb(tsdb::Tsdb),
@@ -42,6 +46,7 @@ impl Cli {
             Command::Demo(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Promql(command) => command.run(),
             Command::Tsdb(command) => command.run(),
         }
     }

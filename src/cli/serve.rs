@@ -7,6 +7,7 @@ use crate::telemetry::log::{Format, Level, install};
 use clap::Args;
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
+use leadline_promql::syntax::{Features, UnknownFeature};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,10 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
+    /// Experimental parts of PromQL, by Prometheus' names: promql-experimental-functions, promql-binop-fill-modifiers,
+    /// promql-unquoted-utf8-names, use-start-timestamps. Several between commas.
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',', value_parser = feature)]
+    features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.
     #[arg(
         long = "adapter.listen-address",
@@ -110,6 +115,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
+/// The name of a feature that there is.
+fn feature(name: &str) -> Result<String, UnknownFeature> {
+    name.parse::<Features>().map(|_| name.to_owned())
+}
+
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
     pub(crate) fn run(self) -> ExitCode {
@@ -142,6 +152,8 @@ impl Serve {
             config_file: self.config_file,
             storage: self.storage.options(),
             admin_api: self.admin_api,
+            // Their names were checked when they were read.
+            features: Features::try_from(self.features).unwrap_or_default(),
             web: self.web,
             adapter: self.adapter,
             adapter_files: self.adapter_cert.zip(self.adapter_key),

@@ -143,10 +143,22 @@ async fn explained(
     }
 }
 
+/// The version is that of the API: clients choose requests by it.
+fn buildinfo() -> Value {
+    json!({
+        "version": "3.16.0",
+        "revision": env!("CARGO_PKG_VERSION"),
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+    })
+}
+
 impl StatusSource for Web {
     fn topic(&self, name: &str) -> Option<Value> {
         match name {
-            "buildinfo" => Some(json!({ "version": env!("CARGO_PKG_VERSION"), "application": "leadline" })),
+            "buildinfo" => Some(buildinfo()),
             "config" => {
                 let state = self.reloads.state();
                 Some(json!({

@@ -65,6 +65,17 @@ impl Server {
         answer["data"].clone()
     }
 
+    /// Status and body of what it answers to a GET, or to a POST of a form.
+    pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)], form: bool) -> (u16, String) {
+        let url = format!("http://{}{path}", self.address);
+        let request = match form {
+            true => self.client.post(url).form(parameters),
+            false => self.client.get(url).query(parameters),
+        };
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
     /// Ends it in order, or at once.
     pub(crate) async fn end(self, signal: Signal) {
         self.process.signal(signal);

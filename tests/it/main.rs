@@ -8,6 +8,7 @@
 
 mod api;
 mod commands;
+mod datasources;
 mod demo;
 mod errors;
 mod reload;

@@ -33,10 +33,10 @@ pub trait StorageAdmin: Send + Sync {
 /// Deletes series.
 pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let admin = enabled(&api)?;
-    let wanted = selectors::parse(&params)?;
-    if wanted.is_empty() {
+    if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
+    let wanted = selectors::parse(&params).map_err(|reason| ApiError::parameter("match[]", reason))?;
     let (mint, maxt) = selectors::times(&params)?;
     blocking(move || {
         let mut wanted = wanted.iter();

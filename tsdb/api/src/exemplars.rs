@@ -2,7 +2,7 @@
 
 use crate::number::{push_float, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, blocking, push_labels, success};
+use crate::respond::{ApiError, blocking, parse_error, push_labels, success};
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::response::Response;
@@ -15,8 +15,11 @@ use std::collections::BTreeMap;
 /// The exemplars of every series that the selectors of an expression match.
 pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let (start, end) = selectors::times(&params)?;
-    let text = params.need("query")?;
-    let expr = leadline_promql::syntax::parse(text).map_err(|e| ApiError::parameter("query", e))?;
+    if end < start {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    let expr = leadline_promql::syntax::parse(params.query())
+        .map_err(|e| ApiError::bad_data(parse_error(params.query(), &e)))?;
     let found = blocking(move || {
         // By labels, so that a series which several selectors match is there once.
         let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();

@@ -6,6 +6,7 @@ use crate::{Api, selectors};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leadline_model::port::QueryError;
+use leadline_model::quote::Quoted;
 use leadline_model::{Matcher, Timestamp};
 use std::collections::BTreeSet;
 
@@ -26,7 +27,7 @@ pub(crate) async fn values(
 ) -> Result<Response, ApiError> {
     let name = unescape(&name);
     if name.is_empty() {
-        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+        return Err(ApiError::bad_data(format!("invalid label name: {}", Quoted(&name))));
     }
     let store = api.queryable;
     answer(&params, move |matchers, mint, maxt| {
@@ -67,9 +68,9 @@ async fn answer(
     params: &Params,
     ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let (mint, maxt) = selectors::times(params)?;
     let limit = params.limit()?;
-    let wanted = selectors::parse(params)?;
+    let (mint, maxt) = selectors::times(params)?;
+    let wanted = selectors::parse(params).map_err(ApiError::bad_data)?;
     let found = blocking(move || match wanted.as_slice() {
         [] => ask(&[], mint, maxt),
         [one] => ask(one, mint, maxt),

@@ -5,6 +5,8 @@
 
 mod admin;
 mod exemplars;
+mod explain;
+mod histogram;
 mod labels;
 mod metadata;
 mod number;
@@ -15,6 +17,7 @@ mod selectors;
 mod series;
 mod status;
 mod targets;
+mod tree;
 
 pub use admin::StorageAdmin;
 pub use number::{push_float, push_timestamp};
@@ -50,7 +53,10 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/explain", get(explain::query).post(explain::query))
         .route("/api/v1/query_exemplars", get(exemplars::find).post(exemplars::find))
+        .route("/api/v1/format_query", get(tree::format).post(tree::format))
+        .route("/api/v1/parse_query", get(tree::parse).post(tree::parse))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(series::find).post(series::find))

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 /// Kind, unit and help by metric family, each that any target says once (`web/api/v1/api.go`, `metricMetadata`).
 pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let limit = params.bound("limit")?.unwrap_or(usize::MAX);
-    let per_metric = params.bound("limit_per_metric")?.filter(|most| *most > 0);
+    let limit = params.count("limit")?.unwrap_or(usize::MAX);
+    let per_metric = params.count("limit_per_metric")?.filter(|most| *most > 0);
     let families = families(&api.board, params.get("metric"), per_metric.unwrap_or(usize::MAX));
     let mut data = String::from("{");
     for (metric, all) in families.iter().take(limit) {
@@ -27,10 +27,10 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         for (i, metadata) in all.iter().enumerate() {
             data.push_str(if i > 0 { r#",{"type":"# } else { r#"{"type":"# });
             push_text(&mut data, metadata.kind.as_str());
-            data.push_str(r#","unit":"#);
-            push_text(&mut data, &metadata.unit);
             data.push_str(r#","help":"#);
             push_text(&mut data, &metadata.help);
+            data.push_str(r#","unit":"#);
+            push_text(&mut data, &metadata.unit);
             data.push('}');
         }
         data.push(']');
@@ -56,9 +56,9 @@ fn families(board: &Board, wanted: Option<&str>, most: usize) -> BTreeMap<String
 /// The same by target: `match_target` selects targets, `metric` a family (`web/api/v1/api.go`, `targetMetadata`). With
 /// `limit`, no further target is looked at once there are so many entries.
 pub(crate) async fn of_targets(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let limit = params.bound("limit")?.unwrap_or(usize::MAX);
+    let limit = params.count("limit")?.unwrap_or(usize::MAX);
     let matchers = match params.get("match_target") {
-        Some(selector) => selectors::selector("match_target", selector)?,
+        Some(text) => selectors::selector(text).map_err(|why| ApiError::parameter("match_target", why))?,
         None => Vec::new(),
     };
     let wanted = params.get("metric");

@@ -1,6 +1,7 @@
 //! Numbers in Prometheus' JSON: times as seconds, values as quoted text.
 
 use leadline_model::Timestamp;
+use leadline_model::number::{push_plain, push_scientific};
 
 /// Appends a time (ms) as JSON seconds with three decimals where it has a fraction (`util/jsonutil`, MarshalTimestamp).
 pub fn push_timestamp(out: &mut String, t: Timestamp) {
@@ -21,32 +22,23 @@ pub fn push_timestamp(out: &mut String, t: Timestamp) {
 /// Appends a value as quoted JSON text (`util/jsonutil`, MarshalFloat): the shortest digits that read back, in
 /// scientific notation below 1e-6 and from 1e21 on.
 pub fn push_float(out: &mut String, v: f64) {
+    let size = v.abs();
     out.push('"');
-    out.push_str(&format_float(v));
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        push_scientific(out, v);
+    } else {
+        push_plain(out, v);
+    }
     out.push('"');
 }
 
-/// A value as Prometheus' JSON writes it, without the quotes.
-fn format_float(v: f64) -> String {
-    if v.is_nan() {
-        return "NaN".to_owned();
+/// Appends a time (ms) as JSON seconds with as many decimals as it needs, as Go prints floats (`promql/value.go`: the times
+/// of scalars and strings).
+pub(crate) fn push_short_timestamp(out: &mut String, t: Timestamp) {
+    push_timestamp(out, t);
+    if t % 1000 != 0 {
+        out.truncate(out.trim_end_matches('0').len());
     }
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let size = v.abs();
-    if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = format!("{v:e}");
-        // Go writes a sign and at least two digits of exponent.
-        if let Some((mantissa, exponent)) = text.split_once('e') {
-            let (sign, digits) = exponent
-                .strip_prefix('-')
-                .map_or(('+', exponent), |digits| ('-', digits));
-            return format!("{mantissa}e{sign}{digits:0>2}");
-        }
-        return text;
-    }
-    format!("{v}")
 }
 
 /// A time (ms) as RFC 3339 in UTC; the civil date is Howard Hinnant's `civil_from_days`.
@@ -84,7 +76,9 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf"),
             (f64::NAN, "NaN"),
         ] {
-            assert_eq!(format_float(v), text);
+            let mut out = String::new();
+            push_float(&mut out, v);
+            assert_eq!(out, format!("\"{text}\""));
         }
     }
 
@@ -107,6 +101,10 @@ mod tests {
             let mut out = String::new();
             push_timestamp(&mut out, t);
             assert_eq!(out, text);
+            out.clear();
+            push_short_timestamp(&mut out, t);
+            assert_eq!(out.parse::<f64>().unwrap(), t as f64 / 1000.0);
+            assert!(t % 1000 == 0 || !out.ends_with('0'));
         }
     }
 }

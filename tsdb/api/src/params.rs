@@ -6,6 +6,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Method, header};
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
+use leadline_model::number::push_plain;
+use leadline_model::quote::Quoted;
+use std::num::{IntErrorKind, ParseIntError};
 
 /// The most bytes a form may have.
 const FORM_LIMIT: usize = 1 << 20;
@@ -67,60 +70,79 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// The value of `name`, which must be there.
-    pub(crate) fn need(&self, name: &str) -> Result<&str, ApiError> {
-        self.get(name).ok_or_else(|| ApiError::parameter(name, "it is missing"))
+    /// The query, or nothing, which parses to an error.
+    pub(crate) fn query(&self) -> &str {
+        self.get("query").unwrap_or("")
     }
 
     /// A time, if given.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.get(name)
-            .map(|text| parse_time(text).map_err(|reason| ApiError::parameter(name, reason)))
-            .transpose()
-    }
-
-    /// A length of time in ms, if given: seconds as a number, or a duration.
-    pub(crate) fn duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.get(name)
-            .map(|text| parse_duration(text).map_err(|reason| ApiError::parameter(name, reason)))
-            .transpose()
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let parsed = parse_time(text);
+        let refuse = |reason| ApiError::parameter(name, format!("invalid time value for '{name}': {reason}"));
+        parsed.map(Some).map_err(refuse)
     }
 
     /// How many entries at most; `None` for no limit.
     pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
-        self.count("limit")
+        let Some(text) = self.get("limit") else { return Ok(None) };
+        let limit = parse_whole(text).map_err(|reason| ApiError::parameter("limit", reason))?;
+        match usize::try_from(limit) {
+            Ok(limit) => Ok((limit > 0).then_some(limit)),
+            Err(_) => Err(ApiError::parameter("limit", "limit must be non-negative")),
+        }
     }
 
-    /// A count under any name; `None` where it is absent or 0.
+    /// How many entries at most under any name; `None` where it is absent or negative (`/api/v1/metadata`);
+    /// 0 is a count.
     pub(crate) fn count(&self, name: &str) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let count: usize = text
+        let count: i64 = text
             .parse()
-            .map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a whole number")))?;
-        Ok((count > 0).then_some(count))
+            .map_err(|_| ApiError::bad_data(format!("{name} must be a number")))?;
+        Ok(usize::try_from(count).ok())
     }
 
-    /// A count where 0 is one; `None` where it is absent or below 0.
-    pub(crate) fn bound(&self, name: &str) -> Result<Option<usize>, ApiError> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        match text.parse::<i64>() {
-            Ok(bound) => Ok(usize::try_from(bound).ok()),
-            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+    /// How long a query may take, if given.
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        let Some(text) = self.get("timeout") else {
+            return Ok(None);
+        };
+        let refuse = |reason: String| ApiError::parameter("timeout", reason);
+        let ms = parse_duration(text).map_err(refuse)?;
+        if ms <= 0 {
+            let seconds = plain(ms as f64 / 1000.0);
+            return Err(refuse(format!("timeout must be positive, got {seconds}s")));
         }
+        Ok(Some(Duration::from_millis(ms)))
+    }
+
+    /// How far back (ms) a selector looks, if given.
+    pub(crate) fn lookback(&self) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.get("lookback_delta") else {
+            return Ok(None);
+        };
+        let parsed = parse_duration(text);
+        parsed
+            .map(Some)
+            .map_err(|reason| ApiError::bad_data(format!("error parsing lookback delta duration: {reason}")))
     }
 
     /// `start`, `end`, `step` (ms) of a range query, checked.
     pub(crate) fn range(&self) -> Result<(Timestamp, Timestamp, i64), ApiError> {
-        let missing = |name| ApiError::parameter(name, "it is missing");
-        let start = self.time("start")?.ok_or_else(|| missing("start"))?;
-        let end = self.time("end")?.ok_or_else(|| missing("end"))?;
-        let step = self.duration("step")?.ok_or_else(|| missing("step"))?;
+        let time = |name| {
+            let text = self.get(name).unwrap_or("");
+            parse_time(text).map_err(|reason| ApiError::parameter(name, reason))
+        };
+        let (start, end) = (time("start")?, time("end")?);
         if end < start {
             return Err(ApiError::parameter(
                 "end",
                 "end timestamp must not be before start time",
             ));
         }
+        let text = self.get("step").unwrap_or("");
+        let step = parse_duration(text).map_err(|reason| ApiError::parameter("step", reason))?;
         if step <= 0 {
             return Err(ApiError::parameter(
                 "step",
@@ -136,18 +158,35 @@ impl Params {
     }
 }
 
-/// Unix seconds with an optional fraction, or RFC 3339.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        let ms = (seconds * 1000.0).round();
-        return if ms.is_finite() && ms.abs() < 9.2e18 {
-            Ok(ms as Timestamp)
-        } else {
-            Err(format!("{text:?} is no time that can be held"))
+fn plain(v: f64) -> String {
+    let mut text = String::new();
+    push_plain(&mut text, v);
+    text
+}
+
+/// A whole number, refused in the words of Go's `strconv.Atoi`.
+fn parse_whole(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        let reason = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
         };
+        format!("strconv.Atoi: parsing {}: {reason}", Quoted(text))
+    })
+}
+
+/// Unix seconds with an optional fraction, or RFC 3339 (`web/api/v1/api.go`, parseTime).
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
+    if let Ok(seconds) = text.parse::<f64>() {
+        // What is beyond a year of 15 digits cannot be held in milliseconds.
+        if !(seconds.abs() < 9.2e15) {
+            return Err(wrong());
+        }
+        let nanoseconds = (seconds.fract() * 1000.0).round() / 1000.0 * 1e9;
+        return Ok(seconds.trunc() as Timestamp * 1000 + (nanoseconds as i64).div_euclid(1_000_000));
     }
-    rfc3339(text)
-        .ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: Unix seconds or RFC 3339 expected"))
+    rfc3339(text).ok_or_else(wrong)
 }
 
 /// `2015-07-01T20:10:51.781Z` to ms since the epoch; days are counted by Howard Hinnant's `days_from_civil`.
@@ -171,12 +210,12 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     };
     let mut parts = clock.splitn(3, ':');
     let (hour, minute): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let second: f64 = parts.next()?.parse().ok()?;
+    let (second, ms) = seconds(parts.next()?)?;
     let in_range = (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
-        && (0.0..61.0).contains(&second)
+        && (0..61).contains(&second)
         && (0..=9999).contains(&year);
     if !in_range {
         return None;
@@ -187,22 +226,37 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     let minutes = days * 1440 + hour * 60 + minute - offset_minutes;
-    Some(minutes * 60_000 + (second * 1000.0).round() as i64)
+    Some(minutes * 60_000 + second * 1000 + ms)
 }
 
-/// Seconds as a number, or `1m30s`.
+/// `12.345678` as whole seconds and milliseconds; what is finer is cut off.
+fn seconds(text: &str) -> Option<(i64, i64)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let ms = fraction
+        .bytes()
+        .chain(*b"000")
+        .take(3)
+        .fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+    Some((whole.parse().ok()?, ms))
+}
+
+/// Seconds as a number, or `1m30s`; ms.
 fn parse_duration(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
-        let ms = (seconds * 1000.0).trunc();
-        return if ms.is_finite() && ms.abs() < 9.2e18 {
-            Ok(ms as i64)
+        let ns = seconds * 1e9;
+        return if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&ns) {
+            Ok(ns as i64 / 1_000_000)
         } else {
-            Err(format!("cannot parse {text:?} to a valid duration. It overflows int64"))
+            let text = Quoted(text);
+            Err(format!("cannot parse {text} to a valid duration. It overflows int64"))
         };
     }
     Duration::parse(text)
         .map(Duration::as_millis)
-        .map_err(|_| format!("cannot parse {text:?} to a valid duration: seconds or 1m30s expected"))
+        .map_err(|_| format!("cannot parse {} to a valid duration", Quoted(text)))
 }
 
 #[cfg(test)]
@@ -214,6 +268,8 @@ mod tests {
         for (text, ms) in [
             ("1435781430.781", 1_435_781_430_781),
             ("2015-07-01T20:10:30.781Z", 1_435_781_430_781),
+            ("2015-07-01T20:10:30.7819Z", 1_435_781_430_781),
+            ("2015-07-01T20:10:30.5Z", 1_435_781_430_500),
             ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781),
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T12:00:00Z", 951_825_600_000),

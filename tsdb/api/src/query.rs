@@ -1,51 +1,55 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
 use crate::Api;
-use crate::number::{push_float, push_timestamp};
+use crate::histogram::push_histogram;
+use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, push_labels, push_text, success};
+use crate::respond::{ApiError, parse_error, push_labels, push_text, success};
 use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
-use leadline_model::duration::Duration;
+use leadline_model::histogram::FloatHistogram;
+use leadline_model::number::push_plain;
 use leadline_promql::engine::Options;
+use leadline_promql::error::Error;
 use leadline_promql::query::Query;
-use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, Value};
+use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 
 /// An expression at one time.
 pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
     let limit = params.limit()?;
-    let (query, options) = (expression(&api, &params)?, options(&params)?);
+    let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
+    let (query, options) = question(&api, &params)?;
     let result = api.engine.instant(&query, at, options).await?;
     Ok(answer(&result, at, limit))
 }
 
 /// An expression at every step of a range.
 pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let (start, end, step) = params.range()?;
     let limit = params.limit()?;
-    let (query, options) = (expression(&api, &params)?, options(&params)?);
-    let result = api.engine.range(&query, (start, end, step), options).await?;
+    let (start, end, step) = params.range()?;
+    let (query, options) = question(&api, &params)?;
+    let result = api.engine.range(&query, (start, end, step), options).await;
+    let result = result.map_err(|error| match error {
+        // The expression has no value that changes with time.
+        Error::BadRequest(reason) => ApiError::parameter("query", reason),
+        error => error.into(),
+    })?;
     Ok(answer(&result, end, limit))
 }
 
-fn expression(api: &Api, params: &Params) -> Result<Query, ApiError> {
-    api.engine
-        .parse(params.need("query")?)
-        .map_err(|e| ApiError::parameter("query", e))
-}
-
-/// `timeout` and `lookback_delta` of the request.
-fn options(params: &Params) -> Result<Options, ApiError> {
-    let lookback_ms = params.duration("lookback_delta")?;
-    if lookback_ms.is_some_and(|ms| ms <= 0) {
-        return Err(ApiError::parameter("lookback_delta", "more than 0 was expected"));
-    }
-    Ok(Options {
-        lookback_ms,
-        timeout: params.duration("timeout")?.map(Duration::from_millis),
-    })
+/// The expression, and `timeout` and `lookback_delta` of the request.
+pub(crate) fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
+    let timeout = params.timeout()?;
+    let options = Options {
+        lookback_ms: params.lookback()?,
+        timeout,
+        ..Options::default()
+    };
+    let text = params.query();
+    let query = Query::parse_with(text, api.engine.settings().features);
+    let query = query.map_err(|e| ApiError::parameter("query", parse_error(text, &e)))?;
+    Ok((query, options))
 }
 
 fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response {
@@ -55,12 +59,15 @@ fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>) -> Response
     let mut cut = false;
     match &result.value {
         Value::Scalar(v) => {
-            data.push_str(r#"{"resultType":"scalar","result":"#);
-            push_point(&mut data, at, *v);
+            data.push_str(r#"{"resultType":"scalar","result":["#);
+            push_short_timestamp(&mut data, at);
+            data.push_str(",\"");
+            push_plain(&mut data, *v);
+            data.push_str("\"]");
         }
         Value::String(text) => {
             data.push_str(r#"{"resultType":"string","result":["#);
-            push_timestamp(&mut data, at);
+            push_short_timestamp(&mut data, at);
             data.push(',');
             push_text(&mut data, text);
             data.push(']');
@@ -89,13 +96,29 @@ fn push_point(out: &mut String, t: Timestamp, v: f64) {
     out.push(']');
 }
 
+fn push_histogram_point(out: &mut String, t: Timestamp, h: &FloatHistogram) {
+    out.push('[');
+    push_timestamp(out, t);
+    out.push(',');
+    push_histogram(out, h);
+    out.push(']');
+}
+
 fn push_vector(out: &mut String, samples: &[InstantSample], at: Timestamp) {
     out.push_str(r#"{"resultType":"vector","result":["#);
     for (i, sample) in samples.iter().enumerate() {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &sample.labels);
-        out.push_str(r#","value":"#);
-        push_point(out, at, sample.value);
+        match &sample.value {
+            SampleValue::Float(value) => {
+                out.push_str(r#","value":"#);
+                push_point(out, at, *value);
+            }
+            SampleValue::Histogram(histogram) => {
+                out.push_str(r#","histogram":"#);
+                push_histogram_point(out, at, histogram);
+            }
+        }
         out.push('}');
     }
     out.push(']');
@@ -106,14 +129,24 @@ fn push_matrix(out: &mut String, series: &[RangeSeries]) {
     for (i, one) in series.iter().enumerate() {
         out.push_str(if i > 0 { r#",{"metric":"# } else { r#"{"metric":"# });
         push_labels(out, &one.labels);
-        out.push_str(r#","values":["#);
-        for (j, &(t, v)) in one.points.iter().enumerate() {
-            if j > 0 {
-                out.push(',');
-            }
-            push_point(out, t, v);
-        }
-        out.push_str("]}");
+        push_points(out, r#","values":["#, &one.points, |out, (t, v)| {
+            push_point(out, *t, *v);
+        });
+        push_points(out, r#","histograms":["#, &one.histograms, |out, (t, h)| {
+            push_histogram_point(out, *t, h);
+        });
+        out.push('}');
     }
     out.push(']');
+}
+
+/// Appends a list with its name, where there is anything to list.
+fn push_points<T>(out: &mut String, name: &str, points: &[T], push: impl Fn(&mut String, &T)) {
+    for (i, point) in points.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { name });
+        push(out, point);
+    }
+    if !points.is_empty() {
+        out.push(']');
+    }
 }

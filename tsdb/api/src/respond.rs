@@ -5,6 +5,7 @@ use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leadline_model::port::QueryError;
+use leadline_promql::diagnostic::ParseError;
 use leadline_promql::error::Error;
 
 /// An error in the API's words.
@@ -63,7 +64,7 @@ impl From<Error> for ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
             }
             Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
-            Error::Canceled(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "canceled", message),
+            Error::Canceled(_) => Self::new(closed_request(), "canceled", message),
             Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),
             Error::Storage(QueryError::Unavailable(_)) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
@@ -73,10 +74,26 @@ impl From<Error> for ApiError {
     }
 }
 
+/// The client went away: 499, which nginx made known.
+fn closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         Error::from(error).into()
     }
+}
+
+/// Why a text is no expression, in one line as Prometheus tells it: where, and without advice.
+pub(crate) fn parse_error(text: &str, error: &ParseError) -> String {
+    let ParseError {
+        line, column, message, ..
+    } = error;
+    if text.is_empty() {
+        return format!("unknown position: parse error: {message}");
+    }
+    format!("{line}:{column}: parse error: {message}")
 }
 
 /// Runs what may read from the disk where it keeps nobody else waiting.
@@ -141,24 +158,48 @@ pub(crate) fn push_list<'a>(out: &mut String, items: impl Iterator<Item = &'a st
     out.push(']');
 }
 
-/// Appends a JSON text.
+/// Appends a JSON text as Go's `encoding/json` writes one: also safe within HTML.
 pub(crate) fn push_text(out: &mut String, text: &str) {
-    use std::fmt::Write;
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c == '\u{2028}' || c == '\u{2029}' => {
-                let written = write!(out, "\\u{:04x}", c as u32);
-                debug_assert!(written.is_ok(), "writing to a String cannot fail");
-            }
-            c => out.push(c),
+    text.chars().for_each(|c| push_char(out, c));
+    out.push('"');
+}
+
+fn push_char(out: &mut String, c: char) {
+    use std::fmt::Write;
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c if (c as u32) < 0x20 || matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') => {
+            let written = write!(out, "\\u{:04x}", c as u32);
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
         }
+        c => out.push(c),
     }
+}
+
+/// Appends a JSON text of a label: what means something in HTML stays (`web/api/v1/json_codec.go`, marshalLabelsJSON).
+fn push_label(out: &mut String, text: &str) {
+    let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
+    if text.chars().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
+    let mut rest = text;
+    out.push('"');
+    while let Some(at) = rest.find(|c| !plain(c)) {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let end = after.chars().next().map_or(0, char::len_utf8);
+        after[..end].chars().for_each(|c| push_char(out, c));
+        rest = &after[end..];
+    }
+    out.push_str(rest);
     out.push('"');
 }
 
@@ -169,9 +210,9 @@ pub(crate) fn push_labels(out: &mut String, labels: &leadline_model::Labels) {
         if i > 0 {
             out.push(',');
         }
-        push_text(out, name);
+        push_label(out, name);
         out.push(':');
-        push_text(out, value);
+        push_label(out, value);
     }
     out.push('}');
 }
@@ -192,15 +233,20 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::push_text;
+    use super::{push_label, push_text};
 
     #[test]
     fn text_is_escaped_so_that_json_reads_it_back() {
         for text in ["", "a\"b\\c", "line\nbreak\ttab\u{1}", "\u{2028}é🦀", "</script>"] {
             let mut out = String::new();
             push_text(&mut out, text);
-            let back: String = serde_json::from_str(&out).unwrap();
-            assert_eq!(back, text);
+            assert!(!out.contains(['<', '&', '\u{2028}']));
+            let mut label = String::new();
+            push_label(&mut label, text);
+            for out in [out, label] {
+                let back: String = serde_json::from_str(&out).unwrap();
+                assert_eq!(back, text);
+            }
         }
     }
 }

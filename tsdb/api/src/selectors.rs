@@ -1,36 +1,53 @@
 //! `match[]`: series selectors of the metadata endpoints.
 
 use crate::params::Params;
-use crate::respond::ApiError;
+use crate::respond::{ApiError, parse_error};
 use leadline_model::{Matcher, Timestamp};
-use leadline_promql::syntax::ast::ExprKind;
+use leadline_promql::syntax::ast::{Border, ExprKind, Shift};
 
-/// The selectors of `match[]`, each with its matchers.
-pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    params.all("match[]").map(|text| selector("match[]", text)).collect()
-}
+const TOO_WIDE: &str = "match[] must contain at least one non-empty matcher";
 
-/// The matchers of one selector, which is the value of `parameter`.
-pub(crate) fn selector(parameter: &str, text: &str) -> Result<Vec<Matcher>, ApiError> {
-    let refuse = |reason: String| ApiError::parameter(parameter, reason);
-    let expr = leadline_promql::syntax::parse(text).map_err(|e| refuse(e.to_string()))?;
-    match expr.kind {
-        ExprKind::Selector(selector) if selector.shift == Default::default() => Ok(selector.matchers),
-        _ => Err(refuse(format!(
-            "{text:?} is no plain series selector such as up{{job=\"api\"}}"
-        ))),
+/// The selectors of `match[]`, each with its matchers; `Err` says why one of them is none.
+pub(crate) fn parse(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
+    let found: Result<Vec<_>, String> = params.all("match[]").map(selector).collect();
+    let found = found?;
+    // One that matches every series would read them all.
+    let selects = |matchers: &Vec<Matcher>| matchers.iter().any(|matcher| !matcher.matches(""));
+    if found.iter().all(selects) {
+        Ok(found)
+    } else {
+        Err(TOO_WIDE.to_owned())
     }
 }
 
-/// The time range of a metadata request (ms); everything where it is not given.
+/// The matchers of one selector; `Err` says why it is none.
+pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, String> {
+    if text.is_empty() {
+        return Err("unknown position: parse error: unexpected end of input".to_owned());
+    }
+    let expr = leadline_promql::syntax::parse(text).map_err(|e| match e.message.as_str() {
+        // Here it is not the text of the selector that is wrong.
+        "vector selector must contain at least one non-empty matcher" => TOO_WIDE.to_owned(),
+        _ => parse_error(text, &e),
+    })?;
+    match expr.kind {
+        ExprKind::Selector(selector)
+            if selector.shift == Shift::default()
+                && selector.computed_offset.is_none()
+                && selector.border == Border::Open =>
+        {
+            Ok(selector.matchers)
+        }
+        _ => Err(format!(
+            "{text:?} is no plain series selector such as up{{job=\"api\"}}"
+        )),
+    }
+}
+
+/// The time range of a metadata request (ms); everything where it is not given. A range that ends before it begins holds
+/// nothing.
 pub(crate) fn times(params: &Params) -> Result<(Timestamp, Timestamp), ApiError> {
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
-    if end < start {
-        return Err(ApiError::parameter(
-            "end",
-            "end timestamp must not be before start time",
-        ));
-    }
     Ok((start, end))
 }

@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 
 /// The label sets of series that match one of `match[]`.
 pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let (mint, maxt) = selectors::times(&params)?;
-    let limit = params.limit()?;
-    let wanted = selectors::parse(&params)?;
-    if wanted.is_empty() {
+    if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
+    let limit = params.limit()?;
+    let (mint, maxt) = selectors::times(&params)?;
+    let wanted = selectors::parse(&params).map_err(|reason| ApiError::parameter("match[]", reason))?;
     let found = blocking(move || {
         let mut found: BTreeSet<Labels> = BTreeSet::new();
         for matchers in &wanted {

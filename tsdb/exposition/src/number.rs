@@ -64,26 +64,12 @@ fn special(text: &[u8], unsigned: &[u8]) -> Option<f64> {
 /// with `.0` where that shows neither a point nor an exponent.
 #[must_use]
 pub fn format_float(v: f64) -> String {
-    if v.is_nan() {
-        return "NaN".to_owned();
+    let text = leadline_model::number::general(v).to_string();
+    if v.is_finite() && !text.contains(['.', 'e']) {
+        text + ".0"
+    } else {
+        text
     }
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    if v == 0.0 {
-        return "0.0".to_owned();
-    }
-    // `{:e}` gives the shortest digits that read back as the same float: 1.25e-7.
-    let text = format!("{v:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    // Go's `%g` with the shortest digits changes to an exponent below 1e-4 and from 1e6 on.
-    if !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.abs());
-    }
-    let plain = format!("{v}");
-    if plain.contains('.') { plain } else { plain + ".0" }
 }
 
 #[cfg(test)]

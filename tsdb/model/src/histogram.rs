@@ -4,15 +4,24 @@
 //! 2^(2^-schema), of which only runs of populated ones ([`Span`]) are stored, on both sides of a zero bucket. Schema
 //! [`CUSTOM_BUCKETS`] has bounds of its own instead.
 
+mod arithmetic;
 mod bounds;
 mod buckets;
 mod display;
 mod layout;
+mod resets;
 mod same;
+mod side;
+mod sum;
+mod trim;
 mod validate;
+mod zero;
 
+pub use arithmetic::{CombineError, Reconciled};
 pub use bounds::bound;
 pub use buckets::{Bucket, indices};
+pub use sum::HistogramSum;
+pub use trim::Keep;
 pub use validate::{BucketSide, HistogramError};
 
 use crate::sample::Timestamp;

@@ -1,6 +1,7 @@
 //! Label sets: what names a series.
 //!
-//! A [`Labels`] is one shared allocation: pairs sorted by name, each string behind its length. Cloning is a counter.
+//! A [`Labels`] is one shared allocation: pairs sorted by name, each string behind its length. Cloning is a counter. Lengths
+//! are ASCII, so that all of it is a text and its strings need not be checked whenever they are read.
 
 use crate::quote::Quoted;
 use std::cmp::Ordering;
@@ -15,11 +16,11 @@ pub const NAME: &str = "__name__";
 ///
 /// A label with an empty value is the same as no label (Prometheus' data model), so building drops it.
 #[derive(Clone)]
-pub struct Labels(Arc<[u8]>);
+pub struct Labels(Arc<str>);
 
 impl Default for Labels {
     fn default() -> Self {
-        Self(Arc::from([]))
+        Self(Arc::from(""))
     }
 }
 
@@ -42,7 +43,7 @@ impl Labels {
     /// Packs pairs that are already sorted by name, unique and without empty values (checked in debug builds).
     #[must_use]
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut bytes = Vec::with_capacity(128);
+        let mut packed = String::with_capacity(128);
         #[cfg(debug_assertions)]
         let mut previous: Option<&str> = None;
         for (n, v) in pairs {
@@ -52,10 +53,10 @@ impl Labels {
                 debug_assert!(previous.is_none_or(|p| p < n), "labels out of order at {n}");
                 previous = Some(n);
             }
-            put_str(&mut bytes, n);
-            put_str(&mut bytes, v);
+            put_str(&mut packed, n);
+            put_str(&mut packed, v);
         }
-        Self(Arc::from(bytes))
+        Self(Arc::from(packed))
     }
 
     /// The pairs in order of their names.
@@ -98,13 +99,13 @@ impl Labels {
     /// A hash of the whole set, stable within one process only.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        rapidhash::v3::rapidhash_v3(&self.0)
+        rapidhash::v3::rapidhash_v3(self.0.as_bytes())
     }
 
-    /// The packed bytes: `len name len value ...` with LEB128 lengths. Equal sets have equal bytes.
+    /// The packed bytes: `len name len value ...`. Equal sets have equal bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
     /// A builder that starts from this set.
@@ -126,44 +127,51 @@ impl Labels {
     }
 }
 
-fn put_str(out: &mut Vec<u8>, s: &str) {
+/// Set in each byte of a length that another follows.
+const MORE: u8 = 1 << LENGTH_BITS;
+/// Bits of a length in one byte, the lowest first: with [`MORE`] it is still ASCII.
+const LENGTH_BITS: u32 = 6;
+
+/// Appends a string behind its length.
+fn put_str(out: &mut String, s: &str) {
     let mut n = s.len();
-    while n >= 0x80 {
-        out.push((n & 0x7f) as u8 | 0x80);
-        n >>= 7;
+    while n >= usize::from(MORE) {
+        out.push(char::from(n as u8 & (MORE - 1) | MORE));
+        n >>= LENGTH_BITS;
     }
-    out.push(n as u8);
-    out.extend_from_slice(s.as_bytes());
+    out.push(char::from(n as u8));
+    out.push_str(s);
 }
 
 /// Iterates over `(name, value)`.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    rest: &'a [u8],
+    rest: &'a str,
 }
 
 impl<'a> Iter<'a> {
+    #[inline]
     fn take(&mut self) -> Option<&'a str> {
-        let (mut len, mut shift) = (0usize, 0u32);
+        let (mut len, mut shift, mut at) = (0usize, 0u32, 0usize);
         loop {
-            let (&byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            len |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
+            let byte = *self.rest.as_bytes().get(at)?;
+            at += 1;
+            len |= usize::from(byte & (MORE - 1)) << shift;
+            if byte & MORE == 0 {
                 break;
             }
-            shift += 7;
+            shift += LENGTH_BITS;
         }
-        let (text, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        // The bytes came from a &str in put_str; from_utf8 is the safe way back.
-        std::str::from_utf8(text).ok()
+        let text = self.rest.get(at..at + len)?;
+        self.rest = self.rest.get(at + len..)?;
+        Some(text)
     }
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         Some((self.take()?, self.take()?))
     }
@@ -324,10 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn long_values_survive_packing() {
-        let long = "x".repeat(70_000);
-        let l = Labels::from_pairs([("a", long.as_str()), ("b", "c")]);
-        assert_eq!((l.get("a"), l.get("b"), l.len()), (Some(long.as_str()), Some("c"), 2));
+    fn names_and_values_of_any_length_survive_packing() {
+        for len in [1, 62, 63, 64, 65, 127, 128, 4_095, 4_096, 4_097, 70_000, 300_000] {
+            let (name, value) = ("n".repeat(len), "\u{e9}".repeat(len));
+            let l = Labels::from_pairs([("a", value.as_str()), (&name, "x"), ("z", "c")]);
+            let read: Vec<_> = l.iter().collect();
+            assert_eq!(read, [("a", value.as_str()), (&name, "x"), ("z", "c")], "{len}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 
 pub mod clock;
 pub mod duration;
+pub mod elementary;
 pub mod entropy;
 pub mod exemplar;
 pub mod histogram;
+pub mod kahan;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;

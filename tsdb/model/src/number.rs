@@ -1,6 +1,6 @@
 //! Numbers as Go prints them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A float as Go's `%g` prints it: the shortest digits that read back, in scientific notation where the exponent is
 /// below -4 or at least 6 (`strconv`, `%g` and `%v`).
@@ -15,24 +15,121 @@ pub fn general(v: f64) -> General {
 
 impl fmt::Display for General {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
+        match Decimal::of(self.0) {
+            Ok(decimal) if (-4..6).contains(&decimal.exponent()) => decimal.plain(f),
+            Ok(decimal) => decimal.scientific(f),
+            Err(word) => f.write_str(word),
+        }
+    }
+}
+
+/// Appends a float as Go's `strconv` prints it in format `f`: the shortest digits that read back, and no exponent.
+pub fn push_plain(out: &mut String, v: f64) {
+    let written = match Decimal::of(v) {
+        Ok(decimal) => decimal.plain(out),
+        Err(word) => out.write_str(word),
+    };
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// Appends a float as Go's `strconv` prints it in format `e`: the shortest digits that read back, a sign and at least two
+/// digits of exponent.
+pub fn push_scientific(out: &mut String, v: f64) {
+    let written = match Decimal::of(v) {
+        Ok(decimal) => decimal.scientific(out),
+        Err(word) => out.write_str(word),
+    };
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// The fewest digits that name a float, of those the nearest, of two that are as near the even one: `0.digits * 10^point`.
+/// The standard library takes the odd one as well.
+struct Decimal {
+    negative: bool,
+    digits: [u8; 17],
+    len: usize,
+    point: i32,
+}
+
+impl Decimal {
+    /// Of a finite float; of others the word for them.
+    fn of(v: f64) -> Result<Self, &'static str> {
         if v.is_nan() {
-            return f.write_str("NaN");
+            return Err("NaN");
         }
         if v.is_infinite() {
-            return f.write_str(if v > 0.0 { "+Inf" } else { "-Inf" });
+            return Err(if v > 0.0 { "+Inf" } else { "-Inf" });
         }
-        let text = format!("{v:e}");
-        let Some((mantissa, exponent)) = text.split_once('e') else {
-            return f.write_str(&text);
+        let mut buffer = ryu::Buffer::new();
+        let text = buffer.format_finite(v.abs());
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut decimal = Self {
+            negative: v.is_sign_negative(),
+            digits: [b'0'; 17],
+            len: 0,
+            point: whole.len() as i32 + exponent.parse::<i32>().unwrap_or(0),
         };
-        if exponent.parse().is_ok_and(|exponent: i32| (-4..6).contains(&exponent)) {
-            return write!(f, "{v}");
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            if decimal.len == 0 && digit == b'0' {
+                decimal.point -= 1;
+            } else if let Some(place) = decimal.digits.get_mut(decimal.len) {
+                *place = digit;
+                decimal.len += 1;
+            }
         }
-        let (sign, digits) = exponent
-            .strip_prefix('-')
-            .map_or(('+', exponent), |digits| ('-', digits));
-        write!(f, "{mantissa}e{sign}{digits:0>2}")
+        let used = decimal.digits.get(..decimal.len).unwrap_or_default();
+        decimal.len -= used.iter().rev().take_while(|&&digit| digit == b'0').count();
+        if decimal.len == 0 {
+            decimal.len = 1;
+            decimal.point = 1;
+        }
+        Ok(decimal)
+    }
+
+    /// The exponent of scientific notation.
+    fn exponent(&self) -> i32 {
+        self.point - 1
+    }
+
+    fn digits(&self) -> &str {
+        let digits = self.digits.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
+
+    fn plain(&self, out: &mut impl Write) -> fmt::Result {
+        let digits = self.digits();
+        if self.negative {
+            out.write_char('-')?;
+        }
+        let Ok(point) = usize::try_from(self.point) else {
+            return write!(
+                out,
+                "0.{:0>1$}",
+                digits,
+                digits.len() + self.point.unsigned_abs() as usize
+            );
+        };
+        match digits.split_at_checked(point) {
+            Some(("", fraction)) => write!(out, "0.{fraction}"),
+            Some((whole, "")) => out.write_str(whole),
+            Some((whole, fraction)) => write!(out, "{whole}.{fraction}"),
+            None => write!(out, "{digits:0<point$}"),
+        }
+    }
+
+    fn scientific(&self, out: &mut impl Write) -> fmt::Result {
+        let digits = self.digits();
+        if self.negative {
+            out.write_char('-')?;
+        }
+        out.write_str(digits.get(..1).unwrap_or_default())?;
+        match digits.get(1..) {
+            None | Some("") => {}
+            Some(rest) => write!(out, ".{rest}")?,
+        }
+        let sign = if self.exponent() < 0 { '-' } else { '+' };
+        write!(out, "e{sign}{:02}", self.exponent().unsigned_abs())
     }
 }
 
@@ -55,11 +152,38 @@ mod tests {
             (1e-5, "1e-05"),
             (1.5e-7, "1.5e-07"),
             (2.5e-300, "2.5e-300"),
+            (0.5, "0.5"),
+            (0.001_25, "0.00125"),
+            (100.25, "100.25"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(general(v).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_plain_format_has_no_exponent() {
+        for (v, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (-1.5, "-1.5"),
+            (1e-7, "0.0000001"),
+            (1.25e-3, "0.00125"),
+            (1e22, "10000000000000000000000"),
+            (123_456_789.125, "123456789.125"),
+            // Half way between two with as many digits: the even one.
+            (1_014_259_132_667.781_25, "1014259132667.7812"),
+            (188_802_231_873_116.125, "188802231873116.12"),
+            (f64::NAN, "NaN"),
+        ] {
+            let mut out = String::new();
+            push_plain(&mut out, v);
+            assert_eq!(out, text);
+            assert!(v.is_nan() || out.parse::<f64>().unwrap().to_bits() == v.to_bits());
         }
     }
 }

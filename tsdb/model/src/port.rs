@@ -247,6 +247,23 @@ pub trait SeriesSet: Send + Sync {
         Ok(())
     }
 
+    /// Replaces `into` by (time, start) of those samples of the i-th series with `mint <= t <= maxt` whose start time is
+    /// known: when (ms) the counter or histogram began to count (`created` of OpenMetrics). In the order of time.
+    ///
+    /// # Errors
+    /// [`QueryError`] when stored data cannot be read.
+    fn start_times(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<(Timestamp, Timestamp)>,
+    ) -> Result<(), QueryError> {
+        let _ = (i, mint, maxt);
+        into.clear();
+        Ok(())
+    }
+
     /// The newest sample of the i-th series with `mint <= t <= maxt` (ms), which may be a stale marker: the last that
     /// [`Self::read`] gives. A store that knows it without decoding answers faster than this default, which reads.
     ///

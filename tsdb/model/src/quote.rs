@@ -6,28 +6,49 @@ use std::fmt::{self, Write as _};
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 
+/// The same of bytes that need not be UTF-8: those that are not become `\xff`.
+#[derive(Debug, Clone, Copy)]
+pub struct QuotedBytes<'a>(pub &'a [u8]);
+
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        QuotedBytes(self.0.as_bytes()).fmt(f)
+    }
+}
+
+impl fmt::Display for QuotedBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                '\u{7}' => f.write_str("\\a")?,
-                '\u{8}' => f.write_str("\\b")?,
-                '\u{c}' => f.write_str("\\f")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\u{b}' => f.write_str("\\v")?,
-                ' ' => f.write_char(' ')?,
-                c if is_printable(c) => f.write_char(c)?,
-                c if c.is_ascii() => write!(f, "\\x{:02x}", c as u32)?,
-                c if (c as u32) < 0x1_0000 => write!(f, "\\u{:04x}", c as u32)?,
-                c => write!(f, "\\U{:08x}", c as u32)?,
+        for chunk in self.0.utf8_chunks() {
+            write_escaped(f, chunk.valid())?;
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
             }
         }
         f.write_char('"')
     }
+}
+
+/// The text without its quotes.
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            '\u{7}' => f.write_str("\\a")?,
+            '\u{8}' => f.write_str("\\b")?,
+            '\u{c}' => f.write_str("\\f")?,
+            '\n' => f.write_str("\\n")?,
+            '\r' => f.write_str("\\r")?,
+            '\t' => f.write_str("\\t")?,
+            '\u{b}' => f.write_str("\\v")?,
+            ' ' => f.write_char(' ')?,
+            c if is_printable(c) => f.write_char(c)?,
+            c if c.is_ascii() => write!(f, "\\x{:02x}", c as u32)?,
+            c if (c as u32) < 0x1_0000 => write!(f, "\\u{:04x}", c as u32)?,
+            c => write!(f, "\\U{:08x}", c as u32)?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a terminal shows the character: neither control nor any space but the ASCII one, and assigned.
@@ -41,7 +62,7 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Quoted;
+    use super::{Quoted, QuotedBytes};
 
     #[test]
     fn text_is_quoted_as_go_does() {
@@ -57,5 +78,10 @@ mod tests {
         ] {
             assert_eq!(Quoted(text).to_string(), quoted);
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_escaped() {
+        assert_eq!(QuotedBytes(b"a\xc5z\xff\xc3\xa9").to_string(), r#""a\xc5z\xffé""#);
     }
 }

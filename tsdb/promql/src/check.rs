@@ -5,11 +5,11 @@ mod reach;
 mod signature;
 
 pub use reach::{Motion, motion, plan_selectors};
-pub use signature::{Signature, is_supported, signature, signatures};
+pub use signature::{Signature, signature, signatures};
 
 use crate::diagnostic::ParseError;
 use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Span};
-use crate::syntax::parse;
+use crate::syntax::{Features, parse_with};
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
 
@@ -18,7 +18,15 @@ use leadline_model::quote::Quoted;
 /// # Errors
 /// The first mistake and its place.
 pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
-    let expr = parse(text)?;
+    parse_checked_with(text, Features::LANGUAGE)
+}
+
+/// The same with other features.
+///
+/// # Errors
+/// As [`parse_checked`], and what of the language is not enabled.
+pub fn parse_checked_with(text: &str, features: Features) -> Result<(Expr, Shape), ParseError> {
+    let expr = parse_with(text, features)?;
     let shape = check(text, &expr)?;
     Ok((expr, shape))
 }
@@ -27,8 +35,8 @@ pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
 #[must_use]
 pub fn shape(expr: &Expr) -> Shape {
     match &expr.kind {
-        ExprKind::Number(_) => Shape::Scalar,
-        ExprKind::String(_) => Shape::String,
+        ExprKind::Number(_) | ExprKind::Duration(_) => Shape::Scalar,
+        ExprKind::String(_) | ExprKind::Bytes(_) => Shape::String,
         ExprKind::Selector(_) | ExprKind::Aggregate(_) => Shape::Vector,
         ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Shape::Matrix,
         ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => shape(inner),
@@ -65,7 +73,9 @@ pub fn check(text: &str, expr: &Expr) -> Result<Shape, ParseError> {
             }
         }
         ExprKind::Number(_)
+        | ExprKind::Duration(_)
         | ExprKind::String(_)
+        | ExprKind::Bytes(_)
         | ExprKind::Selector(_)
         | ExprKind::Matrix { .. }
         | ExprKind::Paren(_) => {}
@@ -156,9 +166,14 @@ impl Checker<'_> {
                 return Err(self.error(operand.span, message));
             }
         }
+        let fills = matching.fill.left.is_some() || matching.fill.right.is_some();
         if left != Shape::Vector || right != Shape::Vector {
             if !matching.labels.is_empty() {
                 return Err(self.error(span, "vector matching only allowed between instant vectors"));
+            }
+            if fills {
+                let message = "filling in missing series only allowed between instant vectors";
+                return Err(self.error(span, message));
             }
             if binary.op.is_set() {
                 let op = Quoted(binary.op.as_str());
@@ -168,6 +183,8 @@ impl Checker<'_> {
         } else if binary.op.is_set() && matching.group != Group::None {
             let op = Quoted(binary.op.as_str());
             return Err(self.error(span, format!("no grouping allowed for {op} operation")));
+        } else if binary.op.is_set() && fills {
+            return Err(self.error(span, "filling in missing series not allowed for set operators"));
         }
         Ok(())
     }
@@ -199,12 +216,34 @@ impl Checker<'_> {
             let message = format!("expected {bound} argument(s) in call to {name}, got {got}");
             return Err(self.error(span, message));
         }
+        if call.function == "info"
+            && let Some(labels) = call.args.get(1)
+        {
+            self.info_labels(span, labels)?;
+        }
         for (i, arg) in call.args.iter().enumerate() {
             if let Some(wanted) = signature.arg(i) {
                 self.expect(arg, wanted, &format!("call to function {name}"))?;
             }
         }
         Ok(())
+    }
+
+    /// The second argument of `info()` looks like a selector and chooses labels.
+    fn info_labels(&self, call: Span, labels: &Expr) -> Checked {
+        match &labels.kind {
+            ExprKind::Selector(selector) if selector.name.is_none() => Ok(()),
+            ExprKind::Selector(_) => {
+                let message = "expected label selectors only, got vector selector instead";
+                Err(self.error(labels.span, message))
+            }
+            _ if shape(labels) != Shape::Vector => {
+                let found = describe(shape(labels));
+                let message = format!("expected type instant vector in call to function \"info\", got {found}");
+                Err(self.error(call, message))
+            }
+            _ => Err(self.error(labels.span, "expected label selectors only")),
+        }
     }
 }
 

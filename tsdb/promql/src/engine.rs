@@ -39,6 +39,8 @@ pub struct Options {
     pub lookback_ms: Option<i64>,
     /// Time limit; longer than the engine's has no effect.
     pub timeout: Option<Duration>,
+    /// Whether [`QueryResult::nodes`] is to be told.
+    pub explain: bool,
 }
 
 impl Engine {
@@ -78,7 +80,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Prepare`] points at the mistake.
     pub fn parse(&self, text: &str) -> Result<Query, Error> {
-        Query::parse(text).map_err(|e| Error::Prepare(PrepareError::from(e)))
+        Query::parse_with(text, self.settings.features).map_err(|e| Error::Prepare(PrepareError::from(e)))
     }
 
     /// Evaluates a query at one time (ms).
@@ -148,6 +150,7 @@ impl Engine {
             query: query.clone(),
             times,
             over_time,
+            explain: options.explain,
             lookback_ms: options
                 .lookback_ms
                 .filter(|ms| *ms > 0)

@@ -1,11 +1,11 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
 use crate::error::Error;
-use crate::eval::{self, Context, Frame, Grid, Out, QueryRange, Row};
+use crate::eval::{self, Cell, Context, Frame, Grid, Out, Profile, QueryRange, Row};
 use crate::eval::{SAME_LABELSET, key};
 use crate::query::Query;
 use crate::settings::Settings;
-use crate::value::{InstantSample, QueryResult, RangeSeries, Value};
+use crate::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 use leadline_model::port::{Queryable, Shape};
 use leadline_model::provenance::Provenance;
 use leadline_model::{Labels, Timestamp};
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) times: QueryRange,
     /// Whether a matrix is asked for, as range queries do.
     pub(crate) over_time: bool,
+    /// Whether to tell what each node costs.
+    pub(crate) explain: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
@@ -39,6 +41,8 @@ impl Job {
             self.deadline,
             &self.cancelled,
         );
+        (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
+        cx.profile = self.explain.then(Profile::default);
         cx.check()?;
         let frame = self.times.frame();
         let (value, provenance) = self.value(&mut cx, frame)?;
@@ -53,12 +57,14 @@ impl Job {
             provenance,
             warnings,
             infos,
+            nodes: cx.profile.map(Profile::into_nodes).unwrap_or_default(),
             stats,
         })
     }
 
     fn value(&self, cx: &mut Context<'_>, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
-        let expr = self.query.expr();
+        let expr = self.query.at(self.times).map_err(Error::BadRequest)?;
+        let expr = expr.as_ref();
         if self.query.shape() == Shape::Matrix {
             return Ok((Value::Matrix(ranges(eval::range_vector(cx, expr, frame)?)?), None));
         }
@@ -66,8 +72,8 @@ impl Job {
             Out::Scalar(s) if self.over_time => {
                 let points = frame.times().zip(s.values).collect();
                 Value::Matrix(vec![RangeSeries {
-                    labels: Labels::empty(),
                     points,
+                    ..RangeSeries::default()
                 }])
             }
             Out::Scalar(s) => {
@@ -93,7 +99,13 @@ fn settle_name(row: &mut Row) {
 fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
     let mut seen: RapidHashSet<Labels> = RapidHashSet::with_capacity_and_hasher(grid.len(), Default::default());
     let mut out = Vec::with_capacity(grid.len());
-    for (mut row, value) in grid.rows.into_iter().zip(grid.cells) {
+    let values: Vec<_> = (0..grid.len()).map(|i| grid.cell(i, 0)).collect();
+    for (mut row, value) in grid.rows.into_iter().zip(values) {
+        let value = match value {
+            Some(Cell::Float(value)) => SampleValue::Float(value),
+            Some(Cell::Histogram(histogram)) => SampleValue::Histogram(histogram),
+            None => continue,
+        };
         settle_name(&mut row);
         if !seen.insert(row.labels.clone()) {
             return Err(Error::execution(SAME_LABELSET));
@@ -115,43 +127,52 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
         let points = (0..grid.steps)
             .filter_map(|s| grid.get(i, s).map(|v| (frame.at(s), v)))
             .collect();
+        let histograms = (0..grid.steps)
+            .filter_map(|s| grid.histogram(i, s).map(|h| (frame.at(s), Arc::clone(h))))
+            .collect();
         out.push(RangeSeries {
             labels: row.labels.clone(),
             points,
+            histograms,
         });
     }
-    out.retain(|s| !s.points.is_empty());
+    out.retain(|s| !s.points.is_empty() || !s.histograms.is_empty());
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(out)
 }
 
 /// Joins series that became equal when their names went, where their samples allow it.
 fn ranges(rows: Vec<eval::RangeRow>) -> Result<Vec<RangeSeries>, Error> {
-    let settle = |(labels, drop_name, points): eval::RangeRow| RangeSeries {
-        labels: if drop_name {
-            labels.without(key::is_metadata)
+    let settle = |row: eval::RangeRow| RangeSeries {
+        labels: if row.drop_name {
+            row.labels.without(key::is_metadata)
         } else {
-            labels
+            row.labels
         },
-        points,
+        points: row.points,
+        histograms: row.histograms,
     };
     let mut all: Vec<RangeSeries> = rows.into_iter().map(settle).collect();
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
     let mut out: Vec<RangeSeries> = Vec::with_capacity(all.len());
     for next in all {
         match out.last_mut() {
-            Some(last) if last.labels == next.labels => join(&mut last.points, next.points)?,
+            Some(last) if last.labels == next.labels => join(last, next)?,
             _ => out.push(next),
         }
     }
     Ok(out)
 }
 
-fn join(into: &mut Vec<(Timestamp, f64)>, more: Vec<(Timestamp, f64)>) -> Result<(), Error> {
-    into.extend(more);
-    into.sort_by_key(|p| p.0);
-    let twice = into.windows(2).any(|w| w[0].0 == w[1].0);
-    if twice {
+fn join(into: &mut RangeSeries, more: RangeSeries) -> Result<(), Error> {
+    into.points.extend(more.points);
+    into.histograms.extend(more.histograms);
+    into.points.sort_by_key(|p| p.0);
+    into.histograms.sort_by_key(|p| p.0);
+    let floats = into.points.iter().map(|p| p.0);
+    let mut times: Vec<Timestamp> = floats.chain(into.histograms.iter().map(|p| p.0)).collect();
+    times.sort_unstable();
+    if times.windows(2).any(|w| w[0] == w[1]) {
         Err(Error::execution(SAME_LABELSET))
     } else {
         Ok(())

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod error;
 mod eval;
+pub mod explain;
 mod functions;
 mod job;
 mod port;

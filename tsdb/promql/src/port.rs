@@ -2,24 +2,39 @@
 
 use crate::check::{Motion, describe, motion, plan_selectors};
 use crate::engine::{Engine, Options};
+use crate::eval::QueryRange;
 use crate::query::Query;
-use crate::syntax::{inject, parse};
-use crate::value::{InstantSample, Value};
+use crate::syntax::{Features, inject, parse_with};
+use crate::value::Value;
 use leadline_model::port::{self, EvaluateError, Evaluation, Plan, PrepareError, Shape};
 use leadline_model::provenance::Provenance;
 use leadline_model::{Labels, Matcher, Timestamp};
 use std::sync::Arc;
 
+/// What is told where an answer has native histograms, which are no number.
+const LEFT_OUT: &str = "native histograms were left out: only numbers can be scaled on";
+
 /// Builds the plan of an expression; `matchers` are added to every selector of its tree.
-fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
-    let mut expr = parse(text)?;
+fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
+    let mut expr = parse_with(text, features)?;
     inject(&mut expr, matchers);
     let query = Query::from_expr(expr, text)?;
+    // Plans are evaluated at single times, at which computed lengths do not depend on the time.
+    let times = QueryRange {
+        start: 0,
+        end: 0,
+        step: 1,
+    };
+    let expr = query.at(times).map_err(|message| PrepareError {
+        line: 1,
+        column: 1,
+        message,
+    })?;
     Ok(Plan {
         text: query.expr().to_string(),
         shape: query.shape(),
-        selectors: plan_selectors(query.expr()),
-        moves_with_time: motion(query.expr()) != Motion::Still,
+        selectors: plan_selectors(&expr),
+        moves_with_time: motion(&expr) != Motion::Still,
         engine: Arc::new(query),
     })
 }
@@ -27,7 +42,7 @@ fn plan(text: &str, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
 #[async_trait::async_trait]
 impl port::Evaluate for Engine {
     fn prepare(&self, text: &str, inject: &[Matcher]) -> Result<Arc<Plan>, PrepareError> {
-        plan(text, inject).map(Arc::new)
+        plan(text, self.settings().features, inject).map(Arc::new)
     }
 
     async fn evaluate(&self, plan: &Arc<Plan>, at: Timestamp) -> Result<Evaluation, EvaluateError> {
@@ -43,11 +58,28 @@ impl port::Evaluate for Engine {
         // Before anything is selected: what is seen is at least this.
         let generation = self.store.generation();
         let result = self.instant(query, at, Options::default()).await?;
+        let mut warnings = result.warnings;
+        warnings.extend(result.infos);
         let values = match result.value {
-            Value::Vector(samples) => samples,
+            // Nothing scales on a distribution: histograms are left out, and a warning says so.
+            Value::Vector(samples) => {
+                let all = samples.len();
+                let floats: Vec<_> = samples
+                    .into_iter()
+                    .filter_map(|sample| {
+                        Some(port::Value {
+                            value: sample.value.float()?,
+                            labels: sample.labels,
+                            provenance: sample.provenance,
+                        })
+                    })
+                    .collect();
+                (floats.len() < all).then(|| warnings.push(LEFT_OUT.to_owned()));
+                floats
+            }
             Value::Scalar(value) => {
                 let provenance = result.provenance.unwrap_or_else(Provenance::none);
-                vec![InstantSample {
+                vec![port::Value {
                     labels: Labels::empty(),
                     value,
                     provenance,
@@ -55,21 +87,10 @@ impl port::Evaluate for Engine {
             }
             Value::Matrix(_) | Value::String(_) => Vec::new(),
         };
-        let mut warnings = result.warnings;
-        warnings.extend(result.infos);
-        let to_value = |InstantSample {
-                            labels,
-                            value,
-                            provenance,
-                        }| port::Value {
-            labels,
-            value,
-            provenance,
-        };
         Ok(Evaluation {
             generation,
             at,
-            values: values.into_iter().map(to_value).collect(),
+            values,
             warnings,
         })
     }

@@ -2,8 +2,11 @@
 
 use crate::check;
 use crate::diagnostic::ParseError;
-use crate::syntax::ast::Expr;
+use crate::eval::{QueryRange, invariant, length};
+use crate::syntax::Features;
+use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
 use leadline_model::port::Shape;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,17 +24,44 @@ pub(crate) struct Prepared {
     /// The text that the spans of `expr` point into.
     text: String,
     shape: Shape,
+    /// Whether lengths of time in `expr` depend on the query's step or range, or are arithmetic.
+    computed: bool,
+    /// Whether the order of series shows in the result.
+    ordered: bool,
+    /// Whether something is read at a fixed time.
+    fixes: bool,
     /// How long the last instant evaluation took, microseconds.
     last_us: AtomicU64,
 }
 
+/// Whether the expression has an aggregation that keeps the first of equals, or one whose rounding depends on the order.
+/// A sum is corrected for what rounding loses, so that its order does not show.
+fn order_shows(expr: &Expr) -> bool {
+    use AggregateOp::{Avg, Bottomk, Limitk, Stddev, Stdvar, Topk};
+    let mut shows = false;
+    expr.visit(&mut |node| {
+        if let ExprKind::Aggregate(aggregate) = &node.kind {
+            shows |= matches!(aggregate.op, Avg | Bottomk | Limitk | Stddev | Stdvar | Topk);
+        }
+    });
+    shows
+}
+
 impl Query {
-    /// Parses and checks `text`.
+    /// Parses and checks `text`, whatever parts of the language are enabled elsewhere.
     ///
     /// # Errors
     /// The first mistake and its place.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let (expr, shape) = check::parse_checked(text)?;
+        Self::parse_with(text, Features::LANGUAGE)
+    }
+
+    /// Parses and checks `text`.
+    ///
+    /// # Errors
+    /// The first mistake and its place, or what of the language is not enabled.
+    pub fn parse_with(text: &str, features: Features) -> Result<Self, ParseError> {
+        let (expr, shape) = check::parse_checked_with(text, features)?;
         Ok(Self::assemble(expr, text, shape))
     }
 
@@ -47,6 +77,9 @@ impl Query {
     fn assemble(expr: Expr, text: &str, shape: Shape) -> Self {
         let text = text.to_owned();
         Self(Arc::new(Prepared {
+            computed: length::is_computed(&expr),
+            ordered: order_shows(&expr),
+            fixes: invariant::fixes_times(&expr),
             expr,
             text,
             shape,
@@ -58,6 +91,29 @@ impl Query {
     #[must_use]
     pub fn expr(&self) -> &Expr {
         &self.0.expr
+    }
+
+    /// The tree as it is evaluated at `times`, without computed lengths of time.
+    ///
+    /// # Errors
+    /// What is wrong with such a length, and its place.
+    pub(crate) fn at(&self, times: QueryRange) -> Result<Cow<'_, Expr>, String> {
+        if !self.0.computed {
+            return Ok(Cow::Borrowed(&self.0.expr));
+        }
+        let mut expr = self.0.expr.clone();
+        length::resolve(&mut expr, times)?;
+        Ok(Cow::Owned(expr))
+    }
+
+    /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.0.ordered
+    }
+
+    /// Whether something is read at a fixed time.
+    pub(crate) fn fixes_times(&self) -> bool {
+        self.0.fixes
     }
 
     /// The text as it was written.

@@ -1,5 +1,6 @@
 //! The engine's limits and defaults.
 
+use crate::syntax::Features;
 use leadline_model::duration::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub max_waiting: usize,
     /// Distance of the steps of a subquery that names none (Prometheus takes its global evaluation interval).
     pub subquery_step: Duration,
+    /// Which experimental parts of the language are on (`enable-feature`).
+    pub features: Features,
 }
 
 impl Default for Settings {
@@ -32,6 +35,7 @@ impl Default for Settings {
             max_concurrency: 20,
             max_waiting: 1_000,
             subquery_step: Duration::from_secs(60),
+            features: Features::NONE,
         }
     }
 }

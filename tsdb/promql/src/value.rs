@@ -1,8 +1,11 @@
 //! What a query answers.
 
+use crate::explain::NodeCost;
 use crate::stats::QueryStats;
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::provenance::Provenance;
 use leadline_model::{Labels, Timestamp};
+use std::sync::Arc;
 
 /// The answer to a query.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What the query cost.
     pub stats: QueryStats,
+    /// What each node of the expression cost, if that was asked for.
+    pub nodes: Vec<NodeCost>,
 }
 
 /// A value of one of PromQL's four types.
@@ -26,9 +31,9 @@ pub enum Value {
     Scalar(f64),
     /// A text; of instant queries only.
     String(String),
-    /// One number per label set at the evaluation time; of instant queries only.
+    /// One number or histogram per label set at the evaluation time; of instant queries only.
     Vector(Vec<InstantSample>),
-    /// Numbers over time per label set, sorted by labels: what a range query answers, and an instant query whose
+    /// Numbers and histograms over time per label set, sorted by labels: what a range query answers, and an instant query whose
     /// expression is a range selector.
     Matrix(Vec<RangeSeries>),
 }
@@ -46,22 +51,44 @@ impl Value {
     }
 }
 
-/// One number of an instant vector.
+/// A number or a distribution.
+#[derive(Debug, Clone)]
+pub enum SampleValue {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+impl SampleValue {
+    /// The number; `None` of a histogram.
+    #[must_use]
+    pub fn float(&self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(*value),
+            Self::Histogram(_) => None,
+        }
+    }
+}
+
+/// One value of an instant vector.
 #[derive(Debug, Clone)]
 pub struct InstantSample {
     /// The label set; unique within the vector.
     pub labels: Labels,
-    /// The number.
-    pub value: f64,
+    /// The number or histogram.
+    pub value: SampleValue,
     /// What went into it.
     pub provenance: Provenance,
 }
 
-/// One series of a range vector.
-#[derive(Debug, Clone)]
+/// One series of a range vector; it has a number or a histogram at least, and at one time never both.
+#[derive(Debug, Clone, Default)]
 pub struct RangeSeries {
     /// The label set; unique within the matrix.
     pub labels: Labels,
-    /// Times (ms, increasing) and values; never empty.
+    /// Times (ms, increasing) and numbers.
     pub points: Vec<(Timestamp, f64)>,
+    /// Times (ms, increasing) and histograms.
+    pub histograms: Vec<(Timestamp, Arc<FloatHistogram>)>,
 }

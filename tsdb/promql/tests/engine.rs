@@ -298,7 +298,7 @@ async fn a_stale_marker_hides_the_series_at_once_and_is_not_in_ranges() {
         let Value::Vector(v) = instant(&engine, text, at).await.unwrap() else {
             panic!("{text}")
         };
-        assert_eq!(v.first().map(|s| s.value), expected, "{text} at {at}");
+        assert_eq!(v.first().and_then(|s| s.value.float()), expected, "{text} at {at}");
     }
 }
 

@@ -5,9 +5,10 @@
 mod data;
 
 use leadline_promql::check::parse_checked;
-use std::collections::BTreeMap;
 
 const FILE: &str = "derived-parser-tests.json";
+/// How many cases the table has at least: a file that lost some must not pass.
+const LEAST_CASES: usize = 354;
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -40,7 +41,6 @@ fn prometheus_own_table_is_accepted_and_refused_as_listed() {
     };
     let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let (mut accepted, mut refused) = (0, 0);
-    let mut not_yet: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for case in &cases {
         // Text that is no UTF-8 cannot even reach the parser.
@@ -62,20 +62,11 @@ fn prometheus_own_table_is_accepted_and_refused_as_listed() {
                 }
             }
             Err(_) if case.fail => refused += 1,
-            Err(error) => match error.message.strip_prefix("not supported yet: ") {
-                Some(what) => not_yet.entry(what.to_owned()).or_default().push(text),
-                None => wrong.push(format!("refused: {text}: {error}")),
-            },
+            Err(error) => wrong.push(format!("refused: {text}: {error}")),
         }
     }
-    let waiting: usize = not_yet.values().map(Vec::len).sum();
-    println!(
-        "grammar: {} cases, {accepted} accepted, {refused} refused, {waiting} not supported yet",
-        cases.len()
-    );
-    for (what, texts) in &not_yet {
-        println!("grammar: {:3} x {what}", texts.len());
-    }
+    println!("grammar: {} cases, {accepted} accepted, {refused} refused", cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(accepted + refused + waiting, cases.len());
+    assert_eq!(accepted + refused, cases.len());
+    assert!(cases.len() >= LEAST_CASES, "{} cases", cases.len());
 }

@@ -159,6 +159,22 @@ fn renaming_replaces_files_and_empty_folders_only() {
 }
 
 #[test]
+fn a_file_that_takes_the_place_of_another_goes_on_being_written_and_read() {
+    on_every_disk(|disk, dir| {
+        let (old, new) = (dir.join("f"), dir.join("f.tmp"));
+        put(disk, &old, b"old");
+        let mut file = disk.create(&new).unwrap();
+        file.write_all(b"ne").unwrap();
+        let reader = disk.open(&new).unwrap();
+        disk.rename(&new, &old).unwrap();
+        file.write_all(b"w").unwrap();
+        let mut bytes = [0; 3];
+        reader.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!((&bytes[..], get(disk, &old)), (&b"new"[..], b"new".to_vec()));
+    });
+}
+
+#[test]
 fn a_link_is_the_same_file_and_outlives_the_first_name() {
     on_every_disk(|disk, dir| {
         let (one, two) = (dir.join("one"), dir.join("two"));
@@ -362,7 +378,7 @@ fn each_fault_goes_off_once_where_it_is_armed() {
             Fault::TornWrite | Fault::Full => (false, true, true),
             Fault::ShortRead | Fault::BitFlip => (true, true, false),
             Fault::Failure => (false, false, true),
-            Fault::FailedSync => (true, false, true),
+            Fault::FailedSync | Fault::BadSpot => (true, false, true),
         };
         assert_eq!(sound, want, "{fault:?}");
         assert_eq!(disk.fired().iter().map(|f| f.fault).collect::<Vec<_>>(), [fault]);

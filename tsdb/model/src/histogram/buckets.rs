@@ -159,6 +159,23 @@ impl FloatHistogram {
     pub fn zero(&self) -> Bucket<f64> {
         zero(self.zero_threshold, self.zero_count)
     }
+
+    /// All buckets, going up; the zero bucket only where it is not empty. Those beside it begin where it ends.
+    pub fn all(&self) -> impl Iterator<Item = Bucket<f64>> {
+        let threshold = self.zero_threshold;
+        let beside = move |mut bucket: Bucket<f64>| {
+            if bucket.upper < 0.0 && bucket.upper > -threshold {
+                bucket.upper = -threshold;
+            } else if bucket.lower > 0.0 && bucket.lower < threshold {
+                bucket.lower = threshold;
+            }
+            bucket
+        };
+        let negative: Vec<Bucket<f64>> = self.negative().collect();
+        let zero = (self.zero_count > 0.0).then(|| self.zero());
+        let sides = negative.into_iter().rev().map(beside);
+        sides.chain(zero).chain(self.positive().map(beside))
+    }
 }
 
 /// Counts from differences.

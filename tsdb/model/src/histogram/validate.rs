@@ -159,6 +159,22 @@ impl Histogram {
 }
 
 impl FloatHistogram {
+    /// Checks that its spans fit its buckets: what arithmetic relies on.
+    ///
+    /// # Errors
+    /// [`HistogramError`] names the side that does not.
+    pub(super) fn check_layout(&self) -> Result<(), HistogramError> {
+        check_spans(
+            BucketSide::Positive,
+            (&self.positive_spans, self.positive_buckets.len()),
+        )?;
+        check_spans(
+            BucketSide::Negative,
+            (&self.negative_spans, self.negative_buckets.len()),
+        )
+        .map(drop)
+    }
+
     /// Checks that spans, buckets and bounds go together and that no count is negative.
     ///
     /// # Errors

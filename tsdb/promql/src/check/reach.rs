@@ -1,5 +1,6 @@
 //! What an expression reads and whether time alone moves its value: what standing queries are scheduled by.
 
+use crate::functions::info::Choice;
 use crate::syntax::ast::{At, Expr, ExprKind, Shift};
 use leadline_model::port::PlanSelector;
 
@@ -37,7 +38,9 @@ pub fn motion(expr: &Expr) -> Motion {
         }
         ExprKind::Call(call) if reads_the_clock(&call.function, call.args.len()) => Motion::Slides,
         ExprKind::Number(_)
+        | ExprKind::Duration(_)
         | ExprKind::String(_)
+        | ExprKind::Bytes(_)
         | ExprKind::Paren(_)
         | ExprKind::Unary { .. }
         | ExprKind::Binary(_)
@@ -87,7 +90,7 @@ fn collect(expr: &Expr, outer_ms: i64, found: &mut Vec<PlanSelector>) {
         ExprKind::Selector(selector) => {
             add(selector.shared_matchers(), reach(outer_ms, 0, selector.shift), found);
         }
-        ExprKind::Matrix { selector, range_ms } => {
+        ExprKind::Matrix { selector, range_ms, .. } => {
             add(
                 selector.shared_matchers(),
                 reach(outer_ms, *range_ms, selector.shift),
@@ -97,6 +100,12 @@ fn collect(expr: &Expr, outer_ms: i64, found: &mut Vec<PlanSelector>) {
         ExprKind::Subquery(subquery) => {
             let outer_ms = reach(outer_ms, subquery.range_ms, subquery.shift);
             collect(&subquery.expr, outer_ms, found);
+        }
+        ExprKind::Call(call) if call.function == "info" => {
+            call.args.iter().take(1).for_each(|arg| collect(arg, outer_ms, found));
+            // Info series are read where the series are that they describe: no further back than any selector.
+            let reach = found.iter().map(|s| s.window_ms).max().unwrap_or(outer_ms);
+            add(Choice::of(call).matchers().into(), reach, found);
         }
         _ => expr
             .children()

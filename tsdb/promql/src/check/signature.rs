@@ -13,7 +13,7 @@ pub struct Signature {
     pub variadic: i8,
     /// Type of the result.
     pub returns: Shape,
-    /// Whether Prometheus keeps it behind a flag; leadline has no such flag.
+    /// Whether it needs the feature `promql-experimental-functions`.
     pub experimental: bool,
 }
 
@@ -166,9 +166,6 @@ static SIGNATURES: [Signature; 91] = [
     stable("year", &[V], 1, V),
 ];
 
-/// Functions that are known and that the engine cannot run yet.
-static NOT_YET: [&str; 3] = ["info", "integral", "start_timestamp"];
-
 /// The signature of a function, if PromQL has one of that name.
 #[must_use]
 pub fn signature(name: &str) -> Option<&'static Signature> {
@@ -182,12 +179,6 @@ pub fn signature(name: &str) -> Option<&'static Signature> {
 #[must_use]
 pub fn signatures() -> &'static [Signature] {
     &SIGNATURES
-}
-
-/// Whether the engine can run the function; those it cannot are refused when the expression is parsed.
-#[must_use]
-pub fn is_supported(name: &str) -> bool {
-    !NOT_YET.contains(&name)
 }
 
 #[cfg(test)]

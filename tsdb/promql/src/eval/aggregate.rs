@@ -1,27 +1,33 @@
 //! Aggregations: many series to one for each group.
 
 use super::key::{Numbering, Selection};
-use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, count_values, evaluate as evaluate_node, rank};
+use super::{
+    Context, Frame, Grid, Out, Row, Scalar, Trace, aggregate_histogram, count_values, evaluate as evaluate_node, rank,
+};
 use crate::error::Error;
 use crate::functions::number::{Kahan, Mean, quantile};
-use crate::syntax::ast::{Aggregate, AggregateOp};
+use crate::syntax::ast::{Aggregate, AggregateOp, Span};
 
 /// Evaluates an aggregation at all times of `frame`.
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
+pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, span: Span, frame: Frame) -> Result<Grid, Error> {
     match a.op {
         AggregateOp::CountValues => count_values::evaluate(cx, a, frame),
         AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
             let parameter = parameter(cx, a, frame)?;
             let input = operand(cx, a, frame)?;
-            rank::evaluate(cx, a, &input, &parameter)
+            rank::evaluate(cx, (a, span), &input, &parameter)
         }
         AggregateOp::Quantile => quantiles(cx, a, frame),
         _ => {
             let input = operand(cx, a, frame)?;
-            fold(cx, a, &input)
+            if input.has_histograms() {
+                aggregate_histogram::fold(cx, a, input)
+            } else {
+                fold(cx, a, &input)
+            }
         }
     }
 }
@@ -95,8 +101,9 @@ impl Groups {
 }
 
 /// What has been seen of one group at one step.
-#[derive(Clone, Copy)]
-enum Tally {
+#[derive(Clone, Copy, Default)]
+pub(super) enum Tally {
+    #[default]
     Nothing,
     Sum(Kahan),
     Mean(Mean),
@@ -120,8 +127,9 @@ impl Tally {
         }
     }
 
+    /// Adds a number.
     #[inline]
-    fn add(&mut self, op: AggregateOp, x: f64) {
+    pub(super) fn add(&mut self, op: AggregateOp, x: f64) {
         match self {
             Self::Nothing => *self = Self::first(op, x),
             Self::Sum(sum) => sum.add(x),
@@ -141,7 +149,8 @@ impl Tally {
         }
     }
 
-    fn result(self, op: AggregateOp) -> Option<f64> {
+    /// The group's value; none where nothing was seen.
+    pub(super) fn result(self, op: AggregateOp) -> Option<f64> {
         match self {
             Self::Nothing => None,
             Self::Sum(sum) => Some(sum.total()),
@@ -160,7 +169,7 @@ impl Tally {
 }
 
 /// Aggregations that need to see each value once.
-fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error> {
+pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error> {
     let groups = Groups::of(selection(a), input);
     let steps = input.steps;
     cx.hold(groups.rows.len().saturating_mul(steps))?;
@@ -175,17 +184,13 @@ fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error
             }
         }
     }
-    let mut out = Grid {
-        steps,
-        rows: groups.rows,
-        cells: Vec::new(),
-        present: Vec::new(),
-    };
+    let (mut cells, mut present) = (Vec::new(), Vec::new());
     for tally in tallies {
         let value = tally.result(a.op);
-        out.cells.push(value.unwrap_or(0.0));
-        out.present.push(value.is_some());
+        cells.push(value.unwrap_or(0.0));
+        present.push(value.is_some());
     }
+    let mut out = Grid::of_floats(steps, groups.rows, cells, present);
     out.prune();
     Ok(out)
 }
@@ -194,7 +199,10 @@ fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Error
 fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
     let q = parameter(cx, a, frame)?;
     let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
-    let input = operand(cx, a, frame)?;
+    let mut input = operand(cx, a, frame)?;
+    if input.drop_histograms() {
+        cx.notes.histogram_ignored(a.expr.unwrapped().span, a.op.as_str());
+    }
     for &q in &q.values {
         cx.notes.check_quantile(q, span);
     }

@@ -1,6 +1,8 @@
 //! Binary operations: which operands they have, and those with a scalar.
 
-use super::{Context, Frame, Grid, Out, Scalar, evaluate as evaluate_node, matching, operator, set};
+use super::{
+    Cell, Context, Frame, Grid, Out, Scalar, binary_histogram, evaluate as evaluate_node, fill, matching, operator, set,
+};
 use crate::error::Error;
 use crate::syntax::ast::Binary;
 
@@ -12,11 +14,20 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result
     let left = evaluate_node(cx, &b.left, frame)?;
     let right = evaluate_node(cx, &b.right, frame)?;
     match (left, right) {
+        (Out::Scalar(_), Out::Scalar(_)) if b.op.is_trim() => {
+            let op = b.op.as_str();
+            Err(Error::execution(format!(
+                "operator \"{op}\" not allowed for Scalar operations"
+            )))
+        }
         (Out::Scalar(l), Out::Scalar(r)) => Ok(Out::Scalar(scalars(b, l, &r))),
-        (Out::Vector(l), Out::Scalar(r)) => Ok(Out::Vector(with_scalar(b, l, &r, Side::Right))),
-        (Out::Scalar(l), Out::Vector(r)) => Ok(Out::Vector(with_scalar(b, r, &l, Side::Left))),
+        (Out::Vector(l), Out::Scalar(r)) => with_any(cx, b, l, &r, Side::Right).map(Out::Vector),
+        (Out::Scalar(l), Out::Vector(r)) => with_any(cx, b, r, &l, Side::Left).map(Out::Vector),
         (Out::Vector(l), Out::Vector(r)) if b.op.is_set() => set::evaluate(cx, b, l, r).map(Out::Vector),
-        (Out::Vector(l), Out::Vector(r)) => matching::evaluate(cx, b, &l, &r).map(Out::Vector),
+        (Out::Vector(mut l), Out::Vector(mut r)) => {
+            fill::complete(cx, &b.matching, &mut l, &mut r)?;
+            matching::evaluate(cx, b, &l, &r).map(Out::Vector)
+        }
         (Out::String(_), _) | (_, Out::String(_)) => {
             Err(Error::execution("a binary operation takes scalars and instant vectors"))
         }
@@ -36,6 +47,61 @@ fn scalars(b: &Binary, mut l: Scalar, r: &Scalar) -> Scalar {
 enum Side {
     Left,
     Right,
+}
+
+fn with_any(cx: &mut Context<'_>, b: &Binary, grid: Grid, scalar: &Scalar, side: Side) -> Result<Grid, Error> {
+    if grid.has_histograms() || b.op.is_trim() {
+        with_histograms(cx, b, grid, scalar, side)
+    } else {
+        Ok(with_scalar(b, grid, scalar, side))
+    }
+}
+
+/// As [`with_scalar`], where values may be histograms.
+fn with_histograms(
+    cx: &mut Context<'_>,
+    b: &Binary,
+    mut grid: Grid,
+    scalar: &Scalar,
+    side: Side,
+) -> Result<Grid, Error> {
+    let mut last = vec![None; grid.steps];
+    for i in 0..grid.len() {
+        cx.tick()?;
+        for (step, last) in last.iter_mut().enumerate() {
+            let Some(value) = grid.cell(i, step) else { continue };
+            let number = Cell::Float(scalar.values[step]);
+            let (l, r) = if side == Side::Left {
+                (&number, &value)
+            } else {
+                (&value, &number)
+            };
+            let outcome = binary_histogram::apply(b.op, l, r)?;
+            *last = outcome.remark.or(*last);
+            let holds = outcome.value.is_some();
+            let result = match outcome.value {
+                _ if !outcome.matched => None,
+                _ if b.return_bool => Some(Cell::Float(f64::from(u8::from(holds)))),
+                // The vector's value stays, on whichever side it stands.
+                Some(_) if b.op.is_comparison() => Some(value),
+                result => result,
+            };
+            match result {
+                Some(result) => grid.set(i, step, result),
+                None => grid.vacate(i, step),
+            }
+        }
+    }
+    let told = last.into_iter().flatten();
+    told.for_each(|remark| remark.tell(&mut cx.notes, b.left.span, b.op));
+    for row in &mut grid.rows {
+        row.trace.absorb(&scalar.trace);
+    }
+    if b.op.changes_meaning() || b.return_bool {
+        grid.drop_names();
+    }
+    grid.prune();
+    Ok(grid)
 }
 
 fn with_scalar(b: &Binary, mut grid: Grid, scalar: &Scalar, side: Side) -> Grid {

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::functions::{self, Function, calendar};
 use crate::syntax::ast::{Call, Expr, ExprKind, Span};
 use leadline_model::Labels;
+use leadline_model::quote::QuotedBytes;
 
 /// A call and where it stands.
 pub(crate) struct CallSite<'a> {
@@ -58,6 +59,11 @@ impl<'a> CallSite<'a> {
     pub(crate) fn text(&self, i: usize) -> Result<&'a str, Error> {
         match &self.arg(i)?.kind {
             ExprKind::String(text) => Ok(text),
+            ExprKind::Bytes(text) => Err(Error::execution(format!(
+                "invalid UTF-8 in {}(): {}",
+                self.call.function,
+                QuotedBytes(text)
+            ))),
             _ => Err(self.mismatch(i, "a string")),
         }
     }

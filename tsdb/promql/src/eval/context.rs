@@ -2,6 +2,8 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::profile::Profile;
+use super::statistics::Statistics;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
@@ -29,10 +31,18 @@ pub(crate) struct Context<'a> {
     pub(crate) lookback_ms: i64,
     /// The whole query's start, end and step (ms), which `@ start()`, `@ end()` and `step()` mean.
     pub(crate) query: QueryRange,
+    /// Whether series are read in the order of their labels, because the order shows in the result.
+    pub(crate) ordered: bool,
+    /// Whether something is read at a fixed time, so that there may be parts that are evaluated once.
+    pub(crate) fixes: bool,
     /// Warnings and infos.
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
+    /// What the nodes around the one that is evaluated do with histograms.
+    pub(crate) statistics: Statistics,
+    /// What each node costs, when somebody asks.
+    pub(crate) profile: Option<Profile>,
     deadline: Instant,
     cancelled: &'a AtomicBool,
     live: usize,
@@ -51,6 +61,11 @@ pub(crate) struct QueryRange {
 }
 
 impl QueryRange {
+    /// What `step()` means, ms: 0 of an instant query.
+    pub(crate) fn step_ms(self) -> i64 {
+        if self.start == self.end { 0 } else { self.step }
+    }
+
     /// The evaluation times.
     pub(crate) fn frame(self) -> Frame {
         if self.start == self.end {
@@ -76,8 +91,12 @@ impl<'a> Context<'a> {
             settings,
             lookback_ms,
             query,
+            ordered: false,
+            fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
+            statistics: Statistics::default(),
+            profile: None,
             deadline,
             cancelled,
             live: 0,

@@ -2,12 +2,12 @@
 
 use super::aggregate::{operand, selection};
 use super::key::{Numbering, Selection};
-use super::{Context, Frame, Grid, Row, Trace};
+use super::{Cell, Context, Frame, Grid, Row, Trace};
 use crate::error::Error;
 use crate::functions::label::is_label_name;
 use crate::functions::number::format_f;
 use crate::syntax::ast::{Aggregate, ExprKind};
-use leadline_model::quote::Quoted;
+use leadline_model::quote::QuotedBytes;
 use rapidhash::RapidHashMap;
 
 /// Evaluates `count_values("label", v)`.
@@ -15,12 +15,13 @@ use rapidhash::RapidHashMap;
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
-    let Some(ExprKind::String(name)) = a.param.as_ref().map(|p| &p.unwrapped().kind) else {
-        return Err(Error::execution("the parameter of count_values must be a string"));
+    let refused = |name: &[u8]| Err(Error::execution(format!("invalid label name {}", QuotedBytes(name))));
+    let name = match a.param.as_ref().map(|p| &p.unwrapped().kind) {
+        Some(ExprKind::String(name)) if is_label_name(name) => name,
+        Some(ExprKind::String(name)) => return refused(name.as_bytes()),
+        Some(ExprKind::Bytes(name)) => return refused(name),
+        _ => return Err(Error::execution("the parameter of count_values must be a string")),
     };
-    if !is_label_name(name) {
-        return Err(Error::execution(format!("invalid label name {}", Quoted(name))));
-    }
     let input = operand(cx, a, frame)?;
     let mut numbers = Numbering::new(with_label(a, name));
     let mut out = Grid::with_capacity(input.steps, input.len());
@@ -28,16 +29,23 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
         cx.tick()?;
         // A series repeats few values over its steps as a rule: each is made a label once.
         let mut rows_of: RapidHashMap<u64, usize> = RapidHashMap::default();
+        let mut seen: Vec<usize> = Vec::new();
         for step in 0..input.steps {
-            let Some(x) = input.get(i, step) else { continue };
-            let to = match rows_of.get(&x.to_bits()) {
-                Some(&to) => to,
-                None => {
-                    let to = row_for(cx, &mut numbers, &mut out, (row, name, x))?;
-                    out.rows[to].trace.absorb(&row.trace);
-                    *rows_of.entry(x.to_bits()).or_insert(to)
-                }
+            let to = match input.cell(i, step) {
+                None => continue,
+                Some(Cell::Histogram(h)) => row_for(cx, &mut numbers, &mut out, (row, name, &h.to_string()))?,
+                Some(Cell::Float(x)) => match rows_of.get(&x.to_bits()) {
+                    Some(&to) => to,
+                    None => {
+                        let to = row_for(cx, &mut numbers, &mut out, (row, name, &format_f(x)))?;
+                        *rows_of.entry(x.to_bits()).or_insert(to)
+                    }
+                },
             };
+            if !seen.contains(&to) {
+                seen.push(to);
+                out.rows[to].trace.absorb(&row.trace);
+            }
             let cell = to * out.steps + step;
             out.present[cell] = true;
             out.cells[cell] += 1.0;
@@ -56,14 +64,14 @@ fn with_label(a: &Aggregate, name: &str) -> Selection {
     Selection::by(&labels)
 }
 
-/// The result row of the group that a series with value `x` is in.
+/// The result row of the group that a series with this value is in.
 fn row_for(
     cx: &mut Context<'_>,
     numbers: &mut Numbering,
     out: &mut Grid,
-    (row, name, x): (&Row, &str, f64),
+    (row, name, value): (&Row, &str, &str),
 ) -> Result<usize, Error> {
-    let labels = row.labels.to_builder().set(name, &format_f(x)).build();
+    let labels = row.labels.to_builder().set(name, value).build();
     let number = numbers.number(&labels);
     if number == out.len() {
         cx.hold(out.steps)?;

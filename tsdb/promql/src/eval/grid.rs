@@ -1,9 +1,12 @@
 //! Values of many series over the steps of an evaluation, one flat allocation each.
 
+use super::histogram_points::weight;
 use super::trace::Trace;
 use crate::error::Error;
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::{Labels, Timestamp};
 use rapidhash::RapidHashMap;
+use std::sync::Arc;
 
 /// The text with which Prometheus refuses results that cannot be told apart.
 pub(crate) const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";
@@ -17,6 +20,8 @@ pub(crate) struct Frame {
     pub(crate) step: i64,
     /// Number of times.
     pub(crate) steps: usize,
+    /// Whether a range was asked for, though it may hold one time only.
+    pub(crate) over_time: bool,
 }
 
 impl Frame {
@@ -26,6 +31,7 @@ impl Frame {
             start: at,
             step: 1,
             steps: 1,
+            over_time: false,
         }
     }
 
@@ -37,7 +43,12 @@ impl Frame {
         } else {
             usize::try_from(span / step).unwrap_or(usize::MAX - 1) + 1
         };
-        Self { start, step, steps }
+        Self {
+            start,
+            step,
+            steps,
+            over_time: start != end,
+        }
     }
 
     /// The i-th time, ms.
@@ -68,17 +79,31 @@ pub(crate) struct Row {
     pub(crate) trace: Trace,
 }
 
+/// What stands at one step of a row.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell {
+    /// A number.
+    Float(f64),
+    /// A distribution.
+    Histogram(Arc<FloatHistogram>),
+}
+
 /// Rows of values with gaps. Row i owns the cells `i * steps .. (i + 1) * steps`.
+///
+/// Numbers and histograms lie in columns of their own, so that queries of numbers neither pay for histograms nor see
+/// them: whoever reads `present` alone leaves histograms out, as most of PromQL's functions have to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Grid {
     /// Number of steps.
     pub(crate) steps: usize,
     /// One entry a row.
     pub(crate) rows: Vec<Row>,
-    /// The values; meaningless where `present` is false.
+    /// The numbers; meaningless where `present` is false.
     pub(crate) cells: Vec<f64>,
-    /// Whether there is a value.
+    /// Whether there is a number.
     pub(crate) present: Vec<bool>,
+    /// The histograms; empty when there is none in any row, else one entry a cell, none where `present` is true.
+    histograms: Vec<Option<Arc<FloatHistogram>>>,
 }
 
 impl Grid {
@@ -91,6 +116,35 @@ impl Grid {
             rows: Vec::with_capacity(rows),
             cells: Vec::with_capacity(cells),
             present: Vec::with_capacity(cells),
+            histograms: Vec::new(),
+        }
+    }
+
+    /// Rows of numbers; `cells` and `present` hold `steps` entries for each row.
+    pub(crate) fn of_floats(steps: usize, rows: Vec<Row>, cells: Vec<f64>, present: Vec<bool>) -> Self {
+        Self {
+            steps,
+            rows,
+            cells,
+            present,
+            histograms: Vec::new(),
+        }
+    }
+
+    /// Rows of one step, with their value at each of `steps`.
+    pub(crate) fn repeated(self, steps: usize) -> Self {
+        fn each<T: Clone>(values: Vec<T>, steps: usize) -> Vec<T> {
+            values
+                .into_iter()
+                .flat_map(|value| std::iter::repeat_n(value, steps))
+                .collect()
+        }
+        Self {
+            steps,
+            rows: self.rows,
+            cells: each(self.cells, steps),
+            present: each(self.present, steps),
+            histograms: each(self.histograms, steps),
         }
     }
 
@@ -104,7 +158,26 @@ impl Grid {
         let from = self.cells.len();
         self.cells.resize(from + self.steps, 0.0);
         self.present.resize(from + self.steps, false);
+        self.cover();
         (&mut self.cells[from..], &mut self.present[from..])
+    }
+
+    /// Gives the column of histograms, if there is one, as many cells as the others have.
+    fn cover(&mut self) {
+        if !self.histograms.is_empty() {
+            self.histograms.resize(self.cells.len(), None);
+        }
+    }
+
+    /// The numbers of the opened row.
+    pub(crate) fn opened(&mut self) -> &mut [f64] {
+        let from = self.rows.len() * self.steps;
+        &mut self.cells[from..]
+    }
+
+    /// Whether the opened row has a number at any step.
+    pub(crate) fn open_has_number(&self) -> bool {
+        !self.has_histograms() || self.present[self.rows.len() * self.steps..].contains(&true)
     }
 
     /// Keeps the opened cells as a row.
@@ -117,6 +190,112 @@ impl Grid {
         let end = self.rows.len() * self.steps;
         self.cells.truncate(end);
         self.present.truncate(end);
+        self.histograms.truncate(end);
+    }
+
+    /// Whether any cell holds a histogram.
+    #[inline]
+    pub(crate) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// Puts a histogram into row i, or into the opened row behind the last.
+    pub(crate) fn set_histogram(&mut self, i: usize, step: usize, histogram: Arc<FloatHistogram>) {
+        if self.histograms.is_empty() {
+            self.histograms.resize(self.cells.len(), None);
+        }
+        let cell = i * self.steps + step;
+        self.present[cell] = false;
+        self.histograms[cell] = Some(histogram);
+    }
+
+    /// Puts a number or a histogram into row i, or into the opened row behind the last.
+    pub(crate) fn set(&mut self, i: usize, step: usize, value: Cell) {
+        match value {
+            Cell::Histogram(histogram) => self.set_histogram(i, step, histogram),
+            Cell::Float(value) => {
+                let cell = i * self.steps + step;
+                self.cells[cell] = value;
+                self.present[cell] = true;
+                if let Some(histogram) = self.histograms.get_mut(cell) {
+                    *histogram = None;
+                }
+            }
+        }
+    }
+
+    /// The histogram of row i at a step.
+    #[inline]
+    pub(crate) fn histogram(&self, i: usize, step: usize) -> Option<&Arc<FloatHistogram>> {
+        self.histograms.get(i * self.steps + step)?.as_ref()
+    }
+
+    /// What stands in row i at a step.
+    #[inline]
+    pub(crate) fn cell(&self, i: usize, step: usize) -> Option<Cell> {
+        self.get(i, step)
+            .map(Cell::Float)
+            .or_else(|| self.histogram(i, step).cloned().map(Cell::Histogram))
+    }
+
+    /// Whether row i has a number or a histogram at a step.
+    #[inline]
+    pub(crate) fn occupied(&self, i: usize, step: usize) -> bool {
+        self.present[i * self.steps + step] || self.histogram(i, step).is_some()
+    }
+
+    /// Whether row i has a number or a histogram at any step.
+    pub(crate) fn is_populated(&self, i: usize) -> bool {
+        let cells = i * self.steps..(i + 1) * self.steps;
+        self.present[cells.clone()].contains(&true)
+            || self
+                .histograms
+                .get(cells)
+                .is_some_and(|h| h.iter().any(Option::is_some))
+    }
+
+    /// Empties the cell of row i at a step.
+    pub(crate) fn vacate(&mut self, i: usize, step: usize) {
+        let cell = i * self.steps + step;
+        self.present[cell] = false;
+        if let Some(histogram) = self.histograms.get_mut(cell) {
+            *histogram = None;
+        }
+    }
+
+    /// Leaves only numbers, and rows that have one; whether there was a histogram.
+    pub(crate) fn drop_histograms(&mut self) -> bool {
+        let had = self.has_histograms() && self.drop_histogram_cells();
+        if had {
+            self.prune();
+        }
+        had
+    }
+
+    /// Leaves only numbers, but every row; whether there was a histogram.
+    pub(crate) fn drop_histogram_cells(&mut self) -> bool {
+        std::mem::take(&mut self.histograms).iter().any(Option::is_some)
+    }
+
+    /// How many float samples the histograms count for, beside their cells.
+    pub(crate) fn histogram_weight(&self) -> usize {
+        self.histograms.iter().flatten().map(|h| weight(h)).sum()
+    }
+
+    /// Replaces every number and every histogram by its negation; the results have no metric name any more.
+    pub(crate) fn negate(&mut self) {
+        for cell in &mut self.cells {
+            *cell = -*cell;
+        }
+        self.map_histograms(|h| h.clone().scaled(-1.0));
+        self.drop_names();
+    }
+
+    /// Replaces every histogram.
+    pub(crate) fn map_histograms(&mut self, f: impl Fn(&FloatHistogram) -> FloatHistogram) {
+        for histogram in self.histograms.iter_mut().flatten() {
+            *histogram = Arc::new(f(histogram));
+        }
     }
 
     /// The values and gaps of row i.
@@ -139,10 +318,17 @@ impl Grid {
         self.cells.extend_from_slice(values);
         self.present.extend_from_slice(present);
         self.rows.push(from.rows[i].clone());
+        self.cover();
+        for step in 0..from.steps {
+            if let Some(histogram) = from.histogram(i, step) {
+                self.set_histogram(self.rows.len() - 1, step, Arc::clone(histogram));
+            }
+        }
     }
 
-    /// Replaces every value; the results have no metric name any more.
+    /// Replaces every number and drops histograms; the results have no metric name any more.
     pub(crate) fn map(&mut self, f: impl Fn(f64) -> f64) {
+        self.drop_histograms();
         for cell in &mut self.cells {
             *cell = f(*cell);
         }
@@ -159,14 +345,19 @@ impl Grid {
     /// Removes rows without any value.
     pub(crate) fn prune(&mut self) {
         let steps = self.steps;
-        if self.present.iter().all(|p| *p) || (steps > 1 && (0..self.len()).all(|i| self.row(i).1.contains(&true))) {
+        if self.present.iter().all(|p| *p) || (steps > 1 && (0..self.len()).all(|i| self.is_populated(i))) {
             return;
         }
         let mut kept = 0;
         for i in 0..self.len() {
             let from = i * steps..(i + 1) * steps;
-            if self.present[from.clone()].contains(&true) {
+            if self.is_populated(i) {
                 if kept != i {
+                    for (to, cell) in (kept * steps..).zip(from.clone()) {
+                        if self.has_histograms() {
+                            self.histograms.swap(to, cell);
+                        }
+                    }
                     self.cells.copy_within(from.clone(), kept * steps);
                     self.present.copy_within(from, kept * steps);
                     self.rows.swap(kept, i);
@@ -214,14 +405,12 @@ impl Grid {
     }
 
     fn join_row(&mut self, to: usize, other: &Self, i: usize) -> Result<(), Error> {
-        let (values, present) = other.row(i);
-        for step in (0..self.steps).filter(|&s| present[s]) {
-            let cell = to * self.steps + step;
-            if self.present[cell] {
+        for step in 0..self.steps {
+            let Some(value) = other.cell(i, step) else { continue };
+            if self.occupied(to, step) {
                 return Err(Error::execution(SAME_LABELSET));
             }
-            self.present[cell] = true;
-            self.cells[cell] = values[step];
+            self.set(to, step, value);
         }
         self.rows[to].trace.absorb(&other.rows[i].trace);
         Ok(())

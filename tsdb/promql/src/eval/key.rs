@@ -1,7 +1,10 @@
-//! Keys over chosen labels, straight from the packed bytes of a label set: no string is built or checked per series.
+//! Keys over chosen labels, straight from the packed label set: no string is built per series.
 
 use leadline_model::Labels;
+use leadline_model::labels::is_identifier;
+use leadline_model::quote::Quoted;
 use rapidhash::RapidHashMap;
+use std::fmt::Write;
 
 /// The labels that describe a metric rather than a series; operations that change what a value means drop them
 /// (Prometheus 3.16, `schema.IsMetadataLabel`).
@@ -12,48 +15,14 @@ pub(crate) fn is_metadata(name: &str) -> bool {
     METADATA.contains(&name)
 }
 
-/// Iterates over the (name, value) bytes of a label set.
-struct Pairs<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Pairs<'a> {
-    fn of(labels: &'a Labels) -> Self {
-        Self {
-            rest: labels.as_bytes(),
-        }
-    }
-
-    #[inline]
-    fn take(&mut self) -> Option<&'a [u8]> {
-        let (mut len, mut shift) = (0usize, 0u32);
-        loop {
-            let (&byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            len |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-            shift += 7;
-        }
-        let (text, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(text)
-    }
-}
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        Some((self.take()?, self.take()?))
-    }
+/// The (name, value) bytes of a label set.
+fn pairs(labels: &Labels) -> impl Iterator<Item = (&[u8], &[u8])> {
+    labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
 /// The bytes of the value of label `name`.
 pub(crate) fn value_of<'a>(labels: &'a Labels, name: &str) -> Option<&'a [u8]> {
-    Pairs::of(labels).find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v)
+    pairs(labels).find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v)
 }
 
 /// Which labels make two series belong together: `by`/`on`, or `without`/`ignoring`.
@@ -92,7 +61,7 @@ impl Selection {
     /// Appends a key to `out` that is equal for series that belong together and different for others.
     fn write(&self, labels: &Labels, out: &mut Vec<u8>) {
         let mut next = 0;
-        for (name, value) in Pairs::of(labels) {
+        for (name, value) in pairs(labels) {
             while next < self.names.len() && self.names[next].as_bytes() < name {
                 next += 1;
             }
@@ -171,6 +140,23 @@ impl Numbering {
     }
 }
 
+/// Labels as error messages of Prometheus show them: all in braces, the metric's name too.
+pub(crate) fn braced(labels: &Labels) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        let value = Quoted(value);
+        let written = if is_identifier(name, false) {
+            write!(out, "{comma}{name}={value}")
+        } else {
+            write!(out, "{comma}{}={value}", Quoted(name))
+        };
+        // Writing to a String cannot fail.
+        debug_assert!(written.is_ok());
+    }
+    out + "}"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,5 +201,12 @@ mod tests {
         );
         assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
         assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn labels_are_shown_in_braces() {
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
+        assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
+        assert_eq!(braced(&Labels::empty()), "{}");
     }
 }

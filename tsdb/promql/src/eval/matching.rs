@@ -1,16 +1,15 @@
 //! Binary operations between two vectors: which series meet, and what their results are called.
 
-use super::grid::SAME_LABELSET;
-use super::key::{METADATA, Numbering};
+use super::binary_histogram::{self, Remark};
+use super::grid::{Cell, SAME_LABELSET};
+use super::key::{METADATA, Numbering, braced};
 use super::{Context, Grid, Row, operator, set};
 use crate::error::Error;
 use crate::syntax::ast::{Binary, Group};
 use leadline_model::Labels;
-use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::Quoted;
+use leadline_model::labels::NAME;
 use rapidhash::RapidHashMap;
 use smallvec::SmallVec;
-use std::fmt::Write;
 
 /// Evaluates arithmetic or a comparison of two vectors.
 ///
@@ -30,16 +29,27 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: &Grid, right: &Gr
     for rows in partners.iter().filter(|rows| rows.len() > 1) {
         operation.refuse_duplicates(&numbers, rows)?;
     }
+    // Numbers alone need no look at each pair's kinds.
+    let numbers_only = !left.has_histograms() && !right.has_histograms() && !b.op.is_trim();
+    let mut last = vec![None; if numbers_only { 0 } else { many.steps }];
     let mut out = Results::new(many.steps, many.len(), numbers.len());
     for (row, group) in of_many.iter().enumerate() {
         cx.tick()?;
         for partner in &partners[*group] {
-            operation.pair(&mut out, row, *partner, *group)?;
+            if last.is_empty() {
+                operation.pair(&mut out, row, *partner, *group)?;
+            } else {
+                operation.pair_histograms(&mut out, (row, *partner, *group), &mut last)?;
+            }
         }
         let new = out.grid.cells.len();
         cx.hold(new.saturating_sub(out.counted))?;
         out.counted = new;
     }
+    let span = b.left.span;
+    last.into_iter()
+        .flatten()
+        .for_each(|remark: Remark| remark.tell(&mut cx.notes, span, b.op));
     out.grid.prune();
     Ok(out.grid)
 }
@@ -57,12 +67,14 @@ impl Operation<'_> {
     /// Refuses two series of the "one" side that are in one match group at the same step.
     fn refuse_duplicates(&self, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
         for step in 0..self.one.steps {
-            let mut there = rows.iter().filter(|&&r| self.one.row(r).1[step]);
+            let mut there = rows.iter().filter(|&&r| self.one.occupied(r, step));
             let (Some(&a), Some(&b)) = (there.next(), there.next()) else {
                 continue;
             };
-            // Nothing matches where the other side is empty.
-            if !(0..self.many.len()).any(|r| self.many.row(r).1[step]) {
+            // Nothing matches where the other side is empty, unless something may stand in for it.
+            let fill = self.b.matching.fill;
+            let filled = fill.left.is_some() || fill.right.is_some();
+            if !filled && !(0..self.many.len()).any(|r| self.many.occupied(r, step)) {
                 continue;
             }
             let side = if self.swapped { "left" } else { "right" };
@@ -104,12 +116,47 @@ impl Operation<'_> {
         Ok(())
     }
 
+    /// As [`Self::pair`], where an operand may be a histogram; `last` holds what is told last at each step, as upstream.
+    fn pair_histograms(
+        &self,
+        out: &mut Results,
+        (many, one, group): (usize, usize, usize),
+        last: &mut [Option<Remark>],
+    ) -> Result<(), Error> {
+        let mut target = None;
+        for (step, last) in last.iter_mut().enumerate() {
+            let (Some(m), Some(o)) = (self.many.cell(many, step), self.one.cell(one, step)) else {
+                continue;
+            };
+            let (l, r) = if self.swapped { (o, m) } else { (m, o) };
+            let outcome = binary_histogram::apply(self.b.op, &l, &r)?;
+            *last = outcome.remark.or(*last);
+            if !outcome.matched {
+                continue;
+            }
+            let to = match target {
+                Some(to) => to,
+                None => *target.insert(out.row_of(self.row(many, one), group)),
+            };
+            out.claim(to, step, group, self.b.matching.group == Group::None)?;
+            let value = if self.b.return_bool {
+                Some(Cell::Float(f64::from(u8::from(outcome.value.is_some()))))
+            } else {
+                outcome.value
+            };
+            if let Some(value) = value {
+                out.grid.set(to, step, value);
+            }
+        }
+        Ok(())
+    }
+
     /// What the results of two series are called.
     fn row(&self, many: usize, one: usize) -> Row {
         let (many, one) = (&self.many.rows[many], &self.one.rows[one]);
         let mut trace = many.trace.clone();
         trace.absorb(&one.trace);
-        let drops = !self.b.op.is_comparison();
+        let drops = self.b.op.changes_meaning();
         let labels = self.labels(&many.labels, &one.labels, drops);
         let renamed = self.b.matching.include.iter().any(|n| n == NAME);
         // A comparison passes series on as they are: a name that is about to go still goes.
@@ -211,34 +258,5 @@ impl Results {
             self.grid.cells[cell] = value;
             self.grid.present[cell] = true;
         }
-    }
-}
-
-/// Labels as error messages of Prometheus show them: all in braces, the metric's name too.
-fn braced(labels: &Labels) -> String {
-    let mut out = String::from("{");
-    for (i, (name, value)) in labels.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        let value = Quoted(value);
-        let written = if is_identifier(name, false) {
-            write!(out, "{comma}{name}={value}")
-        } else {
-            write!(out, "{comma}{}={value}", Quoted(name))
-        };
-        // Writing to a String cannot fail.
-        debug_assert!(written.is_ok());
-    }
-    out + "}"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_shown_in_braces() {
-        let labels = Labels::from_pairs([("__name__", "m"), ("a", "x\"y"), ("b.c", "1")]);
-        assert_eq!(braced(&labels), r#"{__name__="m", a="x\"y", "b.c"="1"}"#);
-        assert_eq!(braced(&Labels::empty()), "{}");
     }
 }

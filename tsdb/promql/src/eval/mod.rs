@@ -2,26 +2,43 @@
 //! other, so that a series is decoded once and its samples stay in the cache.
 
 mod aggregate;
+mod aggregate_histogram;
 mod binary;
+mod binary_histogram;
 mod call;
 mod context;
 mod count_values;
+mod fill;
 mod grid;
+mod histogram_notes;
+mod histogram_points;
+pub(crate) mod invariant;
 pub(crate) mod key;
+pub(crate) mod length;
 mod matching;
+mod mixed_selector;
+mod mixed_windows;
 pub(crate) mod notes;
 mod operator;
+mod profile;
+mod ranges;
 mod rank;
+mod sampling;
 mod scalar;
 pub(crate) mod selector;
 mod set;
+mod start_times;
+mod statistics;
 mod subquery;
 mod trace;
 mod window;
 
 pub(crate) use call::CallSite;
 pub(crate) use context::{Context, QueryRange};
-pub(crate) use grid::{Frame, Grid, Row, SAME_LABELSET};
+pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
+pub(crate) use histogram_notes::Combining;
+pub(crate) use histogram_points::HistogramPoint;
+pub(crate) use profile::Profile;
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
 pub(crate) use window::{RangeRow, top_level as range_vector};
@@ -46,7 +63,7 @@ impl Out {
     fn samples(&self) -> usize {
         match self {
             Self::Scalar(s) => s.values.len(),
-            Self::Vector(g) => g.cells.len(),
+            Self::Vector(g) => g.cells.len() + g.histogram_weight(),
             Self::String(_) => 0,
         }
     }
@@ -61,7 +78,17 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     // Every node makes one row of this many cells at least.
     cx.must_fit(frame.steps)?;
     let held = cx.held();
-    let out = node(cx, expr, frame)?;
+    let out = match invariant::hoisted(cx, expr, frame)? {
+        Some(out) => out,
+        None => {
+            let (running, around) = (cx.enter(expr), cx.statistics);
+            cx.statistics = around.below(expr);
+            let out = node(cx, expr, frame)?;
+            cx.statistics = around;
+            cx.leave(running, &out);
+            out
+        }
+    };
     // What the children held is gone; what the node made is here.
     cx.settle(held);
     cx.hold(out.samples())?;
@@ -70,16 +97,18 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
 
 fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
     match &expr.kind {
-        ExprKind::Number(x) => {
+        ExprKind::Number(x) | ExprKind::Duration(x) => {
             cx.hold(frame.steps)?;
             Ok(Out::Scalar(Scalar::constant(*x, frame)))
         }
         ExprKind::String(s) => Ok(Out::String(s.clone())),
-        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Value).map(Out::Vector),
-        ExprKind::Paren(inner) => node(cx, inner, frame),
+        // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
+        ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
+        ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
+        ExprKind::Paren(inner) => evaluate(cx, inner, frame),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
-        ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, frame).map(Out::Vector),
+        ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, expr.span, frame).map(Out::Vector),
         ExprKind::Call(c) => call::evaluate(cx, c, expr.span, frame),
         ExprKind::Matrix { .. } | ExprKind::Subquery(_) => Err(Error::execution(
             "a range vector was found where an instant vector was expected",
@@ -92,7 +121,7 @@ fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Resul
     if negate {
         match &mut out {
             Out::Scalar(s) => s.values.iter_mut().for_each(|x| *x = -*x),
-            Out::Vector(g) => g.map(|x| -x),
+            Out::Vector(g) => g.negate(),
             Out::String(_) => return Err(Error::execution("a string cannot be negated")),
         }
     }
@@ -100,11 +129,11 @@ fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Resul
 }
 
 /// Where `offset` and `@` move evaluation times to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// With `@`: the one time (ms) that all steps read at.
     pub(crate) fixed: Option<Timestamp>,
-    /// Otherwise: how far (ms) before each step it reads.
+    /// Otherwise: how far (ms) before each step it reads; 0 with `@`.
     offset_ms: i64,
 }
 
@@ -118,8 +147,13 @@ impl Moved {
         });
         Self {
             fixed: at.map(|t| t.saturating_sub(shift.offset_ms)),
-            offset_ms: shift.offset_ms,
+            offset_ms: if at.is_some() { 0 } else { shift.offset_ms },
         }
+    }
+
+    /// Without `@`: how far (ms) before each step it reads.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms
     }
 
     /// The time (ms) that is read at for evaluation time `t`.

@@ -38,7 +38,7 @@ pub(crate) struct Repair {
     pub(crate) count: usize,
 }
 
-/// The notes of one query; equal texts are kept once.
+/// The notes of one query; equal texts are kept once, with the place of the last.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     notes: Vec<Note>,
@@ -57,8 +57,10 @@ impl Notes {
     }
 
     fn add(&mut self, severity: Severity, span: Span, text: String) {
-        if !self.notes.iter().any(|n| n.severity == severity && n.text == text) {
-            self.notes.push(Note { severity, text, span });
+        let same = |n: &&mut Note| n.severity == severity && n.text == text;
+        match self.notes.iter_mut().find(same) {
+            Some(note) => note.span = span,
+            None => self.notes.push(Note { severity, text, span }),
         }
     }
 
@@ -141,7 +143,7 @@ mod tests {
         let (warnings, infos) = notes.render("a +\n  b + c");
         assert_eq!(
             warnings,
-            ["PromQL warning: quantile value should be between 0 and 1, got 1.5 (2:3)"]
+            ["PromQL warning: quantile value should be between 0 and 1, got 1.5 (2:6)"]
         );
         assert!(infos.is_empty());
     }

@@ -1,6 +1,7 @@
 //! What the binary operators do to two numbers.
 
 use crate::syntax::ast::BinaryOp;
+use leadline_model::elementary;
 
 /// The result of an arithmetic operator; 0 or 1 of a comparison.
 #[inline]
@@ -11,8 +12,8 @@ pub(crate) fn apply(op: BinaryOp, l: f64, r: f64) -> f64 {
         BinaryOp::Mul => l * r,
         BinaryOp::Div => l / r,
         BinaryOp::Mod => l % r,
-        BinaryOp::Pow => power(l, r),
-        BinaryOp::Atan2 => l.atan2(r),
+        BinaryOp::Pow => elementary::pow(l, r),
+        BinaryOp::Atan2 => elementary::atan2(l, r),
         _ => f64::from(u8::from(compare(op, l, r))),
     }
 }
@@ -29,9 +30,4 @@ pub(crate) fn compare(op: BinaryOp, l: f64, r: f64) -> bool {
         BinaryOp::Ge => l >= r,
         _ => false,
     }
-}
-
-/// Go's `math.Pow`, which differs from C's for none of PromQL's cases (1^NaN and NaN^0 are 1 in both).
-fn power(l: f64, r: f64) -> f64 {
-    l.powf(r)
 }

@@ -1,6 +1,7 @@
 //! Aggregations that keep some of their series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use super::aggregate::{Groups, selection};
+use super::sampling::share;
 use super::{Context, Grid, Scalar};
 use crate::error::Error;
 use crate::functions::number::format_g;
@@ -11,7 +12,12 @@ use std::cmp::Ordering;
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parameter: &Scalar) -> Result<Grid, Error> {
+pub(crate) fn evaluate(
+    cx: &mut Context<'_>,
+    (a, whole): (&Aggregate, Span),
+    input: &Grid,
+    parameter: &Scalar,
+) -> Result<Grid, Error> {
     let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
     let nothing = Grid::with_capacity(input.steps, 0);
     let sensible = match a.op {
@@ -23,13 +29,16 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
     }
     let groups = Groups::of(selection(a), input);
     cx.hold(input.cells.len())?;
-    let mut out = Grid {
-        steps: input.steps,
-        rows: input.rows.clone(),
-        ..Grid::default()
+    let ranks = matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk);
+    let mut out = input.clone();
+    if ranks && out.drop_histogram_cells() {
+        cx.notes.histogram_ignored(whole, a.op.as_str());
+    }
+    out.present.fill(false);
+    let shares = match a.op {
+        AggregateOp::LimitRatio => shares(input),
+        _ => Vec::new(),
     };
-    out.cells = input.cells.clone();
-    out.present = vec![false; input.present.len()];
     // Of an instant query, the rows in the order of their rank.
     let mut order = Vec::new();
     let mut chosen = Vec::new();
@@ -37,10 +46,21 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, input: &Grid, parame
         for step in 0..input.steps {
             cx.tick()?;
             chosen.clear();
-            chosen.extend(members.iter().copied().filter(|&m| input.row(m).1[step]));
-            choose(a.op, input, step, parameter.values[step], &mut chosen);
+            let there = |m: usize| {
+                if ranks {
+                    input.row(m).1[step]
+                } else {
+                    input.occupied(m, step)
+                }
+            };
+            chosen.extend(members.iter().copied().filter(|&m| there(m)));
+            choose(a.op, (input, &shares), step, parameter.values[step], &mut chosen);
             for row in &chosen {
-                out.present[row * input.steps + step] = true;
+                out.present[row * input.steps + step] = input.row(*row).1[step];
+            }
+            if out.has_histograms() {
+                let others = members.iter().filter(|m| !chosen.contains(m));
+                others.for_each(|&m| out.vacate(m, step));
             }
             if input.steps == 1 {
                 order.extend_from_slice(&chosen);
@@ -93,7 +113,7 @@ fn check_ratio(cx: &mut Context<'_>, values: &[f64], span: Span) -> Result<bool,
 }
 
 /// Reduces `rows`, the members of one group that are there, to those that are kept.
-fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut Vec<usize>) {
+fn choose(op: AggregateOp, (input, shares): (&Grid, &[f64]), step: usize, parameter: f64, rows: &mut Vec<usize>) {
     let value = |row: usize| input.cells[row * input.steps + step];
     let k = if parameter < 1.0 {
         0
@@ -106,19 +126,65 @@ fn choose(op: AggregateOp, input: &Grid, step: usize, parameter: f64, rows: &mut
         AggregateOp::Limitk => rows.truncate(k),
         _ => {
             let ratio = parameter.clamp(-1.0, 1.0);
-            rows.retain(|&row| sampled(input.rows[row].labels.fingerprint(), ratio));
+            rows.retain(|&row| sampled(shares[row], ratio));
         }
     }
 }
 
-/// Sorts the `k` best to the front and drops the others; of equals the earlier is better.
+/// Keeps the `k` best, the best first. Which of equals are kept follows from the heap that upstream keeps them in.
 fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ordering) {
-    let exact = |a: &usize, b: &usize| compare(a, b).then_with(|| a.cmp(b));
-    if k > 0 && k < rows.len() {
-        rows.select_nth_unstable_by(k - 1, exact);
+    if k == 0 {
+        return rows.clear();
     }
-    rows.truncate(k);
-    rows.sort_unstable_by(exact);
+    let worse = |a: &usize, b: &usize| compare(a, b).is_gt();
+    if k < rows.len() {
+        let mut heap: Vec<usize> = Vec::with_capacity(k);
+        for row in rows.drain(..) {
+            if heap.len() < k {
+                heap.push(row);
+                rise(&mut heap, &worse);
+            } else if compare(&heap[0], &row).is_gt() {
+                heap[0] = row;
+                sink(&mut heap, &worse);
+            }
+        }
+        *rows = heap;
+    }
+    rows.sort_unstable_by(|a, b| compare(a, b).then_with(|| a.cmp(b)));
+}
+
+/// Moves the last up to where its parent is worse (`container/heap`, up).
+fn rise(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !worse(&heap[at], &heap[parent]) {
+            return;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+/// Moves the first down to where its children are better (`container/heap`, down).
+fn sink(heap: &mut [usize], worse: impl Fn(&usize, &usize) -> bool) {
+    let mut at = 0;
+    loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        if left >= heap.len() {
+            return;
+        }
+        let child = if right < heap.len() && worse(&heap[right], &heap[left]) {
+            right
+        } else {
+            left
+        };
+        if !worse(&heap[child], &heap[at]) {
+            return;
+        }
+        heap.swap(child, at);
+        at = child;
+    }
 }
 
 /// The order of `topk`: the largest first, NaN last.
@@ -139,10 +205,15 @@ fn ranked(a: f64, b: f64) -> Ordering {
     })
 }
 
-/// Whether a series is in the sample: its hash as a share of all hashes is below `ratio`, or for a negative ratio
-/// in the complement, so that `limit_ratio(r, v)` and `limit_ratio(r - 1, v)` make `v`.
-fn sampled(hash: u64, ratio: f64) -> bool {
-    let share = hash as f64 / u64::MAX as f64;
+/// Where each series stands between 0 and 1.
+fn shares(input: &Grid) -> Vec<f64> {
+    let mut buffer = Vec::new();
+    input.rows.iter().map(|row| share(&row.labels, &mut buffer)).collect()
+}
+
+/// Whether a series is in the sample: its share is below `ratio`, or for a negative ratio in the complement, so that
+/// `limit_ratio(r, v)` and `limit_ratio(r - 1, v)` make `v`.
+fn sampled(share: f64, ratio: f64) -> bool {
     (ratio >= 0.0 && share < ratio) || (ratio < 0.0 && share >= 1.0 + ratio)
 }
 
@@ -163,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_ratio_and_its_complement_share_the_series() {
-        for hash in [0, 1, u64::MAX / 3, u64::MAX / 2, u64::MAX - 1] {
-            assert!(sampled(hash, 0.4) != sampled(hash, -0.6), "{hash}");
+        for share in [0.0, 0.1, 1.0 / 3.0, 0.4, 0.5, 1.0] {
+            assert!(sampled(share, 0.4) != sampled(share, -0.6), "{share}");
         }
     }
 

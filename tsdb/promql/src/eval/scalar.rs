@@ -18,6 +18,15 @@ impl Scalar {
         Self::from_values(vec![value; frame.steps])
     }
 
+    /// The first number at each of `steps`.
+    pub(crate) fn repeated(self, steps: usize) -> Self {
+        let value = self.values.first().copied().unwrap_or(f64::NAN);
+        Self {
+            values: vec![value; steps],
+            trace: self.trace,
+        }
+    }
+
     /// Numbers that no series went into.
     pub(crate) fn from_values(values: Vec<f64>) -> Self {
         Self {

@@ -1,10 +1,14 @@
 //! Instant selectors: the newest sample within the lookback, at every step.
 
 use super::grid::{Frame, Grid, Row};
+use super::histogram_points::HistogramPoints;
+use super::mixed_selector::{self, Looks, Mixed};
+use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved};
 use crate::error::Error;
-use crate::syntax::ast::Selector;
+use crate::functions::border::smoothed_at;
+use crate::syntax::ast::{Border, Selector, Span};
 use leadline_model::sample::Samples;
 use leadline_model::{Timestamp, is_stale};
 
@@ -15,6 +19,10 @@ pub(crate) enum Read {
     Value,
     /// Its time in seconds (`timestamp()`).
     Time,
+    /// Of a number its time in seconds; a histogram stays what it is.
+    FloatTime,
+    /// When its counter began, in seconds, 0 when that is unknown (`start_timestamp()`).
+    Start,
 }
 
 /// Evaluates a selector at all times of `frame`: the newest sample in `(t - lookback, t]`, unless it is a stale
@@ -22,20 +30,34 @@ pub(crate) enum Read {
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: Read) -> Result<Grid, Error> {
+pub(crate) fn evaluate(
+    cx: &mut Context<'_>,
+    (s, span): (&Selector, Span),
+    frame: Frame,
+    read: Read,
+) -> Result<Grid, Error> {
     if frame.steps == 0 {
         return Ok(Grid::with_capacity(0, 0));
     }
     let moved = Moved::of(cx, s.shift);
+    // A smoothed value stands between two samples, of which the second may be ahead.
+    let smoothed = s.border == Border::Smoothed && read == Read::Value;
+    let ahead_ms = if smoothed { cx.lookback_ms } else { 0 };
     let (mint, maxt) = (
         first_instant(moved.time(frame.start), cx.lookback_ms),
-        moved.time(frame.last()),
+        moved.time(frame.last()).saturating_add(ahead_ms),
     );
-    let set = cx.store.select(&s.matchers, mint, maxt, false)?;
+    let set = cx.store.select(&s.matchers, mint, maxt, cx.ordered)?;
     let mut grid = Grid::with_capacity(frame.steps, set.len());
-    let mut samples = Samples::default();
+    let (mut samples, mut starts) = (Samples::default(), StartTimes::default());
+    let mut histograms = HistogramPoints::default();
+    let looks = Looks {
+        frame,
+        moved,
+        lookback_ms: cx.lookback_ms,
+    };
     for i in 0..set.len() {
-        if frame.steps == 1 {
+        if frame.steps == 1 && !smoothed {
             // One step sees the newest sample alone, which a store has at hand.
             samples.clear();
             if let Some(newest) = set.newest(i, mint, maxt)? {
@@ -45,12 +67,34 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, s: &Selector, frame: Frame, read: R
             set.read(i, mint, maxt, &mut samples)?;
         }
         cx.decoded(&samples)?;
-        if samples.is_empty() {
+        histograms.read(cx, (&*set, i), (mint, maxt))?;
+        if samples.is_empty() && histograms.points.is_empty() {
             continue;
         }
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        let used = fill(&samples, frame, moved, cx.lookback_ms, read, cells, present);
+        let used = if !histograms.points.is_empty() {
+            let mixed = Mixed {
+                samples: &samples,
+                histograms: &histograms.points,
+            };
+            if smoothed {
+                let labels = set.labels(i);
+                mixed_selector::fill_smoothed(cx, &mut grid, mixed, looks, (span, labels.name()))?
+            } else {
+                mixed_selector::fill(&mut grid, mixed, looks, read)
+            }
+        } else if smoothed {
+            fill_smoothed(&samples, frame, moved, cx.lookback_ms, cells, present)
+        } else {
+            fill(&samples, frame, moved, cx.lookback_ms, read, cells, present)
+        };
+        starts.read(cx, (&*set, i), (mint, maxt), read == Read::Start)?;
+        if read == Read::Start {
+            for cell in grid.opened() {
+                *cell = starts.of(*cell as Timestamp) as f64 / 1000.0;
+            }
+        }
         match used {
             Some((oldest, newest)) => {
                 let trace = Trace::of_series(oldest, newest, set.owner(i));
@@ -94,9 +138,40 @@ fn fill(
         if t <= at.saturating_sub(lookback_ms) || is_stale(v) {
             continue;
         }
-        cells[step] = if read == Read::Time { t as f64 / 1000.0 } else { v };
+        cells[step] = match read {
+            Read::Value => v,
+            Read::Time | Read::FloatTime => t as f64 / 1000.0,
+            // Still the sample's time, ms, by which its start is found.
+            Read::Start => t as f64,
+        };
         present[step] = true;
         used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
+    }
+    used
+}
+
+/// As [`fill`], of a smoothed selector: the value between the samples around each time, up to the lookback away. Stale
+/// markers are passed over.
+fn fill_smoothed(
+    samples: &Samples,
+    frame: Frame,
+    moved: Moved,
+    lookback_ms: i64,
+    cells: &mut [f64],
+    present: &mut [bool],
+) -> Option<(Timestamp, Timestamp)> {
+    let (t, v): (Vec<_>, Vec<_>) = samples.t.iter().zip(&samples.v).filter(|(_, v)| !is_stale(**v)).unzip();
+    let mut used: Option<(Timestamp, Timestamp)> = None;
+    for step in 0..frame.steps {
+        let at = moved.time(frame.at(step));
+        let from = t.partition_point(|t| *t <= at.saturating_sub(lookback_ms));
+        let to = t.partition_point(|t| *t <= at.saturating_add(lookback_ms));
+        let Some(value) = smoothed_at(&t[from..to], &v[from..to], at) else {
+            continue;
+        };
+        cells[step] = value;
+        present[step] = true;
+        used = Some(used.map_or((t[from], t[to - 1]), |(oldest, _)| (oldest, t[to - 1])));
     }
     used
 }

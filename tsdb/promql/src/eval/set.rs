@@ -15,22 +15,35 @@ pub(crate) fn selection(m: &Matching) -> Selection {
 }
 
 /// Which match groups have a value at which step, on one side.
-struct Presence {
+pub(super) struct Presence {
     steps: usize,
     cells: Vec<bool>,
 }
 
 impl Presence {
-    fn of(grid: &Grid, groups: &[usize], count: usize) -> Self {
+    /// Of the rows of `grid`, each in one of `count` groups.
+    pub(super) fn of(grid: &Grid, groups: &[usize], count: usize) -> Self {
         let steps = grid.steps;
         let mut cells = vec![false; steps * count];
         for (i, group) in groups.iter().enumerate() {
             let (_, present) = grid.row(i);
-            for (cell, p) in cells[group * steps..(group + 1) * steps].iter_mut().zip(present) {
+            let cells = &mut cells[group * steps..(group + 1) * steps];
+            for (cell, p) in cells.iter_mut().zip(present) {
                 *cell |= *p;
+            }
+            if grid.has_histograms() {
+                for (step, cell) in cells.iter_mut().enumerate() {
+                    *cell |= grid.histogram(i, step).is_some();
+                }
             }
         }
         Self { steps, cells }
+    }
+
+    /// Whether the group has a value at the step.
+    #[inline]
+    pub(super) fn has(&self, group: usize, step: usize) -> bool {
+        self.cells[group * self.steps + step]
     }
 
     /// Removes from `grid` the values whose group is (`wanted`) or is not there.
@@ -39,6 +52,10 @@ impl Presence {
             let there = &self.cells[group * self.steps..(group + 1) * self.steps];
             for (p, there) in grid.present[i * self.steps..].iter_mut().zip(there) {
                 *p &= *there == wanted;
+            }
+            if grid.has_histograms() {
+                let unwanted = there.iter().enumerate().filter(|(_, there)| **there != wanted);
+                unwanted.for_each(|(step, _)| grid.vacate(i, step));
             }
         }
         grid.prune();

@@ -33,12 +33,7 @@ pub(crate) fn evaluate(
                 drop_name: false,
                 trace: scalar.trace,
             };
-            Grid {
-                steps: frame.steps,
-                rows: vec![row],
-                cells: scalar.values,
-                present,
-            }
+            Grid::of_floats(frame.steps, vec![row], scalar.values, present)
         }
         Out::String(_) => return Err(Error::execution("a subquery of a string is not possible")),
     };

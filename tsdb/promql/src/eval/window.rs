@@ -1,151 +1,25 @@
 //! Range selectors and subqueries as windows of samples, and functions over them.
 
 use super::call::CallSite;
-use super::grid::{Frame, Grid, Row};
+use super::grid::{Frame, Grid};
+use super::histogram_points::weight;
+use super::mixed_windows::MixedColumns;
 use super::notes::Notes;
-use super::selector::first_instant;
-use super::trace::Trace;
-use super::{Context, Moved, Scalar, subquery};
+use super::ranges::{Cutter, Loaded, Ranges, Source};
+use super::start_times::StartTimes;
+use super::{Context, Scalar};
 use crate::error::Error;
+use crate::functions::integral::is_strategy;
+use crate::functions::number::format_g;
 use crate::functions::vector::absence;
-use crate::functions::window::{Window, WindowFn, check_args};
-use crate::syntax::ast::{Expr, ExprKind, Span};
-use leadline_model::port::SeriesSet;
+use crate::functions::window::{Window, WindowFn, check_args, check_border};
+use crate::functions::{border, rate};
+use crate::syntax::ast::{Border, Expr, ExprKind, Span};
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::quote::Quoted;
 use leadline_model::sample::Samples;
-use leadline_model::{Labels, Timestamp, is_stale};
-
-/// Where the samples of a range vector come from.
-enum Source {
-    /// From the store.
-    Stored(Box<dyn SeriesSet>),
-    /// From a subquery: its values at its own times.
-    Computed(Grid, Frame),
-}
-
-/// A range vector that is about to be read.
-struct Ranges {
-    source: Source,
-    moved: Moved,
-    range_ms: i64,
-    /// All windows of the evaluation lie within, ms, both included.
-    bounds: (Timestamp, Timestamp),
-}
-
-impl Ranges {
-    /// Selects the series of a range selector, or evaluates a subquery.
-    fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
-        let (shift, range_ms) = match &expr.kind {
-            ExprKind::Matrix { selector, range_ms } => (selector.shift, *range_ms),
-            ExprKind::Subquery(s) => (s.shift, s.range_ms),
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
-        let moved = Moved::of(cx, shift);
-        let bounds = (
-            first_instant(moved.time(frame.start), range_ms),
-            moved.time(frame.last()),
-        );
-        let source = match &expr.kind {
-            ExprKind::Subquery(s) => {
-                let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
-                Source::Computed(grid, inner)
-            }
-            ExprKind::Matrix { selector, .. } => {
-                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, false)?)
-            }
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
-        Ok(Self {
-            source,
-            moved,
-            range_ms,
-            bounds,
-        })
-    }
-
-    fn len(&self) -> usize {
-        match &self.source {
-            Source::Stored(set) => set.len(),
-            Source::Computed(grid, _) => grid.len(),
-        }
-    }
-
-    /// Replaces `into` by the samples of series i without stale markers.
-    fn load(&self, cx: &mut Context<'_>, i: usize, into: &mut Samples) -> Result<(), Error> {
-        match &self.source {
-            Source::Stored(set) => {
-                set.read(i, self.bounds.0, self.bounds.1, into)?;
-                cx.decoded(into)?;
-                drop_stale(into);
-            }
-            Source::Computed(grid, frame) => {
-                into.clear();
-                for (step, t) in frame.times().enumerate() {
-                    if let Some(v) = grid.get(i, step) {
-                        into.push(t, v);
-                    }
-                }
-                cx.tick()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn labels(&self, i: usize) -> Labels {
-        match &self.source {
-            Source::Stored(set) => set.labels(i),
-            Source::Computed(grid, _) => grid.rows[i].labels.clone(),
-        }
-    }
-
-    fn row(&self, i: usize, drop_name: bool, (oldest, newest): (Timestamp, Timestamp)) -> Row {
-        match &self.source {
-            Source::Stored(set) => Row {
-                labels: set.labels(i),
-                drop_name,
-                trace: Trace::of_series(oldest, newest, set.owner(i)),
-            },
-            Source::Computed(grid, _) => {
-                let mut row = grid.rows[i].clone();
-                row.drop_name |= drop_name;
-                row
-            }
-        }
-    }
-}
-
-/// Removes stale markers: ranges do not see them.
-fn drop_stale(samples: &mut Samples) {
-    let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
-        return;
-    };
-    let mut kept = first;
-    for i in first..samples.len() {
-        if !is_stale(samples.v[i]) {
-            samples.t[kept] = samples.t[i];
-            samples.v[kept] = samples.v[i];
-            kept += 1;
-        }
-    }
-    samples.t.truncate(kept);
-    samples.v.truncate(kept);
-}
-
-/// Cuts the windows of the steps out of the samples of one series; both borders only move forward.
-struct Cutter {
-    from: usize,
-    to: usize,
-}
-
-impl Cutter {
-    /// The samples in `(start, end]`.
-    #[inline]
-    fn cut(&mut self, t: &[Timestamp], start: Timestamp, end: Timestamp) -> std::ops::Range<usize> {
-        self.to += t[self.to..].iter().take_while(|t| **t <= end).count();
-        self.from += t[self.from..self.to].iter().take_while(|t| **t <= start).count();
-        self.from..self.to
-    }
-}
+use leadline_model::{Labels, Timestamp};
+use std::sync::Arc;
 
 /// Evaluates a function over the windows of its range argument.
 ///
@@ -171,20 +45,46 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         name,
         f,
         others: &others,
-        span: site.arg(0)?.span,
+        span: position(site.arg(0)?),
+        argument: position(site.arg(site.count() - 1)?),
+        lookback_ms: cx.lookback_ms,
     };
     let ranges = Ranges::open(cx, range, frame)?;
+    check_border(name, ranges.border)?;
+    let reads_starts = matches!(name, "rate" | "irate" | "increase" | "resets");
+    let (mut starts, mut st) = (StartTimes::default(), Vec::new());
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
-    let mut samples = Samples::default();
+    let mut loaded = Loaded::default();
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
-        ranges.load(cx, i, &mut samples)?;
+        ranges.load(cx, i, &mut loaded)?;
+        ranges.load_starts(cx, i, &mut starts, reads_starts)?;
+        starts.align(&loaded.samples.t, &mut st);
         cx.hold(frame.steps)?;
         let (cells, present) = grid.open();
-        match call.fill(&mut cx.notes, &ranges, &samples, frame, (cells, present))? {
+        let used = if loaded.histograms.points.is_empty() {
+            let columns = Columns {
+                samples: &loaded.samples,
+                st: &st,
+                series: i,
+            };
+            call.fill(&mut cx.notes, &ranges, columns, frame, (cells, present))?
+        } else {
+            loaded.histograms.set_starts(&starts);
+            let columns = MixedColumns {
+                samples: &loaded.samples,
+                st: &st,
+                histograms: &loaded.histograms.points,
+                series: i,
+            };
+            call.fill_mixed(&mut cx.notes, &mut grid, &ranges, columns, frame)?
+        };
+        match used {
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
-                counters.check(&mut cx.notes, &row.labels, call.span);
+                if grid.open_has_number() {
+                    counters.check(&mut cx.notes, &row.labels, call.span);
+                }
                 grid.keep(row);
             }
             None => {
@@ -201,13 +101,38 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
 }
 
 /// A function over windows with its arguments.
-struct WindowCall<'a> {
-    name: &'a str,
-    f: WindowFn,
+pub(super) struct WindowCall<'a> {
+    /// The function's name.
+    pub(super) name: &'a str,
+    /// What it does to numbers.
+    pub(super) f: WindowFn,
     /// The scalar arguments.
-    others: &'a [Scalar],
+    pub(super) others: &'a [Scalar],
     /// The first argument, where notes point.
-    span: Span,
+    pub(super) span: Span,
+    /// The last argument.
+    argument: Span,
+    /// How far (ms) instant selectors look back.
+    pub(super) lookback_ms: i64,
+}
+
+/// What is known of the series whose windows are cut.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    samples: &'a Samples,
+    /// Start times, ms; empty when none is known.
+    st: &'a [Timestamp],
+    /// Its number in the range vector.
+    series: usize,
+}
+
+/// Where notes about an argument point to. A subquery has no place of its own: upstream puts a selector without one in its
+/// stead (`promql/engine.go`, evalSubquery).
+fn position(argument: &Expr) -> Span {
+    match argument.kind {
+        ExprKind::Subquery(_) => Span::default(),
+        _ => argument.span,
+    }
 }
 
 impl WindowCall<'_> {
@@ -222,19 +147,22 @@ impl WindowCall<'_> {
         &self,
         notes: &mut Notes,
         ranges: &Ranges,
-        samples: &Samples,
+        columns: Columns<'_>,
         frame: Frame,
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let Columns { samples, st, series } = columns;
+        let (before, behind) = ranges.margins;
         let mut used: Option<(Timestamp, Timestamp)> = None;
-        let mut cutter = Cutter { from: 0, to: 0 };
+        let mut cutter = Cutter::default();
         let mut args: [f64; 4] = [0.0; 4];
         let count = self.others.len().min(args.len());
         for step in 0..frame.steps {
             let at = frame.at(step);
             let end = ranges.moved.time(at);
             let start = end.saturating_sub(ranges.range_ms);
-            let cut = cutter.cut(&samples.t, start, end);
+            let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
+            let cut = cutter.cut(&samples.t, |t| *t, from, to);
             if cut.is_empty() {
                 continue;
             }
@@ -246,12 +174,18 @@ impl WindowCall<'_> {
             }
             let window = Window {
                 t: &samples.t[cut.clone()],
-                v: &samples.v[cut],
+                v: &samples.v[cut.clone()],
                 start,
                 end,
                 at,
                 args: &args[..count],
+                st: st.get(cut).unwrap_or_default(),
+                border: ranges.border,
+                lookback_ms: self.lookback_ms,
             };
+            if !st.is_empty() && self.extrapolates(ranges.border) && rate::starts_overlap(&window) {
+                notes.start_overlaps(self.span, ranges.labels(series).name());
+            }
             if let Some(value) = (self.f)(&window) {
                 cells[step] = value;
                 present[step] = true;
@@ -262,7 +196,18 @@ impl WindowCall<'_> {
         Ok(used)
     }
 
-    fn check(&self, notes: &mut Notes, args: &[f64]) -> Result<(), Error> {
+    /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.
+    pub(super) fn extrapolates(&self, border: Border) -> bool {
+        border == Border::Open && matches!(self.name, "rate" | "increase")
+    }
+
+    /// Refuses or tells what is wrong with the scalar arguments.
+    pub(super) fn check(&self, notes: &mut Notes, args: &[f64]) -> Result<(), Error> {
+        if self.name == "integral" && !is_strategy(args[0]) {
+            let got = format_g(args[0]);
+            let text = format!("strategy should be 0, 1, or 2 (default), using 2, got {got}");
+            notes.warn(self.argument, text);
+        }
         if self.name == "quantile_over_time" {
             notes.check_quantile(args[0], self.span);
         }
@@ -308,10 +253,31 @@ impl CounterCheck {
     }
 }
 
-/// Labels and samples of one series of a range vector.
-pub(crate) type RangeRow = (Labels, bool, Vec<(Timestamp, f64)>);
+/// The refusal of histograms in range vectors with borders, which are defined for numbers.
+fn check_border_of_histograms(border: Border, any: bool) -> Result<(), Error> {
+    let word = match border {
+        Border::Anchored if any => "anchored",
+        Border::Smoothed if any => "smoothed",
+        _ => return Ok(()),
+    };
+    Err(Error::execution(format!(
+        "{word} modifier is not supported with histograms"
+    )))
+}
 
-/// The range vector that a whole instant query asks for: (labels, whether the name goes, samples) of each series.
+/// One series of a range vector.
+pub(crate) struct RangeRow {
+    /// The label set, with the metric's name.
+    pub(crate) labels: Labels,
+    /// Whether the name goes.
+    pub(crate) drop_name: bool,
+    /// Times (ms) and numbers.
+    pub(crate) points: Vec<(Timestamp, f64)>,
+    /// Times (ms) and histograms.
+    pub(crate) histograms: Vec<(Timestamp, Arc<FloatHistogram>)>,
+}
+
+/// The range vector that a whole instant query asks for.
 ///
 /// # Errors
 /// [`Error`].
@@ -319,21 +285,47 @@ pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resu
     let expr = expr.unwrapped();
     let ranges = Ranges::open(cx, expr, frame)?;
     let end = ranges.moved.time(frame.start);
-    let mut samples = Samples::default();
+    let start = end.saturating_sub(ranges.range_ms);
+    let mut loaded = Loaded::default();
     let mut out = Vec::with_capacity(ranges.len());
     for i in 0..ranges.len() {
-        ranges.load(cx, i, &mut samples)?;
-        let cut = Cutter { from: 0, to: 0 }.cut(&samples.t, end.saturating_sub(ranges.range_ms), end);
-        if cut.is_empty() {
+        ranges.load(cx, i, &mut loaded)?;
+        let samples = &loaded.samples;
+        let (before, behind) = ranges.margins;
+        let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
+        let cut = Cutter::default().cut(&samples.t, |t| *t, from, to);
+        let window = Window {
+            t: &samples.t[cut.clone()],
+            v: &samples.v[cut],
+            start,
+            end,
+            at: frame.start,
+            border: ranges.border,
+            lookback_ms: cx.lookback_ms,
+            ..Window::default()
+        };
+        let points = match ranges.border {
+            Border::Open => window.t.iter().copied().zip(window.v.iter().copied()).collect(),
+            _ => border::bordered(&window),
+        };
+        let histograms = &loaded.histograms.points;
+        let cut = Cutter::default().cut(histograms, |p| p.t, from, to);
+        let histograms: Vec<_> = histograms[cut].iter().map(|p| (p.t, Arc::clone(&p.h))).collect();
+        check_border_of_histograms(ranges.border, !histograms.is_empty())?;
+        if points.is_empty() && histograms.is_empty() {
             continue;
         }
-        cx.hold(cut.len())?;
+        cx.hold(points.len() + histograms.iter().map(|(_, h)| weight(h)).sum::<usize>())?;
         let drop_name = match &ranges.source {
             Source::Stored(_) => false,
             Source::Computed(grid, _) => grid.rows[i].drop_name,
         };
-        let points = cut.map(|p| (samples.t[p], samples.v[p])).collect();
-        out.push((ranges.labels(i), drop_name, points));
+        out.push(RangeRow {
+            labels: ranges.labels(i),
+            drop_name,
+            points,
+            histograms,
+        });
     }
     Ok(out)
 }

@@ -140,16 +140,12 @@ fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
         }
         if bucket.bound > value {
             // Within a bucket without a lower border nothing can be told: all of it counts.
-            let within = (value - start) / (bucket.bound - start);
-            let known = start != f64::NEG_INFINITY;
-            return clip(
-                if known {
-                    rank + (bucket.count - rank) * within
-                } else {
-                    bucket.count
-                },
-                count,
-            );
+            let within = if start == f64::NEG_INFINITY {
+                bucket.count
+            } else {
+                rank + (bucket.count - rank) * (value - start) / (bucket.bound - start)
+            };
+            return clip(within, count);
         }
         rank = bucket.count;
         start = bucket.bound;

@@ -1,22 +1,19 @@
-//! `histogram_quantile` and its relatives over classic histograms (series with `le`).
+//! `histogram_quantile` and its relatives over classic histograms (series with `le`) and native ones.
 
 use super::classic::{self, Bucket};
+use super::native::{self, Asked};
 use super::number::format_openmetrics;
 use crate::error::Error;
-use crate::eval::notes::Repair;
+use crate::eval::notes::{Notes, Repair};
 use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::quote::Quoted;
+use rapidhash::RapidHashMap;
 
 /// The label that holds a bucket's upper bound.
 const LE: &str = "le";
-
-/// Functions that only native histograms answer: floats give nothing.
-pub(crate) fn native_only(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    site.vector(cx, 0, frame)?;
-    Ok(Out::Vector(Grid::with_capacity(frame.steps, 0)))
-}
 
 /// The bucket series of one histogram.
 struct Histogram {
@@ -41,6 +38,9 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
     let mut numbers = key::Numbering::new(key::Selection::all_but(LE));
     let mut out: Vec<Histogram> = Vec::new();
     for (i, row) in grid.rows.iter().enumerate() {
+        if grid.has_histograms() && !grid.row(i).1.contains(&true) {
+            continue;
+        }
         let le = row.labels.get(LE).unwrap_or("");
         let Some(bound) = parse_bound(le) else {
             let name = row.labels.name();
@@ -80,50 +80,119 @@ fn parse_bound(le: &str) -> Option<f64> {
     le.parse::<f64>().ok().filter(|b| !b.is_nan())
 }
 
-/// Puts a row together from what `value` makes of a histogram's buckets at each step.
-fn fill(
-    cx: &mut Context<'_>,
-    out: &mut Grid,
-    (histogram, grid): (&Histogram, &Grid),
-    labels: Labels,
-    mut value: impl FnMut(&mut Context<'_>, usize, &mut Vec<Bucket>) -> f64,
-) -> Result<(), Error> {
-    cx.tick()?;
-    cx.hold(grid.steps)?;
-    let mut buckets = Vec::with_capacity(histogram.buckets.len());
-    let (cells, present) = out.open();
-    for step in 0..grid.steps {
-        histogram.at(grid, step, &mut buckets);
-        if !buckets.is_empty() {
-            present[step] = true;
-            cells[step] = value(cx, step, &mut buckets);
-        }
-    }
-    out.keep(Row {
-        labels,
-        drop_name: true,
-        trace: histogram.trace.clone(),
-    });
-    Ok(())
+/// The histograms of a vector, of both kinds.
+struct Histograms<'a> {
+    grid: &'a Grid,
+    span: Span,
+    classic: Vec<Histogram>,
+    /// Rows with native histograms, and the classic one with the same name and labels, if there is one.
+    native: Vec<(usize, Option<usize>)>,
 }
 
-/// One quantile of every histogram.
-fn quantile_into(
-    cx: &mut Context<'_>,
-    out: &mut Grid,
-    (grid, span, frame): (&Grid, Span, Frame),
-    q: &Scalar,
-    labels: impl Fn(&Labels, f64) -> Labels,
-) -> Result<(), Error> {
-    for histogram in &histograms(cx, grid, span) {
-        let target = labels(&histogram.labels, q.values.first().copied().unwrap_or(f64::NAN));
-        fill(cx, out, (histogram, grid), target, |cx, step, buckets| {
+impl<'a> Histograms<'a> {
+    fn of(cx: &mut Context<'_>, grid: &'a Grid, span: Span) -> Self {
+        let classic = histograms(cx, grid, span);
+        let mut native = Vec::new();
+        if grid.has_histograms() {
+            let numbers: RapidHashMap<&Labels, usize> = classic.iter().map(|h| &h.labels).zip(0..).collect();
+            let rows = (0..grid.len()).filter(|&i| (0..grid.steps).any(|s| grid.histogram(i, s).is_some()));
+            native = rows.map(|i| (i, numbers.get(&grid.rows[i].labels).copied())).collect();
+        }
+        Self {
+            grid,
+            span,
+            classic,
+            native,
+        }
+    }
+
+    /// Whether both kinds have a histogram of the same name and labels at a step: neither is evaluated then.
+    fn clash(&self, (row, twin): (usize, Option<usize>), step: usize) -> bool {
+        let buckets = twin.map_or(&[][..], |twin| &self.classic[twin].buckets);
+        self.grid.histogram(row, step).is_some() && buckets.iter().any(|&(_, b)| self.grid.get(b, step).is_some())
+    }
+
+    /// Adds a row for each histogram: called `labels` of its labels, with what `classic` makes of its buckets and
+    /// `native` of a native histogram at each step.
+    fn each(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut Grid,
+        labels: impl Fn(&Labels) -> Labels,
+        native: impl Fn(usize, &FloatHistogram, &mut Notes, Asked<'_>) -> f64,
+        classic: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+    ) -> Result<(), Error> {
+        for &pair in &self.native {
+            cx.tick()?;
+            cx.hold(self.grid.steps)?;
+            let row = &self.grid.rows[pair.0];
+            let asked = Asked {
+                span: self.span,
+                metric: row.labels.name(),
+            };
+            let (cells, present) = out.open();
+            for step in 0..self.grid.steps {
+                let Some(h) = self.grid.histogram(pair.0, step) else {
+                    continue;
+                };
+                if self.clash(pair, step) {
+                    cx.notes.mixed_classic_and_native(self.span, asked.metric);
+                    continue;
+                }
+                present[step] = true;
+                cells[step] = native(step, h, &mut cx.notes, asked);
+            }
+            out.keep(result_row(labels(&row.labels), &row.trace));
+        }
+        for (number, histogram) in self.classic.iter().enumerate() {
+            self.each_classic(cx, out, number, &classic)?;
+            out.keep(result_row(labels(&histogram.labels), &histogram.trace));
+        }
+        out.prune();
+        Ok(())
+    }
+
+    fn each_classic(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut Grid,
+        number: usize,
+        value: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+    ) -> Result<(), Error> {
+        cx.tick()?;
+        cx.hold(self.grid.steps)?;
+        let histogram = &self.classic[number];
+        let twins: Vec<_> = self.native.iter().filter(|pair| pair.1 == Some(number)).collect();
+        let mut buckets = Vec::with_capacity(histogram.buckets.len());
+        let (cells, present) = out.open();
+        for step in 0..self.grid.steps {
+            histogram.at(self.grid, step, &mut buckets);
+            if !buckets.is_empty() && !twins.iter().any(|pair| self.clash(**pair, step)) {
+                present[step] = true;
+                cells[step] = value(&mut cx.notes, histogram, step, &mut buckets);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one quantile of every histogram.
+    fn quantile(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut Grid,
+        (q, frame): (&Scalar, Frame),
+        labels: impl Fn(&Labels) -> Labels,
+    ) -> Result<(), Error> {
+        let native = |step: usize, h: &FloatHistogram, notes: &mut Notes, asked: Asked<'_>| {
+            native::quantile(q.values[step], h, notes, asked)
+        };
+        self.each(cx, out, labels, native, |notes, histogram, step, buckets| {
             let (value, repaired) = classic::quantile(q.values[step], buckets);
             if let Some(r) = repaired {
                 let at = frame.at(step);
-                cx.notes.repaired(Repair {
+                notes.repaired(Repair {
                     metric: histogram.labels.name().to_owned(),
-                    span,
+                    span: self.span,
                     times: (at, at),
                     bounds: r.bounds,
                     max_diff: r.max_diff,
@@ -131,9 +200,25 @@ fn quantile_into(
                 });
             }
             value
-        })?;
+        })
     }
-    Ok(())
+
+    /// The finished vector: rows of both kinds that got one label set are one.
+    fn finish(&self, out: Grid) -> Result<Out, Error> {
+        if self.native.is_empty() {
+            Ok(Out::Vector(out))
+        } else {
+            out.merge_equal().map(Out::Vector)
+        }
+    }
+}
+
+fn result_row(labels: Labels, trace: &Trace) -> Row {
+    Row {
+        labels,
+        drop_name: true,
+        trace: trace.clone(),
+    }
 }
 
 /// `histogram_quantile(q, v)`.
@@ -144,10 +229,9 @@ pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
         cx.notes.check_quantile(q, site.arg(0)?.span);
     }
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
-    quantile_into(cx, &mut out, (&grid, site.arg(1)?.span, frame), &q, |labels, _| {
-        labels.clone()
-    })?;
-    Ok(Out::Vector(out))
+    let histograms = Histograms::of(cx, &grid, site.arg(1)?.span);
+    histograms.quantile(cx, &mut out, (&q, frame), Labels::clone)?;
+    histograms.finish(out)
 }
 
 /// `histogram_quantiles(v, label, q...)`: several quantiles, told apart by a label.
@@ -155,13 +239,15 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
     let grid = site.vector(cx, 0, frame)?;
     let name = site.text(1)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len());
+    let histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
     for i in 2..site.count() {
         let q = site.scalar(cx, i, frame)?;
         for &q in &q.values {
             cx.notes.check_quantile(q, site.arg(i)?.span);
         }
-        let with_q = |labels: &Labels, q: f64| labels.to_builder().set(name, &format_openmetrics(q)).build();
-        quantile_into(cx, &mut out, (&grid, site.arg(0)?.span, frame), &q, with_q)?;
+        let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
+        let with_q = |labels: &Labels| labels.to_builder().set(name, &text).build();
+        histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
     }
     out.merge_equal().map(Out::Vector)
 }
@@ -171,14 +257,13 @@ pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
     let (lower, upper) = (site.scalar(cx, 0, frame)?, site.scalar(cx, 1, frame)?);
     let grid = site.vector(cx, 2, frame)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
-    for histogram in &histograms(cx, &grid, site.arg(2)?.span) {
-        fill(
-            cx,
-            &mut out,
-            (histogram, &grid),
-            histogram.labels.clone(),
-            |_, step, buckets| classic::fraction(lower.values[step], upper.values[step], buckets),
-        )?;
-    }
-    Ok(Out::Vector(out))
+    let histograms = Histograms::of(cx, &grid, site.arg(2)?.span);
+    histograms.each(
+        cx,
+        &mut out,
+        Labels::clone,
+        |step, h, notes, asked| native::fraction((lower.values[step], upper.values[step]), h, notes, asked),
+        |_, _, step, buckets| classic::fraction(lower.values[step], upper.values[step], buckets),
+    )?;
+    histograms.finish(out)
 }

@@ -14,10 +14,9 @@ fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prometheus 3: any non-empty UTF-8 text names a label. Where a literal held bytes that are no UTF-8, the parser put
-/// the replacement character.
+/// Prometheus 3: any non-empty UTF-8 text names a label.
 pub(crate) fn is_label_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
+    !name.is_empty()
 }
 
 /// Writes a label; a metric name that is written is meant to stay.

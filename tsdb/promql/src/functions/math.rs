@@ -1,5 +1,6 @@
 //! Functions of one number.
 
+use leadline_model::elementary;
 use std::f64::consts::PI;
 
 /// A function of one number.
@@ -9,22 +10,22 @@ pub(crate) type MathFn = fn(f64) -> f64;
 pub(crate) fn lookup(name: &str) -> Option<MathFn> {
     Some(match name {
         "abs" => f64::abs,
-        "acos" => f64::acos,
-        "acosh" => f64::acosh,
-        "asin" => f64::asin,
-        "asinh" => f64::asinh,
-        "atan" => f64::atan,
-        "atanh" => f64::atanh,
+        "acos" => elementary::acos,
+        "acosh" => elementary::acosh,
+        "asin" => elementary::asin,
+        "asinh" => elementary::asinh,
+        "atan" => elementary::atan,
+        "atanh" => elementary::atanh,
         "ceil" => f64::ceil,
-        "cos" => f64::cos,
-        "cosh" => f64::cosh,
+        "cos" => elementary::cos,
+        "cosh" => elementary::cosh,
         // One factor, so that no intermediate product overflows (Prometheus 3.15).
         "deg" => |x| x * (180.0 / PI),
-        "exp" => f64::exp,
+        "exp" => elementary::exp,
         "floor" => f64::floor,
-        "ln" => f64::ln,
-        "log10" => f64::log10,
-        "log2" => f64::log2,
+        "ln" => elementary::ln,
+        "log10" => elementary::log10,
+        "log2" => elementary::log2,
         "rad" => |x| x * (PI / 180.0),
         "sgn" => |x| {
             if x < 0.0 {
@@ -35,11 +36,11 @@ pub(crate) fn lookup(name: &str) -> Option<MathFn> {
                 x
             }
         },
-        "sin" => f64::sin,
-        "sinh" => f64::sinh,
+        "sin" => elementary::sin,
+        "sinh" => elementary::sinh,
         "sqrt" => f64::sqrt,
-        "tan" => f64::tan,
-        "tanh" => f64::tanh,
+        "tan" => elementary::tan,
+        "tanh" => elementary::tanh,
         _ => return None,
     })
 }

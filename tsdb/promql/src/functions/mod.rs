@@ -1,13 +1,21 @@
 //! PromQL's functions: the table from name to implementation.
 
+pub(crate) mod border;
 pub(crate) mod calendar;
 mod classic;
 mod histogram;
+pub(crate) mod histogram_border;
+pub(crate) mod histogram_mean;
+mod histogram_rate;
+pub(crate) mod histogram_window;
+pub(crate) mod info;
+pub(crate) mod integral;
 pub(crate) mod label;
-mod math;
+pub(crate) mod math;
+mod native;
 pub(crate) mod number;
 mod over_time;
-mod rate;
+pub(crate) mod rate;
 mod sort;
 mod time;
 mod trend;
@@ -53,12 +61,15 @@ fn whole(name: &str) -> Option<WholeFn> {
         "clamp_max" => vector::clamp_max,
         "clamp_min" => vector::clamp_min,
         "end" => time::end,
-        "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar" | "histogram_sum" => {
-            histogram::native_only
-        }
+        "histogram_avg" => native::avg,
+        "histogram_count" => native::count,
+        "histogram_stddev" => native::stddev,
+        "histogram_stdvar" => native::stdvar,
+        "histogram_sum" => native::sum,
         "histogram_fraction" => histogram::fraction,
         "histogram_quantile" => histogram::quantile,
         "histogram_quantiles" => histogram::quantiles,
+        "info" => info::info,
         "label_join" => label::join,
         "label_replace" => label::replace,
         "max_of" => vector::max_of,
@@ -72,6 +83,7 @@ fn whole(name: &str) -> Option<WholeFn> {
         "sort_by_label_desc" => sort::by_label_descending,
         "sort_desc" => sort::descending,
         "start" => time::start,
+        "start_timestamp" => time::start_timestamp,
         "step" => time::step,
         "time" => time::time,
         "timestamp" => time::timestamp,
@@ -86,8 +98,8 @@ mod tests {
 
     #[test]
     fn what_is_not_evaluated_is_named() {
-        let error = lookup("info").err().unwrap();
-        assert_eq!(error.to_string(), "function info() is not supported yet");
+        let error = lookup("foo").err().unwrap();
+        assert_eq!(error.to_string(), "function foo() is not supported yet");
         assert!(lookup("rate").is_ok() && lookup("abs").is_ok() && lookup("hour").is_ok() && lookup("scalar").is_ok());
     }
 }

@@ -1,40 +1,6 @@
 //! Arithmetic and number formats that have to agree with Go's to the last bit or letter.
 
-/// A sum that carries what rounding lost (Kahan's summation with Neumaier's improvement, `util/kahansum`).
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Kahan {
-    /// The rounded sum.
-    pub(crate) sum: f64,
-    /// What rounding lost so far.
-    pub(crate) lost: f64,
-}
-
-impl Kahan {
-    /// Starts at `sum`.
-    pub(crate) fn at(sum: f64) -> Self {
-        Self { sum, lost: 0.0 }
-    }
-
-    /// Adds `x`.
-    #[inline]
-    pub(crate) fn add(&mut self, x: f64) {
-        let total = self.sum + x;
-        if total.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= x.abs() {
-            self.lost += (self.sum - total) + x;
-        } else {
-            self.lost += (x - total) + self.sum;
-        }
-        self.sum = total;
-    }
-
-    /// The corrected sum.
-    #[inline]
-    pub(crate) fn total(self) -> f64 {
-        self.sum + self.lost
-    }
-}
+pub(crate) use leadline_model::kahan::Kahan;
 
 /// A mean that divides the sum while the sum is finite and goes on incrementally from where it would overflow.
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +95,7 @@ pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
 
 /// Go's `%g`: the fewest digits that name the number, an exponent from 1e+06 on and below 1e-04.
 pub(crate) fn format_g(x: f64) -> String {
-    general(x, &format!("{x:e}"), 6)
+    leadline_model::number::general(x).to_string()
 }
 
 /// Go's `%.2g`: two significant digits.
@@ -139,7 +105,9 @@ pub(crate) fn format_g2(x: f64) -> String {
 
 /// Go's `'f'` format with the fewest digits: never an exponent.
 pub(crate) fn format_f(x: f64) -> String {
-    special(x).map_or_else(|| format!("{x}"), str::to_owned)
+    let mut text = String::new();
+    leadline_model::number::push_plain(&mut text, x);
+    text
 }
 
 /// The number as a label value of OpenMetrics: `0.5`, `1.0`, `+Inf` (`labels.FormatOpenMetricsFloat`).
@@ -211,15 +179,6 @@ mod tests {
             (format_openmetrics(1.0).as_str(), format_openmetrics(0.5).as_str()),
             ("1.0", "0.5")
         );
-    }
-
-    #[test]
-    fn a_sum_keeps_what_rounding_would_lose() {
-        let mut sum = Kahan::default();
-        for x in [1.0, 1e100, 1.0, -1e100] {
-            sum.add(x);
-        }
-        assert_eq!(sum.total(), 2.0);
     }
 
     #[test]

@@ -108,6 +108,7 @@ mod tests {
             end: 4_000,
             at: 4_000,
             args: &[0.5],
+            ..Window::default()
         };
         let call = |name: &str, w: &Window<'_>| lookup(name).and_then(|f| f(w)).unwrap();
         assert_eq!((call("max_over_time", &w), call("min_over_time", &w)), (4.0, 1.0));

@@ -1,73 +1,123 @@
 //! Functions over the change of counters and gauges in a window: `rate`, `increase`, `delta`, `irate`, ...
 
+use super::border::{self, starts_anew};
 use super::window::Window;
+use crate::syntax::ast::Border;
+use leadline_model::Timestamp;
 
 /// How `rate`, `increase` and `delta` differ.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
+pub(super) struct Kind {
     /// Falling values are resets, and the value was 0 before the series began.
-    counter: bool,
+    pub(super) counter: bool,
     /// Per second.
-    per_second: bool,
+    pub(super) per_second: bool,
+}
+
+impl Kind {
+    /// `rate`.
+    pub(super) const RATE: Self = Self {
+        counter: true,
+        per_second: true,
+    };
+    /// `increase`.
+    pub(super) const INCREASE: Self = Self {
+        counter: true,
+        per_second: false,
+    };
+    /// `delta`.
+    pub(super) const DELTA: Self = Self {
+        counter: false,
+        per_second: false,
+    };
+
+    /// When (ms) the counter began whose first sample in the window is `t` and says `start`, if that was within.
+    pub(super) fn began(self, w: &Window<'_>, start: Timestamp, t: Timestamp) -> Option<Timestamp> {
+        (self.counter && start != 0 && start > w.start && start < t).then_some(start)
+    }
 }
 
 /// `rate(m[r])`: increase per second.
 pub(crate) fn rate(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: true,
-            per_second: true,
-        },
-    )
+    extrapolated(w, Kind::RATE)
 }
 
 /// `increase(m[r])`.
 pub(crate) fn increase(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: true,
-            per_second: false,
-        },
-    )
+    extrapolated(w, Kind::INCREASE)
 }
 
 /// `delta(m[r])`.
 pub(crate) fn delta(w: &Window<'_>) -> Option<f64> {
-    extrapolated(
-        w,
-        Kind {
-            counter: false,
-            per_second: false,
-        },
-    )
+    extrapolated(w, Kind::DELTA)
 }
 
-/// The change between the first and the last sample, carried on to the borders of the window where samples are close
-/// to them, and by half a gap otherwise (`extrapolatedRate` of `promql/functions.go`).
+/// The change between the first and the last sample, extrapolated.
 fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
-    let gaps = w.v.len().checked_sub(1).filter(|&n| n > 0)?;
+    if w.border != Border::Open {
+        let change = border::change(w, kind.counter)?;
+        let seconds = (w.end - w.start) as f64 / 1000.0;
+        return Some(if kind.per_second { change / seconds } else { change });
+    }
+    let gaps = w.v.len().checked_sub(1)?;
+    let began = kind.began(w, w.start_of(0), w.t[0]);
+    if gaps == 0 && began.is_none() {
+        return None;
+    }
     let mut change = w.v[gaps] - w.v[0];
     if kind.counter {
-        for pair in w.v.windows(2) {
-            if pair[1] < pair[0] {
-                change += pair[0];
-            }
-        }
+        change = with_resets(w, change);
     }
+    let before = Before {
+        began,
+        share: (kind.counter && change > 0.0 && w.v[0] >= 0.0).then(|| w.v[0] / change),
+    };
+    if began.is_some() {
+        change += w.v[0];
+    }
+    Some(change * extrapolation(w, (w.t[0], w.t[gaps]), gaps, before, kind.per_second))
+}
+
+/// What is known of a counter before its first sample in a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// When (ms) it began, within the window.
+    pub(super) began: Option<Timestamp>,
+    /// Its first value as a share of the change. A counter cannot have been below zero: it is not carried back further
+    /// than where the slope meets it.
+    pub(super) share: Option<f64>,
+}
+
+/// What a change between the first and the last sample (`span`, ms) is multiplied by, so that it is carried on to the
+/// borders of the window where samples are close to them, and by half a gap otherwise (`extrapolatedRate` of
+/// `promql/functions.go`).
+pub(super) fn extrapolation(
+    w: &Window<'_>,
+    span: (Timestamp, Timestamp),
+    gaps: usize,
+    before: Before,
+    per_second: bool,
+) -> f64 {
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let sampled = seconds(w.t[gaps] - w.t[0]);
-    let mut to_start = seconds(w.t[0] - w.start);
-    let mut to_end = seconds(w.end - w.t[gaps]);
-    let gap = sampled / gaps as f64;
+    let sampled = seconds(span.1 - before.began.unwrap_or(span.0));
+    let mut to_start = seconds(span.0 - w.start);
+    let mut to_end = seconds(w.end - span.1);
+    let gap = if gaps > 0 {
+        seconds(span.1 - span.0) / gaps as f64
+    } else {
+        0.0
+    };
     let threshold = gap * 1.1;
-    if to_start >= threshold {
-        to_start = gap / 2.0;
-    }
-    if kind.counter && change > 0.0 && w.v[0] >= 0.0 {
-        // A counter cannot have been below zero: do not go back further than where the slope meets it.
-        to_start = to_start.min(sampled * (w.v[0] / change));
+    if before.began.is_some() {
+        // It is known when the counter stood at 0: nothing is left to extrapolate.
+        to_start = 0.0;
+    } else {
+        if to_start >= threshold {
+            to_start = gap / 2.0;
+        }
+        if let Some(share) = before.share {
+            to_start = to_start.min(sampled * share);
+        }
     }
     if to_end >= threshold {
         to_end = gap / 2.0;
@@ -77,16 +127,52 @@ fn extrapolated(w: &Window<'_>, kind: Kind) -> Option<f64> {
     } else {
         (sampled + to_start + to_end) / sampled
     };
-    if kind.per_second {
+    if per_second {
         factor /= seconds(w.end - w.start);
     }
-    Some(change * factor)
+    factor
+}
+
+/// A change with what the resets of the counter took away; added one after the other, as rounding depends on it.
+#[inline]
+fn with_resets(w: &Window<'_>, mut change: f64) -> f64 {
+    if w.st.is_empty() {
+        for pair in w.v.windows(2) {
+            if pair[1] < pair[0] {
+                change += pair[0];
+            }
+        }
+    } else {
+        for i in (1..w.v.len()).filter(|&i| is_reset(w, i)) {
+            change += w.v[i - 1];
+        }
+    }
+    change
+}
+
+/// Whether sample i (> 0) fell, or says that its counter began anew.
+fn is_reset(w: &Window<'_>, i: usize) -> bool {
+    w.v[i] < w.v[i - 1] || starts_anew(w.start_of(i - 1), w.t[i - 1], w.start_of(i), w.t[i])
+}
+
+/// Whether a counter of the window began before the sample in front of it was taken: two counters are mixed up
+/// (`checkStartTimeOverlap`).
+pub(crate) fn starts_overlap(w: &Window<'_>) -> bool {
+    let overlaps = |i: usize| {
+        let (before, st) = (w.start_of(i - 1), w.start_of(i));
+        st != 0 && st < w.t[i - 1] && st != before
+    };
+    !w.st.is_empty() && (1..w.t.len()).any(overlaps)
 }
 
 /// `irate(m[r])`: the slope of the last two samples; after a reset that of the last alone.
 pub(crate) fn irate(w: &Window<'_>) -> Option<f64> {
     let (before, after, interval) = last_two(w)?;
-    let change = if after < before { after } else { after - before };
+    let change = if is_reset(w, w.v.len() - 1) {
+        after
+    } else {
+        after - before
+    };
     Some(change / (interval as f64 / 1000.0))
 }
 
@@ -103,15 +189,17 @@ fn last_two(w: &Window<'_>) -> Option<(f64, f64, i64)> {
     Some((w.v[n - 2], w.v[n - 1], w.t[n - 1] - w.t[n - 2]))
 }
 
-/// `resets(m[r])`: how often the value fell.
+/// `resets(m[r])`: how often the value fell or its counter began anew.
 pub(crate) fn resets(w: &Window<'_>) -> Option<f64> {
-    Some(w.v.windows(2).filter(|p| p[1] < p[0]).count() as f64)
+    let compared = border::compared(w)?;
+    Some(compared.skip(1).filter(|&i| is_reset(w, i)).count() as f64)
 }
 
 /// `changes(m[r])`: how often the value changed; NaN after NaN is none.
 pub(crate) fn changes(w: &Window<'_>) -> Option<f64> {
+    let compared = &w.v[border::compared(w)?];
     let changed = |p: &&[f64]| p[0] != p[1] && !(p[0].is_nan() && p[1].is_nan());
-    Some(w.v.windows(2).filter(changed).count() as f64)
+    Some(compared.windows(2).filter(changed).count() as f64)
 }
 
 #[cfg(test)]
@@ -127,6 +215,7 @@ mod tests {
             end,
             at: end,
             args: &[],
+            ..Window::default()
         }
     }
 

@@ -4,19 +4,26 @@ use crate::error::Error;
 use crate::eval::{CallSite, Context, Frame, Grid, Out};
 use std::cmp::Ordering;
 
-/// Evaluates the argument and orders its rows, where there is an order to give.
+/// Evaluates the argument and orders its rows, where there is an order to give; `histograms`: they have a place in it.
 fn sorted(
     cx: &mut Context<'_>,
     site: &CallSite<'_>,
     frame: Frame,
+    histograms: bool,
     compare: impl Fn(&Grid, usize, usize) -> Ordering,
 ) -> Result<Out, Error> {
-    if frame.steps != 1 {
+    let mut grid = site.vector(cx, 0, frame)?;
+    // Of several that are told alike the last stays, which is the outermost.
+    if frame.over_time {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         cx.notes.warn(site.span, text.to_owned());
-        return site.vector(cx, 0, frame).map(Out::Vector);
     }
-    let grid = site.vector(cx, 0, frame)?;
+    if !histograms {
+        grid.drop_histograms();
+    }
+    if frame.steps != 1 {
+        return Ok(Out::Vector(grid));
+    }
     let mut order: Vec<usize> = (0..grid.len()).collect();
     order.sort_by(|&a, &b| compare(&grid, a, b));
     Ok(Out::Vector(grid.reorder(order.into_iter())))
@@ -35,12 +42,14 @@ fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
 
 /// `sort(v)`.
 pub(crate) fn ascending(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    sorted(cx, site, frame, |g, a, b| by_value(g.cells[a], g.cells[b], false))
+    sorted(cx, site, frame, false, |g, a, b| {
+        by_value(g.cells[a], g.cells[b], false)
+    })
 }
 
 /// `sort_desc(v)`.
 pub(crate) fn descending(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    sorted(cx, site, frame, |g, a, b| by_value(g.cells[a], g.cells[b], true))
+    sorted(cx, site, frame, false, |g, a, b| by_value(g.cells[a], g.cells[b], true))
 }
 
 fn by_labels(g: &Grid, a: usize, b: usize, names: &[&str]) -> Ordering {
@@ -60,13 +69,13 @@ fn label_args<'a>(site: &CallSite<'a>) -> Result<Vec<&'a str>, Error> {
 /// `sort_by_label(v, label...)`: natural order of the labels' values, then by all labels.
 pub(crate) fn by_label(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let names = label_args(site)?;
-    sorted(cx, site, frame, |g, a, b| by_labels(g, a, b, &names))
+    sorted(cx, site, frame, true, |g, a, b| by_labels(g, a, b, &names))
 }
 
 /// `sort_by_label_desc(v, label...)`.
 pub(crate) fn by_label_descending(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let names = label_args(site)?;
-    sorted(cx, site, frame, |g, a, b| by_labels(g, b, a, &names))
+    sorted(cx, site, frame, true, |g, a, b| by_labels(g, b, a, &names))
 }
 
 /// Order in which `pod-9` comes before `pod-10`: runs of digits count as numbers.

@@ -1,7 +1,7 @@
 //! Functions over the time of the evaluation and of samples.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Out, Scalar, selector};
+use crate::eval::{CallSite, Cell, Context, Frame, Grid, Out, Scalar, selector};
 use crate::syntax::ast::ExprKind;
 
 fn constant(value: f64, frame: Frame) -> Out {
@@ -38,25 +38,42 @@ pub(crate) fn range(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Res
 
 /// `step()`: the step of the whole query, seconds; 0 of an instant query.
 pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let step = if cx.query.start == cx.query.end {
-        0.0
-    } else {
-        cx.query.step as f64 / 1000.0
-    };
-    Ok(constant(step, frame))
+    Ok(constant(cx.query.step_ms() as f64 / 1000.0, frame))
 }
 
 /// `timestamp(v)`: of a selector the times of its samples, of anything else the evaluation time; seconds.
 pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
-        ExprKind::Selector(s) => selector::evaluate(cx, s, frame, selector::Read::Time)?,
+        ExprKind::Selector(s) => selector::evaluate(cx, (s, argument.span), frame, selector::Read::Time)?,
         _ => {
             let mut grid = site.vector(cx, 0, frame)?;
-            for (i, cell) in grid.cells.iter_mut().enumerate() {
-                *cell = frame.at(i % frame.steps) as f64 / 1000.0;
+            for i in 0..grid.len() {
+                for step in (0..frame.steps)
+                    .filter(|&step| grid.occupied(i, step))
+                    .collect::<Vec<_>>()
+                {
+                    grid.set(i, step, Cell::Float(frame.at(step) as f64 / 1000.0));
+                }
             }
             grid
+        }
+    };
+    grid.drop_names();
+    Ok(Out::Vector(grid))
+}
+
+/// `start_timestamp(m)`: when the counters behind a selector's samples began, seconds, 0 where it is unknown. Nothing for
+/// any other expression, and without `use-start-timestamps`.
+pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
+    let argument = site.arg(0)?;
+    let mut grid = match &argument.kind {
+        ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
+            selector::evaluate(cx, (s, argument.span), frame, selector::Read::Start)?
+        }
+        _ => {
+            site.vector(cx, 0, frame)?;
+            Grid::with_capacity(frame.steps, 0)
         }
     };
     grid.drop_names();

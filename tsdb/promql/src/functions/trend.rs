@@ -76,6 +76,7 @@ mod tests {
             end: 2_000,
             at: 3_000,
             args: &[10.0],
+            ..Window::default()
         };
         assert_eq!((deriv(&w), predict_linear(&w)), (Some(2.0), Some(27.0)));
         let flat = Window {

@@ -16,12 +16,7 @@ pub(crate) fn vector(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) ->
         trace,
     };
     let rows = if frame.steps == 0 { Vec::new() } else { vec![row] };
-    Ok(Out::Vector(Grid {
-        steps: frame.steps,
-        rows,
-        cells: values,
-        present,
-    }))
+    Ok(Out::Vector(Grid::of_floats(frame.steps, rows, values, present)))
 }
 
 /// `scalar(v)`: the value of a vector of one; NaN of any other.
@@ -54,7 +49,7 @@ pub(crate) fn absence(grid: &Grid, argument: &Expr) -> Grid {
     let (cells, present) = out.open();
     cells.fill(1.0);
     for (step, is_absent) in present.iter_mut().enumerate() {
-        *is_absent = !(0..grid.len()).any(|i| grid.row(i).1[step]);
+        *is_absent = !(0..grid.len()).any(|i| grid.occupied(i, step));
     }
     if present.contains(&true) {
         out.keep(Row {
@@ -99,6 +94,7 @@ fn clamp_with(
         Some(i) => site.scalar(cx, i, frame),
         None => Ok(Scalar::constant(none, frame)),
     };
+    grid.drop_histograms();
     let (min, max) = (bound(bounds.0, f64::NEG_INFINITY)?, bound(bounds.1, f64::INFINITY)?);
     for cell in 0..grid.cells.len() {
         let (lo, hi) = (min.values[cell % frame.steps], max.values[cell % frame.steps]);
@@ -129,6 +125,7 @@ pub(crate) fn clamp_max(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// `round(v, to)`; to the nearest whole number without `to`.
 pub(crate) fn round(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let mut grid = site.vector(cx, 0, frame)?;
+    grid.drop_histograms();
     let to = if site.count() > 1 {
         site.scalar(cx, 1, frame)?
     } else {

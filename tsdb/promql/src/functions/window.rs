@@ -1,11 +1,13 @@
 //! The samples of one series in one window, and the table of functions over them.
 
-use super::{over_time, rate, trend};
+use super::{integral, over_time, rate, trend};
 use crate::error::Error;
+use crate::syntax::ast::Border;
 use leadline_model::Timestamp;
 
 /// The samples of one series within `start < t <= end`; functions are only called when there is one at least.
-#[derive(Debug, Clone, Copy)]
+/// With a border, also the samples before it (and behind it, when smoothed) within the lookback.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Window<'a> {
     /// Times, ms, increasing.
     pub(crate) t: &'a [Timestamp],
@@ -19,6 +21,20 @@ pub(crate) struct Window<'a> {
     pub(crate) at: Timestamp,
     /// The values of the function's other arguments.
     pub(crate) args: &'a [f64],
+    /// The start times of the samples, ms, 0 where unknown; empty when none is known.
+    pub(crate) st: &'a [Timestamp],
+    /// What stands at the borders.
+    pub(crate) border: Border,
+    /// How far (ms) beyond the borders samples are seen.
+    pub(crate) lookback_ms: i64,
+}
+
+impl Window<'_> {
+    /// The start time of sample i, ms, 0 when it is unknown.
+    #[inline]
+    pub(crate) fn start_of(&self, i: usize) -> Timestamp {
+        self.st.get(i).copied().unwrap_or(0)
+    }
 }
 
 /// A function from a window to a number, or to nothing.
@@ -38,6 +54,7 @@ pub(crate) fn lookup(name: &str) -> Option<WindowFn> {
         "first_over_time" => |w| w.v.first().copied(),
         "idelta" => rate::idelta,
         "increase" => rate::increase,
+        "integral" => integral::integral,
         "irate" => rate::irate,
         "last_over_time" => |w| w.v.last().copied(),
         "mad_over_time" => over_time::mad,
@@ -56,6 +73,26 @@ pub(crate) fn lookup(name: &str) -> Option<WindowFn> {
         "ts_of_min_over_time" => over_time::ts_of_min,
         _ => return None,
     })
+}
+
+/// Refuses functions that cannot work with the samples around a window (`AnchoredSafeFunctions` and
+/// `SmoothedSafeFunctions` of `promql/functions.go`).
+///
+/// # Errors
+/// [`Error::Execution`] in Prometheus' words.
+pub(crate) fn check_border(name: &str, border: Border) -> Result<(), Error> {
+    let (word, allowed): (_, &[&str]) = match border {
+        Border::Open => return Ok(()),
+        Border::Anchored => ("anchored", &["changes", "delta", "increase", "rate", "resets"]),
+        Border::Smoothed => ("smoothed", &["delta", "increase", "rate"]),
+    };
+    if allowed.contains(&name) {
+        return Ok(());
+    }
+    let allowed = allowed.join(", ");
+    Err(Error::execution(format!(
+        "{word} modifier can only be used with: {allowed} - not with {name}"
+    )))
 }
 
 /// Refuses arguments with which the function cannot work.

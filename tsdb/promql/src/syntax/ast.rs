@@ -23,18 +23,24 @@ pub struct Expr {
 /// The kinds of expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
-    /// `1.5`, `0x1f`, `Inf`, `5m` (a duration where a number is expected: seconds).
+    /// `1.5`, `0x1f`, `Inf`.
     Number(f64),
+    /// `5m`: a duration where a number is expected, in seconds; printed as it was written.
+    Duration(f64),
     /// `"text"`.
     String(String),
+    /// `"\xff"`: a text that is no UTF-8. It names nothing and is only shown.
+    Bytes(Vec<u8>),
     /// `m{a="b"}`: the newest sample within the lookback.
     Selector(Selector),
     /// `m[5m]`: the samples of a window.
     Matrix {
         /// What is selected, with its offset and `@`.
         selector: Selector,
-        /// Length of the window, ms, > 0.
+        /// Length of the window, ms, > 0; 0 where `computed` says it and is not resolved yet.
         range_ms: i64,
+        /// The length where it is computed: `[step() * 2]`.
+        computed: Option<Box<DurationExpr>>,
     },
     /// `expr[1h:1m]`: an expression evaluated at aligned steps of a window.
     Subquery(Box<Subquery>),
@@ -84,6 +90,22 @@ pub struct Selector {
     pub name: Option<String>,
     /// `offset` and `@`.
     pub shift: Shift,
+    /// The offset where it is computed: `offset (step() * 2)`; `shift` has 0 until it is resolved.
+    pub computed_offset: Option<Box<DurationExpr>>,
+    /// `anchored` and `smoothed`.
+    pub border: Border,
+}
+
+/// Which values a selector sees at the borders of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Border {
+    /// Only the samples within.
+    #[default]
+    Open,
+    /// `anchored`: the newest sample before the window stands at its start.
+    Anchored,
+    /// `smoothed`: values at the borders are interpolated from the samples on either side.
+    Smoothed,
 }
 
 /// `expr[range:step]`.
@@ -91,12 +113,58 @@ pub struct Selector {
 pub struct Subquery {
     /// What is evaluated at each step.
     pub expr: Expr,
-    /// Length of the window, ms, > 0.
+    /// Length of the window, ms, > 0; 0 where `computed` says it and is not resolved yet.
     pub range_ms: i64,
     /// Distance of the steps, ms; `None` is the engine's default.
     pub step_ms: Option<i64>,
     /// `offset` and `@`.
     pub shift: Shift,
+    /// The parts that are computed.
+    pub computed: ComputedParts,
+}
+
+/// The parts of a subquery that are written as duration expressions; the numbers beside them hold 0 (`None` for the
+/// step) until they are resolved.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ComputedParts {
+    /// Of the window's length.
+    pub range: Option<Box<DurationExpr>>,
+    /// Of the step.
+    pub step: Option<Box<DurationExpr>>,
+    /// Of the offset.
+    pub offset: Option<Box<DurationExpr>>,
+}
+
+/// A length of time that depends on the query, or is written as arithmetic: `step() * 2`, `1h / 4`. In seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DurationExpr {
+    /// What it is.
+    pub kind: DurationKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The kinds of duration expression.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DurationKind {
+    /// `300`.
+    Number(f64),
+    /// `5m`, in seconds.
+    Duration(f64),
+    /// `step()`: distance of the query's evaluations, 0 of an instant query.
+    Step,
+    /// `range()`: the query's end less its start, 0 of an instant query.
+    Range,
+    /// `(a)`.
+    Group(Box<DurationExpr>),
+    /// `-a`.
+    Negate(Box<DurationExpr>),
+    /// `min_of(a, b)`.
+    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `max_of(a, b)`.
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// `a + b` and the other arithmetic operators.
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
 }
 
 /// A binary operation.
@@ -133,13 +201,15 @@ pub enum BinaryOp {
     Le,
     Gt,
     Ge,
+    TrimUpper,
+    TrimLower,
     And,
     Or,
     Unless,
 }
 
 /// How the series of two vectors find each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matching {
     /// `on(...)` rather than `ignoring(...)` (or nothing).
     pub on: bool,
@@ -149,6 +219,17 @@ pub struct Matching {
     pub group: Group,
     /// The labels of `group_left(...)` or `group_right(...)`.
     pub include: Vec<String>,
+    /// `fill` and its like.
+    pub fill: Fill,
+}
+
+/// What stands in for a series that is missing on one side of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Fill {
+    /// `fill_left(x)`: the value of missing series of the left operand.
+    pub left: Option<f64>,
+    /// `fill_right(x)`: the value of missing series of the right operand.
+    pub right: Option<f64>,
 }
 
 /// Which side may have many series per match.
@@ -207,4 +288,7 @@ pub struct Call {
     pub name_span: Span,
     /// The arguments.
     pub args: Vec<Expr>,
+    /// Matchers that [`super::inject`] keeps the info series of `info()` to. They choose no data labels, unlike those
+    /// of the second argument.
+    pub injected: Vec<Matcher>,
 }

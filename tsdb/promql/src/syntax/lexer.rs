@@ -1,6 +1,7 @@
 //! Text to words. What a character means depends on whether it stands in braces or brackets.
 
 use super::ast::{BinaryOp, Span};
+use super::features::Features;
 use super::literal;
 use super::token::{Keyword, Token, TokenKind, reserved};
 use leadline_model::quote::Quoted;
@@ -14,12 +15,13 @@ pub(crate) struct Lexed {
 }
 
 /// Splits `text`, whose length must fit `u32`.
-pub(crate) fn lex(text: &str) -> Lexed {
+pub(crate) fn lex(text: &str, features: Features) -> Lexed {
     let mut lexer = Lexer {
         text,
         at: 0,
         place: Place::Open,
         parens: 0,
+        unquoted: features.unquoted_names,
         tokens: Vec::with_capacity(text.len() / 4 + 2),
     };
     loop {
@@ -58,6 +60,8 @@ struct Lexer<'a> {
     at: usize,
     place: Place,
     parens: i32,
+    /// Whether names may have letters of any script, and dots.
+    unquoted: bool,
     tokens: Vec<Token>,
 }
 
@@ -150,13 +154,13 @@ impl Lexer<'_> {
             '!' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ne)),
             '!' => Err(self.odd_follower()),
             '<' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Le)),
-            '<' if following == Some(b'/') => self.take(2, TokenKind::TrimUpper),
+            '<' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimUpper)),
             '<' => self.take(1, TokenKind::Operator(BinaryOp::Lt)),
             '>' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ge)),
-            '>' if following == Some(b'/') => self.take(2, TokenKind::TrimLower),
+            '>' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimLower)),
             '>' => self.take(1, TokenKind::Operator(BinaryOp::Gt)),
             '"' | '\'' | '`' => self.string(),
-            c if c.is_ascii_alphabetic() || c == '_' || c == ':' => self.word(),
+            c if self.starts_name(c) || c == ':' => self.word(),
             c => self
                 .shared(c, following)
                 .unwrap_or_else(|| Err(format!("unexpected character: {}", shown(c)))),
@@ -203,12 +207,8 @@ impl Lexer<'_> {
             '!' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ne)),
             '!' => Err(self.odd_follower()),
             '"' | '\'' | '`' => self.string(),
-            c if c.is_ascii_alphabetic() || c == '_' => {
-                let len = self
-                    .rest()
-                    .bytes()
-                    .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
-                    .count();
+            c if self.starts_name(c) => {
+                let len = self.name_len(false);
                 self.take(len, TokenKind::Identifier)
             }
             c => Err(format!("unexpected character inside braces: {}", shown(c))),
@@ -276,16 +276,37 @@ impl Lexer<'_> {
         self.take(len, TokenKind::String)
     }
 
-    fn word(&mut self) -> Result<TokenKind, String> {
+    /// Whether a name may start so.
+    fn starts_name(&self, c: char) -> bool {
+        c.is_ascii_alphabetic() || c == '_' || (self.unquoted && !c.is_ascii() && is_letter(c))
+    }
+
+    /// Length in bytes of the name here; those of metrics may have colons.
+    fn name_len(&self, colon: bool) -> usize {
         let rest = self.rest();
-        let len = rest
+        let ascii = rest
             .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
+            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_' || (colon && *b == b':'))
             .count();
+        if !self.unquoted {
+            return ascii;
+        }
+        let goes_on = |c: char| {
+            c.is_ascii_alphanumeric()
+                || matches!(c, '_' | '.')
+                || (colon && c == ':')
+                || (!c.is_ascii() && is_letter(c))
+        };
+        rest.find(|c| !goes_on(c)).unwrap_or(rest.len())
+    }
+
+    fn word(&mut self) -> Result<TokenKind, String> {
+        let len = self.name_len(true);
+        let rest = self.rest();
         let (word, behind) = rest.split_at_checked(len).unwrap_or((rest, ""));
         let kind = match reserved(word) {
             // Metrics may be called so: it is a modifier only before its parenthesis.
-            Some(TokenKind::Keyword(Keyword::Fill)) if !behind.trim_start().starts_with('(') => TokenKind::Identifier,
+            Some(TokenKind::Keyword(fill)) if fill.is_fill() && !opens_parenthesis(behind) => TokenKind::Identifier,
             Some(kind) => kind,
             None if word.contains(':') => TokenKind::MetricIdentifier,
             None => TokenKind::Identifier,
@@ -325,6 +346,16 @@ fn shown(c: char) -> String {
         '"' => "'\"'".to_owned(),
         c => format!("'{}'", c.escape_debug()),
     }
+}
+
+/// Whether Go's `unicode.IsLetter` holds, as far as the standard library tells letters from marks.
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic()
+}
+
+/// Whether the next word is a left parenthesis.
+fn opens_parenthesis(behind: &str) -> bool {
+    behind.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(')
 }
 
 fn offset(at: usize) -> u32 {

@@ -1,13 +1,17 @@
 //! Text to tree and back.
 
 pub mod ast;
+mod features;
 mod lexer;
 mod literal;
 mod operator;
 mod parser;
+mod pretty;
 mod printer;
 mod token;
 mod walk;
 
-pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse};
+pub use features::{Features, UnknownFeature};
+pub(crate) use literal::LONGEST_SECONDS;
+pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_with};
 pub use walk::inject;

@@ -21,6 +21,8 @@ impl BinaryOp {
             Self::Le => "<=",
             Self::Gt => ">",
             Self::Ge => ">=",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
             Self::And => "and",
             Self::Or => "or",
             Self::Unless => "unless",
@@ -39,13 +41,28 @@ impl BinaryOp {
         matches!(self, Self::And | Self::Or | Self::Unless)
     }
 
+    /// Whether its result means something else than its operands, so that their metric's name no longer fits.
+    #[must_use]
+    pub fn changes_meaning(self) -> bool {
+        matches!(
+            self,
+            Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod | Self::Pow | Self::Atan2
+        )
+    }
+
+    /// Whether it trims histograms.
+    #[must_use]
+    pub fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// How tightly it binds, 1 (`or`) to [`BinaryOp::TIGHTEST`] (`^`), after Prometheus' reference.
     #[must_use]
     pub fn precedence(self) -> u8 {
         match self {
             Self::Or => 1,
             Self::And | Self::Unless => 2,
-            Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge => 3,
+            Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge | Self::TrimUpper | Self::TrimLower => 3,
             Self::Add | Self::Sub => 4,
             Self::Mul | Self::Div | Self::Mod | Self::Atan2 => 5,
             Self::Pow => Self::TIGHTEST,
@@ -100,6 +117,12 @@ impl AggregateOp {
             Self::Limitk => "limitk",
             Self::LimitRatio => "limit_ratio",
         }
+    }
+
+    /// Whether Prometheus keeps it behind `promql-experimental-functions`.
+    #[must_use]
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
     }
 
     /// Whether it takes a parameter before the vector.

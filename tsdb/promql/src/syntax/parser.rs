@@ -1,15 +1,16 @@
 //! Words to tree: precedence climbing (Pratt), one function per production.
 //!
-//! The grammar is Prometheus 3.16's as far as the tree covers it; what Prometheus knows beyond that is recognised and
-//! refused at its place with `not supported yet: …`.
+//! The grammar is Prometheus 3.16's (`promql/parser/generated_parser.y`), experimental parts included.
 
 mod aggregate;
+mod duration;
 mod matching;
 mod operand;
 mod postfix;
 mod selector;
 
 use super::ast::{Binary, BinaryOp, Expr, ExprKind, Span};
+use super::features::Features;
 use super::lexer::lex;
 use super::token::{Token, TokenKind, describe};
 use crate::diagnostic::ParseError;
@@ -20,16 +21,24 @@ pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 /// Greatest height of a tree, so that no walk over one can exhaust a stack. A chain of n equal operators has height n.
 pub const MAX_DEPTH: u32 = 250;
 
-/// Parses an expression. Types are not checked here: see [`crate::check`].
+/// Parses an expression with all of [`Features::LANGUAGE`]. Types are not checked here: see [`crate::check`].
 ///
 /// # Errors
 /// The first mistake, with its place and, where it helps, what was expected.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    parse_with(text, Features::LANGUAGE)
+}
+
+/// The same with other features.
+///
+/// # Errors
+/// As [`parse`], and what of the language is not enabled.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     if text.len() > MAX_TEXT_BYTES {
         let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
         return Err(ParseError::new("", Span::default(), message));
     }
-    let lexed = lex(text);
+    let lexed = lex(text, features);
     let mut parser = Parser {
         text,
         tokens: lexed.tokens,
@@ -37,7 +46,8 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         at: 0,
         nesting: 0,
         aggregations: 0,
-        arguments: 0,
+        labels_only: false,
+        features,
     };
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
@@ -65,8 +75,9 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
-    /// How many argument lists are open.
-    arguments: u32,
+    /// Whether the braces that come next choose labels (of `info()`), so that they may be empty.
+    labels_only: bool,
+    features: Features,
 }
 
 type Parsed<T> = Result<T, Box<ParseError>>;
@@ -127,11 +138,11 @@ impl Parser<'_> {
             message.push_str(", expected ");
             message.push_str(expected);
         }
-        Box::new(self.error(token.span, message).expecting(expected))
-    }
-
-    fn unsupported(&self, span: Span, what: &str) -> Box<ParseError> {
-        self.error(span, format!("not supported yet: {what}"))
+        let error = self.error(token.span, message).expecting(expected);
+        Box::new(match token.kind {
+            TokenKind::Identifier => error.suggesting_word(self.text_of(token.span), words()),
+            _ => error,
+        })
     }
 
     fn expect(&mut self, kind: TokenKind, context: &str, expected: &str) -> Parsed<Token> {
@@ -144,14 +155,20 @@ impl Parser<'_> {
 
     /// A node above subtrees of at most `below` in height.
     fn node(&self, kind: ExprKind, span: Span, below: u32) -> Parsed<Tree> {
-        let height = below + 1;
-        if height > MAX_DEPTH {
-            return Err(self.too_deep(span));
-        }
+        let height = self.height_above(below, span)?;
         Ok(Tree {
             expr: Box::new(Expr { kind, span }),
             height,
         })
+    }
+
+    /// The height of a node above subtrees of at most `below`, where that is allowed.
+    fn height_above(&self, below: u32, span: Span) -> Parsed<u32> {
+        if below < MAX_DEPTH {
+            Ok(below + 1)
+        } else {
+            Err(self.too_deep(span))
+        }
     }
 
     fn too_deep(&self, span: Span) -> Box<ParseError> {
@@ -176,9 +193,6 @@ impl Parser<'_> {
             let token = self.token();
             let op = match token.kind {
                 TokenKind::Operator(op) if op.precedence() >= min => op,
-                TokenKind::TrimUpper | TokenKind::TrimLower if BinaryOp::Lt.precedence() >= min => {
-                    return Err(self.unsupported(token.span, "trimming histograms with </ and >/"));
-                }
                 _ => return Ok(left),
             };
             self.bump();
@@ -200,6 +214,10 @@ impl Parser<'_> {
             start: left.expr.span.start,
             end: right.expr.span.end,
         };
+        let fill = matching.fill;
+        if !self.features.fill_modifiers && (fill.left.is_some() || fill.right.is_some()) {
+            return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
+        }
         let below = left.height.max(right.height);
         let binary = Binary {
             op,
@@ -226,7 +244,7 @@ impl Parser<'_> {
             start: token.span.start,
             end: operand.expr.span.end,
         };
-        if let ExprKind::Number(value) = &mut operand.expr.kind {
+        if let ExprKind::Number(value) | ExprKind::Duration(value) = &mut operand.expr.kind {
             if negate {
                 *value = -*value;
             }
@@ -239,6 +257,30 @@ impl Parser<'_> {
         };
         self.node(kind, span, operand.height)
     }
+}
+
+/// The words that may stand between operands, for suggestions.
+fn words() -> impl Iterator<Item = &'static str> {
+    let keywords = [
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "bool",
+        "offset",
+        "and",
+        "or",
+        "unless",
+        "atan2",
+        "fill",
+        "fill_left",
+        "fill_right",
+        "anchored",
+        "smoothed",
+    ];
+    keywords.into_iter()
 }
 
 #[cfg(test)]

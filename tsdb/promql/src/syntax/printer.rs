@@ -2,26 +2,41 @@
 //!
 //! Parsing what was printed gives the same tree but for its spans and the order of matchers.
 
-use super::ast::{Aggregate, At, Binary, Call, Expr, ExprKind, Group, Selector, Shift, Subquery};
+use super::ast::{
+    Aggregate, At, Binary, BinaryOp, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector,
+    Shift, Subquery,
+};
 use leadline_model::MatchOp;
 use leadline_model::duration::Duration;
 use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::Quoted;
+use leadline_model::quote::{Quoted, QuotedBytes};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(value) => write_number(f, *value),
+            ExprKind::Duration(seconds) => write_seconds(f, *seconds),
             ExprKind::String(text) => Quoted(text).fmt(f),
+            ExprKind::Bytes(text) => QuotedBytes(text).fmt(f),
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
-                write_shift(f, selector.shift)
+                write_at(f, selector.shift.at)?;
+                write_border(f, selector.border)?;
+                write_offset(f, selector.shift, selector.computed_offset.as_deref())
             }
-            ExprKind::Matrix { selector, range_ms } => {
+            ExprKind::Matrix {
+                selector,
+                range_ms,
+                computed,
+            } => {
                 write_selector(f, selector)?;
-                write!(f, "[{}]", Duration::from_millis(*range_ms))?;
-                write_shift(f, selector.shift)
+                f.write_str("[")?;
+                write_length(f, *range_ms, computed.as_deref())?;
+                f.write_str("]")?;
+                write_border(f, selector.border)?;
+                write_at(f, selector.shift.at)?;
+                write_offset(f, selector.shift, selector.computed_offset.as_deref())
             }
             ExprKind::Subquery(subquery) => write_subquery(f, subquery),
             ExprKind::Paren(expr) => write!(f, "({expr})"),
@@ -38,8 +53,7 @@ fn write_number(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         f.write_str("NaN")
     } else if value.is_infinite() {
-        // Prometheus writes `+Inf`, which is read back as a sign in front of whatever follows (`+Inf ^ x`).
-        f.write_str(if value > 0.0 { "Inf" } else { "-Inf" })
+        f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else {
         write!(f, "{value}")
     }
@@ -58,40 +72,138 @@ fn write_selector(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
         .map(ToString::to_string)
         .collect();
     if matchers.is_empty() {
-        return Ok(());
+        // Without a name only `info()` may have empty braces.
+        return f.write_str(if name.is_empty() { "{}" } else { "" });
     }
     matchers.sort_unstable();
     write!(f, "{{{}}}", matchers.join(","))
 }
 
-fn write_shift(f: &mut Formatter<'_>, shift: Shift) -> fmt::Result {
-    match shift.at {
-        None => {}
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
+/// Seconds as a duration; what is finer than a millisecond cannot have been written.
+fn write_seconds(f: &mut Formatter<'_>, seconds: f64) -> fmt::Result {
+    let ms = (seconds.abs() * 1000.0).round() as i64;
+    let sign = if seconds < 0.0 { "-" } else { "" };
+    write!(f, "{sign}{}", Duration::from_millis(ms))
+}
+
+fn write_at(f: &mut Formatter<'_>, at: Option<At>) -> fmt::Result {
+    match at {
+        None => Ok(()),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
         Some(At::Time(ms)) => {
             let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
-            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
+            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)
         }
     }
-    match shift.offset_ms {
-        0 => Ok(()),
-        ms if ms < 0 => write!(f, " offset -{}", Duration::from_millis(ms.saturating_neg())),
-        ms => write!(f, " offset {}", Duration::from_millis(ms)),
+}
+
+fn write_border(f: &mut Formatter<'_>, border: Border) -> fmt::Result {
+    match border {
+        Border::Open => Ok(()),
+        Border::Anchored => f.write_str(" anchored"),
+        Border::Smoothed => f.write_str(" smoothed"),
     }
+}
+
+fn write_offset(f: &mut Formatter<'_>, shift: Shift, computed: Option<&DurationExpr>) -> fmt::Result {
+    match (computed, shift.offset_ms) {
+        (Some(expr), _) => write!(f, " offset {expr}"),
+        (None, 0) => Ok(()),
+        (None, ms) if ms < 0 => write!(f, " offset -{}", Duration::from_millis(ms.saturating_neg())),
+        (None, ms) => write!(f, " offset {}", Duration::from_millis(ms)),
+    }
+}
+
+fn write_length(f: &mut Formatter<'_>, ms: i64, computed: Option<&DurationExpr>) -> fmt::Result {
+    match computed {
+        Some(expr) => expr.fmt(f),
+        None => Duration::from_millis(ms).fmt(f),
+    }
+}
+
+impl Display for DurationExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            DurationKind::Number(value) => write_number(f, *value),
+            DurationKind::Duration(seconds) => write_seconds(f, *seconds),
+            DurationKind::Step => f.write_str("step()"),
+            DurationKind::Range => f.write_str("range()"),
+            DurationKind::Group(inner) => write!(f, "({inner})"),
+            DurationKind::Negate(inner) => write!(f, "-{inner}"),
+            DurationKind::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            DurationKind::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+            DurationKind::Binary(op, a, b) => write!(f, "{a} {op} {b}"),
+        }
+    }
+}
+
+/// A part of a tree as text.
+struct Part<'a, T>(&'a T, fn(&mut Formatter<'_>, &T) -> fmt::Result);
+
+impl<T> Display for Part<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        (self.1)(f, self.0)
+    }
+}
+
+/// Range, step, `@` and offset of a subquery: what stands behind its expression.
+pub(super) fn subquery_suffix(subquery: &Subquery) -> String {
+    Part(subquery, write_suffix).to_string()
+}
+
+/// An operator with all that modifies it.
+pub(super) fn operator(binary: &Binary) -> String {
+    Part(binary, write_operator).to_string()
+}
+
+/// What stands before the parenthesis of an aggregation.
+pub(super) fn aggregate_head(aggregate: &Aggregate) -> String {
+    Part(aggregate, write_head).to_string()
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    write!(f, "{}[{}:", subquery.expr, Duration::from_millis(subquery.range_ms))?;
-    if let Some(step_ms) = subquery.step_ms {
-        write!(f, "{}", Duration::from_millis(step_ms))?;
+    write_unsigned(f, &subquery.expr)?;
+    write_suffix(f, subquery)
+}
+
+fn write_suffix(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    let computed = &subquery.computed;
+    f.write_str("[")?;
+    write_length(f, subquery.range_ms, computed.range.as_deref())?;
+    f.write_str(":")?;
+    match (&computed.step, subquery.step_ms) {
+        (Some(expr), _) => expr.fmt(f)?,
+        (None, Some(ms)) => Duration::from_millis(ms).fmt(f)?,
+        (None, None) => {}
     }
     f.write_str("]")?;
-    write_shift(f, subquery.shift)
+    write_at(f, subquery.shift.at)?;
+    write_offset(f, subquery.shift, computed.offset.as_deref())
+}
+
+/// What binds tighter than a sign stands behind `expr`: an infinite number is written without the sign that Prometheus
+/// gives it, which would be read back as one in front of the whole (`+Inf ^ x`).
+fn write_unsigned(f: &mut Formatter<'_>, expr: &Expr) -> fmt::Result {
+    match expr.kind {
+        ExprKind::Number(f64::INFINITY) => f.write_str("Inf"),
+        _ => expr.fmt(f),
+    }
 }
 
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {}", binary.left, binary.op)?;
+    if binary.op == BinaryOp::Pow {
+        write_unsigned(f, &binary.left)?;
+    } else {
+        binary.left.fmt(f)?;
+    }
+    f.write_str(" ")?;
+    write_operator(f, binary)?;
+    write!(f, " {}", binary.right)
+}
+
+fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    binary.op.fmt(f)?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }
@@ -110,21 +222,42 @@ fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         write_labels(f, &matching.include)?;
         f.write_str(")")?;
     }
-    write!(f, " {}", binary.right)
+    write_fill(f, matching.fill)
+}
+
+/// `fill` where both sides have one value; NaN is not equal to itself.
+fn write_fill(f: &mut Formatter<'_>, fill: Fill) -> fmt::Result {
+    let mut write = |word: &str, value: f64| {
+        write!(f, " {word} (")?;
+        write_number(f, value)?;
+        f.write_str(")")
+    };
+    match (fill.left, fill.right) {
+        (Some(left), Some(right)) if left == right => write("fill", left),
+        (left, right) => {
+            left.map_or(Ok(()), |value| write("fill_left", value))?;
+            right.map_or(Ok(()), |value| write("fill_right", value))
+        }
+    }
 }
 
 fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
-    write!(f, "{}", aggregate.op)?;
-    if aggregate.without || !aggregate.labels.is_empty() {
-        f.write_str(if aggregate.without { " without (" } else { " by (" })?;
-        write_labels(f, &aggregate.labels)?;
-        f.write_str(") ")?;
-    }
+    write_head(f, aggregate)?;
     f.write_str("(")?;
     if let Some(param) = &aggregate.param {
         write!(f, "{param}, ")?;
     }
     write!(f, "{})", aggregate.expr)
+}
+
+fn write_head(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    aggregate.op.fmt(f)?;
+    if aggregate.without || !aggregate.labels.is_empty() {
+        f.write_str(if aggregate.without { " without (" } else { " by (" })?;
+        write_labels(f, &aggregate.labels)?;
+        f.write_str(") ")?;
+    }
+    Ok(())
 }
 
 fn write_call(f: &mut Formatter<'_>, call: &Call) -> fmt::Result {

@@ -53,10 +53,6 @@ pub(crate) enum TokenKind {
     RegexNotEqual,
     /// `@`
     At,
-    /// `</`
-    TrimUpper,
-    /// `>/`
-    TrimLower,
     /// `+`, `and`, …; also `!=` of matchers.
     Operator(BinaryOp),
     /// `sum`, …
@@ -78,6 +74,8 @@ pub(crate) enum Keyword {
     GroupLeft,
     GroupRight,
     Fill,
+    FillLeft,
+    FillRight,
     Bool,
     Start,
     End,
@@ -94,6 +92,11 @@ impl Keyword {
             self,
             Self::On | Self::Ignoring | Self::GroupLeft | Self::GroupRight | Self::Bool
         )
+    }
+
+    /// Whether it is `fill` or one of its kind.
+    pub(crate) fn is_fill(self) -> bool {
+        matches!(self, Self::Fill | Self::FillLeft | Self::FillRight)
     }
 
     /// Whether a function is called so.
@@ -122,7 +125,9 @@ pub(crate) fn reserved(word: &str) -> Option<TokenKind> {
         "ignoring" => Keyword::Ignoring,
         "group_left" => Keyword::GroupLeft,
         "group_right" => Keyword::GroupRight,
-        "fill" | "fill_left" | "fill_right" => Keyword::Fill,
+        "fill" => Keyword::Fill,
+        "fill_left" => Keyword::FillLeft,
+        "fill_right" => Keyword::FillRight,
         "bool" => Keyword::Bool,
         "start" => Keyword::Start,
         "end" => Keyword::End,
@@ -157,12 +162,9 @@ pub(crate) fn describe(kind: TokenKind, text: &str) -> String {
         TokenKind::Aggregator(_) => format!("<aggr:{text}>"),
         TokenKind::Keyword(word) if word.names_a_function() => shortened(text),
         TokenKind::Keyword(_) => format!("<{text}>"),
-        TokenKind::Operator(_)
-        | TokenKind::TrimUpper
-        | TokenKind::TrimLower
-        | TokenKind::RegexEqual
-        | TokenKind::RegexNotEqual
-        | TokenKind::At => format!("<op:{text}>"),
+        TokenKind::Operator(_) | TokenKind::RegexEqual | TokenKind::RegexNotEqual | TokenKind::At => {
+            format!("<op:{text}>")
+        }
         TokenKind::Broken
         | TokenKind::LeftParen
         | TokenKind::RightParen

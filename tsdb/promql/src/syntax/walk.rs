@@ -9,7 +9,12 @@ impl Expr {
     #[must_use]
     pub fn children(&self) -> Vec<&Self> {
         match &self.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Matrix { .. } => Vec::new(),
+            ExprKind::Number(_)
+            | ExprKind::Duration(_)
+            | ExprKind::String(_)
+            | ExprKind::Bytes(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Matrix { .. } => Vec::new(),
             ExprKind::Subquery(subquery) => vec![&subquery.expr],
             ExprKind::Paren(expr) | ExprKind::Unary { expr, .. } => vec![expr],
             ExprKind::Binary(binary) => vec![&binary.left, &binary.right],
@@ -26,24 +31,31 @@ impl Expr {
         }
     }
 
+    /// The direct children in the order of the text.
+    #[must_use]
+    pub fn children_mut(&mut self) -> Vec<&mut Self> {
+        match &mut self.kind {
+            ExprKind::Number(_)
+            | ExprKind::Duration(_)
+            | ExprKind::String(_)
+            | ExprKind::Bytes(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Matrix { .. } => Vec::new(),
+            ExprKind::Subquery(subquery) => vec![&mut subquery.expr],
+            ExprKind::Paren(expr) | ExprKind::Unary { expr, .. } => vec![expr],
+            ExprKind::Binary(binary) => vec![&mut binary.left, &mut binary.right],
+            ExprKind::Aggregate(aggregate) => aggregate.param.iter_mut().chain([&mut aggregate.expr]).collect(),
+            ExprKind::Call(call) => call.args.iter_mut().collect(),
+        }
+    }
+
     /// Calls `visit` for the selector of every instant and range selector in the tree.
     pub fn for_each_selector_mut(&mut self, visit: &mut impl FnMut(&mut Selector)) {
-        match &mut self.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => {}
-            ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => visit(selector),
-            ExprKind::Subquery(subquery) => subquery.expr.for_each_selector_mut(visit),
-            ExprKind::Paren(expr) | ExprKind::Unary { expr, .. } => expr.for_each_selector_mut(visit),
-            ExprKind::Binary(binary) => {
-                binary.left.for_each_selector_mut(visit);
-                binary.right.for_each_selector_mut(visit);
-            }
-            ExprKind::Aggregate(aggregate) => {
-                if let Some(param) = &mut aggregate.param {
-                    param.for_each_selector_mut(visit);
-                }
-                aggregate.expr.for_each_selector_mut(visit);
-            }
-            ExprKind::Call(call) => call.args.iter_mut().for_each(|arg| arg.for_each_selector_mut(visit)),
+        if let ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } = &mut self.kind {
+            visit(selector);
+        }
+        for child in self.children_mut() {
+            child.for_each_selector_mut(visit);
         }
     }
 
@@ -67,6 +79,23 @@ impl Selector {
 
 /// Adds `matchers` to every selector of the tree and replaces nothing: a selector that contradicts them finds nothing.
 /// This is how a namespace's own expressions are kept to its own series; text is never spliced.
+///
+/// `info()` reads series that no selector of the tree names: they are kept to `matchers` as well. Its second argument
+/// chooses labels rather than series and stays as it is.
 pub fn inject(expr: &mut Expr, matchers: &[Matcher]) {
-    expr.for_each_selector_mut(&mut |selector| selector.matchers.extend_from_slice(matchers));
+    match &mut expr.kind {
+        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
+            selector.matchers.extend_from_slice(matchers);
+        }
+        ExprKind::Call(call) if call.function == "info" => {
+            call.injected.extend_from_slice(matchers);
+            if let Some(base) = call.args.first_mut() {
+                inject(base, matchers);
+            }
+        }
+        _ => expr
+            .children_mut()
+            .into_iter()
+            .for_each(|child| inject(child, matchers)),
+    }
 }

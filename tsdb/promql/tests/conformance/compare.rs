@@ -1,8 +1,11 @@
 //! Whether an answer is the expected one.
 
+use crate::histograms::Written;
 use crate::script::{Eval, Expect, Text, Times};
+use crate::series::Point;
+use leadline_model::histogram::FloatHistogram;
 use leadline_model::{Labels, Timestamp, is_stale};
-use leadline_promql::value::{QueryResult, RangeSeries, Value};
+use leadline_promql::value::{QueryResult, RangeSeries, SampleValue, Value};
 use std::collections::HashMap;
 
 /// Relative error that is let pass, as upstream does.
@@ -18,7 +21,7 @@ pub(crate) fn compare(eval: &Eval, result: &QueryResult) -> Result<(), String> {
             expected => Err(format!("expected {expected:?} but got the string {text:?}")),
         },
         Value::Vector(samples) => {
-            let samples: Vec<_> = samples.iter().map(|s| (s.labels.clone(), s.value)).collect();
+            let samples: Vec<_> = samples.iter().map(|s| (s.labels.clone(), s.value.clone())).collect();
             vector(&eval.expect, &samples)
         }
         Value::Matrix(series) => matrix(eval, series),
@@ -35,30 +38,48 @@ pub(crate) fn scalar(expect: &Expect, value: f64) -> Result<(), String> {
 }
 
 /// Compares an instant vector.
-pub(crate) fn vector(expect: &Expect, samples: &[(Labels, f64)]) -> Result<(), String> {
+pub(crate) fn vector(expect: &Expect, samples: &[(Labels, SampleValue)]) -> Result<(), String> {
     if let Some(expected) = expect.scalar {
         return Err(format!("expected scalar {expected} but got vector {samples:?}"));
     }
-    let mut missing: HashMap<&Labels, (usize, Option<f64>)> = HashMap::new();
+    let mut missing: HashMap<&Labels, (usize, Option<&Point>)> = HashMap::new();
     for (place, series) in expect.series.iter().enumerate() {
-        missing.insert(&series.labels, (place, series.values.first().copied().flatten()));
+        missing.insert(&series.labels, (place, series.values.first().and_then(Option::as_ref)));
     }
     for (place, (labels, value)) in samples.iter().enumerate() {
         let Some((expected_place, expected)) = missing.remove(labels) else {
-            return Err(format!("unexpected (or repeated) {labels} {value}"));
+            return Err(format!("unexpected (or repeated) {labels} {value:?}"));
         };
         if expect.ordered && place != expected_place {
             return Err(format!("{labels} at place {place}, expected at {expected_place}"));
         }
-        let expected = expected.unwrap_or(0.0);
-        if !almost_equal(expected, *value) {
-            return Err(format!("expected {expected} for {labels} but got {value}"));
+        let same = match (expected.unwrap_or(&Point::Float(0.0)), value) {
+            (Point::Float(expected), SampleValue::Float(value)) => almost_equal(*expected, *value),
+            (Point::Histogram(expected), SampleValue::Histogram(h)) => same_histogram(expected, h),
+            _ => false,
+        };
+        if !same {
+            return Err(format!("expected {expected:?} for {labels} but got {value:?}"));
         }
     }
     match missing.keys().next() {
         Some(labels) => Err(format!("expected {labels} was not found")),
         None => Ok(()),
     }
+}
+
+/// Equal but for rounding, empty buckets and, unless the expectation names it, what is known about resets.
+fn same_histogram(expected: &Written, found: &FloatHistogram) -> bool {
+    let (a, b) = (expected.histogram.clone().compacted(), found.clone().compacted());
+    let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b));
+    a.schema == b.schema
+        && close(&[a.count, a.sum, a.zero_count], &[b.count, b.sum, b.zero_count])
+        && a.zero_threshold == b.zero_threshold
+        && a.custom_values == b.custom_values
+        && (&a.positive_spans, &a.negative_spans) == (&b.positive_spans, &b.negative_spans)
+        && close(&a.positive_buckets, &b.positive_buckets)
+        && close(&a.negative_buckets, &b.negative_buckets)
+        && (!expected.hint_set || a.reset == b.reset)
 }
 
 fn matrix(eval: &Eval, series: &[RangeSeries]) -> Result<(), String> {
@@ -72,10 +93,13 @@ fn matrix(eval: &Eval, series: &[RangeSeries]) -> Result<(), String> {
         (Times::Range { start, end, step }, None) => (start, end, step),
         (Times::Instant(at), None) => (at, at, 1),
     };
-    let mut missing: HashMap<&Labels, Vec<(Timestamp, f64)>> = HashMap::new();
+    let mut missing: HashMap<&Labels, Vec<(Timestamp, &Point)>> = HashMap::new();
     for line in &expect.series {
         let times = (0i64..).map(|i| start + i * step);
-        let points: Vec<_> = times.zip(&line.values).filter_map(|(t, v)| v.map(|v| (t, v))).collect();
+        let points: Vec<_> = times
+            .zip(&line.values)
+            .filter_map(|(t, v)| v.as_ref().map(|v| (t, v)))
+            .collect();
         if points.last().is_some_and(|(t, _)| *t > end) {
             return Err(format!("{} points are more than the range has", line.values.len()));
         }
@@ -83,24 +107,25 @@ fn matrix(eval: &Eval, series: &[RangeSeries]) -> Result<(), String> {
     }
     for found in series {
         let Some(expected) = missing.remove(&found.labels) else {
-            return Err(format!("unexpected (or repeated) {} {:?}", found.labels, found.points));
+            return Err(format!("unexpected (or repeated) {found:?}"));
         };
-        let same = expected.len() == found.points.len()
-            && expected
-                .iter()
-                .zip(&found.points)
-                .all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
-        if !same {
-            return Err(format!(
-                "{}: expected {expected:?} but got {:?}",
-                found.labels, found.points
-            ));
+        if !same_points(&expected, found) {
+            return Err(format!("{}: expected {expected:?} but got {found:?}", found.labels));
         }
     }
     match missing.keys().next() {
         Some(labels) => Err(format!("expected {labels} was not found")),
         None => Ok(()),
     }
+}
+
+fn same_points(expected: &[(Timestamp, &Point)], found: &RangeSeries) -> bool {
+    let (mut floats, mut histograms) = (found.points.iter(), found.histograms.iter());
+    let all = expected.iter().all(|(t, point)| match point {
+        Point::Float(v) => floats.next().is_some_and(|f| f.0 == *t && almost_equal(*v, f.1)),
+        Point::Histogram(h) => histograms.next().is_some_and(|f| f.0 == *t && same_histogram(h, &f.1)),
+    });
+    all && floats.next().is_none() && histograms.next().is_none()
 }
 
 /// Results of range queries are sorted by labels.

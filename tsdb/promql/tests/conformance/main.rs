@@ -5,18 +5,20 @@
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;
+mod histograms;
 mod replaced;
 mod run;
 mod scope;
 mod script;
 mod series;
+mod starts;
 
 use leadline_promql::syntax::ast::Expr;
-use leadline_promql::syntax::parse;
+use leadline_promql::syntax::{Features, parse};
 use libtest_mimic::{Arguments, Failed, Trial};
 use run::Report;
 use script::{Command, CommandKind, parse_script};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,17 +27,8 @@ fn main() -> ExitCode {
         data::say_skipped("the scripts");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
     };
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
-        .collect();
-    files.sort();
-    let trials = files.into_iter().flat_map(|path| {
-        let name = path
-            .file_stem()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let trials = scripts(&folder).into_iter().flat_map(|path| {
+        let name = name_of(&path);
         let (script, printed) = (path.clone(), path);
         let file = name.clone();
         [
@@ -46,7 +39,55 @@ fn main() -> ExitCode {
         ]
     });
     let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
-    libtest_mimic::run(&arguments, trials.chain([own]).collect()).exit_code()
+    let all = Trial::test("every file is there", move || none_is_missing(&folder));
+    let newest = module_folder().into_iter().flat_map(|folder| scripts(&folder));
+    let newest = newest.map(|path| {
+        let name = format!("{}.test of the newest Prometheus", name_of(&path));
+        Trial::test(name, move || run_newest(&path))
+    });
+    libtest_mimic::run(&arguments, trials.chain([own, all]).chain(newest).collect()).exit_code()
+}
+
+/// The scripts of the pinned Prometheus module (`$LEADLINE_PROMQLTEST`), where they are not the ones that run anyway.
+fn module_folder() -> Option<PathBuf> {
+    let module = std::env::var_os("LEADLINE_PROMQLTEST").map(PathBuf::from)?;
+    (module.is_dir() && data::promql_folder().is_some_and(|folder| folder != module)).then_some(module)
+}
+
+/// The scripts of a folder, sorted.
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Runs a script of the release that is followed, as it stands there.
+fn run_newest(path: &Path) -> Result<(), Failed> {
+    let name = name_of(path);
+    let features = Features {
+        start_timestamps: true,
+        unquoted_names: name == "unquoted_utf8_names",
+        ..Features::LANGUAGE
+    };
+    let Report { passed, failed } = run::run_with(&read(path)?, features)?;
+    println!(
+        "conformance: newest {name}.test: {passed} passed, {} failed",
+        failed.len()
+    );
+    if failed.is_empty() && passed > 0 {
+        Ok(())
+    } else {
+        Err(failed.join("\n").into())
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<Command>, String> {
@@ -57,27 +98,27 @@ fn read(path: &Path) -> Result<Vec<Command>, String> {
 fn run_file(name: &str, path: &Path) -> Result<(), Failed> {
     let mut commands = read(path)?;
     replaced::apply(name, &mut commands)?;
-    let report = run::run(&commands, &scope::inside(name, &commands))?;
-    let Report {
-        passed,
-        outside,
-        outside_right,
-        ..
-    } = report;
-    let failed = report.failed.len();
-    println!(
-        "conformance: {name}.test: {passed} passed, {failed} failed; {outside} outside, of which {outside_right} pass too"
-    );
-    if std::env::var_os("LEADLINE_CONFORMANCE_VERBOSE").is_some() {
-        report
-            .outside_wrong
-            .iter()
-            .for_each(|wrong| println!("outside: {name}.test: {wrong}"));
+    let Report { passed, failed } = run::run(&commands)?;
+    println!("conformance: {name}.test: {passed} passed, {} failed", failed.len());
+    if !failed.is_empty() {
+        return Err(failed.join("\n").into());
     }
-    if report.failed.is_empty() {
+    match scope::expected(name) {
+        Some(expected) if passed >= expected => Ok(()),
+        Some(expected) => Err(format!("{passed} evaluations, {expected} were expected").into()),
+        None => Err("a file that is not in the list of counts".into()),
+    }
+}
+
+/// Every file of the list is there.
+fn none_is_missing(folder: &Path) -> Result<(), Failed> {
+    let missing: Vec<_> = scope::files()
+        .filter(|name| !folder.join(format!("{name}.test")).is_file())
+        .collect();
+    if missing.is_empty() {
         Ok(())
     } else {
-        Err(report.failed.join("\n").into())
+        Err(missing.join(", ").into())
     }
 }
 
@@ -104,7 +145,7 @@ fn notices_what_is_wrong() -> Result<(), Failed> {
     ];
     let judge = |script: &str| -> Result<Report, String> {
         let commands = parse_script(&format!("{load}{script}\n"))?;
-        run::run(&commands, &vec![true; commands.len()])
+        run::run(&commands)
     };
     let report = judge(right)?;
     if report.passed != 1 || !report.failed.is_empty() {
@@ -121,14 +162,21 @@ fn notices_what_is_wrong() -> Result<(), Failed> {
     }
 }
 
-/// Every expression that parses reads back from its own text as the same tree.
+/// Every expression parses, unless it is to fail, and reads back from its own text as the same tree.
 fn print_file(path: &Path) -> Result<(), Failed> {
     let mut wrong = Vec::new();
     for command in read(path)? {
         let CommandKind::Eval(eval) = command.kind else {
             continue;
         };
-        let Ok(expr) = parse(&eval.expr) else { continue };
+        let expr = match parse(&eval.expr) {
+            Ok(expr) => expr,
+            Err(_) if eval.expect.fail.is_some() => continue,
+            Err(error) => {
+                wrong.push(format!("{}: {error}", eval.expr));
+                continue;
+            }
+        };
         let printed = expr.to_string();
         match parse(&printed) {
             Ok(again) if tree(again.clone()) == tree(expr) && again.to_string() == printed => {}

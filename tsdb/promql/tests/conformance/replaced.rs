@@ -42,7 +42,11 @@ const ANSWERS_OF_3_16: [Answer; 4] = [
         line: 144,
         expr: "increase(series[5m])",
         whole: false,
-        rows: &["{type=\"st_after_t\"} 5"],
+        rows: &[
+            "{type=\"st_after_t\"} 5",
+            "{type=\"st_after_t_extrapolate_both\"} 5",
+            "{type=\"st_after_t_extrapolate_both_limit_range\"} 2",
+        ],
     },
     Answer {
         file: "type_and_unit",

@@ -1,17 +1,21 @@
 //! Runs the commands of one file on the real head and the real engine.
 
 use crate::compare;
+use crate::histograms::{self, Written};
 use crate::script::{Command, CommandKind, Eval, Load, Times};
-use crate::series::SeriesLine;
+use crate::series::{Point, SeriesLine};
+use crate::starts::HeadWithStarts;
 use leadline_model::clock::ManualClock;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
+use leadline_model::histogram::AnyHistogram;
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, HistogramEntry, Slot};
+use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Timestamp};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::query::Query;
 use leadline_promql::settings::Settings;
 use leadline_promql::syntax::ast::{At, Expr, ExprKind};
-use leadline_promql::syntax::parse;
-use leadline_promql::value::{QueryResult, Value};
+use leadline_promql::syntax::{Features, parse_with};
+use leadline_promql::value::{QueryResult, RangeSeries, SampleValue, Value};
 use leadline_storage::Head;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,61 +25,48 @@ use tokio::runtime::Runtime;
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) passed: usize,
-    pub(crate) outside: usize,
-    /// Evaluations outside that are answered rightly all the same, native histograms left out of the store.
-    pub(crate) outside_right: usize,
-    /// What the others outside answer; of no consequence.
-    pub(crate) outside_wrong: Vec<String>,
     /// Line, expression and what is wrong.
     pub(crate) failed: Vec<String>,
 }
 
-/// Runs every evaluation that is `inside`.
-pub(crate) fn run(commands: &[Command], inside: &[bool]) -> Result<Report, String> {
-    let mut bench = Bench::new()?;
+/// Runs every evaluation.
+pub(crate) fn run(commands: &[Command]) -> Result<Report, String> {
+    let features = Features {
+        start_timestamps: true,
+        ..Features::LANGUAGE
+    };
+    run_with(commands, features)
+}
+
+/// The same with other parts of the language.
+pub(crate) fn run_with(commands: &[Command], features: Features) -> Result<Report, String> {
+    let mut bench = Bench::new(features)?;
     let mut report = Report::default();
-    for (command, &inside) in commands.iter().zip(inside) {
+    for command in commands {
         match &command.kind {
-            CommandKind::Clear => bench = Bench::new()?,
+            CommandKind::Clear => bench = Bench::new(features)?,
             CommandKind::Load(load) => bench.load(load).map_err(|e| format!("line {}: {e}", command.line))?,
-            CommandKind::Eval(eval) => {
-                let verdict = bench
-                    .eval(eval)
-                    .map_err(|e| format!("line {}: {}: {e}", command.line, eval.expr));
-                report.note(inside, verdict, parse(&eval.expr).is_ok());
-            }
+            CommandKind::Eval(eval) => match bench.eval(eval) {
+                Ok(()) => report.passed += 1,
+                Err(error) => report
+                    .failed
+                    .push(format!("line {}: {}: {error}", command.line, eval.expr)),
+            },
         }
     }
     Ok(report)
 }
 
-impl Report {
-    fn note(&mut self, inside: bool, verdict: Result<(), String>, parses: bool) {
-        match (inside, verdict) {
-            (true, Ok(())) => self.passed += 1,
-            (true, Err(error)) => self.failed.push(error),
-            (false, verdict) => {
-                self.outside += 1;
-                match verdict {
-                    // An expected failure is no merit where the grammar is not even known.
-                    Ok(()) if parses => self.outside_right += 1,
-                    Ok(()) => {}
-                    Err(error) => self.outside_wrong.push(error),
-                }
-            }
-        }
-    }
-}
-
 /// An empty store and an engine on it.
 struct Bench {
     store: Arc<Head>,
+    starts: Arc<HeadWithStarts>,
     engine: Arc<Engine>,
     runtime: Runtime,
 }
 
 impl Bench {
-    fn new() -> Result<Self, String> {
+    fn new(features: Features) -> Result<Self, String> {
         // Scripts begin at time 0; nothing they load is too old or too far ahead.
         let settings = leadline_storage::Settings {
             retention_ms: i64::MAX / 4,
@@ -85,44 +76,86 @@ impl Bench {
         let store = Head::new(settings, clock).map_err(|error| error.to_string())?;
         let settings = Settings {
             max_samples: 10_000,
+            features,
             ..Settings::default()
         };
-        let engine = Engine::new(Arc::clone(&store) as _, settings);
+        let starts = HeadWithStarts::new(Arc::clone(&store));
+        let engine = Engine::new(Arc::clone(&starts) as _, settings);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| e.to_string())?;
-        Ok(Self { store, engine, runtime })
+        Ok(Self {
+            store,
+            starts,
+            engine,
+            runtime,
+        })
     }
 
     fn load(&self, load: &Load) -> Result<(), String> {
+        for (labels, offsets) in &load.starts {
+            self.starts.note(labels, load.step_ms, offsets);
+        }
         // Of lines with equal labels the last counts, as upstream.
         let last: HashMap<&Labels, &SeriesLine> = load.series.iter().map(|series| (&series.labels, series)).collect();
-        let mut batch = Batch {
-            owner: self.store.new_owner(),
-            slot: 0,
-            attempt: Attempt::Good,
-            created: vec![],
-            entries: vec![],
-            extras: Extras::default(),
-        };
-        for (slot, series) in (0u32..).zip(last.into_values()) {
-            batch.created.push(series.labels.clone());
-            for (t, v) in (0i64..).map(|i| i * load.step_ms).zip(&series.values) {
-                if let Some(v) = *v {
-                    batch.entries.push(Entry {
-                        series: Slot::New(slot),
-                        t,
-                        v,
-                    });
-                }
+        let owner = self.store.new_owner();
+        for series in last.values() {
+            let points = series.values.iter().enumerate();
+            let points: Vec<_> = points.filter_map(|(i, p)| Some((i, p.clone()?))).collect();
+            self.append(owner, &series.labels, load.step_ms, &points)?;
+        }
+        if load.with_nhcb {
+            let floats = |line: &SeriesLine| {
+                let values = line.values.iter().enumerate();
+                values
+                    .filter_map(|(i, point)| Some((i, point.as_ref()?.float()?)))
+                    .collect()
+            };
+            let classic = last.values().map(|line| (&line.labels, floats(line)));
+            for (labels, samples) in histograms::from_classic(classic)? {
+                let written = |histogram| {
+                    Point::Histogram(Box::new(Written {
+                        histogram,
+                        hint_set: false,
+                    }))
+                };
+                let points: Vec<_> = samples.into_iter().map(|(i, h)| (i, written(h))).collect();
+                self.append(owner, &labels, load.step_ms, &points)?;
             }
         }
-        let outcome = self.store.commit(&batch).map_err(|error| error.to_string())?;
-        match outcome.refused.first() {
-            Some((entry, why)) => Err(format!("sample {entry} was refused: {}", why.as_str())),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Adds the samples of a series: those of one kind that follow each other in one commit.
+    fn append(&self, owner: OwnerId, labels: &Labels, step_ms: i64, points: &[(usize, Point)]) -> Result<(), String> {
+        for points in points.chunk_by(|a, b| a.1.float().is_some() == b.1.float().is_some()) {
+            let series = Slot::New(0);
+            let mut batch = Batch {
+                owner,
+                slot: 0,
+                attempt: Attempt::Good,
+                created: vec![labels.clone()],
+                entries: vec![],
+                extras: Extras::default(),
+            };
+            for (i, point) in points {
+                let t = *i as i64 * step_ms;
+                match point {
+                    Point::Float(v) => batch.entries.push(Entry { series, t, v: *v }),
+                    Point::Histogram(written) => batch.extras.histograms.push(HistogramEntry {
+                        series,
+                        t,
+                        h: AnyHistogram::Float(Arc::new(written.histogram.clone())),
+                    }),
+                }
+            }
+            let outcome = self.store.commit(&batch).map_err(|error| error.to_string())?;
+            if let Some((entry, why)) = outcome.refused.iter().chain(&outcome.refused_histograms).next() {
+                return Err(format!("sample {entry} of {labels} was refused: {}", why.as_str()));
+            }
         }
+        Ok(())
     }
 
     fn eval(&self, eval: &Eval) -> Result<(), String> {
@@ -135,7 +168,7 @@ impl Bench {
                 // The times of an expected range vector name the evaluation's time too.
                 let at = eval.expect.range_vector.map_or(at, |(_, end, _)| end);
                 self.instant(eval, &eval.expr, at)?;
-                for (text, at) in step_invariant(&eval.expr, at) {
+                for (text, at) in step_invariant(&eval.expr, at, self.engine.settings().features) {
                     self.instant(eval, &text, at)
                         .map_err(|error| format!("as {text} at {at}: {error}"))?;
                 }
@@ -146,12 +179,14 @@ impl Bench {
 
     /// An instant evaluation, and the same in the middle of a range query.
     fn instant(&self, eval: &Eval, text: &str, at: Timestamp) -> Result<(), String> {
-        let answer = Query::parse(text).map_err(|error| error.to_string()).and_then(|query| {
-            let answer = self
-                .runtime
-                .block_on(self.engine.instant(&query, at, Options::default()));
-            answer.map_err(|error| error.to_string())
-        });
+        let answer = Query::parse_with(text, self.engine.settings().features)
+            .map_err(|error| error.to_string())
+            .and_then(|query| {
+                let answer = self
+                    .runtime
+                    .block_on(self.engine.instant(&query, at, Options::default()));
+                answer.map_err(|error| error.to_string())
+            });
         let result = match answer {
             Ok(result) => result,
             Err(error) => return compare::failure(&eval.expect, &error),
@@ -178,24 +213,28 @@ impl Bench {
             return Err(format!("got a {}", result.value.type_name()));
         };
         compare::sorted(series)?;
-        let middle: Vec<(Labels, f64)> = series
+        let value_at = |s: &RangeSeries| {
+            let float = s
+                .points
+                .iter()
+                .find(|(t, _)| *t == at)
+                .map(|(_, v)| SampleValue::Float(*v));
+            let histogram = s.histograms.iter().find(|(t, _)| *t == at);
+            float.or_else(|| histogram.map(|(_, h)| SampleValue::Histogram(Arc::clone(h))))
+        };
+        let middle: Vec<(Labels, SampleValue)> = series
             .iter()
-            .filter_map(|s| {
-                s.points
-                    .iter()
-                    .find(|(t, _)| *t == at)
-                    .map(|(_, v)| (s.labels.clone(), *v))
-            })
+            .filter_map(|s| Some((s.labels.clone(), value_at(s)?)))
             .collect();
         match (&instant.value, middle.first()) {
-            (Value::Scalar(_), Some((_, value))) => compare::scalar(&eval.expect, *value),
-            (Value::Scalar(_), None) => Err("a scalar has no value in the middle".to_owned()),
+            (Value::Scalar(_), Some((_, SampleValue::Float(value)))) => compare::scalar(&eval.expect, *value),
+            (Value::Scalar(_), _) => Err("a scalar has no value in the middle".to_owned()),
             _ => compare::vector(&eval.expect, &middle),
         }
     }
 
     fn range(&self, text: &str, times: (Timestamp, Timestamp, i64)) -> Result<QueryResult, String> {
-        let query = Query::parse(text).map_err(|error| error.to_string())?;
+        let query = Query::parse_with(text, self.engine.settings().features).map_err(|error| error.to_string())?;
         let answer = self
             .runtime
             .block_on(self.engine.range(&query, times, Options::default()));
@@ -212,8 +251,8 @@ fn not_to_fail(eval: &Eval) -> Result<(), String> {
 
 /// The expression with every selector pinned to `at` by `@`, and times at which it must answer the same. None when the
 /// expression depends on the evaluation time itself.
-fn step_invariant(text: &str, at: Timestamp) -> Vec<(String, Timestamp)> {
-    let Ok(mut expr) = parse(text) else {
+fn step_invariant(text: &str, at: Timestamp, features: Features) -> Vec<(String, Timestamp)> {
+    let Ok(mut expr) = parse_with(text, features) else {
         return Vec::new();
     };
     if pin(&mut expr, at) {
@@ -256,7 +295,7 @@ fn pin(expr: &mut Expr, at: Timestamp) -> bool {
         }
     };
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => false,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,
         ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
             nail(&mut selector.shift.at);
             false

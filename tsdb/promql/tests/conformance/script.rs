@@ -1,9 +1,10 @@
 //! The script language of Prometheus' PromQL tests (`promql/promqltest/README.md`): lines to commands.
 
 use crate::series::{SeriesLine, parse_series};
-use leadline_model::Timestamp;
+use crate::starts::parse_offsets;
 use leadline_model::duration::Duration;
 use leadline_model::regex::Regex;
+use leadline_model::{Labels, Timestamp};
 
 /// One command and the line (from 1) where it starts.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum CommandKind {
 pub(crate) struct Load {
     pub(crate) step_ms: i64,
     pub(crate) series: Vec<SeriesLine>,
+    /// Offsets (ms) of the start times of series' samples from their times.
+    pub(crate) starts: Vec<(Labels, Vec<Option<i64>>)>,
     /// `load_with_nhcb`: the classic histograms are loaded as native ones as well.
     pub(crate) with_nhcb: bool,
 }
@@ -122,17 +125,21 @@ fn next_line<'a>(lines: &[&'a str], at: &mut usize) -> Option<&'a str> {
 fn parse_load(line: &str, lines: &[&str], at: &mut usize) -> Result<Load, String> {
     let (command, step) = line.split_once([' ', '\t']).ok_or("a load needs its step")?;
     let step_ms = milliseconds(step.trim())?;
-    let mut series = Vec::new();
+    let (mut series, mut starts) = (Vec::new(), Vec::new());
     while let Some(line) = next_line(lines, at) {
-        // Start timestamps (`metric@st …`) are another feature; their samples come on the next line.
-        let metric = line.split_whitespace().next().unwrap_or("");
-        if !metric.ends_with("@st") {
-            series.push(parse_series(line)?);
+        // `metric@st …`; the samples come on the next line.
+        match line.split_once([' ', '\t']) {
+            Some((metric, offsets)) if metric.ends_with("@st") => {
+                let labels = parse_series(metric.trim_end_matches("@st"))?.labels;
+                starts.push((labels, parse_offsets(offsets)?));
+            }
+            _ => series.push(parse_series(line)?),
         }
     }
     Ok(Load {
         step_ms,
         series,
+        starts,
         with_nhcb: command == "load_with_nhcb",
     })
 }

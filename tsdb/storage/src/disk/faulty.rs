@@ -26,17 +26,20 @@ pub enum Fault {
     BitFlip,
     /// One sync of a file or folder fails.
     FailedSync,
+    /// A file lies on a bad spot: no sync through its handle succeeds any more.
+    BadSpot,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TornWrite,
         Self::ShortRead,
         Self::Full,
         Self::Failure,
         Self::BitFlip,
         Self::FailedSync,
+        Self::BadSpot,
     ];
 
     fn concerns(self, kind: Kind) -> bool {
@@ -45,7 +48,8 @@ impl Fault {
             Self::ShortRead | Self::BitFlip => kind == Kind::Read,
             Self::Full => matches!(kind, Kind::Write | Kind::Create),
             Self::Failure => true,
-            Self::FailedSync => kind == Kind::Sync,
+            Self::FailedSync => matches!(kind, Kind::Sync | Kind::SyncName),
+            Self::BadSpot => kind == Kind::Sync,
         }
     }
 }
@@ -65,6 +69,7 @@ enum Kind {
     Write,
     Create,
     Sync,
+    SyncName,
     Other,
 }
 
@@ -168,6 +173,7 @@ impl FaultyDisk {
             inner,
             path: path.to_owned(),
             shared: self.shared.clone(),
+            bad: false,
         })
     }
 }
@@ -228,7 +234,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.shared.check(Kind::Sync, dir)?;
+        self.shared.check(Kind::SyncName, dir)?;
         self.inner.sync_dir(dir)
     }
 
@@ -249,6 +255,8 @@ struct FaultyFile {
     inner: Box<dyn File>,
     path: PathBuf,
     shared: Arc<Shared>,
+    /// See [`Fault::BadSpot`].
+    bad: bool,
 }
 
 impl FaultyFile {
@@ -300,7 +308,10 @@ impl File for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.shared.check(Kind::Sync, &self.path)?;
+        self.bad |= self.shared.check(Kind::Sync, &self.path)? == Some(Fault::BadSpot);
+        if self.bad {
+            return Err(io::Error::other("input/output error"));
+        }
         self.inner.sync()
     }
 

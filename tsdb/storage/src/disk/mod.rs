@@ -5,10 +5,12 @@
 //! [`Disk::sync_dir`] (names: creation, renaming and removal) have returned, and the implementation in memory forgets
 //! what was not when it crashes.
 
+mod afresh;
 pub mod faulty;
 pub mod memory;
 mod real;
 
+pub(crate) use afresh::{remove_copies, write_afresh};
 pub use faulty::FaultyDisk;
 pub use memory::MemoryDisk;
 pub use real::RealDisk;

@@ -119,6 +119,15 @@ fn pack(pairs: &[PairId], out: &mut Vec<u8>) {
 }
 
 impl Index {
+    /// Makes room for `series` more: growing step by step hashes each of them several times.
+    pub(super) fn reserve(&mut self, series: usize) {
+        self.rows.reserve_exact(series);
+        let (rows, arena, hasher) = (&self.rows, &self.arena, &self.hasher);
+        self.by_labels.reserve(series, |&id| {
+            hasher.hash_one(packed_at(arena, rows[id as usize].labels))
+        });
+    }
+
     /// Number of series that exist.
     pub(super) fn len(&self) -> usize {
         self.rows.len() - self.dead

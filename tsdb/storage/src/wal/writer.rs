@@ -4,7 +4,7 @@ use super::fragment::{Compression, HEADER_BYTES, Part, kind_byte};
 use super::segment::{segment_path, segments};
 use super::{MAX_RECORD_BYTES, PAGE_BYTES, checkpoint};
 use crate::codec::{put_u16, put_u32};
-use crate::disk::{Disk, File};
+use crate::disk::{self, Disk, File};
 use crate::error::StorageError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ const UNSYNCED_BYTES: usize = 8 * 1024 * 1024;
 /// # Errors of the disk
 /// A write that fails leaves nothing: what got through of it is cut off before the next one. A [`Self::sync`] that fails
 /// may have lost what was written since the last one that did not, whatever the file seems to hold; it is kept in memory
-/// until it is durable and written once more. So either can be called again until it succeeds.
+/// until it is durable and written once more, and when that fails too, into a new file in the place of the segment's. So
+/// either can be called again until it succeeds.
 #[derive(Debug)]
 pub struct Wal {
     disk: Arc<dyn Disk>,
@@ -36,6 +37,8 @@ pub struct Wal {
     torn: bool,
     /// The file may not hold `unsynced`.
     doubtful: bool,
+    /// The file is a new one in the place of another, and its name may not be durable.
+    renamed: bool,
     /// Fragments to be written.
     buffer: Vec<u8>,
     compressed: Vec<u8>,
@@ -51,6 +54,7 @@ impl Wal {
     /// [`StorageError::Io`]; [`StorageError::Refused`] when segments have run out of numbers.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, segment_bytes: u64) -> Result<Self, StorageError> {
         create_dir(&*disk, dir)?;
+        disk::remove_copies(&*disk, dir).map_err(|e| StorageError::io("tidy", dir, e))?;
         let number = free_number(&*disk, dir)?;
         let file = create(&*disk, dir, number)?;
         Ok(Self {
@@ -65,6 +69,7 @@ impl Wal {
             unsynced: Vec::new(),
             torn: false,
             doubtful: false,
+            renamed: false,
             buffer: Vec::new(),
             compressed: Vec::new(),
             snappy: snap::raw::Encoder::new(),
@@ -122,21 +127,43 @@ impl Wal {
         if self.unsynced.is_empty() {
             return Ok(());
         }
-        if self.doubtful {
-            self.rewrite()?;
-        }
         #[cfg(feature = "planted")]
         if crate::planted::on(crate::planted::Defect::LogNotSynced) {
             self.unsynced.clear();
             return Ok(());
         }
-        if let Err(e) = self.file.sync() {
-            self.doubtful = true;
-            return Err(StorageError::io("sync", &self.path, e));
+        if let Err(error) = self.sync_file() {
+            // What fails twice in a row may do so for good.
+            let again = std::mem::replace(&mut self.doubtful, true);
+            if !again || self.write_afresh().is_err() {
+                return Err(error);
+            }
+        }
+        if self.renamed {
+            let synced = self.disk.sync_dir(&self.dir);
+            synced.map_err(|e| StorageError::io("sync", &self.dir, e))?;
+            self.renamed = false;
         }
         self.doubtful = false;
         self.synced = self.end;
         self.unsynced.clear();
+        Ok(())
+    }
+
+    /// Makes the file durable, written once more where that failed before.
+    fn sync_file(&mut self) -> Result<(), StorageError> {
+        if self.doubtful {
+            self.rewrite()?;
+        }
+        self.file.sync().map_err(|e| StorageError::io("sync", &self.path, e))
+    }
+
+    /// Puts a new file in the place of one that fails.
+    fn write_afresh(&mut self) -> Result<(), StorageError> {
+        let new = disk::write_afresh(&*self.disk, &self.path, self.synced, &self.unsynced);
+        (self.file, _) = new.map_err(|e| StorageError::io("write anew", &self.path, e))?;
+        self.renamed = true;
+        tracing::warn!(file = %self.path.display(), "a segment of the log could not be made durable and was written anew");
         Ok(())
     }
 
@@ -148,10 +175,9 @@ impl Wal {
         self.sync()?;
         // Were the log written on, the zeros would be cut off first.
         self.torn = true;
-        self.file
-            .set_len(page_end(self.end))
-            .and_then(|()| self.file.sync())
-            .map_err(|e| StorageError::io("end", &self.path, e))
+        // For those who look at lengths; a reader takes what is missing for the same zeros.
+        let _ = self.file.set_len(page_end(self.end)).and_then(|()| self.file.sync());
+        Ok(())
     }
 
     /// Number of the segment that is written.

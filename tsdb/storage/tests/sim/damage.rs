@@ -269,23 +269,22 @@ struct Tally {
 }
 
 /// Whether what the damage leaves is what a crash may leave, so that nobody can tell them apart: the last segment of a log
-/// ends early, is empty or is not there yet. The format says nowhere how far a log should go (`FORMAT.md`, The end of a log).
+/// ends early, is empty or is not there yet. The format says nowhere how far a log should go (`FORMAT.md`, The end of a
+/// log).
 fn looks_like_a_crash((kind, files): (Kind, &[(PathBuf, u64)]), path: &Path, damage: Damage, when: When) -> bool {
-    // Segments behind it that are empty do not count.
+    // Segments behind it that are empty do not count; the one that is begun at the start stays so.
     let last = files.iter().rfind(|(_, len)| *len > 0);
     let Some((_, len)) = last.filter(|(last, _)| last == path) else {
         return false;
     };
     let log = matches!(kind, Kind::Segment | Kind::OutOfOrderLog);
-    // When the store is opened it begins a new segment: what is damaged then is not the last one any more.
-    log && when == When::Start
-        && match damage {
-            // Of a log without segments that is told.
-            Damage::Delete => files.len() > 1,
-            Damage::Truncate(_) => true,
-            Damage::Zero(from, zeros) => from + zeros == *len,
-            Damage::Flip(..) | Damage::Duplicate => false,
-        }
+    log && match damage {
+        // Of a log without segments that is told, and of one with a gap.
+        Damage::Delete => files.len() > 1 && when == When::Start,
+        Damage::Truncate(_) => true,
+        Damage::Zero(from, zeros) => from + zeros == *len,
+        Damage::Flip(..) | Damage::Duplicate => false,
+    }
 }
 
 impl Seen {

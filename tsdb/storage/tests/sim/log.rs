@@ -88,7 +88,13 @@ impl Log {
                 }
             }
             15 => {
-                let fault = [Fault::TornWrite, Fault::Full, Fault::Failure, Fault::FailedSync][self.dice.index(4)];
+                let fault = [
+                    Fault::TornWrite,
+                    Fault::Full,
+                    Fault::Failure,
+                    Fault::FailedSync,
+                    Fault::BadSpot,
+                ][self.dice.index(5)];
                 self.faulty.arm(fault, self.dice.below(8));
             }
             16 => self.memory.fail_sync(self.dice.below(3)),

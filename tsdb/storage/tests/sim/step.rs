@@ -297,7 +297,13 @@ impl World {
     }
 
     fn break_disk(&mut self) -> Verdict {
-        let fault = [Fault::TornWrite, Fault::Full, Fault::Failure, Fault::FailedSync][self.dice.index(4)];
+        let fault = [
+            Fault::TornWrite,
+            Fault::Full,
+            Fault::Failure,
+            Fault::FailedSync,
+            Fault::BadSpot,
+        ][self.dice.index(5)];
         let sound = self.dice.below(30);
         self.troubled = true;
         if fault == Fault::FailedSync && self.dice.chance(50) {

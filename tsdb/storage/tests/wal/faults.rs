@@ -74,7 +74,13 @@ fn survives(fault: Fault, nth: u64, seed: u64) -> bool {
 
 #[test]
 fn a_fault_at_any_operation_loses_nothing_that_was_synced() {
-    for fault in [Fault::TornWrite, Fault::Full, Fault::Failure, Fault::FailedSync] {
+    for fault in [
+        Fault::TornWrite,
+        Fault::Full,
+        Fault::Failure,
+        Fault::FailedSync,
+        Fault::BadSpot,
+    ] {
         let mut nth = 0;
         while survives(fault, nth, 1000 + nth) {
             nth += 1;
@@ -127,6 +133,7 @@ fn a_segment_goes_on_when_the_next_one_cannot_be_begun_and_a_log_after_it_was_cl
         // Sync, creation, sync of the names.
         disk.arm(Fault::Failure, nth);
         wal.cut().unwrap_err();
+        wal.sync().unwrap();
     }
     assert_eq!(wal.segment(), 0);
     for i in 10..12 {

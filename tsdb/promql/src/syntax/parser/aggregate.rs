@@ -21,7 +21,7 @@ impl Parser<'_> {
         if self.peek() != TokenKind::LeftParen {
             return Err(self.unexpected("aggregation", ""));
         }
-        let (args, below, mut end) = self.arguments()?;
+        let (args, below, mut end) = self.arguments(None)?;
         let clause = match before {
             Some(clause) => Some(clause),
             None => {
@@ -38,6 +38,12 @@ impl Parser<'_> {
         let expected = if op.takes_parameter() { 2 } else { 1 };
         if args.is_empty() {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
+        }
+        if op.is_experimental() && !self.features.experimental_functions {
+            let message = format!(
+                "{op}() is experimental and must be enabled with --enable-feature=promql-experimental-functions"
+            );
+            return Err(self.error(span, message));
         }
         if args.len() != expected {
             let message = format!(

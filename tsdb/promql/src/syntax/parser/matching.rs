@@ -1,6 +1,6 @@
-//! What stands between a binary operator and its right operand: `bool on (…) group_left (…)`.
+//! What stands between a binary operator and its right operand: `bool on (…) group_left (…) fill (…)`.
 
-use super::super::ast::{Group, Matching};
+use super::super::ast::{BinaryOp, Fill, Group, Matching};
 use super::super::token::{Keyword, TokenKind};
 use super::{Parsed, Parser};
 
@@ -17,11 +17,47 @@ impl Parser<'_> {
             (matching.labels, _) = self.grouping_labels()?;
             self.group(&mut matching)?;
         }
-        let token = self.token();
-        if token.kind == TokenKind::Keyword(Keyword::Fill) {
-            return Err(self.unsupported(token.span, "filling in missing series with fill, fill_left, fill_right"));
-        }
+        self.fill(&mut matching.fill)?;
         Ok((return_bool, matching))
+    }
+
+    /// `fill(x)`, or `fill_left(x)` and `fill_right(x)` in either order.
+    fn fill(&mut self, fill: &mut Fill) -> Parsed<()> {
+        if self.keyword(Keyword::Fill) {
+            let value = self.fill_value()?;
+            (fill.left, fill.right) = (Some(value), Some(value));
+            return Ok(());
+        }
+        if self.keyword(Keyword::FillLeft) {
+            fill.left = Some(self.fill_value()?);
+            if self.keyword(Keyword::FillRight) {
+                fill.right = Some(self.fill_value()?);
+            }
+        } else if self.keyword(Keyword::FillRight) {
+            fill.right = Some(self.fill_value()?);
+            if self.keyword(Keyword::FillLeft) {
+                fill.left = Some(self.fill_value()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// `(x)`: a number or a duration, with a sign perhaps.
+    fn fill_value(&mut self) -> Parsed<f64> {
+        self.expect(TokenKind::LeftParen, "", "")?;
+        let negate = match self.peek() {
+            TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
+                self.bump();
+                op == BinaryOp::Sub
+            }
+            _ => false,
+        };
+        if !matches!(self.peek(), TokenKind::Number | TokenKind::Duration) {
+            return Err(self.unexpected("", ""));
+        }
+        let (value, _) = self.literal_number()?;
+        self.expect(TokenKind::RightParen, "", "")?;
+        Ok(if negate { -value } else { value })
     }
 
     fn group(&mut self, matching: &mut Matching) -> Parsed<()> {

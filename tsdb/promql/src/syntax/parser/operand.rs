@@ -3,7 +3,7 @@
 use super::super::ast::{AggregateOp, BinaryOp, Call, Expr, ExprKind, Span};
 use super::super::literal;
 use super::super::token::TokenKind;
-use super::{Parsed, Parser, Tree};
+use super::{Parsed, Parser, Tree, words};
 use crate::check;
 
 impl Parser<'_> {
@@ -12,17 +12,18 @@ impl Parser<'_> {
         match token.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let (value, span) = self.literal_number()?;
-                self.node(ExprKind::Number(value), span, 0)
+                let kind = if token.kind == TokenKind::Duration {
+                    ExprKind::Duration(value)
+                } else {
+                    ExprKind::Number(value)
+                };
+                self.node(kind, span, 0)
             }
             TokenKind::String => {
                 self.bump();
-                let value = if self.arguments > 0 {
-                    self.unquoted_utf8(token.span)?
-                } else {
-                    // On its own a text is only shown, and JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
-                    String::from_utf8_lossy(&self.unquoted(token.span)?).into_owned()
-                };
-                self.node(ExprKind::String(value), token.span, 0)
+                let kind = String::from_utf8(self.unquoted(token.span)?)
+                    .map_or_else(|error| ExprKind::Bytes(error.into_bytes()), ExprKind::String);
+                self.node(kind, token.span, 0)
             }
             TokenKind::LeftParen => self.paren(),
             TokenKind::LeftBrace => self.selector(None),
@@ -55,8 +56,6 @@ impl Parser<'_> {
             kind,
             TokenKind::End
                 | TokenKind::Operator(_)
-                | TokenKind::TrimUpper
-                | TokenKind::TrimLower
                 | TokenKind::RightParen
                 | TokenKind::Comma
                 | TokenKind::LeftBracket
@@ -104,49 +103,47 @@ impl Parser<'_> {
     fn call(&mut self) -> Parsed<Tree> {
         let name = self.bump();
         let function = self.text_of(name.span).to_owned();
-        if check::signature(&function).is_none() {
-            let known = check::signatures()
-                .iter()
-                .map(|s| s.name)
-                .filter(|name| check::is_supported(name));
-            let known = known.chain(AggregateOp::ALL.iter().map(|op| op.as_str()));
+        let signature = check::signature(&function);
+        if signature.is_some_and(|s| s.experimental) && !self.features.experimental_functions {
+            return Err(self.error(name.span, format!("function {function:?} is not enabled")));
+        }
+        if signature.is_none() {
+            let known = check::signatures().iter().map(|s| s.name);
+            let known = known
+                .chain(AggregateOp::ALL.iter().map(|op| op.as_str()))
+                .chain(words());
             let message = format!("unknown function with name {function:?}");
             return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
         }
-        if !check::is_supported(&function) {
-            return Err(self.unsupported(name.span, &format!("{function}()")));
-        }
-        let (args, below, end) = self.arguments()?;
+        let labels_at = (function == "info").then_some(1);
+        let (args, below, end) = self.arguments(labels_at)?;
         let span = Span {
             start: name.span.start,
             end,
         };
-        self.node(
-            ExprKind::Call(Call {
-                function,
-                name_span: name.span,
-                args,
-            }),
-            span,
-            below,
-        )
+        let call = Call {
+            function,
+            name_span: name.span,
+            args,
+            injected: Vec::new(),
+        };
+        self.node(ExprKind::Call(call), span, below)
     }
 
-    /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes.
-    pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
+    /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes. The argument `labels_at`
+    /// chooses labels rather than series.
+    pub(super) fn arguments(&mut self, labels_at: Option<usize>) -> Parsed<(Vec<Expr>, u32, u32)> {
         self.expect(TokenKind::LeftParen, "", "")?;
         if self.peek() == TokenKind::RightParen {
             return Ok((Vec::new(), 0, self.bump().span.end));
         }
-        self.arguments += 1;
-        let parsed = self.argument_list();
-        self.arguments -= 1;
-        parsed
+        self.argument_list(labels_at)
     }
 
-    fn argument_list(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
-        let (mut args, mut below) = (Vec::new(), 0);
+    fn argument_list(&mut self, labels_at: Option<usize>) -> Parsed<(Vec<Expr>, u32, u32)> {
+        let (mut args, mut below): (Vec<Expr>, u32) = (Vec::new(), 0);
         loop {
+            self.labels_only = labels_at == Some(args.len()) && self.peek() == TokenKind::LeftBrace;
             let arg = self.deeper(|p| p.expression(0))?;
             below = below.max(arg.height);
             args.push(*arg.expr);

@@ -1,12 +1,9 @@
 //! What stands behind an operand: `[5m]`, `[1h:1m]`, `offset 5m`, `@ 123`. These bind tighter than any operator.
 
-use super::super::ast::{At, BinaryOp, Expr, ExprKind, Shift, Span, Subquery};
-use super::super::literal::LONGEST_SECONDS;
+use super::super::ast::{At, BinaryOp, Border, ComputedParts, DurationExpr, Expr, ExprKind, Shift, Span, Subquery};
 use super::super::token::{Keyword, Token, TokenKind};
+use super::duration::{DURATION, DURATION_OR_END, Length, Wanted};
 use super::{Parsed, Parser, Tree};
-
-const DURATION: &str = "number, duration, step(), or range()";
-const DURATION_EXPRESSION: &str = "duration expressions: write the duration as one number such as 5m or 300";
 
 impl Parser<'_> {
     pub(super) fn postfix(&mut self) -> Parsed<Tree> {
@@ -17,9 +14,8 @@ impl Parser<'_> {
                 TokenKind::LeftBracket => tree = self.range(tree)?,
                 TokenKind::Keyword(Keyword::Offset) => self.offset(&mut tree.expr)?,
                 TokenKind::At => self.at_modifier(&mut tree.expr)?,
-                TokenKind::Keyword(Keyword::Anchored | Keyword::Smoothed) => {
-                    return Err(self.unsupported(token.span, "anchored and smoothed selectors"));
-                }
+                TokenKind::Keyword(Keyword::Anchored) => self.border(&mut tree.expr, Border::Anchored)?,
+                TokenKind::Keyword(Keyword::Smoothed) => self.border(&mut tree.expr, Border::Smoothed)?,
                 _ => return Ok(tree),
             }
         }
@@ -28,28 +24,28 @@ impl Parser<'_> {
     /// `[5m]` makes a range of a selector; `[1h:1m]` a subquery of anything.
     fn range(&mut self, tree: Tree) -> Parsed<Tree> {
         let open = self.bump();
-        let range_ms = self.positive_duration("subquery or range selector", DURATION)?;
+        let range = self.positive_length(Wanted {
+            context: "subquery or range selector",
+            expected: DURATION,
+        })?;
         match self.peek() {
             TokenKind::RightBracket => {
                 let close = self.bump();
-                self.matrix(
-                    tree,
-                    range_ms,
-                    Span {
-                        start: open.span.start,
-                        end: close.span.end,
-                    },
-                )
+                let brackets = Span {
+                    start: open.span.start,
+                    end: close.span.end,
+                };
+                self.matrix(tree, range, brackets)
             }
             TokenKind::Colon => {
                 self.bump();
-                self.subquery(tree, range_ms)
+                self.subquery(tree, range)
             }
             _ => Err(self.unexpected("subquery or range", "\":\" or \"]\"")),
         }
     }
 
-    fn matrix(&self, tree: Tree, range_ms: i64, brackets: Span) -> Parsed<Tree> {
+    fn matrix(&self, tree: Tree, range: Length, brackets: Span) -> Parsed<Tree> {
         let span = Span {
             start: tree.expr.span.start,
             end: brackets.end,
@@ -57,105 +53,102 @@ impl Parser<'_> {
         let ExprKind::Selector(selector) = tree.expr.kind else {
             return Err(self.error(brackets, "ranges only allowed for vector selectors"));
         };
-        if selector.shift.offset_ms != 0 {
+        if selector.shift.offset_ms != 0 || selector.computed_offset.is_some() {
             return Err(self.error(brackets, "no offset modifiers allowed before range"));
         }
         if selector.shift.at.is_some() {
             return Err(self.error(brackets, "no @ modifiers allowed before range"));
         }
-        self.node(ExprKind::Matrix { selector, range_ms }, span, 0)
+        let (range_ms, computed) = range.parts();
+        let kind = ExprKind::Matrix {
+            selector,
+            range_ms,
+            computed,
+        };
+        self.node(kind, span, 0)
     }
 
-    fn subquery(&mut self, tree: Tree, range_ms: i64) -> Parsed<Tree> {
-        let step_ms = if self.peek() == TokenKind::RightBracket {
-            None
+    fn subquery(&mut self, tree: Tree, range: Length) -> Parsed<Tree> {
+        let (step_ms, computed_step) = if self.peek() == TokenKind::RightBracket {
+            (None, None)
         } else {
-            let expected = "number, duration, step(), range(), or \"]\"";
-            let step_ms = self.positive_duration("subquery selector", expected)?;
-            match self.peek() {
-                TokenKind::RightBracket => {}
-                _ => return Err(self.unexpected("subquery selector", "\"]\"")),
+            let step = self.positive_length(Wanted {
+                context: "subquery selector",
+                expected: DURATION_OR_END,
+            })?;
+            if self.peek() != TokenKind::RightBracket {
+                return Err(self.unexpected("subquery selector", "\"]\""));
             }
-            Some(step_ms)
+            match step {
+                Length::Fixed(ms) => (Some(ms), None),
+                Length::Computed(expr) => (None, Some(expr)),
+            }
         };
         let close = self.bump();
         let span = Span {
             start: tree.expr.span.start,
             end: close.span.end,
         };
+        let (range_ms, computed_range) = range.parts();
         let subquery = Subquery {
             expr: *tree.expr,
             range_ms,
             step_ms,
             shift: Shift::default(),
+            computed: ComputedParts {
+                range: computed_range,
+                step: computed_step,
+                offset: None,
+            },
         };
         self.node(ExprKind::Subquery(Box::new(subquery)), span, tree.height)
     }
 
-    /// A duration in ms, at least one.
-    fn positive_duration(&mut self, context: &str, expected: &str) -> Parsed<i64> {
-        let start = self.token().span.start;
-        let (seconds, span) = self.duration(context, expected)?;
-        if let TokenKind::Operator(_) = self.peek() {
-            return Err(self.unsupported(self.token().span, DURATION_EXPRESSION));
-        }
-        let span = Span { start, end: span.end };
-        let ms = milliseconds(seconds);
-        if seconds <= 0.0 || seconds.is_nan() {
-            return Err(self.error(span, "duration must be greater than 0"));
-        }
-        if ms == 0 {
-            return Err(self.error(span, "duration must be at least 1ms"));
-        }
-        Ok(ms)
-    }
-
-    /// A literal number of seconds or a duration, with a sign perhaps.
-    fn duration(&mut self, context: &str, expected: &str) -> Parsed<(f64, Span)> {
-        let first = self.token();
-        let negate = first.kind == TokenKind::Operator(BinaryOp::Sub);
-        if negate || first.kind == TokenKind::Operator(BinaryOp::Add) {
-            self.bump();
-        }
-        match self.peek() {
-            TokenKind::Number | TokenKind::Duration => {}
-            TokenKind::LeftParen | TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub) => {
-                return Err(self.unsupported(self.token().span, DURATION_EXPRESSION));
-            }
-            TokenKind::Keyword(word) if word.names_a_function() && self.peek_behind() == TokenKind::LeftParen => {
-                return Err(self.unsupported(self.token().span, DURATION_EXPRESSION));
-            }
-            _ => return Err(self.unexpected(context, expected)),
-        }
-        let (value, span) = self.literal_number()?;
-        if value.abs() > LONGEST_SECONDS || !value.is_finite() {
-            return Err(self.error(span, "duration out of range"));
-        }
-        Ok((if negate { -value } else { value }, span))
-    }
-
     fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.bump();
-        let (seconds, span) = self.duration("offset", DURATION)?;
+        let (length, end) = self.offset_length()?;
         let target = expr.span;
-        let Some(shift) = shift_of(expr) else {
+        let Some((shift, computed)) = shift_of(expr) else {
             let message = "offset modifier must be preceded by an instant vector selector or range vector selector \
                            or a subquery";
             return Err(self.error(target, message));
         };
-        if shift.offset_ms != 0 {
+        if shift.offset_ms != 0 || computed.is_some() {
             return Err(self.error(target, "offset may not be set multiple times"));
         }
-        shift.offset_ms = milliseconds(seconds);
-        expr.span.end = span.end;
+        (shift.offset_ms, *computed) = length.parts();
+        expr.span.end = end;
         Ok(())
+    }
+
+    /// `anchored` or `smoothed` behind a selector.
+    fn border(&mut self, expr: &mut Expr, border: Border) -> Parsed<()> {
+        let word = self.bump();
+        let name = if border == Border::Anchored {
+            "anchored"
+        } else {
+            "smoothed"
+        };
+        let problem = match &mut expr.kind {
+            ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
+                if selector.border == Border::Open || selector.border == border {
+                    selector.border = border;
+                    expr.span.end = word.span.end;
+                    return Ok(());
+                }
+                "anchored and smoothed modifiers cannot be used together".to_owned()
+            }
+            ExprKind::Subquery(_) => format!("{name} modifier is not supported for subqueries"),
+            _ => format!("{name} modifier not implemented"),
+        };
+        Err(self.error(expr.span, problem))
     }
 
     fn at_modifier(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.bump();
         let (at, end) = self.at_time(expr.span)?;
         let target = expr.span;
-        let Some(shift) = shift_of(expr) else {
+        let Some((shift, _)) = shift_of(expr) else {
             let message = "@ modifier must be preceded by an instant vector selector or range vector selector \
                            or a subquery";
             return Err(self.error(target, message));
@@ -204,17 +197,13 @@ impl Parser<'_> {
     }
 }
 
-/// Where an expression keeps `offset` and `@`, if it can have them.
-fn shift_of(expr: &mut Expr) -> Option<&mut Shift> {
+/// Where an expression keeps `offset` and `@`, if it can have them, and what computes the offset.
+fn shift_of(expr: &mut Expr) -> Option<(&mut Shift, &mut Option<Box<DurationExpr>>)> {
     match &mut expr.kind {
-        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => Some(&mut selector.shift),
-        ExprKind::Subquery(subquery) => Some(&mut subquery.shift),
+        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => {
+            Some((&mut selector.shift, &mut selector.computed_offset))
+        }
+        ExprKind::Subquery(subquery) => Some((&mut subquery.shift, &mut subquery.computed.offset)),
         _ => None,
     }
-}
-
-/// Seconds to ms as Prometheus does it: to nanoseconds, rounding, then down to ms.
-fn milliseconds(seconds: f64) -> i64 {
-    // Bounded by LONGEST_SECONDS, so the nanoseconds fit.
-    ((seconds * 1e9).round() / 1e6).trunc() as i64
 }

@@ -1,10 +1,10 @@
 //! `name{a="b", c=~"d"}`.
 
-use super::super::ast::{ExprKind, Selector, Shift, Span};
+use super::super::ast::{Border, ExprKind, Selector, Shift, Span};
 use super::super::token::TokenKind;
 use super::{Parsed, Parser, Tree};
 use crate::syntax::ast::BinaryOp;
-use leadline_model::labels::NAME;
+use leadline_model::labels::{NAME, is_identifier};
 use leadline_model::quote::Quoted;
 use leadline_model::{MatchOp, Matcher};
 
@@ -13,6 +13,7 @@ const CONTEXT: &str = "label matching";
 impl Parser<'_> {
     /// A selector whose metric name, if any, stands at `name`, in front of this place.
     pub(super) fn selector(&mut self, name: Option<Span>) -> Parsed<Tree> {
+        let labels_only = std::mem::take(&mut self.labels_only);
         let mut span = name.unwrap_or(self.token().span);
         let name = name.map(|span| self.text_of(span).to_owned());
         let mut matchers: Vec<Matcher> = name.iter().map(|name| Matcher::equal(NAME, name.as_str())).collect();
@@ -27,7 +28,7 @@ impl Parser<'_> {
                     return Err(self.error(span, format!("metric name must not be set twice: {name} or {second}")));
                 }
             }
-            None if matchers.iter().all(Matcher::matches_empty) => {
+            None if !labels_only && matchers.iter().all(Matcher::matches_empty) => {
                 return Err(self.error(span, "vector selector must contain at least one non-empty matcher"));
             }
             None => {}
@@ -35,8 +36,11 @@ impl Parser<'_> {
         self.node(
             ExprKind::Selector(Selector {
                 matchers,
-                name,
+                // A name that needs quotes is printed as a matcher: not everybody reads it without them.
+                name: name.filter(|name| is_identifier(name, true)),
                 shift: Shift::default(),
+                computed_offset: None,
+                border: Border::Open,
             }),
             span,
             0,

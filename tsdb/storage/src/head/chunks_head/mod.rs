@@ -13,7 +13,7 @@ pub(super) use scan::Found;
 pub use verify::verify_mapped;
 
 use super::series::{Data, Outgoing};
-use crate::disk::{Disk, File, ReadAt};
+use crate::disk::{self, Disk, File, ReadAt};
 use crate::error::StorageError;
 use bytes::Bytes;
 use leadline_model::sample::Timestamp;
@@ -195,8 +195,11 @@ impl ChunksHead {
         let last = self.files.read().0.last_key_value().map(|(seq, _)| *seq);
         if let Some(path) = last.map(|seq| self.path(seq)) {
             // A process that was killed left it as it was.
-            let synced = self.disk.append(&path).and_then(|mut file| file.sync());
-            synced.map_err(|e| StorageError::io("sync", &path, e))?;
+            match self.disk.append(&path).and_then(|mut file| file.sync()) {
+                // Gone already where only making that durable failed.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StorageError::io("sync", &path, e)),
+                _ => {}
+            }
         }
         let seq = last.map_or(1, |seq| seq + 1);
         let path = self.path(seq);
@@ -239,15 +242,39 @@ impl ChunksHead {
             cut.map_err(|e| StorageError::io("cut off", &path, e))?;
             current.spoiled = false;
         }
-        if current.unsound {
-            self.write_again(current, &path)?;
+        if let Err(error) = self.sync_file(current, &path) {
+            // What fails twice in a row may do so for good.
+            let again = std::mem::replace(&mut current.unsound, true);
+            if !again || self.write_afresh(current, &path).is_err() {
+                return Err(error);
+            }
         }
-        current.unsound = true;
-        current.file.sync().map_err(|e| StorageError::io("sync", &path, e))?;
         current.unsound = false;
         for dir in [Some(&*self.dir), self.dir.parent()].into_iter().flatten() {
             self.disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
         }
+        Ok(())
+    }
+
+    /// Makes the content of a file durable, written once more where that failed before.
+    fn sync_file(&self, current: &mut Writing, path: &Path) -> Result<(), StorageError> {
+        if current.unsound {
+            self.write_again(current, path)?;
+        }
+        current.file.sync().map_err(|e| StorageError::io("sync", path, e))
+    }
+
+    /// Puts a new file in the place of one that fails.
+    fn write_afresh(&self, current: &mut Writing, path: &Path) -> Result<(), StorageError> {
+        let new = disk::write_afresh(&*self.disk, path, current.len, &[]);
+        let (file, reader) = new.map_err(|e| StorageError::io("write anew", path, e))?;
+        current.file = file;
+        self.change(|files| {
+            if let Some(file) = files.0.get_mut(&current.seq) {
+                file.reader = reader;
+            }
+        });
+        tracing::warn!(file = %path.display(), "a file of mapped chunks could not be made durable and was written anew");
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{ChunksHead, Files, Mapped, format};
 use crate::chunk::Encoding;
-use crate::disk::ReadAt;
+use crate::disk::{ReadAt, remove_copies};
 use crate::error::StorageError;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -132,6 +132,9 @@ impl ChunksHead {
     ) -> Result<Scanned, StorageError> {
         let mut scanned = Scanned::default();
         let names = self.numbers()?;
+        if repair && !names.is_empty() {
+            remove_copies(&*self.disk, &self.dir).map_err(|e| StorageError::io("tidy", &self.dir, e))?;
+        }
         let mut files = Files::default();
         let mut previous = None;
         for (i, &seq) in names.iter().enumerate() {

@@ -34,6 +34,9 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        // The log names them next.
+        let series: usize = self.stripes.iter().map(|stripe| stripe.hot.len()).sum();
+        self.index.reserve(series);
         Ok(())
     }
 

@@ -245,7 +245,7 @@ impl<'h> Replay<'h> {
         if reader.torn().is_none() {
             self.lose(&damage);
         } else {
-            tracing::info!(%damage, "the log ends in a record that was not written whole");
+            tracing::warn!(%damage, "the log ends in a record that was not written whole");
         }
         if self.durable.read_only {
             return Ok(());

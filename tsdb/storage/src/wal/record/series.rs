@@ -1,7 +1,7 @@
 //! Records of series.
 
 use super::{Decode, Entries, RecordType};
-use crate::codec::{Cursor, Malformed, put_u64, put_uvarint};
+use crate::codec::{Cursor, Malformed, put_str, put_u64, put_uvarint};
 use leadline_model::labels::Labels;
 
 /// Iterates over the series of a record.
@@ -88,10 +88,12 @@ pub fn encode_series<'s>(out: &mut Vec<u8>, series: impl IntoIterator<Item = (u6
     }
 }
 
-/// Labels are packed in memory as the record has them; only their number is missing.
+/// Appends the number of labels, and each name and value behind its length.
 pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     put_uvarint(out, labels.len() as u64);
-    out.extend_from_slice(labels.as_bytes());
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        put_str(out, text);
+    }
 }
 
 #[cfg(test)]

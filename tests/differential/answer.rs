@@ -1,0 +1,204 @@
+//! Answers, taken apart without reading a number: what differs in one digit differs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// An answer, with what has no order put into one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub(crate) status: u16,
+    /// The type of the result; empty for an error.
+    pub(crate) kind: String,
+    /// The result's series as they came, or the one value.
+    pub(crate) series: Vec<String>,
+    /// Type and text of an error.
+    pub(crate) error: Option<(String, String)>,
+    /// Warnings and infos.
+    pub(crate) notes: BTreeSet<String>,
+}
+
+impl Answer {
+    /// Takes an answer apart; `ordered` says whether the order of its series means something.
+    pub(crate) fn read(status: u16, body: &str, ordered: bool) -> Self {
+        let fields = object(body);
+        let get = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let data = object(get("data").unwrap_or("{}"));
+        let of_data = |name: &str| data.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let kind = of_data("resultType").unwrap_or_default();
+        let result = of_data("result").unwrap_or_default();
+        let mut series = match kind.as_str() {
+            "\"vector\"" | "\"matrix\"" => array(&result),
+            _ => vec![result],
+        };
+        if !ordered {
+            series.sort_unstable();
+        }
+        let notes = ["warnings", "infos"]
+            .into_iter()
+            .flat_map(|name| array(get(name).unwrap_or("[]")));
+        Self {
+            status,
+            kind,
+            series,
+            error: get("errorType").map(|kind| (kind.to_owned(), get("error").unwrap_or_default().to_owned())),
+            notes: notes.collect(),
+        }
+    }
+
+    /// The series without the names of their metrics, in an order.
+    pub(crate) fn without_names(&self) -> Vec<String> {
+        let without = |series: &String| {
+            let (begin, name) = series.split_once("\"__name__\":").unwrap_or((series, ""));
+            let rest = name
+                .trim_start_matches('"')
+                .split_once('"')
+                .map_or("", |(_, rest)| rest);
+            format!("{begin}{}", rest.trim_start_matches(','))
+        };
+        let mut all: Vec<String> = self.series.iter().map(without).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether it is the same but for the last digits of numbers.
+    pub(crate) fn is_near(&self, other: &Self) -> bool {
+        fn words(text: &str) -> impl Iterator<Item = &str> {
+            text.split(['"', '[', ']', ',', ' '])
+        }
+        let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+            // Differences of almost equal numbers have few digits of their own.
+            (Ok(a), Ok(b)) => {
+                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()) + 1e-12
+            }
+            _ => a == b,
+        };
+        let same = |a: &String, b: &String| {
+            words(a).count() == words(b).count() && words(a).zip(words(b)).all(|(a, b)| near(a, b))
+        };
+        self.series.len() == other.series.len() && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
+    }
+
+    /// Times and values without the series that they belong to, in an order.
+    pub(crate) fn points(&self) -> Vec<&str> {
+        let of = |series: &String| series.find("\"value").unwrap_or(0);
+        let mut points: Vec<&str> = self.series.iter().flat_map(|one| one[of(one)..].split("],[")).collect();
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
+        points
+            .iter_mut()
+            .for_each(|point| *point = point.trim_end_matches([']', '}']));
+        points.sort_unstable();
+        points
+    }
+
+    /// Whether there is a result that says something.
+    pub(crate) fn says_something(&self) -> bool {
+        self.error.is_none() && !self.series.is_empty()
+    }
+}
+
+/// The parts of two answers that differ.
+pub(crate) struct Difference<'a>(pub(crate) &'a Answer, pub(crate) &'a Answer);
+
+impl fmt::Display for Difference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ours, theirs) = (self.0, self.1);
+        for (who, one, other) in [("leadline  ", ours, theirs), ("Prometheus", theirs, ours)] {
+            if one.status != other.status || one.error != other.error || one.kind != other.kind {
+                writeln!(f, "  {who} {} {} {:?}", one.status, one.kind, one.error)?;
+            }
+            let only = one.series.iter().filter(|series| !other.series.contains(series));
+            for series in only.take(3) {
+                let short: String = series.chars().take(700).collect();
+                writeln!(f, "  {who} {short}")?;
+            }
+            for note in one.notes.difference(&other.notes) {
+                writeln!(f, "  {who} {note}")?;
+            }
+        }
+        if ours.series != theirs.series && ours.series.len() == theirs.series.len() {
+            let same = ours.series.iter().all(|series| theirs.series.contains(series));
+            if same {
+                writeln!(f, "  the same series in another order")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the value ends that begins at the start of `text`: a string, a list or an object with all it holds, or a word.
+fn value_end(text: &str) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (i, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth > 0 => depth -= 1,
+            b',' | b':' | b']' | b'}' if depth == 0 => return i,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The values of a list.
+fn array(text: &str) -> Vec<String> {
+    let mut rest = text.trim().strip_prefix('[').unwrap_or("").trim_end_matches('\n');
+    let mut found = Vec::new();
+    loop {
+        let end = value_end(rest);
+        if end > 0 {
+            found.push(rest[..end].to_owned());
+        }
+        match rest.get(end..).and_then(|rest| rest.strip_prefix(',')) {
+            Some(next) => rest = next,
+            None => return found,
+        }
+    }
+}
+
+/// The names and values of an object.
+fn object(text: &str) -> Vec<(String, String)> {
+    let mut rest = text.trim().strip_prefix('{').unwrap_or("");
+    let mut found = Vec::new();
+    loop {
+        let name_end = value_end(rest);
+        let Some(value) = rest.get(name_end..).and_then(|rest| rest.strip_prefix(':')) else {
+            return found;
+        };
+        let end = value_end(value);
+        found.push((rest[..name_end].trim_matches('"').to_owned(), value[..end].to_owned()));
+        match value.get(end..).and_then(|rest| rest.strip_prefix(',')) {
+            Some(next) => rest = next,
+            None => return found,
+        }
+    }
+}
+
+#[test]
+fn answers_are_taken_apart_without_reading_numbers() {
+    let body = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"]\",}"},"value":[1.500,"1e-07"]},{"metric":{},"value":[2,"3"]}]},"infos":["b","a"]}"#;
+    let answer = Answer::read(200, body, true);
+    assert_eq!(answer.kind, "\"vector\"");
+    assert_eq!(
+        answer.series,
+        [
+            r#"{"metric":{"a":"]\",}"},"value":[1.500,"1e-07"]}"#,
+            r#"{"metric":{},"value":[2,"3"]}"#
+        ]
+    );
+    assert!(answer.says_something() && answer.notes.len() == 2);
+    let body = r#"{"status":"error","errorType":"execution","error":"no, \"never\""}"#;
+    let error = Answer::read(422, body, false).error;
+    assert_eq!(
+        error,
+        Some((r#""execution""#.to_owned(), r#""no, \"never\"""#.to_owned()))
+    );
+    let empty = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
+    assert!(!Answer::read(200, empty, false).says_something());
+}

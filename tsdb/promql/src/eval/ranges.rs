@@ -1,0 +1,224 @@
+//! Range selectors and subqueries, series by series.
+
+use super::grid::{Frame, Grid, Row};
+use super::histogram_points::{HistogramPoint, HistogramPoints};
+use super::selector::first_instant;
+use super::start_times::StartTimes;
+use super::trace::Trace;
+use super::{Context, Moved, subquery};
+use crate::error::Error;
+use crate::syntax::ast::{Border, Expr, ExprKind};
+use leadline_model::histogram::{FloatHistogram, ResetHint};
+use leadline_model::port::SeriesSet;
+use leadline_model::sample::Samples;
+use leadline_model::{Labels, Timestamp, is_stale};
+use std::sync::Arc;
+
+/// The samples of one series.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// Its numbers.
+    pub(super) samples: Samples,
+    /// Its histograms.
+    pub(super) histograms: HistogramPoints,
+}
+
+/// Where the samples of a range vector come from.
+pub(super) enum Source {
+    /// From the store.
+    Stored(Box<dyn SeriesSet>),
+    /// From a subquery: its values at its own times.
+    Computed(Grid, Frame),
+}
+
+/// A range vector that is about to be read.
+pub(super) struct Ranges {
+    /// Where its samples come from.
+    pub(super) source: Source,
+    /// Where evaluation times are moved to.
+    pub(super) moved: Moved,
+    /// How long (ms) the windows are.
+    pub(super) range_ms: i64,
+    /// What stands at the borders of the windows.
+    pub(super) border: Border,
+    /// How far (ms) samples are read before and behind the windows.
+    pub(super) margins: (i64, i64),
+    /// All windows of the evaluation lie within, ms, both included.
+    bounds: (Timestamp, Timestamp),
+}
+
+impl Ranges {
+    /// Selects the series of a range selector, or evaluates a subquery.
+    pub(super) fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
+        let (shift, range_ms, border) = match &expr.kind {
+            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms, selector.border),
+            ExprKind::Subquery(s) => (s.shift, s.range_ms, Border::Open),
+            _ => return Err(Error::execution("a range vector was expected")),
+        };
+        let moved = Moved::of(cx, shift);
+        let margins = match border {
+            Border::Open => (0, 0),
+            Border::Anchored => (cx.lookback_ms, 0),
+            Border::Smoothed => (cx.lookback_ms, cx.lookback_ms),
+        };
+        let bounds = (
+            first_instant(moved.time(frame.start), range_ms.saturating_add(margins.0)),
+            moved.time(frame.last()).saturating_add(margins.1),
+        );
+        let source = match &expr.kind {
+            ExprKind::Subquery(s) => {
+                let around = cx.statistics;
+                cx.statistics = around.below(expr);
+                let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
+                cx.statistics = around;
+                Source::Computed(grid, inner)
+            }
+            ExprKind::Matrix { selector, .. } => {
+                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, cx.ordered)?)
+            }
+            _ => return Err(Error::execution("a range vector was expected")),
+        };
+        Ok(Self {
+            source,
+            moved,
+            range_ms,
+            border,
+            margins,
+            bounds,
+        })
+    }
+
+    /// Number of series.
+    pub(super) fn len(&self) -> usize {
+        match &self.source {
+            Source::Stored(set) => set.len(),
+            Source::Computed(grid, _) => grid.len(),
+        }
+    }
+
+    /// Replaces `into` by the samples of series i without stale markers.
+    pub(super) fn load(&self, cx: &mut Context<'_>, i: usize, into: &mut Loaded) -> Result<(), Error> {
+        let Loaded { samples, histograms } = into;
+        match &self.source {
+            Source::Stored(set) => {
+                set.read(i, self.bounds.0, self.bounds.1, samples)?;
+                cx.decoded(samples)?;
+                drop_stale(samples);
+                histograms.read(cx, (&**set, i), self.bounds)?;
+                histograms.drop_stale();
+            }
+            Source::Computed(grid, frame) => {
+                samples.clear();
+                histograms.clear();
+                for (step, t) in frame.times().enumerate() {
+                    if let Some(v) = grid.get(i, step) {
+                        samples.push(t, v);
+                    } else if let Some(h) = grid.histogram(i, step) {
+                        histograms.points.push(HistogramPoint {
+                            t,
+                            h: unhinted(h),
+                            st: 0,
+                        });
+                    }
+                }
+                cx.tick()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces `into` by the start times of series i; a subquery has none.
+    pub(super) fn load_starts(
+        &self,
+        cx: &Context<'_>,
+        i: usize,
+        into: &mut StartTimes,
+        wanted: bool,
+    ) -> Result<(), Error> {
+        match &self.source {
+            Source::Stored(set) => into.read(cx, (&**set, i), self.bounds, wanted),
+            Source::Computed(..) => {
+                into.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// The labels of series i.
+    pub(super) fn labels(&self, i: usize) -> Labels {
+        match &self.source {
+            Source::Stored(set) => set.labels(i),
+            Source::Computed(grid, _) => grid.rows[i].labels.clone(),
+        }
+    }
+
+    /// What a result of series i is about, of which samples from the oldest to the newest were used.
+    pub(super) fn row(&self, i: usize, drop_name: bool, (oldest, newest): (Timestamp, Timestamp)) -> Row {
+        match &self.source {
+            Source::Stored(set) => Row {
+                labels: set.labels(i),
+                drop_name,
+                trace: Trace::of_series(oldest, newest, set.owner(i)),
+            },
+            Source::Computed(grid, _) => {
+                let mut row = grid.rows[i].clone();
+                row.drop_name |= drop_name;
+                row
+            }
+        }
+    }
+}
+
+/// The histogram without a hint about resets, which holds between stored samples only: a subquery may have left some out.
+fn unhinted(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    if !matches!(h.reset, ResetHint::Reset | ResetHint::NotReset) {
+        return Arc::clone(h);
+    }
+    Arc::new(FloatHistogram {
+        reset: ResetHint::Unknown,
+        ..(**h).clone()
+    })
+}
+
+/// Removes stale markers: ranges do not see them.
+fn drop_stale(samples: &mut Samples) {
+    let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
+        return;
+    };
+    let mut kept = first;
+    for i in first..samples.len() {
+        if !is_stale(samples.v[i]) {
+            samples.t[kept] = samples.t[i];
+            samples.v[kept] = samples.v[i];
+            kept += 1;
+        }
+    }
+    samples.t.truncate(kept);
+    samples.v.truncate(kept);
+}
+
+/// Cuts the windows of the steps out of the samples of one series; both borders only move forward.
+#[derive(Default)]
+pub(super) struct Cutter {
+    from: usize,
+    to: usize,
+}
+
+impl Cutter {
+    /// The samples in `(start, end]`; `time` tells when (ms) one was.
+    #[inline]
+    pub(super) fn cut<T>(
+        &mut self,
+        samples: &[T],
+        time: impl Fn(&T) -> Timestamp,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> std::ops::Range<usize> {
+        self.to += samples[self.to..].iter().take_while(|s| time(s) <= end).count();
+        self.from += samples[self.from..self.to]
+            .iter()
+            .take_while(|s| time(s) <= start)
+            .count();
+        self.from..self.to
+    }
+}

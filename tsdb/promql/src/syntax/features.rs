@@ -1,0 +1,122 @@
+//! The parts of the language that Prometheus keeps behind `--enable-feature`, under the same names.
+
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Which experimental parts are on. None by default, as in Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Features {
+    /// `promql-experimental-functions`: `info()`, `limitk`, `sort_by_label()`, … ([`crate::check::Signature::experimental`]).
+    pub experimental_functions: bool,
+    /// `promql-binop-fill-modifiers`: `fill`, `fill_left` and `fill_right`.
+    pub fill_modifiers: bool,
+    /// `promql-unquoted-utf8-names`: letters of any script, and dots behind the first, in names without quotes.
+    pub unquoted_names: bool,
+    /// `use-start-timestamps`: `rate` and its like see resets in the start times of samples.
+    pub start_timestamps: bool,
+}
+
+/// A name that is no feature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
+pub struct UnknownFeature(pub String);
+
+const NAMES: [&str; 5] = [
+    "promql-experimental-functions",
+    "promql-binop-fill-modifiers",
+    "promql-unquoted-utf8-names",
+    "use-start-timestamps",
+    // Names are always removed late; the word is taken so that Prometheus' command line can be.
+    "promql-delayed-name-removal",
+];
+
+impl Features {
+    /// None.
+    pub const NONE: Self = Self {
+        experimental_functions: false,
+        fill_modifiers: false,
+        unquoted_names: false,
+        start_timestamps: false,
+    };
+
+    /// All that add to the language and change no text's meaning.
+    pub const LANGUAGE: Self = Self {
+        experimental_functions: true,
+        fill_modifiers: true,
+        ..Self::NONE
+    };
+
+    /// Turns the feature of this name on.
+    ///
+    /// # Errors
+    /// [`UnknownFeature`].
+    pub fn enable(&mut self, name: &str) -> Result<(), UnknownFeature> {
+        let place = NAMES.iter().position(|known| *known == name);
+        match place.ok_or_else(|| UnknownFeature(name.to_owned()))? {
+            0 => self.experimental_functions = true,
+            1 => self.fill_modifiers = true,
+            2 => self.unquoted_names = true,
+            3 => self.start_timestamps = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Features {
+    type Err = UnknownFeature;
+
+    /// Names between commas.
+    fn from_str(text: &str) -> Result<Self, UnknownFeature> {
+        let mut features = Self::NONE;
+        let mut names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.try_for_each(|name| features.enable(name))?;
+        Ok(features)
+    }
+}
+
+impl TryFrom<Vec<String>> for Features {
+    type Error = UnknownFeature;
+
+    fn try_from(names: Vec<String>) -> Result<Self, UnknownFeature> {
+        let mut features = Self::NONE;
+        names.iter().try_for_each(|name| features.enable(name))?;
+        Ok(features)
+    }
+}
+
+impl From<Features> for Vec<String> {
+    fn from(features: Features) -> Self {
+        let on = [
+            features.experimental_functions,
+            features.fill_modifiers,
+            features.unquoted_names,
+            features.start_timestamps,
+        ];
+        let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
+        names.map(|(name, _)| (*name).to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_have_prometheus_names() {
+        for name in &NAMES[..4] {
+            let features: Features = name.parse().unwrap();
+            assert_eq!(Vec::<String>::from(features), [*name]);
+        }
+        let two: Features = "promql-binop-fill-modifiers, promql-delayed-name-removal"
+            .parse()
+            .unwrap();
+        assert!(two.fill_modifiers && !two.experimental_functions);
+        let error = "promql".parse::<Features>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("unknown feature \"promql\"; known are promql-exp"),
+            "{error}"
+        );
+    }
+}

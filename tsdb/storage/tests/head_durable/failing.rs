@@ -1,0 +1,143 @@
+//! A disk that fails while a head writes to it, and a log of which a part is gone or there twice.
+
+use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
+use leadline_model::clock::Clock;
+use leadline_model::entropy::SeededEntropy;
+use leadline_model::matcher::Matcher;
+use leadline_model::port::Appender;
+use leadline_model::sample::STALE_NAN;
+use leadline_storage::disk::faulty::Fault;
+use leadline_storage::disk::{Disk, FaultyDisk};
+use leadline_storage::{Settings, StorageError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A world whose disk fails when told to.
+fn failing(seed: u64) -> (World, FaultyDisk) {
+    let mut w = World::new(settings());
+    let faulty = FaultyDisk::new(Arc::new(w.disk.clone()), Arc::new(SeededEntropy::new(seed)));
+    w.head = open_on(Arc::new(faulty.clone()), &w.clock, &w.settings);
+    w.head.replay(&()).unwrap();
+    (w, faulty)
+}
+
+/// 20 minutes of one series.
+fn go_on(w: &World) {
+    let owner = w.head.new_owner();
+    for i in 0..40 {
+        w.put(owner, &[("__name__=m", w.clock.advance(30_000), f64::from(i))]);
+    }
+}
+
+#[test]
+fn a_file_on_a_bad_spot_keeps_nothing_from_becoming_durable_for_long() {
+    let mut fired = 0;
+    for sound in 0.. {
+        let (mut w, faulty) = failing(sound);
+        faulty.arm(Fault::BadSpot, sound);
+        let tried = |act: &dyn Fn() -> Result<(), StorageError>| (0..3).any(|_| act().is_ok());
+        for _ in 0..4 {
+            go_on(&w);
+            assert!(tried(&|| w.head.map_chunks().map(drop)), "{sound}: chunks");
+            assert!(tried(&|| w.head.sync()), "{sound}: the log");
+            let oldest = w.clock.now() - 30 * MINUTE;
+            assert!(tried(&|| w.head.truncate(oldest).map(drop)), "{sound}: the rest");
+        }
+        // What is older comes back where no block says that it need not.
+        let (m, oldest) = ([Matcher::equal("__name__", "m")], w.clock.now() - 30 * MINUTE);
+        let before = w.get(&m, oldest, i64::MAX);
+        w.restart_on(w.disk.crash(&SeededEntropy::new(sound)));
+        assert_eq!(w.get(&m, oldest, i64::MAX), before, "{sound}");
+        if faulty.fired().is_empty() {
+            break;
+        }
+        fired += 1;
+    }
+    assert!(fired > 5, "{fired}");
+}
+
+#[test]
+fn chunks_can_be_mapped_when_making_a_removal_durable_failed() {
+    let mut fired = 0;
+    for sound in 0.. {
+        let (w, faulty) = failing(sound);
+        go_on(&w);
+        w.head.map_chunks().unwrap();
+        faulty.arm(Fault::FailedSync, sound);
+        let truncated = w.head.truncate(w.clock.advance(HOUR));
+        faulty.lift();
+        go_on(&w);
+        w.head.map_chunks().unwrap();
+        if truncated.is_ok() {
+            break;
+        }
+        fired += 1;
+    }
+    assert!(fired > 3, "{fired}");
+}
+
+#[test]
+fn a_part_of_the_log_that_is_there_twice_does_not_bring_back_a_series_that_left_early() {
+    let mut w = World::new(settings());
+    let owner = w.head.new_owner();
+    w.put(owner, &[("__name__=stays", NOW, 1.0), ("__name__=goes", NOW, 1.0)]);
+    w.put(owner, &[("__name__=goes", NOW + 1000, STALE_NAN)]);
+    let stale = w.head.stale(w.clock.advance(MINUTE));
+    assert_eq!(w.head.evict(&stale).unwrap(), 1);
+    let before = w.all();
+    assert_eq!(samples(&before), 1);
+    w.restart();
+    w.head.close();
+    w.head.shut().unwrap();
+    let wal = Path::new("data/wal");
+    let first = w.disk.open(&wal.join("00000000")).unwrap();
+    let mut bytes = vec![0; first.len().unwrap() as usize];
+    first.read_exact_at(&mut bytes, 0).unwrap();
+    w.disk.create(&wal.join("00000002")).unwrap().write_all(&bytes).unwrap();
+    w.restart_on(w.disk.clone());
+    assert_eq!(w.all(), before);
+}
+
+#[test]
+fn a_log_without_any_segment_is_told() {
+    for log in ["wal", "wbl"] {
+        let mut w = World::new(Settings {
+            out_of_order_window_ms: HOUR,
+            ..settings()
+        });
+        w.fill(3);
+        w.head.close();
+        w.head.shut().unwrap();
+        let dir = Path::new("data").join(log);
+        for entry in w.disk.list(&dir).unwrap() {
+            w.disk.remove_file(&dir.join(entry.name)).unwrap();
+        }
+        let replayed = w.restart_on(w.disk.clone());
+        assert_eq!(replayed.lost, [format!("data/{log}: all segments are missing")]);
+        assert_eq!(w.restart().lost, [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    w.disk.limit(Some(w.disk.used()));
+    let owner = w.head.new_owner();
+    for i in 0..200 {
+        let text = format!("__name__=full,n={}", i % 7);
+        w.put(owner, &[(&text, w.clock.advance(1_000), f64::from(i))]);
+        let _ = (w.head.flush(), w.head.map_chunks());
+    }
+    assert!(w.head.sync().is_err());
+    let (since, _) = w.head.log_health().failed.unwrap();
+    assert!(since > NOW + 20 * MINUTE);
+    let before = w.all();
+    assert_eq!(samples(&before), 6 * 40 + 200);
+    w.disk.limit(None);
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().failed, None);
+    let crashed = w.disk.crash(&SeededEntropy::new(9));
+    w.restart_on(crashed);
+    assert_eq!(w.all(), before);
+}
