@@ -1,3 +1,5 @@
+//! What Go answers, and what must hold of any of these functions.
+
 use super::*;
 
 /// A function of one number, or of two.

@@ -1,3 +1,5 @@
+//! Sums, differences and scaling of histograms.
+
 use super::*;
 use crate::histogram::{CUSTOM_BUCKETS, Span};
 
