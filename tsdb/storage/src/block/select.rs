@@ -176,16 +176,18 @@ impl SeriesSet for Set {
     ) -> Result<(), QueryError> {
         floats.clear();
         histograms.clear();
-        let mut reader = self.reader();
-        let (chunks, deleted) = self.chunks(i, mint, maxt);
-        for chunk in chunks {
-            let (encoding, data) = reader.get(chunk.reference)?;
-            if encoding.is_float() {
-                decode(encoding, &data, mint, maxt, floats).map_err(self.damaged(chunk))?;
-            } else {
-                decode_histograms(encoding, &data, mint, maxt, histograms).map_err(self.damaged(chunk))?;
-            }
-        }
+        let deleted = self.each_chunk(
+            i,
+            (mint, maxt),
+            |_| true,
+            |encoding, data| {
+                if encoding.is_float() {
+                    decode(encoding, data, mint, maxt, floats)
+                } else {
+                    decode_histograms(encoding, data, mint, maxt, histograms)
+                }
+            },
+        )?;
         if let Some(deleted) = deleted {
             deleted.cut(floats);
             histograms.retain(|s| !deleted.contains(s.t));
