@@ -95,7 +95,7 @@ impl Expression {
     fn parsed(&self) -> Result<(leadline_promql::syntax::ast::Expr, &'static str), String> {
         let text = read(&self.text)?;
         let (expr, shape) = parse_checked_with(&text, self.features.unwrap_or(Features::LANGUAGE))
-            .map_err(|error| format!("{error}\n{}", error.render(&text)))?;
+            .map_err(|error| error.render(&text))?;
         Ok((expr, describe(shape)))
     }
 }
@@ -152,7 +152,7 @@ impl Explain {
     async fn ask(&self) -> Result<String, String> {
         let text = read(&self.text)?;
         // A mistake is shown here, with its place; what needs a feature, the server knows.
-        parse_checked_with(&text, Features::LANGUAGE).map_err(|error| format!("{error}\n{}", error.render(&text)))?;
+        parse_checked_with(&text, Features::LANGUAGE).map_err(|error| error.render(&text))?;
         let url = format!("{}/api/v1/explain", self.url.trim_end_matches('/'));
         let times = [
             ("time", &self.time),
