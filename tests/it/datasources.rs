@@ -3,8 +3,9 @@
 //! `pkg/promlib/client` of grafana/grafana; `prometheus/src/model/prometheus-client.ts` of perses/plugins.
 
 use crate::world::{Exporter, Leadline, config, until};
+use leadline_model::Clock;
+use leadline_model::clock::SystemClock;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const PAGE: &str = "# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n\
     {\"http_requests_total\",code=\"200\",\"service.name\"=\"x\"} 5\nhttp_requests_total{code=\"500\"} 1\n\
@@ -223,8 +224,7 @@ const PERSES: &[Call] = &[
 ];
 
 fn seconds(ago: f64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    format!("{:.3}", now.as_secs_f64() - ago)
+    format!("{:.3}", SystemClock.now() as f64 / 1000.0 - ago)
 }
 
 /// Sends every call and holds the answers to what is expected.

@@ -142,10 +142,10 @@ fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ord
         for row in rows.drain(..) {
             if heap.len() < k {
                 heap.push(row);
-                rise(&mut heap, worse);
+                rise(&mut heap, &worse);
             } else if compare(&heap[0], &row).is_gt() {
                 heap[0] = row;
-                sink(&mut heap, worse);
+                sink(&mut heap, &worse);
             }
         }
         *rows = heap;
