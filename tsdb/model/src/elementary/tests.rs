@@ -1,3 +1,5 @@
+//! Every value of `values.txt`, bit for bit.
+
 use super::*;
 
 /// A function of one number, or of two.

@@ -1,3 +1,5 @@
+//! Arithmetic of histograms, held to what Prometheus answers.
+
 use super::*;
 use crate::histogram::{CUSTOM_BUCKETS, Span};
 
