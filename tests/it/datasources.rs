@@ -3,8 +3,7 @@
 //! `pkg/promlib/client` of grafana/grafana; `prometheus/src/model/prometheus-client.ts` of perses/plugins.
 
 use crate::world::{Exporter, Leadline, config, until};
-use leadline_model::Clock;
-use leadline_model::clock::SystemClock;
+use leadline_model::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 const PAGE: &str = "# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n\

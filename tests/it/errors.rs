@@ -47,7 +47,7 @@ async fn bad_requests_are_refused_with_a_type_and_a_place() {
             vec![("query", "up"), ("limit", "-1")],
             400,
             "bad_data",
-            vec!["limit", "-1"],
+            vec!["limit", "non-negative"],
         ),
         (
             "/api/v1/query",

@@ -1,6 +1,7 @@
 //! The configuration while it runs.
 
 use crate::world::{Exporter, Leadline, config, until};
+use leadline_model::clock::{Clock, SystemClock};
 use rustix::process::Signal;
 use std::os::unix::fs::symlink;
 
@@ -169,10 +170,8 @@ async fn the_scalers_settings_are_reloaded_too() {
 #[tokio::test]
 async fn the_window_of_late_samples_is_applied_and_the_retention_waits_for_a_start() {
     // Its time is what the page says, so that a sample can be late.
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let at = |seconds: u64| (now.as_millis() as u64).saturating_sub(seconds * 1000);
+    let now = SystemClock.now();
+    let at = |seconds: i64| now - seconds * 1000;
     let exporter = Exporter::start(&format!("depth 1 {}\n", at(60))).await;
     let job = exporter.job("app");
     let leadline = Leadline::start(&config(std::slice::from_ref(&job), "")).await;

@@ -247,6 +247,22 @@ pub trait SeriesSet: Send + Sync {
         Ok(())
     }
 
+    /// [`Self::read`] and [`Self::read_histograms`] at once. A store that has to fetch what it decodes fetches it once here.
+    ///
+    /// # Errors
+    /// [`QueryError`] when stored data cannot be read.
+    fn read_all(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        floats: &mut Samples,
+        histograms: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        self.read(i, mint, maxt, floats)?;
+        self.read_histograms(i, mint, maxt, histograms)
+    }
+
     /// Replaces `into` by (time, start) of those samples of the i-th series with `mint <= t <= maxt` whose start time is
     /// known: when (ms) the counter or histogram began to count (`created` of OpenMetrics). In the order of time.
     ///

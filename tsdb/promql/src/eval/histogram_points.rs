@@ -6,6 +6,7 @@ use crate::error::Error;
 use leadline_model::Timestamp;
 use leadline_model::histogram::{FloatHistogram, HistogramSample};
 use leadline_model::port::SeriesSet;
+use leadline_model::sample::Samples;
 use std::sync::Arc;
 
 /// A histogram at a time.
@@ -44,8 +45,28 @@ impl HistogramPoints {
         (set, i): (&dyn SeriesSet, usize),
         (mint, maxt): (Timestamp, Timestamp),
     ) -> Result<(), Error> {
-        self.points.clear();
         set.read_histograms(i, mint, maxt, &mut self.read)?;
+        self.take(cx)
+    }
+
+    /// As [`Self::read`], and replaces `samples` by the numbers of the series.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        (set, i): (&dyn SeriesSet, usize),
+        (mint, maxt): (Timestamp, Timestamp),
+        samples: &mut Samples,
+    ) -> Result<(), Error> {
+        set.read_all(i, mint, maxt, samples, &mut self.read)?;
+        self.take(cx)
+    }
+
+    /// Makes points of what was read.
+    fn take(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.points.clear();
         if self.read.is_empty() {
             return Ok(());
         }

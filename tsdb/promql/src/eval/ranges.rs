@@ -101,10 +101,9 @@ impl Ranges {
         let Loaded { samples, histograms } = into;
         match &self.source {
             Source::Stored(set) => {
-                set.read(i, self.bounds.0, self.bounds.1, samples)?;
+                histograms.read_with(cx, (&**set, i), self.bounds, samples)?;
                 cx.decoded(samples)?;
                 drop_stale(samples);
-                histograms.read(cx, (&**set, i), self.bounds)?;
                 histograms.drop_stale();
             }
             Source::Computed(grid, frame) => {

@@ -118,11 +118,11 @@ impl Reading<'_> {
             if let Some(newest) = self.set.newest(i, mint, maxt)? {
                 samples.push(newest.t, newest.v);
             }
+            found.histograms.read(cx, (self.set, i), self.bounds)?;
         } else {
-            self.set.read(i, mint, maxt, samples)?;
+            found.histograms.read_with(cx, (self.set, i), self.bounds, samples)?;
         }
-        cx.decoded(samples)?;
-        found.histograms.read(cx, (self.set, i), self.bounds)
+        cx.decoded(samples)
     }
 
     /// Writes what is seen of series i to a new row; the times of the oldest and newest sample that were seen.

@@ -166,6 +166,33 @@ impl SeriesSet for Set {
         Ok(())
     }
 
+    fn read_all(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        floats: &mut Samples,
+        histograms: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        floats.clear();
+        histograms.clear();
+        let mut reader = self.reader();
+        let (chunks, deleted) = self.chunks(i, mint, maxt);
+        for chunk in chunks {
+            let (encoding, data) = reader.get(chunk.reference)?;
+            if encoding.is_float() {
+                decode(encoding, &data, mint, maxt, floats).map_err(self.damaged(chunk))?;
+            } else {
+                decode_histograms(encoding, &data, mint, maxt, histograms).map_err(self.damaged(chunk))?;
+            }
+        }
+        if let Some(deleted) = deleted {
+            drop_deleted(floats, deleted);
+            histograms.retain(|s| !deleted.contains(s.t));
+        }
+        Ok(())
+    }
+
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
         let mut reader = self.reader();
         let mut samples = Samples::default();

@@ -132,6 +132,21 @@ impl SeriesSet for Merged {
         Ok(())
     }
 
+    fn read_all(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        floats: &mut Samples,
+        histograms: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        if let Some((member, i)) = self.only(i) {
+            return member.set.read_all(i, mint, maxt, floats, histograms);
+        }
+        self.read(i, mint, maxt, floats)?;
+        self.read_histograms(i, mint, maxt, histograms)
+    }
+
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
         // Who goes furthest first, so that the others need not be asked.
         let mut places: SmallVec<[_; 4]> = self.places(i).enumerate().collect();

@@ -8,6 +8,7 @@ use super::support::{
 use leadline_model::histogram::{AnyHistogram, Histogram, HistogramSample, Span};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
+use leadline_model::sample::Samples;
 use leadline_storage::StorageError;
 use leadline_storage::block::{Meta, Writer};
 use leadline_storage::chunk::{Encoding, HistogramAppender};
@@ -182,6 +183,9 @@ fn histograms_are_read_beside_floats() {
     });
     assert_eq!(counts.collect::<Vec<_>>(), [(1_000, 2), (3_000, 4), (4_000, 5)]);
     assert_eq!(read(&*set, 1_000, 10_010).unwrap()[&labels].len(), 2);
+    let (mut floats, mut at_once) = (Samples::default(), Vec::new());
+    set.read_all(0, 1_000, 10_010, &mut floats, &mut at_once).unwrap();
+    assert_eq!((floats.t, at_once), (vec![10_000, 10_010], found));
 }
 
 #[test]

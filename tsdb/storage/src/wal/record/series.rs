@@ -115,7 +115,7 @@ mod tests {
         put_u64(&mut record, 7);
         put_uvarint(&mut record, 3);
         for text in ["b", "2", "c", "", "a", "1"] {
-            crate::codec::put_str(&mut record, text);
+            put_str(&mut record, text);
         }
         assert_eq!(
             read(&record),
