@@ -1,4 +1,4 @@
-//! What Go answers, and what must hold of any of these functions.
+//! Every value of `values.txt`, bit for bit.
 
 use super::*;
 

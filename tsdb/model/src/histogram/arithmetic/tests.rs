@@ -1,4 +1,4 @@
-//! Sums, differences and scaling of histograms.
+//! Arithmetic of histograms, held to what Prometheus answers.
 
 use super::*;
 use crate::histogram::{CUSTOM_BUCKETS, Span};
