@@ -187,7 +187,7 @@ impl SeriesSet for Set {
             }
         }
         if let Some(deleted) = deleted {
-            drop_deleted(floats, deleted);
+            deleted.cut(floats);
             histograms.retain(|s| !deleted.contains(s.t));
         }
         Ok(())
