@@ -118,10 +118,21 @@ impl Labels {
     /// This set without the labels for which `drop` says so; the same allocation when nothing is dropped.
     #[must_use]
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Self {
-        if self.iter().any(|(n, _)| drop(n)) {
-            Self::from_sorted(self.iter().filter(|(n, _)| !drop(n)))
-        } else {
+        let mut rest = self.iter();
+        let mut kept = Vec::with_capacity(self.0.len());
+        loop {
+            let pair = rest.rest;
+            let Some(name) = Iter::take(&mut rest) else { break };
+            // The pair is taken over as it is packed: its value need not be looked at.
+            rest.packed();
+            if !drop(name) {
+                kept.extend_from_slice(&pair[..pair.len() - rest.rest.len()]);
+            }
+        }
+        if kept.len() == self.0.len() {
             self.clone()
+        } else {
+            Self(Arc::from(kept))
         }
     }
 }
@@ -144,6 +155,12 @@ pub struct Iter<'a> {
 
 impl<'a> Iter<'a> {
     fn take(&mut self) -> Option<&'a str> {
+        // The bytes came from a &str in put_str; from_utf8 is the safe way back.
+        std::str::from_utf8(self.packed()?).ok()
+    }
+
+    #[inline]
+    fn packed(&mut self) -> Option<&'a [u8]> {
         let (mut len, mut shift) = (0usize, 0u32);
         loop {
             let (&byte, rest) = self.rest.split_first()?;
@@ -156,8 +173,7 @@ impl<'a> Iter<'a> {
         }
         let (text, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
-        // The bytes came from a &str in put_str; from_utf8 is the safe way back.
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 }
 
