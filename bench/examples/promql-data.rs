@@ -8,7 +8,6 @@
 )]
 
 #[path = "../src/promql/series.rs"]
-#[expect(dead_code, reason = "the benchmark uses the rest")]
 mod series;
 
 use leadline_model::clock::ManualClock;

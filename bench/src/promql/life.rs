@@ -33,7 +33,7 @@ pub(super) async fn measure(
     }
     let web = free_address()?;
     let process = start(installed, folder.path(), web)?;
-    ready(&process, web).await?;
+    ready(installed.system, &process, web).await?;
     if !installed.system.has_blocks() {
         print("  sending the data to VictoriaMetrics");
         data::import(web, scenario).await?;
@@ -80,12 +80,13 @@ fn start(installed: &Installed, folder: &Path, web: SocketAddr) -> Result<Proces
     Process::start(installed.program(), &args, &folder.join("log"))
 }
 
-/// Waits until queries are answered.
-async fn ready(process: &Process, web: SocketAddr) -> Result<(), BenchError> {
+/// Waits until the log is read and queries are answered.
+async fn ready(system: System, process: &Process, web: SocketAddr) -> Result<(), BenchError> {
+    let path = if system.has_blocks() { "/-/ready" } else { "/health" };
     let began = Instant::now();
     loop {
         if let Ok(mut client) = Client::connect(web, None).await
-            && let Ok((200, _)) = client.get("/api/v1/query?query=vector(1)").await
+            && let Ok((200, _)) = client.get(path).await
         {
             return Ok(());
         }

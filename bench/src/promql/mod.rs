@@ -20,6 +20,7 @@ use std::time::Instant;
 /// What `promql` measures; `--system`, `--quick`, `--fresh`, `--results` and `--victoria-metrics` are those of `storage`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "PromQL")]
+#[group(skip)]
 pub(crate) struct Options {
     /// Pods of 1,000 series each; 10 with --quick.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=2_000))]

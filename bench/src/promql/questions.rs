@@ -27,26 +27,26 @@ const QUERIES: &[(&str, Option<(i64, i64)>)] = &[
     ("rate(http_requests_total{POD1}[2m])", None),
     ("http_requests_total{POD1}", None),
     ("sum(rate(http_requests_total{PODS10}[1m])) by (pod)", None),
-    ("sum(rate(http_requests_total{namespace=\"team-03\"}[2m]))", None),
+    ("sum(rate(http_requests_total{namespace=\"team-01\"}[2m]))", None),
     ("sum(rate(http_requests_total[2m]))", None),
     ("sum(rate(http_requests_total{PODS50,code=\"500\"}[2m])) by (pod)", None),
     ("sum by (pod) (http_requests_total{PODS50})", None),
     ("avg(app_gauge_00) by (pod)", None),
     ("max by (namespace) (app_gauge_01{device=~\"dev-[0-4]\"})", None),
-    ("sum(app_gauge_02{namespace=\"team-03\"})", None),
+    ("sum(app_gauge_02{namespace=\"team-01\"})", None),
     (
         "histogram_quantile(0.95, sum(rate(http_request_duration_seconds_bucket{POD1}[2m])) by (le))",
         None,
     ),
     (
-        "histogram_quantile(0.9, sum(rate(http_request_duration_seconds_bucket{namespace=\"team-03\"}[5m])) by (le, path))",
+        "histogram_quantile(0.9, sum(rate(http_request_duration_seconds_bucket{namespace=\"team-01\"}[5m])) by (le, path))",
         None,
     ),
     (
         "sum(rate(http_requests_total{code=\"500\"}[5m])) by (pod) / sum(rate(http_requests_total[5m])) by (pod)",
         None,
     ),
-    ("avg_over_time(app_gauge_03{namespace=\"team-03\"}[10m])", None),
+    ("avg_over_time(app_gauge_03{namespace=\"team-01\"}[10m])", None),
     ("max(max_over_time(app_gauge_04[5m])) by (pod)", None),
     ("topk(5, sum(rate(http_requests_total[2m])) by (pod))", None),
     ("count(http_requests_total) by (namespace)", None),
@@ -69,18 +69,18 @@ const QUERIES: &[(&str, Option<(i64, i64)>)] = &[
     ("sum(rate(http_requests_total{PODS50}[2m])) by (pod)", Some((1_800, 30))),
     ("sum(rate(http_requests_total[2m])) by (namespace)", Some((1_800, 60))),
     (
-        "histogram_quantile(0.99, sum(rate(http_request_duration_seconds_bucket{namespace=\"team-03\"}[5m])) by (le))",
+        "histogram_quantile(0.99, sum(rate(http_request_duration_seconds_bucket{namespace=\"team-01\"}[5m])) by (le))",
         Some((3_600, 30)),
     ),
     ("rate(http_requests_total{POD1}[2m])", Some((3_600, 15))),
     ("app_gauge_12", Some((3_600, 60))),
     ("avg(app_gauge_13) by (namespace)", Some((3_600, 15))),
     (
-        "max_over_time(app_gauge_14{namespace=\"team-03\"}[10m])",
+        "max_over_time(app_gauge_14{namespace=\"team-01\"}[10m])",
         Some((3_600, 30)),
     ),
     (
-        "topk(5, sum(rate(http_requests_total{namespace=\"team-03\"}[5m])) by (path))",
+        "topk(5, sum(rate(http_requests_total{namespace=\"team-01\"}[5m])) by (path))",
         Some((3_600, 60)),
     ),
     (
@@ -93,7 +93,7 @@ const QUERIES: &[(&str, Option<(i64, i64)>)] = &[
 /// Every question.
 pub(super) fn all() -> Vec<Question> {
     let pods = |n: usize| format!("pod=~\"{}\"", (0..n).map(pod).collect::<Vec<_>>().join("|"));
-    let one = format!("pod=\"{}\"", pod(3));
+    let one = format!("pod=\"{}\"", pod(1));
     let question = |&(text, range): &(&str, Option<(i64, i64)>)| {
         let query = text.replace("PODS50", &pods(50)).replace("PODS10", &pods(10));
         let named = text.replace("PODS50", "50 pods").replace("PODS10", "10 pods");
