@@ -61,18 +61,28 @@ struct Bench {
 type Kernel = (&'static str, fn(&Bench));
 
 const KERNELS: &[Kernel] = &[
-    ("parse", |_| {
-        black_box(Query::parse(black_box(TYPICAL)).unwrap());
+    ("parse_x100", |_| {
+        for _ in 0..100 {
+            black_box(Query::parse(black_box(TYPICAL)).unwrap());
+        }
     }),
-    ("print", |_| {
-        black_box(Query::parse(TYPICAL).unwrap().expr().to_string());
+    ("print_x100", |_| {
+        let query = Query::parse(TYPICAL).unwrap();
+        for _ in 0..100 {
+            black_box(black_box(&query).expr().to_string());
+        }
     }),
-    ("plan", |b| {
-        black_box(b.engine.prepare(black_box(TYPICAL), &[]).unwrap());
+    ("plan_x100", |b| {
+        for _ in 0..100 {
+            black_box(b.engine.prepare(black_box(TYPICAL), &[]).unwrap());
+        }
     }),
-    ("decode", |b| {
+    ("decode_x100", |b| {
         let mut samples = Samples::default();
-        decode_xor(&b.chunk, 0, i64::MAX, &mut samples).unwrap();
+        for _ in 0..100 {
+            samples.clear();
+            decode_xor(black_box(&b.chunk), 0, i64::MAX, &mut samples).unwrap();
+        }
         assert_eq!(samples.len(), 120);
     }),
     ("select", |b| {
