@@ -4,7 +4,7 @@ use crate::error::BenchError;
 use crate::latency::Latency;
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 /// A connection.
 pub(crate) struct Client {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     host: String,
 }
 
@@ -44,7 +44,7 @@ impl Client {
         })
     }
 
-    async fn speak<I>(io: I) -> Result<SendRequest<Empty<Bytes>>, BenchError>
+    async fn speak<I>(io: I) -> Result<SendRequest<Full<Bytes>>, BenchError>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -55,19 +55,24 @@ impl Client {
 
     /// One GET; status and body.
     pub(crate) async fn get(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
-        self.send(Request::get(path)).await
+        self.send(Request::get(path), Bytes::new()).await
     }
 
     /// One POST without a body; status and body of the answer.
     pub(crate) async fn post(&mut self, path: &str) -> Result<(u16, Bytes), BenchError> {
-        self.send(Request::post(path)).await
+        self.send(Request::post(path), Bytes::new()).await
     }
 
-    async fn send(&mut self, request: http::request::Builder) -> Result<(u16, Bytes), BenchError> {
+    /// One POST of `body`; status and body of the answer.
+    pub(crate) async fn post_body(&mut self, path: &str, body: String) -> Result<(u16, Bytes), BenchError> {
+        self.send(Request::post(path), body.into()).await
+    }
+
+    async fn send(&mut self, request: http::request::Builder, body: Bytes) -> Result<(u16, Bytes), BenchError> {
         let request = request
             .header("host", &self.host)
             .header("accept", "application/json")
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(unexpected)?;
         self.sender.ready().await.map_err(unexpected)?;
         let answer = self.sender.send_request(request).await.map_err(unexpected)?;

@@ -4,7 +4,7 @@
 //! tests/programs/build prometheus kubernetes etcd      # once
 //! tests/programs/debian victoria-metrics               # once
 //! cargo build --release
-//! cargo run --release -p leadline-bench                # everything; or one of: scrape, adapter, storage
+//! cargo run --release -p leadline-bench                # everything; or one of: scrape, adapter, storage, promql
 //! ```
 //!
 //! The systems run one after the other under the same load, on the same machine. What is printed goes into
@@ -17,6 +17,7 @@ mod latency;
 mod load;
 mod peer;
 mod process;
+mod promql;
 mod scrape;
 mod storage;
 
@@ -45,6 +46,8 @@ struct Cli {
     leadline: std::path::PathBuf,
     #[command(flatten)]
     storage: storage::Options,
+    #[command(flatten)]
+    promql: promql::Options,
     /// Serves this many targets of this many series each: what `storage` starts as its load.
     #[arg(long, hide = true, num_args = 2)]
     generate: Option<Vec<usize>>,
@@ -58,6 +61,8 @@ enum Part {
     Adapter,
     /// The store on disk: log, blocks, replay and rollouts, beside Prometheus and VictoriaMetrics.
     Storage,
+    /// Queries over HTTP on the same data, beside Prometheus and VictoriaMetrics.
+    Promql,
 }
 
 #[tokio::main]
@@ -101,6 +106,9 @@ async fn run(cli: Cli) -> Result<(), BenchError> {
     }
     if wanted(Part::Storage) {
         storage::compare(&cli).await?;
+    }
+    if wanted(Part::Promql) {
+        promql::compare(&cli).await?;
     }
     Ok(())
 }

@@ -59,6 +59,11 @@ impl Process {
         Memory::field(self.id(), "VmHWM:")
     }
 
+    /// Lets [`Self::peak_rss`] count from now on.
+    pub(crate) fn forget_peak(&self) -> Result<(), BenchError> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5")?)
+    }
+
     /// Ends it with SIGKILL and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<(), BenchError> {
         self.child.kill()?;

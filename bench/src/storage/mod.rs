@@ -9,7 +9,7 @@ mod life;
 mod load;
 mod page;
 mod scenario;
-mod system;
+pub(crate) mod system;
 mod table;
 mod watch;
 
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     phase: Vec<Phase>,
     /// Which systems are measured; all by default.
     #[arg(long, value_enum, value_delimiter = ',')]
-    system: Vec<System>,
+    pub(crate) system: Vec<System>,
     /// Seconds that a block of the first level spans, instead of a scenario's own; 7200 is what is shipped, with which no
     /// compaction is seen within minutes.
     #[arg(long)]
@@ -45,16 +45,16 @@ pub(crate) struct Options {
     settle: Option<u64>,
     /// Only whether everything works: 10k series, 15 s of steady state.
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
     /// Measures again what an earlier run of the same builds has measured already.
     #[arg(long)]
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// Where results are kept.
     #[arg(long, default_value = "target/bench")]
-    results: PathBuf,
+    pub(crate) results: PathBuf,
     /// The VictoriaMetrics binary, instead of Debian's.
     #[arg(long)]
-    victoria_metrics: Option<PathBuf>,
+    pub(crate) victoria_metrics: Option<PathBuf>,
 }
 
 /// Measures every system in every scenario, one after the other, and prints a table per scenario. A phase that fails

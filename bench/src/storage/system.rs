@@ -23,13 +23,13 @@ pub(crate) enum System {
 }
 
 /// A system with its program and the folder of one life.
-pub(super) struct Installed {
+pub(crate) struct Installed {
     /// Which.
-    pub(super) system: System,
+    pub(crate) system: System,
     /// The first line of what its `--version` says, or of its package.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// Size and time of change of the program: another build is another system.
-    pub(super) build: String,
+    pub(crate) build: String,
     program: PathBuf,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Home {
 
 impl System {
     /// As files are named.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Leadline => "leadline",
             Self::Prometheus => "prometheus",
@@ -52,12 +52,12 @@ impl System {
     }
 
     /// Whether it writes Prometheus' log and blocks.
-    pub(super) fn has_blocks(self) -> bool {
+    pub(crate) fn has_blocks(self) -> bool {
         self != Self::VictoriaMetrics
     }
 
     /// Finds its program and version.
-    pub(super) fn find(self, leadline: &Path, victoria_metrics: Option<&Path>) -> Result<Installed, BenchError> {
+    pub(crate) fn find(self, leadline: &Path, victoria_metrics: Option<&Path>) -> Result<Installed, BenchError> {
         let program = match (self, victoria_metrics) {
             (Self::Leadline, _) => leadline.to_owned(),
             (Self::Prometheus, _) => built("prometheus")?.join("prometheus"),
@@ -141,6 +141,11 @@ impl Home {
 }
 
 impl Installed {
+    /// Its program.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts it, for the first time or again.
     pub(super) fn start(&self, home: &Home, scenario: &Scenario) -> Result<Process, BenchError> {
         let config = home.folder.join("config.yml").display().to_string();

@@ -105,6 +105,8 @@ pub(crate) struct Numbering {
     selection: Selection,
     numbers: RapidHashMap<Box<[u8]>, u32>,
     buffer: Vec<u8>,
+    /// The key before, and its number: series of one target stand next to each other as a rule.
+    previous: (Vec<u8>, Option<u32>),
 }
 
 impl Numbering {
@@ -114,6 +116,7 @@ impl Numbering {
             selection,
             numbers: RapidHashMap::default(),
             buffer: Vec::with_capacity(128),
+            previous: (Vec::with_capacity(128), None),
         }
     }
 
@@ -121,12 +124,22 @@ impl Numbering {
     pub(crate) fn number(&mut self, labels: &Labels) -> usize {
         self.buffer.clear();
         self.selection.write(labels, &mut self.buffer);
-        if let Some(&number) = self.numbers.get(self.buffer.as_slice()) {
-            return number as usize;
+        if let (before, Some(number)) = &self.previous
+            && *before == self.buffer
+        {
+            return *number as usize;
         }
-        let number = self.numbers.len();
-        self.numbers.insert(self.buffer.as_slice().into(), number as u32);
-        number
+        let number = match self.numbers.get(self.buffer.as_slice()) {
+            Some(&number) => number,
+            None => {
+                let next = self.numbers.len() as u32;
+                self.numbers.insert(self.buffer.as_slice().into(), next);
+                next
+            }
+        };
+        std::mem::swap(&mut self.buffer, &mut self.previous.0);
+        self.previous.1 = Some(number);
+        number as usize
     }
 
     /// How many different keys there were.

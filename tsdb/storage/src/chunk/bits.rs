@@ -29,6 +29,11 @@ impl Pending {
         Some(word)
     }
 
+    /// How many bits wait.
+    pub(crate) fn waiting(self) -> u16 {
+        u16::from(self.len)
+    }
+
     /// The waiting bits as bytes, padded with zero bits, and how many bytes they take.
     #[inline]
     pub(crate) fn bytes(self) -> ([u8; 8], usize) {

@@ -6,6 +6,7 @@
 
 use super::bits::BitReader;
 use super::histogram::ST_SAMPLES;
+use super::mark::Mark;
 use super::xor::HEADER;
 use super::{Encoding, xor2};
 use crate::error::ChunkError;
@@ -67,6 +68,35 @@ pub fn decode_xor(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Sam
         return Ok(());
     }
     at.second()?;
+    go_on(at, mint, maxt, into)
+}
+
+/// [`decode_xor`] of bits that were copied with `mark`, of what is behind it.
+///
+/// # Errors
+/// [`ChunkError`]; samples before the damage may be in `into` then.
+pub(crate) fn decode_since(
+    mark: &Mark,
+    bits: &[u8],
+    mint: Timestamp,
+    maxt: Timestamp,
+    into: &mut Samples,
+) -> Result<(), ChunkError> {
+    let at = Decoder {
+        bits: mark.reader(bits),
+        t: mark.t,
+        v: mark.v,
+        delta: mark.delta,
+        width: u32::from(mark.window.0),
+        trailing: u32::from(mark.window.1),
+        left: mark.left,
+        chunk: bits,
+    };
+    go_on(at, mint, maxt, into)
+}
+
+/// Appends the sample that `at` stands on, which is not the first, and all behind it, as far as they are in time.
+fn go_on(mut at: Decoder<'_>, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
     while at.t < mint {
         if at.left == 0 {
             return Ok(());
@@ -231,7 +261,8 @@ impl<'a> Decoder<'a> {
 
 /// The number of the sample behind which `left` are, from 0.
 fn sample(chunk: &[u8], left: u16) -> u16 {
-    count(chunk) - 1 - left
+    // Behind a mark there is no header to count from.
+    count(chunk).saturating_sub(left).saturating_sub(1)
 }
 
 #[cold]

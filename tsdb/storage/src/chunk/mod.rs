@@ -6,6 +6,7 @@ mod counts;
 mod decode;
 mod histogram;
 mod layout;
+mod mark;
 mod start;
 mod union;
 mod value;
@@ -15,8 +16,10 @@ mod xor2;
 
 pub use appender::{Appender, FloatHistogramAppender, HistogramAppender, SealedChunk};
 pub use counts::Counts;
+pub(crate) use decode::decode_since;
 pub use decode::{decode, decode_xor, sample_count};
 pub use histogram::decode_histograms;
+pub(crate) use mark::Mark;
 pub use xor::XorAppender;
 
 /// How a chunk is encoded; the numbers are those of Prometheus (`tsdb/chunkenc/chunk.go`).

@@ -15,6 +15,7 @@
 //! further up than down, so a k-bit number above 2^(k-1) means itself minus 2^k.
 
 use super::bits::Pending;
+use super::mark::{self, Mark};
 use leadline_model::sample::Timestamp;
 use std::sync::Arc;
 
@@ -121,6 +122,9 @@ impl XorAppender {
         self.last_t = t;
         self.last_v = bits;
         self.n += 1;
+        if self.n.is_multiple_of(mark::EVERY) {
+            self.mark();
+        }
     }
 
     /// The first two samples, which are written in other ways.
@@ -141,8 +145,9 @@ impl XorAppender {
     fn put(&mut self, value: u64, n: u32) {
         if let Some(word) = self.pending.push(value, n) {
             let at = usize::from(self.len);
-            if at + 8 > self.buf.len() {
-                self.grow();
+            let marks = usize::from(self.n / mark::EVERY) * mark::SIZE;
+            if at + 8 + marks > self.buf.len() {
+                self.grow(marks);
             }
             if let Some(place) = self.buf.get_mut(at..at + 8) {
                 place.copy_from_slice(&word.to_be_bytes());
@@ -204,9 +209,10 @@ impl XorAppender {
         }
     }
 
-    /// A bigger buffer: small steps while small, then by a quarter, along the allocator's size classes.
+    /// A bigger buffer: small steps while small, then by a quarter, along the allocator's size classes. `marks`: how many
+    /// bytes of marks are at the end.
     #[cold]
-    fn grow(&mut self) {
+    fn grow(&mut self, marks: usize) {
         let size = match self.buf.len() {
             0 => 32,
             old @ ..=32 => old * 2,
@@ -214,8 +220,52 @@ impl XorAppender {
             old => old + 128,
         };
         let mut bigger = vec![0u8; size].into_boxed_slice();
-        bigger[..self.buf.len()].copy_from_slice(&self.buf);
+        let words = self.buf.len() - marks;
+        bigger[..words].copy_from_slice(&self.buf[..words]);
+        bigger[size - marks..].copy_from_slice(&self.buf[words..]);
         self.buf = bigger;
+    }
+
+    /// Notes at the end of the buffer, in front of earlier marks, what a decoder knows behind the newest sample.
+    #[cold]
+    fn mark(&mut self) {
+        let before = usize::from(self.n / mark::EVERY - 1) * mark::SIZE;
+        while usize::from(self.len) + before + mark::SIZE > self.buf.len() {
+            self.grow(before);
+        }
+        let window = match self.leading {
+            NO_WINDOW => (64, 0),
+            leading => (64 - leading - self.trailing, self.trailing),
+        };
+        let mark = Mark {
+            t: self.last_t,
+            v: self.last_v,
+            delta: self.delta,
+            pos: self.len * 8 + self.pending.waiting(),
+            window,
+            left: 0,
+        };
+        let at = self.buf.len() - before - mark::SIZE;
+        self.buf[at..at + mark::SIZE].copy_from_slice(&mark.bytes());
+    }
+
+    /// Appends what is needed to read the samples from `from` (ms) on to `out`: the bytes behind the last mark before it,
+    /// which is returned, or where there is none the whole chunk as [`Self::copy_to`] does.
+    pub(crate) fn copy_since(&self, from: Timestamp, out: &mut Vec<u8>) -> Option<Mark> {
+        for number in (1..=self.n / mark::EVERY).rev() {
+            let at = self.buf.len().checked_sub(usize::from(number) * mark::SIZE)?;
+            let mut found = Mark::read(self.buf.get(at..)?.first_chunk()?, self.n - number * mark::EVERY);
+            if found.t < from {
+                let first = (found.pos / 8).min(self.len);
+                found.pos -= first * 8;
+                out.extend_from_slice(&self.buf[usize::from(first)..usize::from(self.len)]);
+                let (tail, n) = self.pending.bytes();
+                out.extend_from_slice(&tail[..n]);
+                return Some(found);
+            }
+        }
+        self.copy_to(out);
+        None
     }
 
     /// Appends the chunk as it is now (header, bits, padding) to `out` and returns its length in bytes.

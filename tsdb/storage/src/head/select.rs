@@ -1,14 +1,14 @@
 //! Giving series out.
 
 use super::Head;
-use super::chunks_head::Files;
+use super::chunks_head::{Files, Near};
 use super::index::Index;
 use super::late::merge;
 use super::postings::Id;
 use super::resolve::resolve;
 use super::series::{Closed, Data};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use crate::chunk::{Encoding, decode, decode_histograms, decode_xor};
+use crate::chunk::{Encoding, Mark, decode, decode_histograms, decode_since, decode_xor};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::points::{self, Point, Value};
@@ -39,12 +39,16 @@ struct Frozen {
     closed: Vec<Closed>,
     /// Open chunks of all series, copied.
     tails: Vec<u8>,
+    /// Where those begin that were not copied from their beginning.
+    marks: Vec<Mark>,
     /// What of them was deleted.
     deleted: Vec<Intervals>,
     /// Chunks of samples that came out of order.
     late: Vec<Closed>,
     /// Where closed chunks are that are on the disk.
     files: Option<Arc<Files>>,
+    /// What was read of them.
+    near: Near,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,8 @@ struct FrozenSeries {
     closed: Range<usize>,
     late: Range<usize>,
     tail: Range<usize>,
+    /// Where in [`Frozen::marks`] the tail's begin is, plus one; 0 where it is a whole chunk.
+    mark: u32,
 }
 
 impl SeriesSet for Frozen {
@@ -100,7 +106,12 @@ impl SeriesSet for Frozen {
             .map_err(damaged)?;
         }
         if !series.tail.is_empty() {
-            decode_xor(&self.tails[series.tail.clone()], from, maxt, into).map_err(|e| damaged(e.into()))?;
+            let tail = &self.tails[series.tail.clone()];
+            match self.mark_of(series) {
+                Some(mark) => decode_since(mark, tail, from, maxt, into),
+                None => decode_xor(tail, from, maxt, into),
+            }
+            .map_err(|e| damaged(e.into()))?;
         }
         let mut late = Samples::default();
         for chunk in &self.late[series.late.clone()] {
@@ -185,6 +196,10 @@ impl Frozen {
         self.deleted.get((series.deleted as usize).checked_sub(1)?)
     }
 
+    fn mark_of(&self, series: &FrozenSeries) -> Option<&Mark> {
+        self.marks.get((series.mark as usize).checked_sub(1)?)
+    }
+
     /// Lets `take` read the bytes of a chunk that may have samples with `mint <= t <= maxt` (ms).
     fn decode(
         &self,
@@ -198,7 +213,7 @@ impl Frozen {
         }
         match (&chunk.data, &self.files) {
             (Data::Memory(data), _) => take(data)?,
-            (Data::Disk(place), Some(files)) => take(&files.read(*place)?)?,
+            (Data::Disk(place), Some(files)) => take(&self.near.read(files, *place)?)?,
             (Data::Disk(_), None) => {}
         }
         Ok(())
@@ -259,12 +274,16 @@ impl Frozen {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
         let from = mint.max(self.floor);
         let (closed, late, tail) = (self.closed.len(), self.late.len(), self.tails.len());
-        self.closed
-            .extend(cold.closed.iter().filter(|c| c.overlaps(from, maxt)).cloned());
+        // What is closed came before what is open: where that goes back far enough, the list need not be touched.
+        if hot.open.samples() == 0 || cold.open_from > from {
+            self.closed
+                .extend(cold.closed.iter().filter(|c| c.overlaps(from, maxt)).cloned());
+        }
         self.closed
             .extend(stripe.open_histograms(row).and_then(|open| open.copy(from, maxt)));
+        let marks = self.marks.len();
         if hot.open_overlaps(cold, from, maxt) {
-            hot.open.copy_to(&mut self.tails);
+            self.marks.extend(hot.open.copy_since(from, &mut self.tails));
         }
         if !stripe.late.is_empty()
             && let Some(found) = number_of(found.1).and_then(|number| stripe.late.get(&number))
@@ -285,6 +304,11 @@ impl Frozen {
                 closed: closed..self.closed.len(),
                 late: late..self.late.len(),
                 tail: tail..self.tails.len(),
+                mark: if self.marks.len() > marks {
+                    self.marks.len() as u32
+                } else {
+                    0
+                },
             });
         }
     }

@@ -1,0 +1,47 @@
+//! How much data is asked about, and how often.
+
+use super::series::{BEGIN, SERIES};
+use serde::{Deserialize, Serialize};
+
+/// What is measured; results are kept under it and stand for no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Scenario {
+    /// Pods of 1,000 series each.
+    pub(super) pods: usize,
+    /// Samples of each series.
+    pub(super) samples: usize,
+    /// Seconds between two.
+    pub(super) interval: usize,
+    /// How often each question is asked.
+    pub(super) asks: usize,
+}
+
+impl Scenario {
+    /// The newest time there is, s.
+    pub(super) fn now(&self) -> i64 {
+        BEGIN / 1_000 + ((self.samples - 1) * self.interval) as i64
+    }
+
+    /// The name of its data, which does not depend on how often it is asked.
+    pub(super) fn data(&self) -> String {
+        format!("promql-data-{}x{SERIES}-{}x{}s", self.pods, self.samples, self.interval)
+    }
+
+    /// As the report says it.
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{} series, {} samples each {} s apart; every query {} times over one connection, after a tenth as many",
+            self.pods * SERIES,
+            self.samples,
+            self.interval,
+            self.asks
+        )
+    }
+}
+
+/// As files are named.
+impl std::fmt::Display for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{SERIES}-{}x{}s", self.pods, self.samples, self.interval)
+    }
+}
