@@ -201,7 +201,7 @@ impl Frozen {
         match (&chunk.data, &self.files) {
             (Data::Memory(data), _) => decode(chunk.encoding, data, mint, maxt, into)?,
             (Data::Disk(place), Some(files)) => {
-                decode(chunk.encoding, &self.near.read(files, *place)?, mint, maxt, into)?
+                decode(chunk.encoding, &self.near.read(files, *place)?, mint, maxt, into)?;
             }
             (Data::Disk(_), None) => {}
         }
