@@ -73,7 +73,7 @@ impl Values {
             0..200 => Kind::Counter(40),
             // More observations are below a higher bound, always.
             200..530 => Kind::Counter(3 * (1 + (i as u64 - 200) % 11)),
-            _ if i % 4 == 0 => Kind::Constant,
+            _ if i.is_multiple_of(4) => Kind::Constant,
             _ => Kind::Gauge,
         };
         // Buckets of one path grow together.
