@@ -4,6 +4,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a tool of the benchmark: what fails is shown and ends it"
 )]
 
