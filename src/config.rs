@@ -1,6 +1,7 @@
 //! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
 
 use leadline_adapter::Autoscaling;
+use leadline_promql::syntax::Features;
 use leadline_tsdb::config::{
     ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, Storage, parse_yaml, resolve,
 };
@@ -140,13 +141,13 @@ impl Config {
             .fold(self.text.clone(), |text, secret| text.replace(secret, "<secret>"))
     }
 
-    /// What is wrong with metric rules, PromQL included: what `leadline check` prints and a running process shows in its
+    /// What is wrong with metric rules where `features` are on, PromQL included: what `leadline check` prints and a running process shows in its
     /// status.
-    pub(crate) fn refused_rules(&self) -> Vec<ConfigError> {
+    pub(crate) fn refused_rules(&self, features: Features) -> Vec<ConfigError> {
         let mapper = leadline_cluster::Mapper::new(None);
         let mut problems = self.autoscaling.check(&mapper);
         for rule in &self.autoscaling.metrics {
-            if let Err(error) = leadline_promql::query::Query::parse(&rule.query.value) {
+            if let Err(error) = leadline_promql::query::Query::parse_with(&rule.query.value, features) {
                 let error = leadline_standing::RegisterError::Invalid(error.into());
                 problems.push(rule.query_problem(&error));
             }
@@ -196,7 +197,7 @@ mod tests {
     fn a_bad_rule_does_not_spoil_the_file_but_is_told() {
         let text = "autoscaling:\n  metrics:\n    - name: a\n      describes: external\n      query: sum(\n";
         let config = Config::parse(text, "leadline.yaml").unwrap();
-        let told = config.refused_rules();
+        let told = config.refused_rules(Features::NONE);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].to_string().starts_with("leadline.yaml:5:"), "{}", told[0]);
     }

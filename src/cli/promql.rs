@@ -6,6 +6,7 @@ use leadline_promql::check::{describe, parse_checked_with};
 use leadline_promql::syntax::Features;
 use std::io::Read;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Looks at PromQL expressions.
 #[derive(Debug, Subcommand)]
@@ -173,9 +174,16 @@ impl Explain {
     }
 }
 
+/// How long an answer is waited for: somewhat longer than a query may take.
+const PATIENCE: Duration = Duration::from_secs(150);
+
 /// Posts a form and reads the answer, whatever its status: errors are told in the answer.
 async fn post(url: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
-    let mut answer = reqwest::Client::new()
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|e| e.to_string())?;
+    let mut answer = client
         .post(url)
         .form(parameters)
         .send()

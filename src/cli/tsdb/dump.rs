@@ -10,7 +10,7 @@ use leadline_model::matcher::MatchOp;
 use leadline_model::number::general;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
-use leadline_promql::syntax::ast::ExprKind;
+use leadline_promql::syntax::ast::{Border, ExprKind, Shift};
 use leadline_storage::db::ReadOnly;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -42,7 +42,13 @@ pub(super) struct Selector(pub(super) Vec<Matcher>);
 pub(super) fn selector(text: &str) -> Result<Selector, String> {
     let expr = leadline_promql::syntax::parse(text).map_err(|e| e.to_string())?;
     match expr.kind {
-        ExprKind::Selector(selector) if selector.shift == Default::default() => Ok(Selector(selector.matchers)),
+        ExprKind::Selector(selector)
+            if selector.shift == Shift::default()
+                && selector.computed_offset.is_none()
+                && selector.border == Border::Open =>
+        {
+            Ok(Selector(selector.matchers))
+        }
         _ => Err("a plain series selector such as up{job=\"api\"} was expected".to_owned()),
     }
 }

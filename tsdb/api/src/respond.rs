@@ -8,6 +8,9 @@ use leadline_model::port::QueryError;
 use leadline_promql::diagnostic::ParseError;
 use leadline_promql::error::Error;
 
+/// Warnings, and infos, of one answer.
+const MOST_NOTES: usize = 10;
+
 /// An error in the API's words.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -121,6 +124,7 @@ impl IntoResponse for ApiError {
 
 /// `{"status":"success","data":…}` around `data`, which is JSON already.
 pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Response {
+    let (warnings, infos) = (first(warnings, "warning"), first(infos, "info"));
     let mut body = String::with_capacity(data.len() + 64);
     body.push_str(r#"{"status":"success","data":"#);
     body.push_str(data);
@@ -134,6 +138,16 @@ pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Resp
     }
     body.push('}');
     json(StatusCode::OK, body)
+}
+
+/// As many notes as Prometheus answers (`web/api/v1/api.go`, `respond`), and how many there are besides.
+fn first(notes: &[String], kind: &str) -> Vec<String> {
+    let mut first: Vec<String> = notes.iter().take(MOST_NOTES).cloned().collect();
+    if notes.len() > MOST_NOTES {
+        let more = notes.len() - MOST_NOTES;
+        first.push(format!("{more} more {kind} annotations omitted"));
+    }
+    first
 }
 
 fn json(status: StatusCode, body: String) -> Response {

@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::params::Params;
-use crate::respond::{ApiError, success};
+use crate::respond::{ApiError, blocking, success};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leadline_model::Labels;
@@ -32,7 +32,10 @@ pub(crate) async fn show(
     params: Params,
 ) -> Result<Response, ApiError> {
     let data = match topic.as_str() {
-        "tsdb" => api.status.tsdb(list_limit(&params)?),
+        "tsdb" => {
+            let (status, limit) = (Arc::clone(&api.status), list_limit(&params)?);
+            blocking(move || Ok::<_, ApiError>(status.tsdb(limit))).await?
+        }
         topic => api.status.topic(topic),
     };
     match data {

@@ -191,8 +191,10 @@ async fn on_blocking_pool(
 ) -> Result<QueryResult, Error> {
     let _guard = CancelOnDrop(Arc::clone(&job.cancelled));
     let running = tokio::task::spawn_blocking(move || {
-        let _noted = active.and_then(|active| Noted::begin(active, job.query.text()));
+        let noted = active.and_then(|active| Noted::begin(active, job.query.text()));
         let result = job.run();
+        // Its place is free before the next one begins.
+        drop(noted);
         drop(turn);
         result
     });

@@ -4,6 +4,7 @@ use crate::check::{Motion, describe, motion, plan_selectors};
 use crate::engine::{Engine, Options};
 use crate::eval::QueryRange;
 use crate::query::Query;
+use crate::syntax::ast::ExprKind;
 use crate::syntax::{Features, inject, parse_with};
 use crate::value::Value;
 use leadline_model::port::{self, EvaluateError, Evaluation, Plan, PrepareError, Shape};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 /// What is told where an answer has native histograms, which are no number.
 const LEFT_OUT: &str = "native histograms were left out: only numbers can be scaled on";
+
+/// The most warnings and infos that come with an answer.
+const MOST_WARNINGS: usize = 10;
 
 /// Builds the plan of an expression; `matchers` are added to every selector of its tree.
 fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, PrepareError> {
@@ -31,12 +35,26 @@ fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, Pr
         message,
     })?;
     Ok(Plan {
-        text: query.expr().to_string(),
+        text: named(&query),
         shape: query.shape(),
         selectors: plan_selectors(&expr),
         moves_with_time: motion(&expr) != Motion::Still,
         engine: Arc::new(query),
     })
+}
+
+/// The text under which a plan is known. What `info()` is kept to stands in no selector of the tree, so it is told behind it:
+/// plans that read different series have different texts.
+fn named(query: &Query) -> String {
+    let mut text = query.expr().to_string();
+    query.expr().visit(&mut |node| {
+        if let ExprKind::Call(call) = &node.kind {
+            for matcher in &call.injected {
+                text.push_str(&format!(" # info() of {matcher}"));
+            }
+        }
+    });
+    text
 }
 
 #[async_trait::async_trait]
@@ -60,6 +78,7 @@ impl port::Evaluate for Engine {
         let result = self.instant(query, at, Options::default()).await?;
         let mut warnings = result.warnings;
         warnings.extend(result.infos);
+        warnings.truncate(MOST_WARNINGS);
         let values = match result.value {
             // Nothing scales on a distribution: histograms are left out, and a warning says so.
             Value::Vector(samples) => {

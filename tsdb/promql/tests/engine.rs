@@ -165,6 +165,37 @@ async fn an_injected_matcher_reaches_every_selector_and_no_text() {
 }
 
 #[tokio::test]
+async fn plans_that_read_different_series_have_different_texts() {
+    let settings = Settings {
+        features: leadline_promql::syntax::Features::LANGUAGE,
+        ..Settings::default()
+    };
+    let engine = engine(settings);
+    let text = r#"info(label_replace(vector(1), "job", "api", "", ""))"#;
+    let of = |pod: &str| engine.prepare(text, &[Matcher::equal("pod", pod)]).unwrap();
+    assert_eq!(of("a").text, of("a").text);
+    assert_ne!(of("a").text, of("b").text);
+    assert_ne!(of("a").text, engine.prepare(text, &[]).unwrap().text);
+}
+
+#[tokio::test]
+async fn label_values_that_grow_without_bound_are_refused() {
+    let engine = engine(Settings::default());
+    let grow = |inner: &str, from: &str| {
+        format!(
+            r#"label_replace({inner}, "a", "{}", "{from}", "(.+)")"#,
+            "$1".repeat(1_000)
+        )
+    };
+    let (one, joined) = (grow("http_requests_total", "pod"), vec![r#""a""#; 1_000].join(","));
+    assert!(instant(&engine, &one, 600_000).await.is_ok());
+    for query in [grow(&one, "a"), format!(r#"label_join({one}, "b", ",", {joined})"#)] {
+        let error = instant(&engine, &query, 600_000).await.unwrap_err().to_string();
+        assert!(error.contains("bytes, at most 1048576 are allowed"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_prepared_points_at_its_place() {
     let engine = engine(Settings::default());
     for (text, line, column) in [("sum(", 1, 5), ("1 +\n  rate(up)", 2, 8), ("info(up)", 1, 1)] {

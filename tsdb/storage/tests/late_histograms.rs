@@ -291,3 +291,24 @@ fn promtool() -> Option<PathBuf> {
     let program = folder.join("promtool");
     program.is_file().then_some(program)
 }
+
+#[test]
+fn the_newest_floats_are_there_when_a_histogram_of_their_time_came_late() {
+    let filled = Filled::new();
+    let store = &filled.store;
+    // More of them than lie between two places at which an open chunk can be read from.
+    for second in 1..=100 {
+        store.clock.set(second * 1_000);
+        put(store, second * 1_000, &[("mixed", Value::Float(second as f64))]);
+    }
+    let late = value("int", MINUTE);
+    put(store, 97_500, &[("mixed", late)]);
+    let matcher = [leadline_model::matcher::Matcher::equal("__name__", "mixed")];
+    let set = store.db.select(&matcher, 96_000, 100_000, true).unwrap();
+    let (mut floats, mut histograms) = (Samples::default(), Vec::new());
+    set.read(0, 96_000, 100_000, &mut floats).unwrap();
+    set.read_histograms(0, 96_000, 100_000, &mut histograms).unwrap();
+    assert_eq!(floats.t, [96_000, 97_000, 98_000, 99_000, 100_000]);
+    assert_eq!(floats.v, [96.0, 97.0, 98.0, 99.0, 100.0]);
+    assert_eq!(histograms.iter().map(|h| h.t).collect::<Vec<_>>(), [97_500]);
+}

@@ -166,6 +166,7 @@ fn totals(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Err
             }
         }
         out.keep(row);
+        cx.hold(out.last_histogram_weight())?;
     }
     out.prune();
     Ok(out)

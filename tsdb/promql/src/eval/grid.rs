@@ -279,7 +279,18 @@ impl Grid {
 
     /// How many float samples the histograms count for, beside their cells.
     pub(crate) fn histogram_weight(&self) -> usize {
-        self.histograms.iter().flatten().map(|h| weight(h)).sum()
+        self.histogram_weight_from(0)
+    }
+
+    /// The same, of the cells from the given one on.
+    pub(crate) fn histogram_weight_from(&self, cell: usize) -> usize {
+        let histograms = self.histograms.get(cell..).unwrap_or_default();
+        histograms.iter().flatten().map(|h| weight(h)).sum()
+    }
+
+    /// The same, of the row that was kept last.
+    pub(crate) fn last_histogram_weight(&self) -> usize {
+        self.histogram_weight_from(self.rows.len().saturating_sub(1) * self.steps)
     }
 
     /// Replaces every number and every histogram by its negation; the results have no metric name any more.

@@ -31,6 +31,7 @@ pub(super) fn hoisted(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result
         return Ok(None);
     }
     let out = evaluate(cx, expr, Frame::instant(frame.start))?;
+    cx.must_fit(cx.held().saturating_add(out.samples().saturating_mul(frame.steps)))?;
     Ok(Some(match out {
         Out::Scalar(scalar) => Out::Scalar(scalar.repeated(frame.steps)),
         Out::Vector(grid) => Out::Vector(grid.repeated(frame.steps)),

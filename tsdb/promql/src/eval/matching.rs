@@ -43,7 +43,8 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: &Grid, right: &Gr
             }
         }
         let new = out.grid.cells.len();
-        cx.hold(new.saturating_sub(out.counted))?;
+        let histograms = out.grid.histogram_weight_from(out.counted);
+        cx.hold(new.saturating_sub(out.counted).saturating_add(histograms))?;
         out.counted = new;
     }
     let span = b.left.span;

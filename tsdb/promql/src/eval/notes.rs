@@ -4,9 +4,10 @@ use crate::functions::number::format_g;
 use crate::syntax::ast::Span;
 use leadline_model::Timestamp;
 use leadline_model::quote::Quoted;
+use rapidhash::RapidHashMap;
 
 /// How serious a note is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Severity {
     /// The answer may be wrong.
     Warning,
@@ -42,7 +43,11 @@ pub(crate) struct Repair {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     notes: Vec<Note>,
+    /// Where each text is among them.
+    known: RapidHashMap<(Severity, String), usize>,
     repairs: Vec<Repair>,
+    /// Where each metric's repair is.
+    repaired: RapidHashMap<String, usize>,
 }
 
 impl Notes {
@@ -57,8 +62,9 @@ impl Notes {
     }
 
     fn add(&mut self, severity: Severity, span: Span, text: String) {
-        let same = |n: &&mut Note| n.severity == severity && n.text == text;
-        match self.notes.iter_mut().find(same) {
+        let next = self.notes.len();
+        let at = *self.known.entry((severity, text.clone())).or_insert(next);
+        match self.notes.get_mut(at) {
             Some(note) => note.span = span,
             None => self.notes.push(Note { severity, text, span }),
         }
@@ -76,7 +82,9 @@ impl Notes {
 
     /// Buckets that were repaired; those of one metric are told together.
     pub(crate) fn repaired(&mut self, new: Repair) {
-        match self.repairs.iter_mut().find(|r| r.metric == new.metric) {
+        let next = self.repairs.len();
+        let at = *self.repaired.entry(new.metric.clone()).or_insert(next);
+        match self.repairs.get_mut(at) {
             None => self.repairs.push(new),
             Some(old) => {
                 old.times = (old.times.0.min(new.times.0), old.times.1.max(new.times.1));

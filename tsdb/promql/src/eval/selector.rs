@@ -77,6 +77,7 @@ pub(crate) fn evaluate(
                     drop_name: false,
                     trace,
                 });
+                cx.hold(grid.last_histogram_weight())?;
             }
             None => {
                 grid.discard();

@@ -92,6 +92,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
                     counters.check(&mut cx.notes, &row.labels, call.span);
                 }
                 grid.keep(row);
+                cx.hold(grid.last_histogram_weight())?;
             }
             None => {
                 grid.discard();

@@ -5,6 +5,20 @@ use crate::eval::{CallSite, Context, Frame, Grid, Out};
 use leadline_model::labels::NAME;
 use leadline_model::regex::Regex;
 
+/// The longest value that is written, bytes. Written values can be read and written again, so that without a limit a short
+/// query could ask for any amount of memory.
+const MAX_VALUE: usize = 1024 * 1024;
+
+/// Refuses a value of up to `bytes` bytes, before it is built.
+fn check_length(bytes: usize, function: &str) -> Result<(), Error> {
+    if bytes > MAX_VALUE {
+        return Err(Error::execution(format!(
+            "{function}() may write a label value of {bytes} bytes, at most {MAX_VALUE} are allowed"
+        )));
+    }
+    Ok(())
+}
+
 fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
     if !is_label_name(name) {
         return Err(Error::execution(format!(
@@ -40,12 +54,20 @@ pub(crate) fn replace(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -
     let mut grid = site.vector(cx, 0, frame)?;
     for i in 0..grid.len() {
         cx.tick()?;
-        let expanded = regex.expand(grid.rows[i].labels.get(from).unwrap_or(""), replacement);
+        let value = grid.rows[i].labels.get(from).unwrap_or("");
+        check_length(longest(replacement, value), "label_replace")?;
+        let expanded = regex.expand(value, replacement);
         if let Some(value) = expanded {
             set(&mut grid, i, to, &value);
         }
     }
     grid.merge_equal().map(Out::Vector)
+}
+
+/// The most bytes that a replacement can become for a value: each reference is at most all of it.
+fn longest(replacement: &str, value: &str) -> usize {
+    let references = replacement.bytes().filter(|&byte| byte == b'$').count();
+    replacement.len().saturating_add(references.saturating_mul(value.len()))
 }
 
 /// `label_join(v, dst, separator, src...)`.
@@ -60,11 +82,10 @@ pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
     for i in 0..grid.len() {
         cx.tick()?;
         let labels = &grid.rows[i].labels;
-        let value = sources
-            .iter()
-            .map(|s| labels.get(s).unwrap_or(""))
-            .collect::<Vec<_>>()
-            .join(separator);
+        let values: Vec<&str> = sources.iter().map(|s| labels.get(s).unwrap_or("")).collect();
+        let bytes: usize = values.iter().map(|value| value.len() + separator.len()).sum();
+        check_length(bytes, "label_join")?;
+        let value = values.join(separator);
         set(&mut grid, i, to, &value);
     }
     grid.merge_equal().map(Out::Vector)

@@ -17,32 +17,42 @@ pub struct Cardinality {
     pub series_by_pair: Vec<(String, u64)>,
 }
 
+/// Label pairs that are looked at while the index is held.
+const PAIRS_AT_ONCE: usize = 4_096;
+
 impl Head {
-    /// The `limit` largest of each kind. The index is held for one label name at a time.
+    /// The `limit` largest of each kind. The index is held for some thousand label pairs at a time.
     #[must_use]
     pub fn cardinality(&self, limit: usize) -> Cardinality {
         let [mut metrics, mut names, mut bytes, mut pairs] = std::array::from_fn(|_| Top::new(limit));
         let known = self.index.read().pairs.names().len();
         for id in 0..known {
-            let index = self.index.read();
-            let Some(name) = index.pairs.names().get(id) else { break };
-            let (mut values, mut size) = (0, 0);
-            for &pair in &name.pairs {
-                let pair = index.pairs.pair(pair);
-                let series = pair.postings.len() as u64;
-                if series == 0 {
-                    continue;
+            let (mut values, mut size, mut from) = (0, 0, 0);
+            loop {
+                let index = self.index.read();
+                let Some(name) = index.pairs.names().get(id) else { break };
+                let some = name.pairs.iter().skip(from).take(PAIRS_AT_ONCE);
+                let looked_at = some.len();
+                for pair in some.map(|&pair| index.pairs.pair(pair)) {
+                    let series = pair.postings.len() as u64;
+                    if series == 0 {
+                        continue;
+                    }
+                    values += 1;
+                    size += (text_bytes(&name.text) + text_bytes(&pair.value)) * series;
+                    pairs.push(series, || format!("{}={}", name.text, pair.value));
+                    if &*name.text == "__name__" {
+                        metrics.push(series, || pair.value.to_string());
+                    }
                 }
-                values += 1;
-                size += (text_bytes(&name.text) + text_bytes(&pair.value)) * series;
-                pairs.push(series, || format!("{}={}", name.text, pair.value));
-                if &*name.text == "__name__" {
-                    metrics.push(series, || pair.value.to_string());
+                from += looked_at;
+                if looked_at < PAIRS_AT_ONCE {
+                    if values > 0 {
+                        names.push(values, || name.text.to_string());
+                        bytes.push(size, || name.text.to_string());
+                    }
+                    break;
                 }
-            }
-            if values > 0 {
-                names.push(values, || name.text.to_string());
-                bytes.push(size, || name.text.to_string());
             }
         }
         Cardinality {

@@ -8,7 +8,7 @@ use super::postings::Id;
 use super::resolve::resolve;
 use super::series::{Closed, Data};
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
-use crate::chunk::{Encoding, Mark, decode, decode_histograms, decode_since, decode_xor};
+use crate::chunk::{Mark, decode, decode_histograms, decode_since, decode_xor};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::points::{self, Point, Value};
@@ -106,12 +106,8 @@ impl SeriesSet for Frozen {
             .map_err(damaged)?;
         }
         if !series.tail.is_empty() {
-            let tail = &self.tails[series.tail.clone()];
-            match self.mark_of(series) {
-                Some(mark) => decode_since(mark, tail, from, maxt, into),
-                None => decode_xor(tail, from, maxt, into),
-            }
-            .map_err(|e| damaged(e.into()))?;
+            self.decode_tail(series, from, maxt, into)
+                .map_err(|e| damaged(e.into()))?;
         }
         let mut late = Samples::default();
         for chunk in &self.late[series.late.clone()] {
@@ -200,6 +196,21 @@ impl Frozen {
         self.marks.get((series.mark as usize).checked_sub(1)?)
     }
 
+    /// Appends what the copied end of the open chunk has with `from <= t <= maxt` (ms).
+    fn decode_tail(
+        &self,
+        series: &FrozenSeries,
+        from: Timestamp,
+        maxt: Timestamp,
+        into: &mut Samples,
+    ) -> Result<(), ChunkError> {
+        let tail = &self.tails[series.tail.clone()];
+        match self.mark_of(series) {
+            Some(mark) => decode_since(mark, tail, from, maxt, into),
+            None => decode_xor(tail, from, maxt, into),
+        }
+    }
+
     /// Lets `take` read the bytes of a chunk that may have samples with `mint <= t <= maxt` (ms).
     fn decode(
         &self,
@@ -246,13 +257,10 @@ impl Frozen {
             add(&mut decoded);
         }
         if !series.tail.is_empty() {
-            points::decode(
-                Encoding::Xor,
-                &self.tails[series.tail.clone()],
-                from,
-                maxt,
-                &mut decoded,
-            )?;
+            let mut samples = Samples::default();
+            self.decode_tail(series, from, maxt, &mut samples)?;
+            let floats = samples.t.into_iter().zip(samples.v);
+            decoded.extend(floats.map(|(t, v)| Point { t, v: Value::Float(v) }));
             add(&mut decoded);
         }
         for chunk in &self.late[series.late.clone()] {

@@ -23,6 +23,9 @@ use std::sync::Arc;
 /// Samples after which a chunk that has to be encoded anew is closed, as when it was written first.
 const CHUNK_SAMPLES: u16 = 120;
 
+/// Pages of mapped chunks that are kept while a block is written: 4 MiB.
+const PAGES_AHEAD: usize = 512;
+
 /// The series of a head that have samples in a range of time, in order of their labels, as they are when each is asked
 /// for. Meanwhile commits go on; series that are dropped meanwhile are left out.
 pub struct RangeSource<'a> {
@@ -259,7 +262,7 @@ impl Source for RangeSource<'_> {
     }
 
     fn series(&self) -> Result<SeriesIter<'_>, StorageError> {
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(PAGES_AHEAD);
         Ok(Box::new(
             self.series
                 .iter()

@@ -12,27 +12,40 @@ use std::sync::Arc;
 
 /// What is read at once, bytes: some thirty chunks of floats.
 const PAGE: u64 = 8 * 1024;
-/// How many pages are kept, the newest ones: 4 MiB. One for each target and chunk of a series would be enough.
-const PAGES: usize = 512;
 
 /// Number of a file, and of a page in it.
 type Place = (u32, u64);
 
 /// Pages that were read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::head) struct Ahead {
+    /// How many are kept, the newest ones.
+    most: usize,
     pages: RapidHashMap<Place, Vec<u8>>,
     /// As they came.
     order: VecDeque<Place>,
 }
 
 impl Ahead {
+    /// Keeps `most` pages. One for each target and chunk of a series would be enough.
+    pub(in crate::head) fn new(most: usize) -> Self {
+        Self {
+            most,
+            pages: RapidHashMap::default(),
+            order: VecDeque::new(),
+        }
+    }
+
     /// The bytes of a closed chunk of `files`, checked, wherever they are.
     pub(in crate::head) fn bytes(&mut self, files: &Files, data: &Data) -> Result<Bytes, StorageError> {
-        let place = match data {
-            Data::Memory(bytes) => return Ok(Bytes::from_owner(Arc::clone(bytes))),
-            Data::Disk(place) => *place,
-        };
+        match data {
+            Data::Memory(bytes) => Ok(Bytes::from_owner(Arc::clone(bytes))),
+            Data::Disk(place) => self.read(files, *place),
+        }
+    }
+
+    /// The bytes of the chunk at `place` in `files`, checked.
+    pub(super) fn read(&mut self, files: &Files, place: u64) -> Result<Bytes, StorageError> {
         let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
         if let Some(file) = files.0.get(&seq) {
             let page = self.page(seq, offset / PAGE, file)?;
@@ -56,7 +69,7 @@ impl Ahead {
             let read = file.reader.read_at(&mut page, start);
             let n = read.map_err(|e| StorageError::io("read", &file.path, e))?;
             page.truncate(n);
-            if self.order.len() >= PAGES
+            if self.order.len() >= self.most
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.pages.remove(&oldest);
@@ -78,6 +91,8 @@ mod tests {
     use leadline_model::port::SeriesRef;
     use std::path::PathBuf;
 
+    const PAGES: usize = 512;
+
     fn outgoing(series: u64) -> Outgoing {
         let data = vec![series as u8; 20 + (series * 37 % 400) as usize];
         Outgoing {
@@ -90,7 +105,7 @@ mod tests {
     #[test]
     fn chunks_are_read_as_one_by_one_in_any_order_and_while_more_are_written() {
         let chunks = ChunksHead::new(Arc::new(MemoryDisk::new()), PathBuf::from("/chunks_head"));
-        let (mut places, mut ahead) = (Vec::new(), Ahead::default());
+        let (mut places, mut ahead) = (Vec::new(), Ahead::new(PAGES));
         for round in 0..4 {
             // Enough of them that pages have to go.
             let sent: Vec<Outgoing> = (round * 10_000..(round + 1) * 10_000).map(outgoing).collect();
@@ -111,7 +126,7 @@ mod tests {
     fn a_place_without_a_chunk_is_an_error() {
         let chunks = ChunksHead::new(Arc::new(MemoryDisk::new()), PathBuf::from("/chunks_head"));
         let places = chunks.write(&[outgoing(1)]).unwrap();
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(PAGES);
         for place in [places[0] + 1, places[0] + 100_000, 9 << 32] {
             assert!(ahead.bytes(&chunks.files(), &Data::Disk(place)).is_err(), "{place}");
         }

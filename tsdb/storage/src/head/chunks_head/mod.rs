@@ -79,21 +79,6 @@ impl Files {
         Ok(bytes.split_to(data.end).split_off(data.start))
     }
 
-    /// At most `len` bytes from `offset` of file `seq` on, of those that were written; `None` where there is no such file.
-    fn part(&self, seq: u32, offset: u64, len: usize) -> Result<Option<Bytes>, StorageError> {
-        let Some(file) = self.0.get(&seq) else {
-            return Ok(None);
-        };
-        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(len);
-        let mut bytes = vec![0; len.min(left)];
-        let n = file
-            .reader
-            .read_at(&mut bytes, offset)
-            .map_err(|e| StorageError::io("read", &file.path, e))?;
-        bytes.truncate(n);
-        Ok(Some(Bytes::from(bytes)))
-    }
-
     /// The bytes of a closed chunk, wherever they are.
     pub(super) fn bytes(&self, data: &Data) -> Result<Bytes, StorageError> {
         match data {
