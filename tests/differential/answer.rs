@@ -61,11 +61,8 @@ impl Answer {
         all
     }
 
-    /// Whether it is the same but for the last digits of numbers.
+    /// Whether it is the same but for the last digits of values; labels and times must be equal.
     pub(crate) fn is_near(&self, other: &Self) -> bool {
-        fn words(text: &str) -> impl Iterator<Item = &str> {
-            text.split(['"', '[', ']', ',', ' '])
-        }
         let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
             // Differences of almost equal numbers have few digits of their own.
             (Ok(a), Ok(b)) => {
@@ -74,15 +71,28 @@ impl Answer {
             _ => a == b,
         };
         let same = |a: &String, b: &String| {
-            words(a).count() == words(b).count() && words(a).zip(words(b)).all(|(a, b)| near(a, b))
+            // Values are the only texts behind the labels: what is not within quotes are times and brackets.
+            let (labels, values) = a.split_at(begin_of_values(a));
+            let (others, other_values) = b.split_at(begin_of_values(b));
+            let (values, other_values): (Vec<_>, Vec<_>) =
+                (values.split('"').collect(), other_values.split('"').collect());
+            let pairs = values.iter().zip(&other_values).enumerate();
+            labels == others
+                && values.len() == other_values.len()
+                && pairs
+                    .into_iter()
+                    .all(|(i, (a, b))| if i % 2 == 0 { a == b } else { near(a, b) })
         };
         self.series.len() == other.series.len() && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
 
     /// Times and values without the series that they belong to, in an order.
     pub(crate) fn points(&self) -> Vec<&str> {
-        let of = |series: &String| series.find("\"value").unwrap_or(0);
-        let mut points: Vec<&str> = self.series.iter().flat_map(|one| one[of(one)..].split("],[")).collect();
+        let mut points: Vec<&str> = self
+            .series
+            .iter()
+            .flat_map(|one| one[begin_of_values(one)..].split("],["))
+            .collect();
         points
             .iter_mut()
             .for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
@@ -97,6 +107,12 @@ impl Answer {
     pub(crate) fn says_something(&self) -> bool {
         self.error.is_none() && !self.series.is_empty()
     }
+}
+
+/// Where the values of a series begin, behind its labels.
+fn begin_of_values(series: &str) -> usize {
+    let begins = ["\"value", "\"histogram"].map(|name| series.find(name));
+    begins.into_iter().flatten().min().unwrap_or(0)
 }
 
 /// The parts of two answers that differ.
