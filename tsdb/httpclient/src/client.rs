@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::SendRequest;
 
 /// How many redirects are followed.
 pub const MAX_REDIRECTS: usize = 10;
@@ -101,9 +102,10 @@ impl Client {
         loop {
             let mut open = connections.open(&self.settings, &self.tls, origin).await?;
             let request = request(get, credentials)?;
-            match send(&mut open, request, origin).await {
+            let Open { sender, driver, .. } = &mut open;
+            match driver.drive(send(sender, request, origin)).await {
                 Ok(response) => {
-                    let answer = read(response, get.body_limit, origin, body).await?;
+                    let answer = driver.drive(read(response, get.body_limit, origin, body)).await?;
                     connections.keep(open);
                     return Ok(answer);
                 }
@@ -135,7 +137,7 @@ fn request(get: Get<'_>, credentials: Option<&HeaderValue>) -> Result<Request<Em
 }
 
 async fn send(
-    open: &mut Open,
+    sender: &mut SendRequest<Empty<Bytes>>,
     request: Request<Empty<Bytes>>,
     origin: &Origin,
 ) -> Result<Response<Incoming>, FetchError> {
@@ -143,8 +145,8 @@ async fn send(
         address: origin.address(),
         reason: chain(&e),
     };
-    open.sender.ready().await.map_err(fail)?;
-    open.sender.send_request(request).await.map_err(fail)
+    sender.ready().await.map_err(fail)?;
+    sender.send_request(request).await.map_err(fail)
 }
 
 async fn read(

@@ -8,6 +8,9 @@ use http::Uri;
 use http_body_util::Empty;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::pin::Pin;
+use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -31,6 +34,7 @@ pub(crate) struct Open {
     /// Number of the TLS configuration it was made with; 0 without TLS.
     generation: u64,
     pub(crate) sender: SendRequest<Empty<Bytes>>,
+    pub(crate) driver: Driver,
     pub(crate) reused: bool,
 }
 
@@ -94,7 +98,7 @@ impl Connections {
             .await
             .map_err(|e| fail(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| fail(e.to_string()))?;
-        let sender = match secured {
+        let (sender, driver) = match secured {
             None => speak(stream, origin).await?,
             Some((config, _)) => {
                 let name = server_name(settings, host)?;
@@ -107,6 +111,7 @@ impl Connections {
             origin: origin.clone(),
             generation,
             sender,
+            driver,
             reused: false,
         })
     }
@@ -125,8 +130,8 @@ impl Connections {
     }
 }
 
-/// Starts HTTP/1.1 on a stream; a task of its own drives it until the sender is dropped or the server closes.
-async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Empty<Bytes>>, FetchError>
+/// Starts HTTP/1.1 on a stream.
+async fn speak<S>(stream: S, origin: &Origin) -> Result<(SendRequest<Empty<Bytes>>, Driver), FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -138,10 +143,41 @@ where
             address: origin.address(),
             reason: chain(&e),
         })?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %chain(&error), "connection ended");
-        }
-    });
-    Ok(sender)
+    Ok((sender, Driver(Some(Box::pin(connection)))))
+}
+
+/// What reads and writes a connection; `None` once it has ended.
+///
+/// It goes on only while somebody waits for an answer, in the same task: in one of its own, each part of a body would wake
+/// two threads, which costs more than to read it. That the server closed a connection that nobody used is thus seen when
+/// it is used next.
+pub(crate) struct Driver(Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>);
+
+impl Driver {
+    /// Does `work`, which waits for what the connection brings.
+    pub(crate) async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            if let done @ Poll::Ready(_) = work.as_mut().poll(cx) {
+                return done;
+            }
+            if let Some(connection) = &mut self.0
+                && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+            {
+                if let Err(error) = ended {
+                    tracing::debug!(error = %chain(&error), "connection ended");
+                }
+                self.0 = None;
+            }
+            // It may just have brought what is waited for.
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Driver").field(&self.0.is_some()).finish()
+    }
 }
