@@ -170,6 +170,30 @@ fn old_blocks_go_by_time() {
 }
 
 #[test]
+fn what_was_deleted_stays_so_when_series_that_ended_are_a_retention_newer_than_the_last_cut() {
+    let mut store = Store::new(Settings {
+        retention_ms: 4 * RANGE,
+        stale_after_ms: MINUTE,
+        stale_min_series: 1,
+        ..stores::small()
+    });
+    store.write("a", 0..20);
+    store.clock.advance(RANGE / 2);
+    assert_eq!(store.db.maintain().cut.len(), 1);
+    store.db.delete_series(&[], i64::MIN, i64::MAX).unwrap();
+    store.write("b", 300..301);
+    store.write_value("b", 301, STALE_NAN);
+    store.write("c", 301..309);
+    let done = store.db.maintain();
+    assert_eq!((done.series_evicted, done.failures), (1, vec![]));
+    assert_eq!(store.read("a"), []);
+    store.db.sync().unwrap();
+    store.crash(2);
+    assert_eq!(store.read("a"), []);
+    assert_eq!(store.read("c"), Store::samples(301..309));
+}
+
+#[test]
 fn old_blocks_go_by_size() {
     let settings = Settings {
         retention_bytes: 1,
