@@ -178,6 +178,7 @@ fn what_was_deleted_stays_so_when_series_that_ended_are_a_retention_newer_than_t
         ..stores::small()
     });
     store.write("a", 0..20);
+    store.db.maintain();
     store.clock.advance(RANGE / 2);
     assert_eq!(store.db.maintain().cut.len(), 1);
     store.db.delete_series(&[], i64::MIN, i64::MAX).unwrap();

@@ -94,7 +94,12 @@ impl<'a> Again<'a> {
                 self.refused.push((0, why));
             }
         }
-        if self.trip.logged.as_ref().is_some_and(|l| l.samples.len() > RECORD_BYTES) {
+        if self
+            .trip
+            .logged
+            .as_ref()
+            .is_some_and(|l| l.samples.len() > RECORD_BYTES)
+        {
             self.hand_over();
         }
     }
