@@ -6,7 +6,7 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Queryable, Refusal};
 use leadline_model::sample::STALE_NAN;
-use leadline_storage::block::STALE_SERIES;
+use leadline_storage::block::{Meta, STALE_SERIES};
 use leadline_storage::db::Db;
 use leadline_storage::disk::Disk;
 use leadline_storage::{Settings, StorageError};
@@ -282,15 +282,24 @@ fn a_damaged_block_does_not_keep_others_from_being_merged() {
         store.db.maintain();
     }
     let first = store.db.blocks()[0].clone();
+    let foreign = |meta: &mut Meta| drop(meta.compaction.extra.insert("theirs".to_owned(), true.into()));
+    first.update_meta(foreign).unwrap();
     store.settings.max_block_range_ms = 3 * RANGE;
     store.restart();
     let chunks = first.dir().join("chunks/000001");
     let last = store.disk.open(&chunks).unwrap().len().unwrap() - 1;
     store.disk.append(&chunks).unwrap().write_at(&[0x55], last).unwrap();
     assert_eq!(store.db.maintain().failures.len(), 1);
+    // Its description says so from now on, beside what others put there.
+    store.restart();
     for _ in 0..5 {
         assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
     }
+    let compaction = store.db.blocks()[0].meta().compaction.clone();
+    assert!(
+        compaction.failed && compaction.extra.contains_key("theirs"),
+        "{compaction:?}"
+    );
     let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
     assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
 }

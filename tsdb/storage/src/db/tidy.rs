@@ -34,6 +34,7 @@ impl Db {
             Err(error) => {
                 if !self.is_closed() {
                     work.note_failure(&plan.blocks, &error);
+                    mark_failed(&blocks, work);
                 }
                 Err(error)
             }
@@ -122,6 +123,25 @@ impl Db {
             count.fetch_add(gone.len() as u64, Ordering::Relaxed);
             done.removed.extend(gone.iter().map(ToString::to_string));
             self.replace(&gone, None);
+        }
+    }
+}
+
+/// Writes into the descriptions of blocks that they are not merged any more, so that the next start, and Prometheus, leave
+/// them alone too (`tsdb/compact.go`, `setCompactionFailed`).
+fn mark_failed(blocks: &[Arc<Block>], work: &Work) {
+    for block in blocks.iter().filter(|block| work.gave_up(block.ulid())) {
+        if block.meta().compaction.failed {
+            continue;
+        }
+        match block.update_meta(|meta| meta.compaction.failed = true) {
+            Ok(()) => {
+                tracing::warn!(block = %block.ulid(), "a block cannot be merged and is left as it is from now on")
+            }
+            // It is remembered as long as the store is open.
+            Err(error) => {
+                tracing::warn!(block = %block.ulid(), %error, "a block that cannot be merged cannot be marked")
+            }
         }
     }
 }
