@@ -5,7 +5,7 @@ use super::native::{self, Asked};
 use super::number::format_openmetrics;
 use crate::error::Error;
 use crate::eval::notes::{Notes, Repair};
-use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key};
+use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key, weight};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
 use leadline_model::histogram::FloatHistogram;
@@ -43,7 +43,7 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
         }
         let le = row.labels.get(LE).unwrap_or("");
         let Some(bound) = parse_bound(le) else {
-            let name = row.labels.name();
+            let name = told_name(cx, &row.labels);
             let metric = if name.is_empty() {
                 String::new()
             } else {
@@ -76,6 +76,15 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
     out
 }
 
+/// The metric's name as notes tell it: where names go at once, it is gone by then.
+fn told_name<'a>(cx: &Context<'_>, labels: &'a Labels) -> &'a str {
+    if cx.settings.features.delayed_name_removal {
+        labels.name()
+    } else {
+        ""
+    }
+}
+
 fn parse_bound(le: &str) -> Option<f64> {
     le.parse::<f64>().ok().filter(|b| !b.is_nan())
 }
@@ -87,6 +96,8 @@ struct Histograms<'a> {
     classic: Vec<Histogram>,
     /// Rows with native histograms, and the classic one with the same name and labels, if there is one.
     native: Vec<(usize, Option<usize>)>,
+    /// Of each classic histogram the rows with native ones of the same name and labels.
+    twins: Vec<Vec<usize>>,
 }
 
 impl<'a> Histograms<'a> {
@@ -98,11 +109,18 @@ impl<'a> Histograms<'a> {
             let rows = (0..grid.len()).filter(|&i| (0..grid.steps).any(|s| grid.histogram(i, s).is_some()));
             native = rows.map(|i| (i, numbers.get(&grid.rows[i].labels).copied())).collect();
         }
+        let mut twins = vec![Vec::new(); classic.len()];
+        for &(row, twin) in &native {
+            if let Some(twin) = twin {
+                twins[twin].push(row);
+            }
+        }
         Self {
             grid,
             span,
             classic,
             native,
+            twins,
         }
     }
 
@@ -120,7 +138,7 @@ impl<'a> Histograms<'a> {
         out: &mut Grid,
         labels: impl Fn(&Labels) -> Labels,
         native: impl Fn(usize, &FloatHistogram, &mut Notes, Asked<'_>) -> f64,
-        classic: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+        classic: impl Fn(&mut Notes, &str, usize, &mut Vec<Bucket>) -> f64,
     ) -> Result<(), Error> {
         for &pair in &self.native {
             cx.tick()?;
@@ -128,13 +146,14 @@ impl<'a> Histograms<'a> {
             let row = &self.grid.rows[pair.0];
             let asked = Asked {
                 span: self.span,
-                metric: row.labels.name(),
+                metric: told_name(cx, &row.labels),
             };
             let (cells, present) = out.open();
             for step in 0..self.grid.steps {
                 let Some(h) = self.grid.histogram(pair.0, step) else {
                     continue;
                 };
+                cx.spend(weight(h))?;
                 if self.clash(pair, step) {
                     cx.notes.mixed_classic_and_native(self.span, asked.metric);
                     continue;
@@ -157,19 +176,21 @@ impl<'a> Histograms<'a> {
         cx: &mut Context<'_>,
         out: &mut Grid,
         number: usize,
-        value: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+        value: impl Fn(&mut Notes, &str, usize, &mut Vec<Bucket>) -> f64,
     ) -> Result<(), Error> {
         cx.tick()?;
         cx.hold(self.grid.steps)?;
         let histogram = &self.classic[number];
-        let twins: Vec<_> = self.native.iter().filter(|pair| pair.1 == Some(number)).collect();
+        let twins = &self.twins[number];
+        let metric = told_name(cx, &histogram.labels);
         let mut buckets = Vec::with_capacity(histogram.buckets.len());
         let (cells, present) = out.open();
         for step in 0..self.grid.steps {
+            cx.spend(1 + histogram.buckets.len())?;
             histogram.at(self.grid, step, &mut buckets);
-            if !buckets.is_empty() && !twins.iter().any(|pair| self.clash(**pair, step)) {
+            if !buckets.is_empty() && !twins.iter().any(|&row| self.clash((row, Some(number)), step)) {
                 present[step] = true;
-                cells[step] = value(&mut cx.notes, histogram, step, &mut buckets);
+                cells[step] = value(&mut cx.notes, metric, step, &mut buckets);
             }
         }
         Ok(())
@@ -186,12 +207,12 @@ impl<'a> Histograms<'a> {
         let native = |step: usize, h: &FloatHistogram, notes: &mut Notes, asked: Asked<'_>| {
             native::quantile(q.values[step], h, notes, asked)
         };
-        self.each(cx, out, labels, native, |notes, histogram, step, buckets| {
+        self.each(cx, out, labels, native, |notes, metric, step, buckets| {
             let (value, repaired) = classic::quantile(q.values[step], buckets);
             if let Some(r) = repaired {
                 let at = frame.at(step);
                 notes.repaired(Repair {
-                    metric: histogram.labels.name().to_owned(),
+                    metric: metric.to_owned(),
                     span: self.span,
                     times: (at, at),
                     bounds: r.bounds,
@@ -231,6 +252,7 @@ pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
     let histograms = Histograms::of(cx, &grid, site.arg(1)?.span);
     histograms.quantile(cx, &mut out, (&q, frame), Labels::clone)?;
+    out.absorb(0, &q.trace);
     histograms.finish(out)
 }
 
@@ -247,7 +269,9 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
         }
         let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
         let with_q = |labels: &Labels| labels.to_builder().set(name, &text).build();
+        let before = out.len();
         histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
+        out.absorb(before, &q.trace);
     }
     out.merge_equal().map(Out::Vector)
 }
@@ -265,5 +289,7 @@ pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
         |step, h, notes, asked| native::fraction((lower.values[step], upper.values[step]), h, notes, asked),
         |_, _, step, buckets| classic::fraction(lower.values[step], upper.values[step], buckets),
     )?;
+    out.absorb(0, &lower.trace);
+    out.absorb(0, &upper.trace);
     histograms.finish(out)
 }

@@ -33,6 +33,7 @@ pub(crate) struct Report {
 pub(crate) fn run(commands: &[Command]) -> Result<Report, String> {
     let features = Features {
         start_timestamps: true,
+        delayed_name_removal: true,
         ..Features::LANGUAGE
     };
     run_with(commands, features)
