@@ -140,8 +140,8 @@ mod tests {
         }
     }
 
-    /// Evaluates on `count` series at `steps` times with so many looks.
-    fn run(text: &str, (count, steps): (usize, i64), looks: u32) -> Result<(), Error> {
+    /// How often evaluating on `count` series at `steps` times looks; stopped at the look behind `most`.
+    fn looks(text: &str, (count, steps): (usize, i64), most: u32) -> Result<u32, Error> {
         let store = Rows {
             count,
             histograms: false,
@@ -150,7 +150,7 @@ mod tests {
             features: Features::LANGUAGE,
             ..Settings::default()
         };
-        let patience = Looks(Cell::new(looks));
+        let patience = Looks(Cell::new(most));
         let query = QueryRange {
             start: 0,
             end: (steps - 1) * 1000,
@@ -158,34 +158,41 @@ mod tests {
         };
         let mut cx = Context::new(&store, &settings, 1000, query, &patience);
         let frame = Frame::range(query.start, query.end, query.step);
-        evaluate(&mut cx, &parse(text).unwrap(), frame).map(|_| ())
+        evaluate(&mut cx, &parse(text).unwrap(), frame)?;
+        Ok(most - patience.0.get())
     }
 
     #[test]
     fn work_that_the_number_of_series_does_not_bound_is_interrupted() {
-        for (text, series, steps) in [
-            ("quantile_over_time(0.5, vector(1)[20m:1s])", 1, 300),
-            ("rate(m[20m])", 1, 300),
-            ("count_over_time(h[20s])", 1, 1_000),
-            ("quantile(0.5, m)", 300, 300),
-            ("topk(1, m)", 300, 300),
-            ("count_values(\"v\", m)", 1, 25_000),
-            ("sum(h)", 10, 1_000),
-            ("histogram_sum(h)", 10, 1_000),
-            ("histogram_quantile(0.5, h)", 10, 1_000),
-            ("histogram_quantile(0.5, m)", 300, 700),
-            ("m / ignoring (le) m", 200, 700),
-            ("h / ignoring (le) m", 2, 5_000),
+        let long = format!("label_join(m, \"a\", \"{}\"{})", "x".repeat(40), ", \"pod\"".repeat(50));
+        // Expression, what it evaluates first, series and steps.
+        for (text, operands, size) in [
             (
-                r#"label_join(m, "a", "0123456789012345678901234567890123456789", "pod", "pod", "pod", "pod", "pod")"#,
-                1_500,
-                1,
+                "quantile_over_time(0.5, vector(1)[10m:1s])",
+                "last_over_time(vector(1)[1s:1s])",
+                (1, 250),
             ),
+            ("rate(m[10m])", "rate(m[2s])", (1, 250)),
+            ("count_over_time(h[20s])", "count_over_time(h[1s])", (1, 100)),
+            ("quantile(0.5, m)", "m", (150, 200)),
+            ("topk(1, m)", "m", (150, 200)),
+            ("sum(h)", "h", (5, 300)),
+            ("histogram_sum(h)", "h", (10, 1_000)),
+            ("histogram_quantile(0.5, h)", "h", (5, 300)),
+            ("histogram_quantile(0.5, m)", "m", (150, 800)),
+            ("m / on (pod) m", "m or m", (150, 700)),
+            (&long, "m", (150, 1)),
         ] {
-            // As many looks as the operands take by themselves, as a sum of all that is given shows.
-            let error = run(text, (series, steps), 4);
+            let began = Instant::now();
+            let alone = looks(operands, size, u32::MAX).unwrap();
+            let whole = looks(text, size, u32::MAX).unwrap();
+            eprintln!("{text}: {alone} {whole} {:?}", began.elapsed());
+            assert!(
+                whole > alone + 2,
+                "{text}: {whole} looks, {alone} of them of its operands"
+            );
+            let error = looks(text, size, whole - 1);
             assert!(matches!(error, Err(Error::Canceled(_))), "{text}: {error:?}");
-            assert!(run(text, (series, steps), u32::MAX).is_ok(), "{text}");
         }
     }
 }
