@@ -39,12 +39,12 @@ fn engine() -> Arc<Engine> {
 }
 
 /// The provenance of the one value of an expression.
-async fn provenance(engine: &Engine, text: &str) -> Provenance {
-    let plan = engine.prepare(text, &[]).unwrap();
-    let evaluation = engine.evaluate(&plan, AT).await.unwrap();
+async fn provenance(engine: &Engine, text: &str) -> Result<Provenance, String> {
+    let plan = engine.prepare(text, &[]).map_err(|error| error.to_string())?;
+    let evaluation = engine.evaluate(&plan, AT).await.map_err(|error| error.to_string())?;
     match evaluation.values.as_slice() {
-        [value] => value.provenance.clone(),
-        other => panic!("{text}: {other:?}"),
+        [value] => Ok(value.provenance.clone()),
+        other => Err(format!("{text}: {other:?}")),
     }
 }
 
@@ -90,7 +90,7 @@ async fn what_went_into_a_scalar_argument_went_into_the_result() {
         "abs(sum(topk(L, v)))",
     ];
     for text in CALLS.iter().chain(&operations) {
-        let got = provenance(&engine, &text.replace('L', "scalar(limit)")).await;
+        let got = provenance(&engine, &text.replace('L', "scalar(limit)")).await.unwrap();
         assert_eq!(got.stalest, 300_000, "{text}: {got:?}");
         assert!(got.owners.contains(&OwnerId(77)), "{text}: {got:?}");
         let others = if text.contains(['v', 'b']) && !text.starts_with("vector") {
@@ -149,7 +149,7 @@ async fn a_value_between_samples_is_as_old_as_its_neighbours() {
         ("increase(v[1m] offset 1m)", 480_000, 525_000),
         ("v offset 1m", 525_000, 525_000),
     ] {
-        let got = provenance(&engine, text).await;
+        let got = provenance(&engine, text).await.unwrap();
         assert_eq!((got.oldest, got.stalest), (oldest, stalest), "{text}");
     }
 }

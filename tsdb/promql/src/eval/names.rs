@@ -56,8 +56,11 @@ mod tests {
     use super::*;
     use leadline_model::Labels;
 
-    /// One step; of each row its labels, whether its name goes, and its value.
-    fn grid(rows: &[(&[(&str, &str)], bool, Option<f64>)]) -> Grid {
+    /// The labels of a row, whether its name goes, and its value.
+    type Made<'a> = (&'a [(&'a str, &'a str)], bool, Option<f64>);
+
+    /// One step.
+    fn grid(rows: &[Made<'_>]) -> Grid {
         let made = rows.iter().map(|(labels, drop_name, _)| Row {
             labels: Labels::from_pairs(labels.iter().copied()),
             drop_name: *drop_name,

@@ -5,6 +5,8 @@
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;
+#[path = "../support/fronted.rs"]
+mod fronted;
 mod histograms;
 mod own;
 mod replaced;
