@@ -1,21 +1,22 @@
 //! What was asked, how often, and what came of it.
 
-use crate::allowed::ALLOWED;
+use crate::allowed::Allowed;
 use crate::answer::Answer;
-use crate::catalogue;
 use crate::question::Question;
 use std::collections::BTreeMap;
 
-/// Every function, operator and modifier occurs at least so often in the queries of a whole run.
-const LEAST: usize = 50;
-/// How many queries a whole run has.
-const WHOLE_RUN: u64 = 8000;
 /// Of 100 queries, at least so many have a result that is not empty.
 const SAYING: usize = 60;
+/// Of 1000 queries, at most so many differ as one reason allows.
+const ALLOWED_BY_ONE: usize = 15;
+/// Of 1000 queries, at most so many differ as any reason allows.
+const ALLOWED_BY_ALL: usize = 20;
 
 /// Counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
+    /// What may differ.
+    list: &'static [Allowed],
     asked: usize,
     ranges: usize,
     saying: usize,
@@ -28,6 +29,22 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Counts of nothing yet, where these may differ.
+    pub(crate) fn new(list: &'static [Allowed]) -> Self {
+        Self {
+            list,
+            asked: 0,
+            ranges: 0,
+            saying: 0,
+            errors: 0,
+            noted: 0,
+            by_feature: BTreeMap::new(),
+            allowed: BTreeMap::new(),
+            differing: BTreeMap::new(),
+            differences: 0,
+        }
+    }
+
     /// Counts a question and Prometheus' answer.
     pub(crate) fn add(&mut self, question: &Question, answer: &Answer) {
         self.asked += 1;
@@ -65,9 +82,15 @@ impl Tally {
         for row in counts.chunks(8) {
             println!("  {}", row.join(" | "));
         }
-        for (&place, n) in &self.allowed {
-            println!("allowed {n} times: {}", ALLOWED[place].reason);
+        for (&place, &n) in &self.allowed {
+            println!(
+                "allowed {n} times ({}): {}",
+                share(n, self.asked),
+                self.list[place].reason
+            );
         }
+        let all = self.allowed.values().sum();
+        println!("allowed {all} times ({}) in all", share(all, self.asked));
         if !self.differing.is_empty() {
             println!("what the smallest differing queries have: {:?}", self.differing);
         }
@@ -83,16 +106,36 @@ impl Tally {
         );
     }
 
-    /// Fails where the queries were not what they have to be.
-    pub(crate) fn demand(&self, queries: u64, features: &[&'static str]) {
+    /// Fails where the queries were not what they have to be: each of `features` occurs at least `least` times.
+    pub(crate) fn demand(&self, features: &[&'static str], least: usize) {
         assert!(self.saying * 100 >= SAYING * self.asked, "too many empty results");
-        assert!(ALLOWED.len() <= 10, "too much is allowed");
-        let seldom = |name: &&&str| self.by_feature.get(**name).is_none_or(|&n| n < LEAST);
+        self.demand_few_allowed();
+        let seldom = |name: &&&str| self.by_feature.get(**name).is_none_or(|&n| n < least);
         let seldom: Vec<_> = features.iter().filter(seldom).collect();
-        assert!(
-            queries < WHOLE_RUN || seldom.is_empty(),
-            "not asked often enough: {seldom:?}"
-        );
-        assert!(!catalogue::all().is_empty());
+        assert!(seldom.is_empty(), "not asked often enough: {seldom:?}");
     }
+
+    /// Fails where more is allowed than may be.
+    pub(crate) fn demand_few_allowed(&self) {
+        assert!(self.list.len() <= 10, "too many reasons to differ");
+        for (&place, &n) in &self.allowed {
+            let reason = self.list[place].reason;
+            assert!(
+                n * 1000 <= ALLOWED_BY_ONE * self.asked,
+                "{} are too many: {reason}",
+                share(n, self.asked)
+            );
+        }
+        let all = self.allowed.values().sum::<usize>();
+        let share = share(all, self.asked);
+        assert!(
+            all * 1000 <= ALLOWED_BY_ALL * self.asked,
+            "{share} of differences are too many to allow"
+        );
+    }
+}
+
+/// A share in percent.
+fn share(part: usize, whole: usize) -> String {
+    format!("{:.2} %", part as f64 * 100.0 / whole.max(1) as f64)
 }

@@ -76,6 +76,21 @@ impl Tree {
         self
     }
 
+    /// Puts `leaf` in place of the operand with this number, counted from the outermost; whether there is one.
+    pub(crate) fn put(&mut self, number: &mut usize, leaf: &Self) -> bool {
+        self.parts.iter_mut().any(|part| match part {
+            Part::Child(child) if *number == 0 => {
+                *child = leaf.clone();
+                true
+            }
+            Part::Child(child) => {
+                *number -= 1;
+                child.put(number, leaf)
+            }
+            _ => false,
+        })
+    }
+
     /// What it and its operands have, each once.
     pub(crate) fn all_features(&self) -> BTreeSet<&'static str> {
         let mut all: BTreeSet<&'static str> = self.features.iter().copied().collect();

@@ -1,0 +1,72 @@
+//! What leadline is held against: a release of Prometheus, how both are started, what of their answers is compared, and
+//! which differences are meant.
+
+use crate::allowed::{ALLOWED, Allowed};
+use crate::answer::Answer;
+use crate::older;
+use crate::programs::Release;
+
+/// Names of features that both are started with.
+const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers";
+/// The same, and names of metrics go at the end of a query.
+const DELAYED: &str =
+    "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
+
+/// One comparison.
+pub(crate) struct Oracle {
+    /// Prometheus.
+    pub(crate) release: Release,
+    /// What Prometheus is told to know.
+    pub(crate) its_features: Option<&'static str>,
+    /// What leadline is told to know.
+    pub(crate) our_features: &'static str,
+    /// How Prometheus spells an expression.
+    pub(crate) spelled: fn(&str) -> String,
+    /// What of an answer is compared.
+    pub(crate) compared: fn(Answer) -> Answer,
+    /// Differences that are meant.
+    pub(crate) allowed: &'static [Allowed],
+}
+
+impl Oracle {
+    /// Prometheus 3.16 with delayed name removal, where it is here.
+    pub(crate) fn newest() -> Option<Self> {
+        Some(Self {
+            release: Release::newest()?,
+            its_features: Some(DELAYED),
+            our_features: DELAYED,
+            spelled: str::to_owned,
+            compared: |answer| answer,
+            allowed: ALLOWED,
+        })
+    }
+
+    /// Prometheus 3.16 as it is by default: names of metrics go at once.
+    pub(crate) fn newest_by_default() -> Option<Self> {
+        Some(Self {
+            its_features: Some(FEATURES),
+            our_features: FEATURES,
+            // The others are what the feature brings.
+            allowed: &ALLOWED[..1],
+            ..Self::newest()?
+        })
+    }
+
+    /// Prometheus 2.42 as Debian has it.
+    pub(crate) fn older() -> Option<Self> {
+        Some(Self {
+            release: Release::debian()?,
+            its_features: None,
+            our_features: FEATURES,
+            spelled: older::spelled,
+            compared: older::compared,
+            allowed: older::ALLOWED,
+        })
+    }
+
+    /// The place of the difference that this is among those that are meant.
+    pub(crate) fn allows(&self, question: &crate::question::Question, ours: &Answer, theirs: &Answer) -> Option<usize> {
+        let applies = |allowed: &Allowed| (allowed.applies)(question, ours, theirs);
+        self.allowed.iter().position(applies)
+    }
+}
