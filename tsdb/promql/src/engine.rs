@@ -93,7 +93,7 @@ impl Engine {
             QueryRange {
                 start: at,
                 end: at,
-                step: 1,
+                step: 0,
             },
             false,
             options,

@@ -27,7 +27,7 @@ fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, Pr
     let times = QueryRange {
         start: 0,
         end: 0,
-        step: 1,
+        step: 0,
     };
     let expr = query.at(times).map_err(|message| PrepareError {
         line: 1,

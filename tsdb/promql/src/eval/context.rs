@@ -56,14 +56,14 @@ pub(crate) struct QueryRange {
     pub(crate) start: Timestamp,
     /// End as asked for; the last evaluation may be before it.
     pub(crate) end: Timestamp,
-    /// Distance of the evaluations.
+    /// Distance of the evaluations; 0 of an instant query. A range may have one time alone and still a step.
     pub(crate) step: i64,
 }
 
 impl QueryRange {
     /// What `step()` means, ms: 0 of an instant query.
     pub(crate) fn step_ms(self) -> i64 {
-        if self.start == self.end { 0 } else { self.step }
+        self.step
     }
 
     /// The evaluation times.

@@ -28,7 +28,9 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
         let start = lexer.skip_blanks();
         match lexer.next() {
             Ok(_) if lexer.parens < 0 => {
-                return lexer.give_up(start, "unexpected right parenthesis ')'".to_owned());
+                // Prometheus points behind it.
+                let behind = lexer.at;
+                return lexer.give_up(behind, "unexpected right parenthesis ')'".to_owned());
             }
             Ok(kind) => {
                 lexer.push(kind, start);

@@ -43,22 +43,26 @@ pub(crate) fn number_len(text: &str) -> Option<usize> {
 /// The value of a number token: integers in Go's notation (`0755` is octal, `0x1f`), else a decimal float.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with it, in the words of Go's `strconv`.
 pub(crate) fn number(text: &str) -> Result<f64, String> {
-    let fail = |reason: &str| format!("error parsing number: {} is {reason}", Quoted(text));
+    let fail = |reason: &str| {
+        format!(
+            "error parsing number: strconv.ParseFloat: parsing {}: {reason}",
+            Quoted(text)
+        )
+    };
+    let (range, syntax) = ("value out of range", "invalid syntax");
     match text.to_ascii_lowercase().as_str() {
         "inf" => return Ok(f64::INFINITY),
         "nan" => return Ok(f64::NAN),
         _ => {}
     }
     if !underscores_separate_digits(text) {
-        return Err(fail("no number: _ may only stand between digits"));
+        return Err(fail(syntax));
     }
     let digits = text.replace('_', "");
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        return i64::from_str_radix(hex, 16)
-            .map(|n| n as f64)
-            .map_err(|_| fail("out of range"));
+        return i64::from_str_radix(hex, 16).map(|n| n as f64).map_err(|_| fail(syntax));
     }
     let octal = digits.len() > 1 && digits.starts_with('0');
     if octal && let Ok(n) = i64::from_str_radix(&digits, 8) {
@@ -66,8 +70,8 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     }
     match digits.parse::<f64>() {
         Ok(n) if n.is_finite() => Ok(n),
-        Ok(_) => Err(fail("out of range")),
-        Err(_) => Err(fail("no number")),
+        Ok(_) => Err(fail(range)),
+        Err(_) => Err(fail(syntax)),
     }
 }
 
