@@ -2,7 +2,7 @@
 
 use crate::catalogue::{COMPARISONS, SETS, TRIMS};
 use crate::grammar::Grammar;
-use crate::selector::{Flavour, of_metric};
+use crate::selector::{Flavour, of_metric, of_rate};
 use crate::tree::{Kind, Tree};
 
 impl Grammar {
@@ -132,7 +132,10 @@ impl Grammar {
         ]);
         let tree = Tree::new(Kind::Vector);
         match self.random.chance(30) {
-            true => tree.text(format!("rate({metric}[4m])")).has("rate"),
+            true => {
+                let range = of_metric(Tree::new(Kind::Matrix), metric).text(format!("{metric}[4m]"));
+                of_rate(tree.text("rate(").child(range).text(")").has("rate"))
+            }
             false => tree.text(metric),
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct Shape {
     grid: i64,
     /// What every time is moved by, ms.
     shift: i64,
+    /// Whether there are infinite, undefined and very large values, and counters near 0.
+    extremes: bool,
 }
 
 impl Shape {
@@ -68,13 +70,20 @@ impl Shape {
         histograms: true,
         grid: 1,
         shift: 0,
+        extremes: true,
     };
-    /// Numbers, none of them at a time whose last digit of milliseconds is 0 or 1.
+    /// Ordinary numbers, none of them at a time whose last digit of milliseconds is 0 or 1.
     pub(crate) const OFF_GRID: Self = Self {
         histograms: false,
         grid: 10,
         shift: 5,
+        extremes: false,
     };
+
+    /// Where a counter begins that grows by up to `most` a scrape: so far above 0 that no window reaches back to it.
+    fn base(self, most: f64) -> f64 {
+        if self.extremes { 0.0 } else { most * 400.0 }
+    }
 }
 
 /// When the series of one target are scraped: with the target's own offset, every so often not at all, and with a stale
@@ -120,11 +129,11 @@ impl Times {
 }
 
 /// A counter that grows by up to `most` a scrape, and begins again now and then.
-fn counter(random: &Random, most: f64, whole: bool) -> impl FnMut(usize) -> f64 + '_ {
-    let mut value = random.unit() * 1000.0;
+fn counter(random: &Random, most: f64, whole: bool, base: f64) -> impl FnMut(usize) -> f64 + '_ {
+    let mut value = base + random.unit() * 1000.0;
     move |_| {
         if random.chance(1) {
-            value = 0.0;
+            value = base;
         }
         if !random.chance(20) {
             value += random.unit() * most;
@@ -143,15 +152,15 @@ pub(crate) fn series(seed: u64, shape: Shape) -> Vec<Series> {
         let instance = format!("{job}-{n}:9090");
         let target = [("job", *job), ("instance", instance.as_str())];
         let mut own = Vec::new();
-        counters(&mut own, &random, &target, &times.good);
-        gauges(&mut own, &random, &target, &times.good);
-        classic(&mut own, &random, &target, &times.good);
+        counters(&mut own, &random, &target, &times.good, shape);
+        gauges(&mut own, &random, &target, &times.good, shape);
+        classic(&mut own, &random, &target, &times.good, shape);
         if shape.histograms {
             histograms::add(&mut own, &random, &target, &times.good, n);
         }
         all.extend(own.into_iter().map(|series| times.mark(series)));
     }
-    odd(&mut all, &random, shape.grid);
+    odd(&mut all, &random, shape);
     // Both systems read series in the order of their labels. Prometheus reads those of its head in the order in which they
     // were created, so they are created in that order.
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -171,20 +180,28 @@ fn named<'a>(name: &'a str, target: &[(&'a str, &'a str)], more: &[(&'a str, &'a
     labels
 }
 
-fn counters(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn counters(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     for code in ["200", "404", "500"] {
         for method in ["get", "post"] {
             let labels = named("http_requests_total", target, &[("code", code), ("method", method)]);
-            all.push(Series::floats(&labels, times, counter(random, 40.0, true)));
+            all.push(Series::floats(
+                &labels,
+                times,
+                counter(random, 40.0, true, shape.base(40.0)),
+            ));
         }
     }
     for mode in ["user", "system", "idle"] {
         let labels = named("cpu_seconds_total", target, &[("mode", mode)]);
-        all.push(Series::floats(&labels, times, counter(random, 15.0, false)));
+        all.push(Series::floats(
+            &labels,
+            times,
+            counter(random, 15.0, false, shape.base(15.0)),
+        ));
     }
 }
 
-fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     all.push(Series::floats(&named("up", target, &[]), times, |_| {
         f64::from(u8::from(!random.chance(5)))
     }));
@@ -197,7 +214,7 @@ fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times
         let labels = named("temperature_celsius", target, &[("sensor", sensor)]);
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e300, 5e-324];
         all.push(Series::floats(&labels, times, |i| match random.below(200) {
-            0 => random.pick(&odd),
+            0 if shape.extremes => random.pick(&odd),
             _ => (i as f64 / 20.0).sin() * 30.0 + random.unit(),
         }));
     }
@@ -218,13 +235,13 @@ fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times
     all.push(Series::floats(&named("target_info", target, &more), times, |_| 1.0));
 }
 
-fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     const BOUNDS: [&str; 6] = ["0.05", "0.1", "0.5", "1", "5", "+Inf"];
     let mut counts = vec![[0.0_f64; 6]; times.len()];
-    let mut now = [0.0; 6];
+    let mut now = [shape.base(50.0); 6];
     for row in &mut counts {
         if random.chance(1) {
-            now = [0.0; 6];
+            now = [shape.base(50.0); 6];
         }
         let mut sum = 0.0;
         for bucket in &mut now {
@@ -248,15 +265,19 @@ fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], time
 }
 
 /// What no target of the usual kind has: names beyond ASCII, sparse and irregular times, extreme values, few samples.
-fn odd(all: &mut Vec<Series>, random: &Random, grid: i64) {
+fn odd(all: &mut Vec<Series>, random: &Random, shape: Shape) {
     let mut t = BEGIN + 1;
     let mut irregular = Vec::new();
     while t < END {
         irregular.push(t);
-        t += 5_000 + random.below(55_000) as i64 / grid * grid;
+        t += 5_000 + random.below(55_000) as i64 / shape.grid * shape.grid;
     }
     let labels = [("__name__", "irregular_total"), ("job", "odd"), ("instance", "x:1")];
-    all.push(Series::floats(&labels, &irregular, counter(random, 5.0, true)));
+    all.push(Series::floats(
+        &labels,
+        &irregular,
+        counter(random, 5.0, true, shape.base(5.0)),
+    ));
     let labels = [
         ("__name__", "http.server.duration"),
         ("job", "odd"),

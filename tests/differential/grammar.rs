@@ -4,7 +4,7 @@ use crate::catalogue::{
     AGGREGATIONS, ARITHMETIC, COMPARISONS, FUNCTIONS, Function, MODIFIERS, NUMBERS, PARAMETRIC, SETS, TEXTUAL, TRIMS,
 };
 use crate::random::Random;
-use crate::selector::{Flavour, of_length};
+use crate::selector::{Flavour, of_length, of_rate};
 use crate::tree::{Kind, Tree};
 
 /// A walk.
@@ -19,11 +19,8 @@ pub(crate) struct Grammar {
 
 /// A function of a range.
 fn of_range(name: &'static str, range: Tree) -> Tree {
-    Tree::new(Kind::Vector)
-        .text(format!("{name}("))
-        .child(range)
-        .text(")")
-        .has(name)
+    let tree = Tree::new(Kind::Vector).text(format!("{name}("));
+    of_rate(tree.child(range).text(")").has(name))
 }
 
 impl Grammar {
@@ -356,7 +353,7 @@ impl Grammar {
             let argument = self.argument(function.name, letter, depth);
             tree = tree.child(argument);
         }
-        tree.text(")")
+        of_rate(tree.text(")"))
     }
 
     fn argument(&mut self, function: &str, letter: char, depth: usize) -> Tree {

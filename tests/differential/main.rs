@@ -270,7 +270,7 @@ async fn compare(both: &Both, questions: impl Iterator<Item = Question>, shown: 
         (question, ours, theirs)
     });
     let mut answers = std::pin::pin!(answers.buffered(AT_ONCE));
-    let mut tally = Tally::new(both.oracle.allowed);
+    let mut tally = both.oracle.tally();
     while let Some((question, ours, theirs)) = answers.next().await {
         tally.add(&question, &theirs);
         if ours == theirs {

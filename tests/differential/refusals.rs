@@ -42,7 +42,7 @@ impl Refusals {
         });
         let mut answers = std::pin::pin!(answers.buffered(crate::AT_ONCE));
         let mut counts = Self {
-            answered: Tally::new(both.oracle.allowed),
+            answered: both.oracle.tally(),
             by_mistake: BTreeMap::new(),
             texts: [0; 2],
             classes: BTreeMap::new(),

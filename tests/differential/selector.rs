@@ -57,8 +57,21 @@ pub(crate) fn of_metric(tree: Tree, metric: &str) -> Tree {
     match metric {
         "mixed" => tree.has("native histogram"),
         "huge" => tree.has("extreme values"),
+        "request_duration_seconds_sum" | BUCKET => tree.has("counter"),
+        _ if COUNTERS.contains(&metric) => tree.has("counter"),
         _ if NATIVE.contains(&metric) => tree.has("native histogram"),
         _ => tree,
+    }
+}
+
+/// Says whether a rate is taken of what is no counter.
+pub(crate) fn of_rate(tree: Tree) -> Tree {
+    let rate = tree.features.iter().any(|name| ["increase", "rate"].contains(name));
+    let counter = tree.children().all(|range| range.features.contains(&"counter"));
+    if rate && !counter {
+        tree.has("rate of a gauge")
+    } else {
+        tree
     }
 }
 

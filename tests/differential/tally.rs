@@ -2,21 +2,20 @@
 
 use crate::allowed::Allowed;
 use crate::answer::Answer;
+use crate::catalogue;
 use crate::question::Question;
 use std::collections::BTreeMap;
 
 /// Of 100 queries, at least so many have a result that is not empty.
 const SAYING: usize = 60;
-/// Of 1000 queries, at most so many differ as one reason allows.
-const ALLOWED_BY_ONE: usize = 15;
-/// Of 1000 queries, at most so many differ as any reason allows.
-const ALLOWED_BY_ALL: usize = 20;
 
 /// Counts.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// What may differ.
     list: &'static [Allowed],
+    /// Of 1000 queries, at most so many may.
+    in_all: usize,
     asked: usize,
     ranges: usize,
     saying: usize,
@@ -29,10 +28,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts of nothing yet, where these may differ.
-    pub(crate) fn new(list: &'static [Allowed]) -> Self {
+    /// Counts of nothing yet, where so many of 1000 may differ, for these reasons.
+    pub(crate) fn new(list: &'static [Allowed], in_all: usize) -> Self {
         Self {
             list,
+            in_all,
             asked: 0,
             ranges: 0,
             saying: 0,
@@ -78,7 +78,9 @@ impl Tally {
     /// Prints the counts.
     pub(crate) fn print(&self) {
         println!("\nhow often each function, operator and modifier was asked:");
-        let counts: Vec<String> = self.by_feature.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        let names = catalogue::all();
+        let counted = self.by_feature.iter().filter(|(name, _)| names.contains(name));
+        let counts: Vec<String> = counted.map(|(name, n)| format!("{name} {n}")).collect();
         for row in counts.chunks(8) {
             println!("  {}", row.join(" | "));
         }
@@ -118,19 +120,16 @@ impl Tally {
     /// Fails where more is allowed than may be.
     pub(crate) fn demand_few_allowed(&self) {
         assert!(self.list.len() <= 10, "too many reasons to differ");
+        let few = |n: usize, at_most: usize| n * 1000 <= at_most * self.asked;
         for (&place, &n) in &self.allowed {
-            let reason = self.list[place].reason;
-            assert!(
-                n * 1000 <= ALLOWED_BY_ONE * self.asked,
-                "{} are too many: {reason}",
-                share(n, self.asked)
-            );
+            let Allowed { reason, at_most, .. } = self.list[place];
+            assert!(few(n, at_most), "{} are too many: {reason}", share(n, self.asked));
         }
         let all = self.allowed.values().sum::<usize>();
-        let share = share(all, self.asked);
         assert!(
-            all * 1000 <= ALLOWED_BY_ALL * self.asked,
-            "{share} of differences are too many to allow"
+            few(all, self.in_all),
+            "{} are too many to allow",
+            share(all, self.asked)
         );
     }
 }

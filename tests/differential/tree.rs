@@ -100,7 +100,14 @@ impl Tree {
         all
     }
 
-    fn children(&self) -> impl Iterator<Item = &Self> {
+    /// Whether something that has `feature` stands within something that has it.
+    pub(crate) fn nests(&self, feature: &'static str) -> bool {
+        let within = || self.children().any(|child| child.all_features().contains(feature));
+        (self.features.contains(&feature) && within()) || self.children().any(|child| child.nests(feature))
+    }
+
+    /// Its operands.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
         self.parts.iter().filter_map(|part| match part {
             Part::Child(child) => Some(child),
             _ => None,

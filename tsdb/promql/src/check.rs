@@ -378,6 +378,56 @@ mod tests {
                 "1:14: parse error: expected type string in aggregation parameter, got scalar",
             ),
             (
+                "floor(-foo[5m], 'x')",
+                "1:1: parse error: expected 1 argument(s) in call to \"floor\", got 2",
+            ),
+            ("{})", "1:4: parse error: unexpected right parenthesis ')'"),
+            ("nosuch({}", "1:10: parse error: unclosed left parenthesis"),
+            ("nosuch({})", "1:1: parse error: unknown function with name \"nosuch\""),
+            (
+                "rate({}, foo)",
+                "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 2",
+            ),
+            (
+                "abs({}) + 1 == 1",
+                "1:5: parse error: vector selector must contain at least one non-empty matcher",
+            ),
+            (
+                "label_join(a, , 1)",
+                "1:13: parse error: trailing commas not allowed in function call args",
+            ),
+            (
+                "a / on () group_left",
+                "1:21: parse error: unexpected end of input in grouping opts, expected \"(\"",
+            ),
+            ("sum())", "1:7: parse error: unexpected right parenthesis ')'"),
+            (
+                "a{b=~\"*\"}",
+                "1:3: parse error: error parsing regexp: missing argument to repetition operator: `*`",
+            ),
+            (
+                "1e999",
+                "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e999\": value out of range",
+            ),
+            (
+                "a[5m @ 1]",
+                "1:6: parse error: unexpected <op:@> in subquery or range, expected \":\" or \"]\"",
+            ),
+            ("a[5m;", "1:5: parse error: unexpected character: ';'"),
+            ("a[5m x", "1:6: parse error: unexpected character: 'x', expected ':'"),
+            (
+                "a[;",
+                "1:3: parse error: unexpected character in duration expression: ';'",
+            ),
+            (
+                "a[step",
+                "1:7: parse error: unexpected end of input in duration expression",
+            ),
+            (
+                "a{!\u{b}}",
+                "1:3: parse error: unexpected character after '!' inside braces: '\\v'",
+            ),
+            (
                 "foo[5m][5m:]",
                 "1:1: parse error: subquery is only allowed on instant vector, got matrix instead",
             ),

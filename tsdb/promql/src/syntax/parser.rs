@@ -13,7 +13,6 @@ use super::ast::{Binary, BinaryOp, Expr, ExprKind, Span};
 use super::features::Features;
 use super::lexer::lex;
 use super::token::{Token, TokenKind, describe};
-use crate::check;
 use crate::diagnostic::ParseError;
 
 /// Longest text (bytes) that is parsed; dashboards and rules stay far below.
@@ -36,7 +35,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 /// As [`parse`], and what of the language is not enabled.
 pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     let expr = parse_syntax(text, features)?;
-    check::selectors(text, &expr)?;
+    crate::check::selectors(text, &expr)?;
     Ok(expr)
 }
 

@@ -161,7 +161,7 @@ impl Parser<'_> {
 }
 
 /// Whether an operand may begin so. What the lexer could not read speaks for itself, so it counts as one.
-fn may_begin_operand(kind: TokenKind) -> bool {
+pub(super) fn may_begin_operand(kind: TokenKind) -> bool {
     match kind {
         TokenKind::Keyword(word) => word.names_a_metric(),
         TokenKind::Operator(op) => matches!(
