@@ -127,15 +127,24 @@ fn to_ms(seconds: f64, expr: &DurationExpr) -> Result<i64, String> {
 }
 
 fn at(expr: &DurationExpr, what: &str) -> String {
-    let span = inner_span(expr);
+    let span = place(expr);
     format!("{}:{}: {what}", span.start, span.end)
 }
 
-/// The place without the parentheses around it.
-fn inner_span(expr: &DurationExpr) -> Span {
+/// The place without the parentheses at its ends (`promql/parser/ast.go`, `DurationExpr.PositionRange`).
+fn place(expr: &DurationExpr) -> Span {
+    let own = expr.span;
     match &expr.kind {
-        DurationKind::Group(inner) => inner_span(inner),
-        _ => expr.span,
+        DurationKind::Group(inner) => place(inner),
+        DurationKind::Negate(inner) => Span {
+            end: place(inner).end,
+            ..own
+        },
+        DurationKind::Binary(_, left, right) => Span {
+            start: place(left).start,
+            end: place(right).end,
+        },
+        _ => own,
     }
 }
 
@@ -208,7 +217,7 @@ mod tests {
     fn lengths_that_make_no_sense_are_refused_at_their_place() {
         for (text, expected) in [
             ("rate(m[step() - 5])", "7:17: duration must be greater than 0"),
-            ("m offset (1 / (step() - 5))", "10:26: division by zero"),
+            ("m offset (1 / (step() - 5))", "10:25: division by zero"),
             ("m offset (1 % (step() - 5))", "10:26: modulo by zero"),
             ("m[10 ^ step() ^ 5]", "2:17: duration is NaN or infinite"),
             ("m[1e5 * 1e6]", "2:11: duration is out of range"),

@@ -132,6 +132,8 @@ fn choose(op: AggregateOp, (input, shares): (&Grid, &[f64]), step: usize, parame
         _ => {
             let ratio = parameter.clamp(-1.0, 1.0);
             rows.retain(|&row| sampled(shares[row], ratio));
+            let number = |row: usize| if input.row(row).1[step] { value(row) } else { 0.0 };
+            heaped(rows, |&a, &b| number(a).is_nan() || number(a) < number(b));
         }
     }
 }
@@ -156,6 +158,15 @@ fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ord
         *rows = heap;
     }
     rows.sort_unstable_by(|a, b| compare(a, b).then_with(|| a.cmp(b)));
+}
+
+/// Puts rows into the order of the heap that upstream adds them to, which is the order of an instant query's series
+/// (`promql/engine.go`, `aggregationK`): sums over them round as they do there.
+fn heaped(rows: &mut Vec<usize>, less: impl Fn(&usize, &usize) -> bool) {
+    for row in std::mem::take(rows) {
+        rows.push(row);
+        rise(rows, &less);
+    }
 }
 
 /// Moves the last up to where its parent is worse (`container/heap`, up).
@@ -242,6 +253,15 @@ mod tests {
         for share in [0.0, 0.1, 1.0 / 3.0, 0.4, 0.5, 1.0] {
             assert!(sampled(share, 0.4) != sampled(share, -0.6), "{share}");
         }
+    }
+
+    #[test]
+    fn what_a_ratio_keeps_stands_in_the_order_of_a_heap() {
+        let v = [5.0, 4.0, 3.0, f64::NAN, 1.0];
+        let mut rows = vec![0, 1, 2, 3, 4];
+        heaped(&mut rows, |&a, &b| v[a].is_nan() || v[a] < v[b]);
+        // 5 | 4 5 | 3 5 4 | NaN 3 4 5 | NaN 1 4 5 3
+        assert_eq!(rows, [3, 4, 1, 0, 2]);
     }
 
     #[test]
