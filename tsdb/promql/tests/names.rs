@@ -14,7 +14,7 @@ use support::MemoryStore;
 const SAME: &str = "vector cannot contain metrics with the same labelset";
 
 /// Expression, answer without the feature, answer with it.
-const ANSWERS: [(&str, &str, &str); 39] = [
+const ANSWERS: [(&str, &str, &str); 46] = [
     ("count by (__name__) (x * 2)", "{} 2", "{} 2"),
     (
         r#"label_replace(x * 2, "was", "$1", "__name__", "(.+)")"#,
@@ -126,6 +126,33 @@ const ANSWERS: [(&str, &str, &str); 39] = [
         r#"{instance="i", job="j", v="1"} 2"#,
         r#"{instance="i", job="j", v="1"} 2"#,
     ),
+    (
+        r#"histogram_quantiles(b, "__name__", 0.5)"#,
+        r#"{"0.5"} 0.8333333333333334"#,
+        "{} 0.8333333333333334",
+    ),
+    (
+        "histogram_quantile(0.5, b * 1)",
+        "{} 0.8333333333333334",
+        "{} 0.8333333333333334",
+    ),
+    ("sum by (__name__) (x * 2)", "{} 20", "{} 20"),
+    (
+        r#"count_values("__name__", x * 2)"#,
+        r#"{"14"} 1; {"6"} 1"#,
+        r#"{"14"} 1; {"6"} 1"#,
+    ),
+    (
+        r#"label_join(x, "__name__", "-", "pod")"#,
+        r#"a{pod="a"} 3; b{pod="b"} 7"#,
+        r#"a{pod="a"} 3; b{pod="b"} 7"#,
+    ),
+    (
+        r#"sum by (pod) (last_over_time({__name__=~"x|y"}[2m]) * 1)"#,
+        SAME,
+        r#"{pod="a"} 38; {pod="b"} 7"#,
+    ),
+    ("absent_over_time(nope[1m])", "{} 1", "{} 1"),
 ];
 
 fn store() -> Arc<MemoryStore> {

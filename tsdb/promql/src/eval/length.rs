@@ -218,7 +218,7 @@ mod tests {
         for (text, expected) in [
             ("rate(m[step() - 5])", "7:17: duration must be greater than 0"),
             ("m offset (1 / (step() - 5))", "10:25: division by zero"),
-            ("m offset (1 % (step() - 5))", "10:26: modulo by zero"),
+            ("m offset (1 % (step() - 5))", "10:25: modulo by zero"),
             ("m[10 ^ step() ^ 5]", "2:17: duration is NaN or infinite"),
             ("m[1e5 * 1e6]", "2:11: duration is out of range"),
         ] {

@@ -96,6 +96,8 @@ struct Histograms<'a> {
     classic: Vec<Histogram>,
     /// Rows with native histograms, and the classic one with the same name and labels, if there is one.
     native: Vec<(usize, Option<usize>)>,
+    /// Whether the results' names are still to go.
+    drop_name: bool,
     /// Of each classic histogram the rows with native ones of the same name and labels.
     twins: Vec<Vec<usize>>,
 }
@@ -120,6 +122,7 @@ impl<'a> Histograms<'a> {
             span,
             classic,
             native,
+            drop_name: true,
             twins,
         }
     }
@@ -161,11 +164,11 @@ impl<'a> Histograms<'a> {
                 present[step] = true;
                 cells[step] = native(step, h, &mut cx.notes, asked);
             }
-            out.keep(result_row(labels(&row.labels), &row.trace));
+            out.keep(self.result_row(labels(&row.labels), &row.trace));
         }
         for (number, histogram) in self.classic.iter().enumerate() {
             self.each_classic(cx, out, number, &classic)?;
-            out.keep(result_row(labels(&histogram.labels), &histogram.trace));
+            out.keep(self.result_row(labels(&histogram.labels), &histogram.trace));
         }
         out.prune();
         Ok(())
@@ -224,6 +227,14 @@ impl<'a> Histograms<'a> {
         })
     }
 
+    fn result_row(&self, labels: Labels, trace: &Trace) -> Row {
+        Row {
+            labels,
+            drop_name: self.drop_name,
+            trace: trace.clone(),
+        }
+    }
+
     /// The finished vector: rows of both kinds that got one label set are one.
     fn finish(&self, out: Grid) -> Result<Out, Error> {
         if self.native.is_empty() {
@@ -234,18 +245,10 @@ impl<'a> Histograms<'a> {
     }
 }
 
-fn result_row(labels: Labels, trace: &Trace) -> Row {
-    Row {
-        labels,
-        drop_name: true,
-        trace: trace.clone(),
-    }
-}
-
 /// `histogram_quantile(q, v)`.
 pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let q = site.scalar(cx, 0, frame)?;
-    let grid = site.vector(cx, 1, frame)?;
+    let grid = site.blind_vector(cx, 1, frame)?;
     for &q in &q.values {
         cx.notes.check_quantile(q, site.arg(0)?.span);
     }
@@ -258,17 +261,21 @@ pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
 
 /// `histogram_quantiles(v, label, q...)`: several quantiles, told apart by a label.
 pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let grid = site.vector(cx, 0, frame)?;
+    let grid = site.blind_vector(cx, 0, frame)?;
     let name = site.text(1)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len());
-    let histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
+    let mut histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
+    // Where names go at once, the label may be called as they are.
+    histograms.drop_name = cx.settings.features.delayed_name_removal;
     for i in 2..site.count() {
         let q = site.scalar(cx, i, frame)?;
         for &q in &q.values {
             cx.notes.check_quantile(q, site.arg(i)?.span);
         }
         let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
-        let with_q = |labels: &Labels| labels.to_builder().set(name, &text).build();
+        let delayed = histograms.drop_name;
+        let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
+        let with_q = |labels: &Labels| left(labels).to_builder().set(name, &text).build();
         let before = out.len();
         histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
         out.absorb(before, &q.trace);
@@ -279,7 +286,7 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// `histogram_fraction(lower, upper, v)`.
 pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let (lower, upper) = (site.scalar(cx, 0, frame)?, site.scalar(cx, 1, frame)?);
-    let grid = site.vector(cx, 2, frame)?;
+    let grid = site.blind_vector(cx, 2, frame)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
     let histograms = Histograms::of(cx, &grid, site.arg(2)?.span);
     histograms.each(
