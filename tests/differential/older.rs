@@ -52,14 +52,33 @@ const LACKS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What magnifies last digits beyond what [`of_rounding`] allows.
-const MAGNIFYING: &[&str] = &["%", "cos", "sin", "tan"];
+/// What 2.42 has, but not what is in the one list together with what is in the other.
+const PAIRS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "what magnifies last digits beyond what is allowed",
+        ROUNDING,
+        &["%", "cos", "sin", "tan"],
+    ),
+    ("results of atan2 have names, and are rounded", ROUNDING, &["atan2"]),
+    (
+        "#12190: which of equal values are kept",
+        &["bottomk", "topk"],
+        &["equal values", "subquery"],
+    ),
+    (
+        "#13559: a window that @ fixes moves with the steps of a range",
+        &["predict_linear"],
+        &["@ end()", "@ start()", "@ time"],
+    ),
+];
 
-/// Whether both can be asked this, and rounding stays rounding. A subquery within one has the other's times on its border.
+/// Whether both can be asked this. A subquery within one has the other's times on its border, which 2.42 counts in.
 fn fits(tree: &Tree) -> bool {
     let features = tree.all_features();
     let any = |names: &[&str]| names.iter().any(|name| features.contains(name));
-    features.iter().all(|feature| has(feature)) && !(any(ROUNDING) && any(MAGNIFYING)) && !tree.nests("subquery")
+    features.iter().all(|feature| has(feature))
+        && !PAIRS.iter().any(|(_, one, other)| any(one) && any(other))
+        && !tree.nests("subquery")
 }
 
 /// Whether 2.42 can be asked about this.
@@ -107,6 +126,16 @@ pub(crate) const ALLOWED: &[Allowed] = &[
         applies: of_names_of_atan2,
     },
     Allowed {
+        reason: "#13725: a counter that begins again within a window of few samples is carried less far beyond the first",
+        at_most: 2,
+        applies: of_extrapolation,
+    },
+    Allowed {
+        reason: "#12190: topk and bottomk keep others of equal values",
+        at_most: 5,
+        applies: of_ties,
+    },
+    Allowed {
         reason: "#14941: stddev and stdvar of one value that is infinite or none are none; 0 in 2.42",
         at_most: 5,
         applies: of_undefined_deviations,
@@ -129,7 +158,23 @@ const ROUNDING: &[&str] = &[
 
 fn of_rounding(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
     let features = question.tree.all_features();
-    ROUNDING.iter().any(|name| features.contains(name)) && ours.is_same_but_for_rounding(theirs, 1e-9)
+    // Deviations are differences of almost equal numbers.
+    let deviates = features.iter().any(|name| name.starts_with("std"));
+    let tolerance = if deviates { 1e-6 } else { 1e-9 };
+    ROUNDING.iter().any(|name| features.contains(name)) && ours.is_same_but_for_rounding(theirs, tolerance)
+}
+
+fn of_extrapolation(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
+    let features = question.tree.all_features();
+    let extrapolates = ["increase", "rate"].iter().any(|name| features.contains(name));
+    // Twice as far at most.
+    extrapolates && ours.is_same_but_for_rounding(theirs, 0.5)
+}
+
+fn of_ties(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
+    let features = question.tree.all_features();
+    let ranks = ["bottomk", "topk"].iter().any(|name| features.contains(name));
+    ranks && ours.is_same_but_for_series(theirs) && ours.points() == theirs.points()
 }
 
 fn of_names_of_atan2(question: &Question, ours: &Answer, theirs: &Answer) -> bool {

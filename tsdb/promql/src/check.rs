@@ -400,6 +400,8 @@ mod tests {
                 "a / on () group_left",
                 "1:21: parse error: unexpected end of input in grouping opts, expected \"(\"",
             ),
+            ("a offset -1e30", "1:10: parse error: duration out of range"),
+            ("a offset 1e30", "1:10: parse error: duration out of range"),
             ("sum())", "1:7: parse error: unexpected right parenthesis ')'"),
             (
                 "a{b=~\"*\"}",

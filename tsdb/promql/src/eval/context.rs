@@ -61,9 +61,10 @@ pub(crate) struct QueryRange {
 }
 
 impl QueryRange {
-    /// What `step()` means, ms: 0 of an instant query.
+    /// What the function `step()` is, ms: 0 where there is one time alone. (In a length of time it is the step all the same:
+    /// `promql/engine.go` folds one from the evaluation's times and the other from the query's.)
     pub(crate) fn step_ms(self) -> i64 {
-        self.step
+        if self.start == self.end { 0 } else { self.step }
     }
 
     /// The evaluation times.

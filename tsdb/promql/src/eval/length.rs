@@ -55,7 +55,7 @@ struct Lengths {
 impl Lengths {
     fn of(times: QueryRange) -> Self {
         Self {
-            step: times.step_ms() as f64 / 1000.0,
+            step: times.step as f64 / 1000.0,
             range: times.end.saturating_sub(times.start) as f64 / 1000.0,
         }
     }
