@@ -42,9 +42,11 @@ pub(crate) fn evaluate(
     // Of an instant query, the rows in the order of their rank.
     let mut order = Vec::new();
     let mut chosen = Vec::new();
+    let mut kept = vec![false; if out.has_histograms() { input.len() } else { 0 }];
     for members in &groups.members() {
         for step in 0..input.steps {
-            cx.tick()?;
+            // All of them may be put in order.
+            cx.spend(members.len().saturating_mul(4))?;
             chosen.clear();
             let there = |m: usize| {
                 if ranks {
@@ -58,8 +60,9 @@ pub(crate) fn evaluate(
             for row in &chosen {
                 out.present[row * input.steps + step] = input.row(*row).1[step];
             }
-            if out.has_histograms() {
-                let others = members.iter().filter(|m| !chosen.contains(m));
+            if !kept.is_empty() {
+                chosen.iter().for_each(|&row| kept[row] = true);
+                let others = members.iter().filter(|&&m| !std::mem::take(&mut kept[m]));
                 others.for_each(|&m| out.vacate(m, step));
             }
             if input.steps == 1 {
@@ -68,9 +71,11 @@ pub(crate) fn evaluate(
         }
     }
     if input.steps == 1 {
-        return Ok(out.reorder(order.into_iter()));
+        out = out.reorder(order.into_iter());
+    } else {
+        out.prune();
     }
-    out.prune();
+    out.absorb(0, &parameter.trace);
     Ok(out)
 }
 
