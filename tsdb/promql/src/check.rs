@@ -418,6 +418,15 @@ mod tests {
             ("a[5m;", "1:5: parse error: unexpected character: ';'"),
             ("a[5m x", "1:6: parse error: unexpected character: 'x', expected ':'"),
             (
+                "a[:",
+                "1:4: parse error: unexpected colon before duration in duration expression",
+            ),
+            (
+                "a[step():(:",
+                "1:12: parse error: unexpected repeated colon in duration expression",
+            ),
+            ("a[5m:(:", "1:7: parse error: unexpected colon ':'"),
+            (
                 "a[;",
                 "1:3: parse error: unexpected character in duration expression: ';'",
             ),

@@ -237,7 +237,11 @@ impl Lexer<'_> {
             }
             ':' if !brackets.duration || brackets.colon => {
                 self.at += 1;
-                let which = if brackets.duration { "repeated colon" } else { "colon before duration" };
+                let which = if brackets.duration {
+                    "repeated colon"
+                } else {
+                    "colon before duration"
+                };
                 Err(format!("unexpected {which} in duration expression"))
             }
             ':' => self.colon(brackets),
