@@ -14,7 +14,7 @@ use support::MemoryStore;
 const SAME: &str = "vector cannot contain metrics with the same labelset";
 
 /// Expression, answer without the feature, answer with it.
-const ANSWERS: [(&str, &str, &str); 46] = [
+const ANSWERS: [(&str, &str, &str); 59] = [
     ("count by (__name__) (x * 2)", "{} 2", "{} 2"),
     (
         r#"label_replace(x * 2, "was", "$1", "__name__", "(.+)")"#,
@@ -153,6 +153,63 @@ const ANSWERS: [(&str, &str, &str); 46] = [
         r#"{pod="a"} 38; {pod="b"} 7"#,
     ),
     ("absent_over_time(nope[1m])", "{} 1", "{} 1"),
+    (
+        "(x * 2) + on (nothing) group_left () (x * 2)",
+        r#"found duplicate series for the match group {} on the right hand-side of the operation: [{pod="a"}, {pod="b"}];many-to-many matching not allowed: matching labels must be unique on one side"#,
+        r#"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__="x", pod="a"}, {__name__="x", pod="b"}];many-to-many matching not allowed: matching labels must be unique on one side"#,
+    ),
+    (
+        "(x * 2) + on (nothing) (x * 2)",
+        r#"found duplicate series for the match group {} on the right hand-side of the operation: [{pod="a"}, {pod="b"}];many-to-many matching not allowed: matching labels must be unique on one side"#,
+        r#"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__="x", pod="a"}, {__name__="x", pod="b"}];many-to-many matching not allowed: matching labels must be unique on one side"#,
+    ),
+    (
+        "(x * 2) + on (pod) group_left () (y * 2)",
+        r#"{pod="a"} 76"#,
+        r#"{pod="a"} 76"#,
+    ),
+    (
+        "(x * 2) + on (pod) group_left (__name__) (y * 2)",
+        r#"{pod="a"} 76"#,
+        r#"y{pod="a"} 76"#,
+    ),
+    (
+        "(x * 2) >= bool (x * 2)",
+        r#"{pod="a"} 1; {pod="b"} 1"#,
+        r#"{pod="a"} 1; {pod="b"} 1"#,
+    ),
+    (
+        "(x * 2) + fill (7) (y * 2)",
+        r#"{pod="a"} 76; {pod="b"} 21"#,
+        r#"{pod="a"} 76; {pod="b"} 21"#,
+    ),
+    (
+        "(y * 2) - ignoring (nothing) fill_left (7) (x * 2)",
+        r#"{pod="a"} 64; {pod="b"} -7"#,
+        r#"{pod="a"} 64; {pod="b"} -7"#,
+    ),
+    (
+        "(x * 2) * ignoring (__name__) (x * 2)",
+        r#"{pod="a"} 36; {pod="b"} 196"#,
+        r#"{pod="a"} 36; {pod="b"} 196"#,
+    ),
+    ("(x * 2) unless (y * 2)", r#"{pod="b"} 14"#, r#"{pod="b"} 14"#),
+    (
+        "(x * 2) or (y * 2)",
+        r#"{pod="a"} 6; {pod="b"} 14"#,
+        r#"{pod="a"} 6; {pod="b"} 14"#,
+    ),
+    (
+        "(x * 2) or on (nothing) (y * 2)",
+        r#"{pod="a"} 6; {pod="b"} 14"#,
+        r#"{pod="a"} 6; {pod="b"} 14"#,
+    ),
+    (
+        "(y * 2) or (x * 2)",
+        r#"{pod="a"} 70; {pod="b"} 14"#,
+        r#"{pod="a"} 70; {pod="b"} 14"#,
+    ),
+    ("sum((x * 2) / (x * 2))", "{} 2", "{} 2"),
 ];
 
 fn store() -> Arc<MemoryStore> {

@@ -1,5 +1,6 @@
 //! Binary operations: which operands they have, and those with a scalar.
 
+use super::key::is_metadata;
 use super::names::Reader;
 use super::{Cell, Context, Frame, Grid, Out, Scalar, binary_histogram, evaluate_for, matching, operator, set};
 use crate::check::shape;
@@ -7,18 +8,28 @@ use crate::error::Error;
 use crate::syntax::ast::{Binary, Expr};
 use leadline_model::port::Shape;
 
+/// How an operation looks at its operands' names. Beside a scalar each series is looked at by itself; what matches are
+/// other labels as a rule.
+fn reader(b: &Binary) -> Reader {
+    let is_scalar = |expr: &Expr| shape(expr) == Shape::Scalar;
+    if is_scalar(&b.left) || is_scalar(&b.right) {
+        return Reader::Blind;
+    }
+    let on: &[String] = if b.matching.on { &b.matching.labels } else { &[] };
+    let named = on.iter().chain(&b.matching.include).any(|name| is_metadata(name));
+    if b.op.is_set() || named {
+        Reader::Any
+    } else {
+        Reader::Blind
+    }
+}
+
 /// Evaluates a binary operation at all times of `frame`.
 ///
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result<Out, Error> {
-    let is_scalar = |expr: &Expr| shape(expr) == Shape::Scalar;
-    // Beside a scalar each series is looked at by itself.
-    let reader = if is_scalar(&b.left) || is_scalar(&b.right) {
-        Reader::Blind
-    } else {
-        Reader::Any
-    };
+    let reader = reader(b);
     let left = evaluate_for(cx, &b.left, frame, reader)?;
     let right = evaluate_for(cx, &b.right, frame, reader)?;
     match (left, right) {

@@ -3,7 +3,7 @@
 use super::binary_histogram::{self, Remark};
 use super::fill::{self, Side};
 use super::grid::{Cell, SAME_LABELSET};
-use super::key::{METADATA, Numbering, braced};
+use super::key::{METADATA, Numbering, braced, nameless};
 use super::{Context, Grid, Row, operator, set};
 use crate::error::Error;
 use crate::syntax::ast::{Binary, Group};
@@ -65,12 +65,14 @@ fn meet(
     for (row, group) in one.groups.iter().enumerate() {
         partners[*group].push(row);
     }
+    let at_once = !cx.settings.features.delayed_name_removal;
     let operation = Operation {
         b,
+        at_once,
         many: many.grid,
         one: one.grid,
         swapped: b.matching.group == Group::Right,
-        drops_metadata: b.op.changes_meaning() || (b.return_bool && !cx.settings.features.delayed_name_removal),
+        drops_metadata: b.op.changes_meaning() || (b.return_bool && at_once),
     };
     for rows in partners.iter().filter(|rows| rows.len() > 1) {
         operation.refuse_duplicates(cx, numbers, rows)?;
@@ -109,6 +111,8 @@ struct Operation<'a> {
     swapped: bool,
     /// Whether the results' names go where they are made.
     drops_metadata: bool,
+    /// Whether names go as soon as an operation takes them away.
+    at_once: bool,
 }
 
 impl Operation<'_> {
@@ -139,6 +143,15 @@ impl Operation<'_> {
         Ok(())
     }
 
+    /// The labels of an operand: where names go at once, one that is to go is gone.
+    fn shown(&self, row: &Row) -> Labels {
+        if row.drop_name && self.at_once {
+            nameless(&row.labels)
+        } else {
+            row.labels.clone()
+        }
+    }
+
     /// Refuses two series of the "one" side that are in one match group at the same step.
     fn refuse_duplicates(&self, cx: &mut Context<'_>, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
         for step in 0..self.one.steps {
@@ -156,7 +169,7 @@ impl Operation<'_> {
             }
             let side = if self.swapped { "left" } else { "right" };
             let group = braced(&numbers.selection().pick(&self.one.rows[a].labels));
-            let mut names = [a, b].map(|r| braced(&self.one.rows[r].labels));
+            let mut names = [a, b].map(|r| braced(&self.shown(&self.one.rows[r])));
             names.sort();
             return Err(Error::execution(format!(
                 "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, \

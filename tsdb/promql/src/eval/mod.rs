@@ -96,7 +96,7 @@ fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader)
         None => {
             let (running, around) = (cx.enter(expr), cx.statistics);
             cx.statistics = around.below(expr);
-            let out = node(cx, expr, frame)?;
+            let out = node(cx, expr, frame, reader)?;
             let out = names::settle(cx, out, reader)?;
             cx.statistics = around;
             cx.leave(running, &out);
@@ -112,7 +112,7 @@ fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader)
     Ok(out)
 }
 
-fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
+fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader) -> Result<Out, Error> {
     match &expr.kind {
         ExprKind::Number(x) | ExprKind::Duration(x) => {
             cx.hold(frame.steps)?;
@@ -122,7 +122,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
         // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
         ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
         ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
-        ExprKind::Paren(inner) => evaluate(cx, inner, frame),
+        ExprKind::Paren(inner) => evaluate_for(cx, inner, frame, reader),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
         ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, expr.span, frame).map(Out::Vector),

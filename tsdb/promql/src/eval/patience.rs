@@ -167,6 +167,7 @@ mod tests {
     #[test]
     fn work_that_the_number_of_series_does_not_bound_is_interrupted() {
         let long = format!("label_join(m, \"a\", \"{}\"{})", "x".repeat(40), ", \"pod\"".repeat(50));
+        let mut wrong = Vec::new();
         // Expression, what it evaluates first, series and steps.
         for (text, operands, size) in [
             (
@@ -187,12 +188,13 @@ mod tests {
         ] {
             let alone = looks(operands, size, u32::MAX).unwrap();
             let whole = looks(text, size, u32::MAX).unwrap();
-            assert!(
-                whole > alone + 2,
-                "{text}: {whole} looks, {alone} of them of its operands"
-            );
+            if whole < alone + 3 {
+                wrong.push(format!("{text}: {whole} looks, {alone} of them of its operands"));
+                continue;
+            }
             let error = looks(text, size, whole - 1);
             assert!(matches!(error, Err(Error::Canceled(_))), "{text}: {error:?}");
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -29,34 +29,52 @@ pub(crate) fn evaluate(
     }
     let groups = Groups::of(selection(a), input);
     cx.hold(input.cells.len())?;
-    let ranks = matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk);
     let mut out = input.clone();
-    if ranks && out.drop_histogram_cells() {
+    if ranks(a.op) && out.drop_histogram_cells() {
         cx.notes.histogram_ignored(whole, a.op.as_str());
     }
     out.present.fill(false);
-    let shares = match a.op {
+    let order = keep(cx, a.op, (input, &parameter.values), &groups, &mut out)?;
+    if input.steps == 1 {
+        out = out.reorder(order.into_iter());
+    } else {
+        out.prune();
+    }
+    out.absorb(0, &parameter.trace);
+    Ok(out)
+}
+
+/// Whether the operator puts numbers in order.
+fn ranks(op: AggregateOp) -> bool {
+    matches!(op, AggregateOp::Topk | AggregateOp::Bottomk)
+}
+
+/// Brings the numbers that are kept to `out` and takes the histograms that are not from it, which has all of `input`.
+/// Returns, of an instant query, the kept rows in the order of their rank.
+fn keep(
+    cx: &mut Context<'_>,
+    op: AggregateOp,
+    (input, parameters): (&Grid, &[f64]),
+    groups: &Groups,
+    out: &mut Grid,
+) -> Result<Vec<usize>, Error> {
+    let shares = match op {
         AggregateOp::LimitRatio => shares(input),
         _ => Vec::new(),
     };
-    // Of an instant query, the rows in the order of their rank.
-    let mut order = Vec::new();
-    let mut chosen = Vec::new();
+    let there = |m: usize, step: usize| match ranks(op) {
+        true => input.row(m).1[step],
+        false => input.occupied(m, step),
+    };
+    let (mut order, mut chosen) = (Vec::new(), Vec::new());
     let mut kept = vec![false; if out.has_histograms() { input.len() } else { 0 }];
     for members in &groups.members() {
-        for step in 0..input.steps {
+        for (step, &parameter) in parameters.iter().enumerate().take(input.steps) {
             // All of them may be put in order.
             cx.spend(members.len().saturating_mul(4))?;
             chosen.clear();
-            let there = |m: usize| {
-                if ranks {
-                    input.row(m).1[step]
-                } else {
-                    input.occupied(m, step)
-                }
-            };
-            chosen.extend(members.iter().copied().filter(|&m| there(m)));
-            choose(a.op, (input, &shares), step, parameter.values[step], &mut chosen);
+            chosen.extend(members.iter().copied().filter(|&m| there(m, step)));
+            choose(op, (input, &shares), step, parameter, &mut chosen);
             for row in &chosen {
                 out.present[row * input.steps + step] = input.row(*row).1[step];
             }
@@ -70,13 +88,7 @@ pub(crate) fn evaluate(
             }
         }
     }
-    if input.steps == 1 {
-        out = out.reorder(order.into_iter());
-    } else {
-        out.prune();
-    }
-    out.absorb(0, &parameter.trace);
-    Ok(out)
+    Ok(order)
 }
 
 /// Whether any k asks for something.
