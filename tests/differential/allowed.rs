@@ -36,6 +36,12 @@ pub(crate) const ALWAYS: &[Allowed] = &[
         applies: of_broken_letters,
     },
     Allowed {
+        reason: "a range or a subquery's step below 1 ms is refused here; in Prometheus such a range holds nothing and such a step \
+                 divides by 0",
+        at_most: 10,
+        applies: of_tiny_lengths,
+    },
+    Allowed {
         reason: "promql/parser/generated_parser.y:613 makes a whole number of NaN for an offset, which Go leaves to the processor; \
                  leadline refuses it",
         at_most: 5,
@@ -49,6 +55,7 @@ pub(crate) const ALL: &[Allowed] = &[
     ALWAYS[1],
     ALWAYS[2],
     ALWAYS[3],
+    ALWAYS[4],
     Allowed {
         reason: "promql/engine.go:3970 and :2125: with delayed name removal, a comparison that filters forgets that the name of \
                  its operand is about to go (DropName: returnBool), and a union of series with and without it does as their \
@@ -115,7 +122,11 @@ fn only_refused_here(ours: &Answer, theirs: &Answer, words: &str) -> bool {
 }
 
 fn of_broken_letters(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
-    only_refused_here(ours, theirs, "invalid UTF-8 in a label's name or value")
+    only_refused_here(ours, theirs, "invalid UTF-8 in ")
+}
+
+fn of_tiny_lengths(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
+    only_refused_here(ours, theirs, "duration must be at least 1ms")
 }
 
 fn of_undefined_offsets(question: &Question, ours: &Answer, theirs: &Answer) -> bool {

@@ -69,7 +69,7 @@ impl Answer {
 
     /// Whether it is the same but for the last digits of values.
     pub(crate) fn is_same_but_for_rounding(&self, other: &Self, tolerance: f64) -> bool {
-        self.is_same_but_for_series(other) && self.is_near(other, tolerance)
+        self.is_same_but_for_values(other, |a, b| near(a, b, tolerance))
     }
 
     /// Whether it is the same but for the names of metrics.
@@ -79,15 +79,8 @@ impl Answer {
             && self.without_names() == other.without_names()
     }
 
-    /// Whether it is the same but for the last digits of values; labels and times must be equal.
-    fn is_near(&self, other: &Self, tolerance: f64) -> bool {
-        let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
-            // Differences of almost equal numbers have few digits of their own.
-            (Ok(a), Ok(b)) => {
-                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= tolerance * a.abs().max(b.abs()) + 1e-12
-            }
-            _ => a == b,
-        };
+    /// Whether it is the same but for values, all of which are such pairs; labels and times must be equal.
+    pub(crate) fn is_same_but_for_values(&self, other: &Self, fits: impl Fn(&str, &str) -> bool) -> bool {
         let same = |a: &String, b: &String| {
             // Values are the only texts behind the labels: what is not within quotes are times and brackets.
             let (labels, values) = a.split_at(begin_of_values(a));
@@ -99,9 +92,11 @@ impl Answer {
                 && values.len() == other_values.len()
                 && pairs
                     .into_iter()
-                    .all(|(i, (a, b))| if i % 2 == 0 { a == b } else { near(a, b) })
+                    .all(|(i, (a, b))| if i % 2 == 0 { a == b } else { fits(a, b) })
         };
-        self.series.len() == other.series.len() && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
+        self.is_same_but_for_series(other)
+            && self.series.len() == other.series.len()
+            && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
 
     /// Times and values without the series that they belong to, in an order.
@@ -124,6 +119,16 @@ impl Answer {
     /// Whether there is a result that says something.
     pub(crate) fn says_something(&self) -> bool {
         self.error.is_none() && !self.series.is_empty()
+    }
+}
+
+/// Whether two values are the same but for rounding.
+pub(crate) fn near(a: &str, b: &str, tolerance: f64) -> bool {
+    match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => {
+            (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= tolerance * a.abs().max(b.abs()) + 1e-12
+        }
+        _ => a == b,
     }
 }
 

@@ -191,7 +191,7 @@ async fn leadline_and_prometheus_refuse_the_same_mistakes() {
     let both = started(oracle, Shape::WHOLE, &told).await;
     let questions = (0..told.queries * 3 / 8).map(|n| {
         let about = Question::about(nth(&features, n), told.seed + 2, n);
-        malformed::question(about, told.seed, n)
+        malformed::question(&about, told.seed, n)
     });
     let refusals = Refusals::of(&both, questions, told.shown).await;
     both.end().await;

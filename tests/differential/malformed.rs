@@ -68,12 +68,12 @@ const MISTAKES: &[Mistake] = &[
                 words,
                 |word| word.starts_with(|c: char| c.is_ascii_digit()),
                 NUMERALS,
-            )
+            );
         },
     },
     Mistake {
         name: "a misspelt name",
-        make: misspell,
+        make: |random, words| misspell(random, words),
     },
     Mistake {
         name: "a character put in",
@@ -345,7 +345,7 @@ const OPERANDS: &[&str] = &[
 ];
 
 /// A kind of mistake, and a question with one.
-pub(crate) fn question(about: Question, seed: u64, number: u64) -> (&'static str, Question) {
+pub(crate) fn question(about: &Question, seed: u64, number: u64) -> (&'static str, Question) {
     let random = Random::new(seed ^ 0x6d61_6c66, number);
     let kinds = MISTAKES.len() + 2;
     let (name, tree) = match (number % kinds as u64) as usize {
@@ -358,6 +358,7 @@ pub(crate) fn question(about: Question, seed: u64, number: u64) -> (&'static str
             (mistake.name, of_words(all, &about.tree))
         }
     };
+    let about = about.clone();
     (name, Question { tree, ..about })
 }
 
@@ -412,7 +413,7 @@ fn bad_regex(random: &Random, words: &mut Vec<String>) {
     }
 }
 
-fn misspell(random: &Random, words: &mut Vec<String>) {
+fn misspell(random: &Random, words: &mut [String]) {
     let name = |word: &str| word.len() > 1 && word.starts_with(|c: char| c.is_ascii_alphabetic());
     let places: Vec<usize> = (0..words.len()).filter(|&at| name(words[at].trim())).collect();
     if places.is_empty() {

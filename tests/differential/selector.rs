@@ -56,6 +56,7 @@ const MATCHERS: &[(&str, &str)] = &[
 pub(crate) fn of_metric(tree: Tree, metric: &str) -> Tree {
     match metric {
         "mixed" => tree.has("native histogram"),
+        "build_info" | "queue_depth" | "up" => tree.has("equal values"),
         "huge" => tree.has("extreme values"),
         "request_duration_seconds_sum" | BUCKET => tree.has("counter"),
         _ if COUNTERS.contains(&metric) => tree.has("counter"),

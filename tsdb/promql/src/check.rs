@@ -400,6 +400,8 @@ mod tests {
                 "a / on () group_left",
                 "1:21: parse error: unexpected end of input in grouping opts, expected \"(\"",
             ),
+            ("a offset -1e30", "1:10: parse error: duration out of range"),
+            ("a offset 1e30", "1:10: parse error: duration out of range"),
             ("sum())", "1:7: parse error: unexpected right parenthesis ')'"),
             (
                 "a{b=~\"*\"}",
@@ -415,6 +417,15 @@ mod tests {
             ),
             ("a[5m;", "1:5: parse error: unexpected character: ';'"),
             ("a[5m x", "1:6: parse error: unexpected character: 'x', expected ':'"),
+            (
+                "a[:",
+                "1:4: parse error: unexpected colon before duration in duration expression",
+            ),
+            (
+                "a[step():(:",
+                "1:12: parse error: unexpected repeated colon in duration expression",
+            ),
+            ("a[5m:(:", "1:7: parse error: unexpected colon ':'"),
             (
                 "a[;",
                 "1:3: parse error: unexpected character in duration expression: ';'",

@@ -28,11 +28,7 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
     loop {
         let start = lexer.skip_blanks();
         match lexer.next() {
-            Ok(_) if lexer.parens < 0 => {
-                // Prometheus points behind it.
-                let behind = lexer.at;
-                return lexer.give_up(behind, "unexpected right parenthesis ')'".to_owned());
-            }
+            Ok(_) if lexer.parens < 0 => return lexer.give_up("unexpected right parenthesis ')'".to_owned()),
             Ok(kind) => {
                 lexer.push(kind, start);
                 if kind == TokenKind::End {
@@ -42,7 +38,7 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
                     };
                 }
             }
-            Err(message) => return lexer.give_up(start, message),
+            Err(message) => return lexer.give_up(message),
         }
     }
 }
@@ -87,8 +83,9 @@ impl Lexer<'_> {
         self.tokens.push(Token { kind, span });
     }
 
-    fn give_up(mut self, start: usize, message: String) -> Lexed {
-        self.at = self.text.len();
+    /// Ends the words at this place: upstream points behind what it took before it saw the mistake.
+    fn give_up(mut self, message: String) -> Lexed {
+        let start = std::mem::replace(&mut self.at, self.text.len());
         self.push(TokenKind::Broken, start);
         Lexed {
             tokens: self.tokens,
@@ -238,8 +235,15 @@ impl Lexer<'_> {
                 self.brackets = None;
                 self.take(1, TokenKind::RightBracket)
             }
-            ':' if !brackets.duration => Err("unexpected colon before duration in duration expression".to_owned()),
-            ':' if brackets.colon => Err("unexpected repeated colon in duration expression".to_owned()),
+            ':' if !brackets.duration || brackets.colon => {
+                self.at += 1;
+                let which = if brackets.duration {
+                    "repeated colon"
+                } else {
+                    "colon before duration"
+                };
+                Err(format!("unexpected {which} in duration expression"))
+            }
             ':' => self.colon(brackets),
             c if c.is_ascii_alphabetic() => self.length_word(brackets).unwrap_or_else(odd),
             c => self.shared(c, following).unwrap_or_else(odd),

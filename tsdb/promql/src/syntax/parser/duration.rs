@@ -10,6 +10,8 @@ pub(super) const DURATION: &str = "number, duration, step(), or range()";
 /// The same where a subquery's step may be left out.
 pub(super) const DURATION_OR_END: &str = "number, duration, step(), range(), or \"]\"";
 
+const OUT_OF_RANGE: &str = "duration out of range";
+
 /// Where a length of time stands, for errors.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
@@ -147,7 +149,14 @@ impl Parser<'_> {
             return self.duration_operand(wanted);
         };
         self.bump();
-        let operand = self.duration_operand(wanted)?;
+        let literal = self.token();
+        let operand = self
+            .duration_operand(wanted)
+            .map_err(|error| match error.span == literal.span {
+                // Upstream points at the sign.
+                true if error.message == OUT_OF_RANGE => self.error(token.span, OUT_OF_RANGE),
+                _ => error,
+            })?;
         self.with_sign(negate, token, operand)
     }
 
@@ -175,7 +184,7 @@ impl Parser<'_> {
             TokenKind::Number | TokenKind::Duration => {
                 let (value, span) = self.literal_number()?;
                 if value.abs() > LONGEST_SECONDS || !value.is_finite() {
-                    return Err(self.error(span, "duration out of range"));
+                    return Err(self.error(span, OUT_OF_RANGE));
                 }
                 let kind = if token.kind == TokenKind::Duration {
                     DurationKind::Duration(value)
