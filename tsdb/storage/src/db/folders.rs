@@ -4,12 +4,13 @@ use super::snapshot::{MAKING, SNAPSHOTS};
 use crate::block::{CREATING, Ulid};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Ends the name of a block's folder that is being removed (`tsdb/db.go`, `tmpForDeletionBlockDirSuffix`).
 const DELETING: &str = ".tmp-for-deletion";
 
-/// Ends the name of a block's folder that versions of Prometheus before 2.22 were making or removing.
+/// Ends the name of a folder in which blocks are being made, and of a block's that versions of Prometheus before 2.22 were
+/// making or removing.
 const OLD: &str = ".tmp";
 
 /// Removes a block's folder: from the moment of its renaming on it is no block, also after a crash in the middle.
@@ -28,6 +29,11 @@ pub(super) fn remove_block(disk: &dyn Disk, dir: &Path, ulid: Ulid) -> Result<()
         .map_err(|e| StorageError::io("rename", &path, e))?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
     remove(disk, &going)
+}
+
+/// A folder for what is being made of several blocks; the next start removes it.
+pub(super) fn unfinished(dir: &Path, ulid: Ulid) -> PathBuf {
+    dir.join(format!("{ulid}{OLD}"))
 }
 
 /// Removes what was being made or removed when the store ended.

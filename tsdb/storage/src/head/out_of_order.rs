@@ -28,6 +28,14 @@ pub struct OutOfOrder {
 }
 
 impl OutOfOrder {
+    /// So many chunks of these series; of no use but for reading them.
+    pub(super) fn of(chunks: BTreeMap<SeriesRef, usize>) -> Self {
+        Self {
+            chunks,
+            ..Self::default()
+        }
+    }
+
     /// Number of series.
     #[must_use]
     pub fn len(&self) -> usize {
