@@ -137,7 +137,9 @@ impl Db {
     /// order, which counts less, as blocks of their own. They say that they have not all series of their time.
     fn write_part(&self, portion: Portion, into: &mut Parts) -> Result<(), StorageError> {
         let range = self.settings.block_range_ms;
-        let end = |mint: Timestamp| mint.saturating_add(range);
+        // No block ends in time that has not come: the retention counts from the end of the newest.
+        let newest = portion.newest.saturating_add(1);
+        let end = |mint: Timestamp| mint.saturating_add(range).min(newest);
         for mint in portion.ranges_in_order(range)? {
             let source = portion.in_order(mint, end(mint).saturating_sub(1));
             self.write_staged(&source, (mint, end(mint)), STALE_SERIES, into)?;
@@ -151,7 +153,7 @@ impl Db {
         let found = std::mem::take(&mut into.found);
         into.found = joined(found, portion.found);
         into.remains.exemplars.extend(portion.exemplars);
-        newest(&mut into.remains.exemplars, self.settings.max_exemplars as usize);
+        keep_newest(&mut into.remains.exemplars, self.settings.max_exemplars as usize);
         Ok(())
     }
 
@@ -210,7 +212,7 @@ fn closed() -> StorageError {
 }
 
 /// Keeps the newest exemplars.
-fn newest(exemplars: &mut Vec<KeptExemplar>, most: usize) {
+fn keep_newest(exemplars: &mut Vec<KeptExemplar>, most: usize) {
     exemplars.sort_by_key(|kept| kept.exemplar.t);
     let surplus = exemplars.len().saturating_sub(most);
     exemplars.drain(..surplus);

@@ -34,6 +34,8 @@ pub(crate) struct Portion {
     pub(crate) exemplars: Vec<KeptExemplar>,
     /// Time (ms) of its newest sample that came in order; the beginning of time when there is none.
     pub(crate) maxt: Timestamp,
+    /// Time (ms) of its newest sample, however it came.
+    pub(crate) newest: Timestamp,
     /// Samples before this time (ms) are left out: blocks have them.
     pub(crate) min_valid: Timestamp,
 }
@@ -50,8 +52,10 @@ impl Portion {
             *mine.get_mut() = read;
         }
         *head.index.get_mut() = replay.index;
+        let late = all_late(&mut head);
         Ok(Self {
-            late: all_late(&mut head),
+            newest: maxt.max(late.maxt),
+            late,
             head,
             found: replay.found,
             exemplars,
@@ -133,12 +137,13 @@ impl Portion {
 
 /// All that came out of order.
 fn all_late(head: &mut Head) -> OutOfOrder {
-    let mut counts = BTreeMap::new();
+    let mut all = OutOfOrder::none();
     for (at, stripe) in head.stripes.iter_mut().enumerate() {
-        let late = stripe.get_mut().late.iter();
-        counts.extend(late.map(|(&number, late)| (make_ref(at, number), late.chunks.len())));
+        for (&number, late) in &stripe.get_mut().late {
+            all.add(make_ref(at, number), &late.chunks);
+        }
     }
-    OutOfOrder::of(counts)
+    all
 }
 
 /// The exemplars with the labels of their series.
