@@ -60,6 +60,8 @@ impl Db {
         });
         let rest = self.head.replay(&self.progress)?;
         cut.lost.extend(lost);
+        // What was cut is not there any more.
+        cut.series = 0;
         Ok(joined(cut, rest))
     }
 

@@ -45,6 +45,10 @@ impl Portion {
     pub(super) fn new(of: &Head, replay: Replay<'_>) -> Result<Self, StorageError> {
         let (maxt, min_valid) = (replay.maxt, replay.min_valid);
         let exemplars = with_labels(&replay);
+        let found = Replayed {
+            series: replay.index.len() as u64,
+            ..replay.found
+        };
         let durable = Durable::reading(replay.durable, &of.settings);
         let mut head = Head::build(of.settings.clone(), of.clock.clone(), Some(durable))?;
         for (mine, mut read) in head.stripes.iter_mut().zip(replay.stripes) {
@@ -57,7 +61,7 @@ impl Portion {
             newest: maxt.max(late.maxt),
             late,
             head,
-            found: replay.found,
+            found,
             exemplars,
             maxt,
             min_valid,
