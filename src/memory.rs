@@ -33,7 +33,9 @@ fn limit_of(group: &str, read: Read<'_>) -> Option<u64> {
         _ => return None,
     };
     // In a container, the names may be those of the host while its files are those of the container.
-    let names = Path::new(path).components().filter(|c| matches!(c, Component::Normal(_)));
+    let names = Path::new(path)
+        .components()
+        .filter(|c| matches!(c, Component::Normal(_)));
     let names: PathBuf = names.collect();
     let limits = names.ancestors().filter_map(|group| {
         let text = read(&Path::new(root).join(group).join(file))?;
@@ -54,7 +56,8 @@ fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const MEMINFO: &str = "MemTotal:       16000 kB\nMemFree:         200 kB\nMemAvailable:    9000 kB\nBuffers: 1 kB\n";
+    const MEMINFO: &str =
+        "MemTotal:       16000 kB\nMemFree:         200 kB\nMemAvailable:    9000 kB\nBuffers: 1 kB\n";
     const K: u64 = 1024;
 
     fn of(files: &[(&str, &str)]) -> Option<u64> {
@@ -87,12 +90,18 @@ mod tests {
             ),
             (
                 "v2 outside of the container's root",
-                vec![("/proc/self/cgroup", "0::/../x\n"), ("/sys/fs/cgroup/memory.max", "4097\n")],
+                vec![
+                    ("/proc/self/cgroup", "0::/../x\n"),
+                    ("/sys/fs/cgroup/memory.max", "4097\n"),
+                ],
                 Some(4_097),
             ),
             (
                 "v2 without a limit",
-                vec![("/proc/self/cgroup", pod), ("/sys/fs/cgroup/kubepods/pod1/app/memory.max", "max\n")],
+                vec![
+                    ("/proc/self/cgroup", pod),
+                    ("/sys/fs/cgroup/kubepods/pod1/app/memory.max", "max\n"),
+                ],
                 Some(9_000 * K),
             ),
             (
@@ -107,13 +116,19 @@ mod tests {
                 "v1 without a limit",
                 vec![
                     ("/proc/self/cgroup", v1),
-                    ("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "9223372036854771712\n"),
+                    (
+                        "/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes",
+                        "9223372036854771712\n",
+                    ),
                 ],
                 Some(9_000 * K),
             ),
             (
                 "nonsense",
-                vec![("/proc/self/cgroup", "0\n::\n:\nx:memory\n"), ("/sys/fs/cgroup/memory.max", "-1")],
+                vec![
+                    ("/proc/self/cgroup", "0\n::\n:\nx:memory\n"),
+                    ("/sys/fs/cgroup/memory.max", "-1"),
+                ],
                 Some(9_000 * K),
             ),
         ] {
@@ -126,6 +141,9 @@ mod tests {
     fn without_a_word_of_the_system_nothing_is_known() {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("/proc/meminfo", "MemTotal: 7 kB")]), Some(7 * K));
-        assert_eq!(of(&[("/proc/meminfo", "MemTotal: 99999999999999999999 kB\nMemAvailable: 1 MB")]), None);
+        assert_eq!(
+            of(&[("/proc/meminfo", "MemTotal: 99999999999999999999 kB\nMemAvailable: 1 MB")]),
+            None
+        );
     }
 }

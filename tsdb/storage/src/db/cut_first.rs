@@ -34,6 +34,8 @@ struct Parts {
     passes: u64,
     found: Replayed,
     remains: Remains,
+    /// Time (ms) of the newest sample that came in order.
+    maxt: Timestamp,
 }
 
 impl Db {
@@ -54,19 +56,19 @@ impl Db {
         if self.is_closed() {
             return Err(closed());
         }
-        let mut cut = cut.unwrap_or_else(|error| {
+        let (mut cut, newest) = cut.unwrap_or_else(|error| {
             tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
-            Replayed::default()
+            (Replayed::default(), Timestamp::MIN)
         });
-        let rest = self.head.replay(&self.progress)?;
+        let rest = self.head.replay_behind(newest, &self.progress)?;
         cut.lost.extend(lost);
         // What was cut is not there any more.
         cut.series = 0;
         Ok(joined(cut, rest))
     }
 
-    /// Makes blocks of the log and empties it.
-    fn cut_first(&self, limit: u64) -> Result<Replayed, StorageError> {
+    /// Makes blocks of the log and empties it; returns also the time (ms) of the newest sample that came in order.
+    fn cut_first(&self, limit: u64) -> Result<(Replayed, Timestamp), StorageError> {
         let began = self.clock.now();
         let parts = self.write_parts(limit)?;
         tracing::warn!(
@@ -82,10 +84,11 @@ impl Db {
             // Blocks have everything, and the log has it once more.
             tracing::warn!(%error, "the log cannot be emptied, so it is replayed whole; memory may not suffice");
         }
-        Ok(Replayed {
+        let found = Replayed {
             blocks: parts.blocks.len() as u64,
             ..parts.found
-        })
+        };
+        Ok((found, parts.maxt))
     }
 
     /// Writes blocks of all parts and lets queries see them; nothing is left when that fails.
@@ -98,8 +101,8 @@ impl Db {
             remains: Remains {
                 exemplars: Vec::new(),
                 min_valid: Timestamp::MIN,
-                maxt: Timestamp::MIN,
             },
+            maxt: Timestamp::MIN,
         };
         let made = self
             .disk
@@ -151,7 +154,7 @@ impl Db {
             self.write_staged(&source, (mint, end(mint)), OUT_OF_ORDER, into)?;
         }
         into.remains.min_valid = into.remains.min_valid.max(portion.min_valid);
-        into.remains.maxt = into.remains.maxt.max(portion.maxt);
+        into.maxt = into.maxt.max(portion.maxt);
         let found = std::mem::take(&mut into.found);
         into.found = joined(found, portion.found);
         into.remains.exemplars.extend(portion.exemplars);

@@ -136,11 +136,11 @@ fn mark_failed(blocks: &[Arc<Block>], work: &Work) {
         }
         match block.update_meta(|meta| meta.compaction.failed = true) {
             Ok(()) => {
-                tracing::warn!(block = %block.ulid(), "a block cannot be merged and is left as it is from now on")
+                tracing::warn!(block = %block.ulid(), "a block cannot be merged and is left as it is from now on");
             }
             // It is remembered as long as the store is open.
             Err(error) => {
-                tracing::warn!(block = %block.ulid(), %error, "a block that cannot be merged cannot be marked")
+                tracing::warn!(block = %block.ulid(), %error, "a block that cannot be merged cannot be marked");
             }
         }
     }

@@ -9,7 +9,6 @@ use crate::wal::{self, checkpoint};
 use leadline_model::labels::Labels;
 use leadline_model::sample::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 /// Records are ended when they have this many bytes.
 const RECORD_BYTES: usize = 256 * 1024;
@@ -20,8 +19,6 @@ pub(crate) struct Remains {
     pub(crate) exemplars: Vec<KeptExemplar>,
     /// Before this time (ms) nothing is to come back.
     pub(crate) min_valid: Timestamp,
-    /// Time (ms) of the newest sample that came in order.
-    pub(crate) maxt: Timestamp,
 }
 
 impl Head {
@@ -48,10 +45,7 @@ impl Head {
         };
         checkpoint::write_bare(disk, dir, last, &records(remains))?;
         wal::remove_before(&**disk, dir, first)?;
-        checkpoint::remove_before(&**disk, dir, last)?;
-        // What is late is late still.
-        self.maxt.fetch_max(remains.maxt, Ordering::AcqRel);
-        Ok(())
+        checkpoint::remove_before(&**disk, dir, last)
     }
 
     /// Lets the log of late samples begin anew. It keeps a segment: without any, the others would be taken for lost.

@@ -128,7 +128,19 @@ impl Head {
     /// # Errors
     /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then.
     pub fn replay(&self, monitor: &dyn ReplayMonitor) -> Result<Replayed, StorageError> {
-        match self.replay_within(None, monitor)? {
+        self.replay_behind(Timestamp::MIN, monitor)
+    }
+
+    /// [`Self::replay`] of what is left of a log after all up to `newest` (ms) was cut from it: what is late is late still.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    pub(crate) fn replay_behind(
+        &self,
+        newest: Timestamp,
+        monitor: &dyn ReplayMonitor,
+    ) -> Result<Replayed, StorageError> {
+        match self.try_replay(None, newest, monitor)? {
             Weighed::Installed(found) => Ok(found),
             // Without a limit nothing is.
             Weighed::TooLarge { .. } => Ok(Replayed::default()),
@@ -145,12 +157,23 @@ impl Head {
         limit: Option<u64>,
         monitor: &dyn ReplayMonitor,
     ) -> Result<Weighed, StorageError> {
+        self.try_replay(limit, Timestamp::MIN, monitor)
+    }
+
+    fn try_replay(
+        &self,
+        limit: Option<u64>,
+        newest: Timestamp,
+        monitor: &dyn ReplayMonitor,
+    ) -> Result<Weighed, StorageError> {
         let Some(durable) = self.durable.as_ref().filter(|d| d.is_replaying()) else {
             return Ok(Weighed::Installed(Replayed::default()));
         };
         let _one = self.tidying.lock();
         let mut replay = Replay::new(self, durable, Part::whole(0), limit);
+        replay.maxt = newest;
         replay.all(monitor)?;
+        self.maxt.fetch_max(newest, std::sync::atomic::Ordering::AcqRel);
         match replay.over {
             Some(bytes) => Ok(Weighed::TooLarge {
                 bytes,

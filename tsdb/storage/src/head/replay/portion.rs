@@ -6,10 +6,9 @@ use super::super::exemplars::Exemplars;
 use super::super::late::Late;
 use super::super::out_of_order::OutOfOrder;
 use super::super::series::{Closed, Data};
-use super::super::source::RangeSource;
+use super::super::source::{Copied, RangeSource};
 use super::super::stripe::{Stripe, make_ref};
 use super::{Part, Replay, Replayed};
-use crate::chunk::Encoding;
 use crate::error::StorageError;
 use crate::points;
 use leadline_model::exemplar::Exemplar;
@@ -82,15 +81,7 @@ impl Portion {
     /// nobody says that the first and the last of them are near each other.
     pub(crate) fn ranges_in_order(&self, range: i64) -> Result<BTreeSet<Timestamp>, StorageError> {
         self.ranges(range, |stripe, row| {
-            let mut chunks = stripe.cold[row].closed.clone();
-            let mut open = Vec::new();
-            if stripe.hot[row].open.copy_to(&mut open) > 0 {
-                let ends = (stripe.cold[row].open_from, stripe.hot[row].open.last_t());
-                chunks.push(Closed::in_memory(ends.0, ends.1, Encoding::Xor, open.into()));
-            }
-            let histograms = stripe.open_histograms(row);
-            chunks.extend(histograms.and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX)));
-            chunks
+            Copied::of(stripe, row, Timestamp::MIN, Timestamp::MAX).closed
         })
     }
 

@@ -2,10 +2,8 @@
 
 use super::super::chunks_head::Found;
 use super::super::late::Late;
-use super::super::series::Closed;
 use super::super::stripe::Stripe;
 use super::Replay;
-use crate::points::Point;
 use crate::stats::Stats;
 
 /// Bytes of records after which it is weighed again: weighing looks at every stripe and every label name.
@@ -60,12 +58,6 @@ impl Replay<'_> {
 /// What a stripe holds beside its rows: histograms, and what came out of order.
 fn beside(stripe: &Stripe) -> u64 {
     let histograms: u64 = stripe.histograms.values().map(|open| open.len() + HISTOGRAM).sum();
-    let late: u64 = stripe.late.values().map(late_bytes).sum();
+    let late: u64 = stripe.late.values().map(Late::memory).sum();
     histograms + late + (stripe.deleted.len() * 3 * ENTRY) as u64
-}
-
-fn late_bytes(late: &Late) -> u64 {
-    let chunks: u64 = late.chunks.iter().map(Closed::memory).sum();
-    let entries = late.chunks.len() * (size_of::<Closed>() + ENTRY) + late.buffered().len() * size_of::<Point>();
-    chunks + (entries + size_of::<Late>() + ENTRY) as u64
 }
