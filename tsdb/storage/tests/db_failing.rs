@@ -1,9 +1,11 @@
 //! The store as a whole on a disk that fails.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod stores;
 
 use leadline_model::entropy::SeededEntropy;
+use leadline_model::matcher::Matcher;
 use leadline_storage::db::{Db, Parts};
 use leadline_storage::disk::FaultyDisk;
 use leadline_storage::disk::faulty::Fault;
@@ -38,7 +40,7 @@ fn a_block_that_could_neither_be_finished_nor_removed_does_not_bring_back_what_i
         let done = store.db.maintain();
         let fired = faulty.fired().len();
         faulty.lift();
-        let a = [leadline_model::matcher::Matcher::equal("__name__", "a")];
+        let a = [Matcher::equal("__name__", "a")];
         store.db.delete_series(&a, i64::MIN, i64::MAX).unwrap();
         deleted += usize::from(!done.failures.is_empty());
         store.crash(tried);
