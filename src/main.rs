@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod config;
 mod demo;
+mod memory;
 mod ready;
 mod reload;
 mod serve;

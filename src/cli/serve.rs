@@ -150,7 +150,7 @@ impl Serve {
     fn options(self, cluster: ClusterMode) -> Options {
         Options {
             config_file: self.config_file,
-            storage: self.storage.options(),
+            storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
             // Their names were checked when they were read.
             features: Features::try_from(self.features).unwrap_or_default(),

@@ -32,11 +32,13 @@ pub enum Defect {
     ParentsRemovedFirst,
     /// Out-of-order samples are logged but left out of the replay.
     OutOfOrderNotReplayed,
+    /// A log that is too large is emptied before the blocks that were cut of it are where blocks are.
+    LogEmptiedFirst,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LogNotSynced,
         Self::SegmentNameNotSynced,
         Self::BlockRenamedBeforeSync,
@@ -50,6 +52,7 @@ impl Defect {
         Self::TruncatedBeforeBlock,
         Self::ParentsRemovedFirst,
         Self::OutOfOrderNotReplayed,
+        Self::LogEmptiedFirst,
     ];
 }
 

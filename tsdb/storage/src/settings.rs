@@ -54,6 +54,9 @@ pub struct Settings {
     /// How often whoever runs the store makes its log durable, ms, 1 to 60,000; default 1,000. At most this much is lost when
     /// the machine fails.
     pub wal_fsync_interval_ms: i64,
+    /// The most memory that reading the log at the start may take, bytes, as the store reckons it; 0, the default, sets no
+    /// limit. A log that takes more is read in parts and cut into blocks, and the head begins empty.
+    pub replay_memory_bytes: u64,
     /// Memory for postings, series and chunks that were read from blocks, bytes; default 64 MiB.
     pub cache_bytes: u64,
     /// How long a series has to be stale before it may leave the head for a block of its own, ms; default 10 min, twice
@@ -83,6 +86,7 @@ impl Default for Settings {
             max_exemplars: 100_000,
             wal_segment_bytes: 128 * MIB,
             wal_fsync_interval_ms: 1_000,
+            replay_memory_bytes: 0,
             cache_bytes: 64 * MIB,
             stale_after_ms: 10 * MINUTE_MS,
             stale_percent: 5,

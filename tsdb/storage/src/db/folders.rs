@@ -4,12 +4,13 @@ use super::snapshot::{MAKING, SNAPSHOTS};
 use crate::block::{CREATING, Ulid};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Ends the name of a block's folder that is being removed (`tsdb/db.go`, `tmpForDeletionBlockDirSuffix`).
 const DELETING: &str = ".tmp-for-deletion";
 
-/// Ends the name of a block's folder that versions of Prometheus before 2.22 were making or removing.
+/// Ends the name of a folder in which blocks are being made, and of a block's that versions of Prometheus before 2.22 were
+/// making or removing.
 const OLD: &str = ".tmp";
 
 /// Removes a block's folder: from the moment of its renaming on it is no block, also after a crash in the middle. What is
@@ -41,6 +42,11 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
         Ok(false) => Ok(()),
         Err(error) => Err(StorageError::io("look at", path, error)),
     }
+}
+
+/// A folder for what is being made of several blocks; the next start removes it.
+pub(super) fn unfinished(dir: &Path, ulid: Ulid) -> PathBuf {
+    dir.join(format!("{ulid}{OLD}"))
 }
 
 /// Removes what was being made or removed when the store ended.

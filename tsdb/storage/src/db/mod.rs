@@ -13,6 +13,7 @@
 
 mod blocks;
 mod cut;
+mod cut_first;
 mod delete;
 mod evict;
 mod folders;

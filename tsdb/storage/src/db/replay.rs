@@ -58,6 +58,9 @@ impl Db {
     /// Reads the log into the head; to be called once, from a thread that may block. Commits and queries may come in
     /// before it is done; a query whose window reaches into time that is not read yet is refused as unavailable.
     ///
+    /// Where the log takes more memory than [`crate::Settings::replay_memory_bytes`], it is read in parts and cut into
+    /// blocks, and the head begins empty; [`ReplayStatus`] tells of one part after the other then.
+    ///
     /// Damage is cut off the log and named in [`Replayed::lost`].
     ///
     /// # Errors
@@ -66,7 +69,7 @@ impl Db {
         // What works on blocks, and who closes the store, waits.
         let _work = self.work.lock();
         let began = self.clock.now();
-        let replayed = self.head.replay(&self.progress);
+        let replayed = self.read_log();
         let mut state = self.progress.0.lock();
         match &replayed {
             Ok(found) => {

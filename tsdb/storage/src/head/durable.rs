@@ -11,7 +11,7 @@ use leadline_model::port::QueryError;
 use leadline_model::sample::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -47,7 +47,7 @@ pub(super) struct Durable {
     pub(super) wal: Log,
     /// The log of samples that come out of order.
     pub(super) wbl: Log,
-    pub(super) chunks: ChunksHead,
+    pub(super) chunks: Arc<ChunksHead>,
     /// Until the log was read.
     replaying: AtomicBool,
     /// When the head was opened, ms: what is written from here on is there at once.
@@ -57,6 +57,21 @@ pub(super) struct Durable {
 }
 
 impl Durable {
+    /// The same directory for a head that only reads the mapped chunks of this one.
+    pub(super) fn reading(other: &Self, settings: &Settings) -> Self {
+        let log = |dir: &Path| Log::new(Arc::clone(&other.disk), dir.to_owned(), settings.wal_segment_bytes);
+        Self {
+            disk: Arc::clone(&other.disk),
+            read_only: true,
+            wal: log(other.wal.dir()),
+            wbl: log(other.wbl.dir()),
+            chunks: Arc::clone(&other.chunks),
+            replaying: AtomicBool::new(false),
+            opened_at: other.opened_at,
+            aliases: Mutex::default(),
+        }
+    }
+
     /// Whether chunks and records may be written: not before the log was read, and not where nothing may be.
     pub(super) fn is_writable(&self) -> bool {
         !self.read_only && !self.is_replaying()
@@ -87,7 +102,7 @@ impl Head {
         let durable = Durable {
             wal: log("wal"),
             wbl: log("wbl"),
-            chunks: ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head")),
+            chunks: Arc::new(ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head"))),
             disk: parts.disk,
             read_only: parts.read_only,
             replaying: AtomicBool::new(true),

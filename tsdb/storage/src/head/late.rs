@@ -51,6 +51,13 @@ impl Late {
         chunks.chain([self.buffer.clone()])
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> u64 {
+        let chunks: u64 = self.chunks.iter().map(Closed::memory).sum();
+        let entries = self.chunks.len() * 2 * size_of::<Closed>() + self.buffer.len() * size_of::<Point>();
+        chunks + (entries + 2 * size_of::<Self>()) as u64
+    }
+
     /// Whether there is nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.chunks.is_empty()

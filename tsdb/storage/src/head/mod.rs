@@ -35,6 +35,7 @@ pub use durable::HeadParts;
 pub use gc::Maintenance;
 pub use log::LogHealth;
 pub use out_of_order::OutOfOrder;
+pub(crate) use replay::{KeptExemplar, Part, Portion, Remains, Weighed};
 pub use replay::{ReplayMonitor, Replayed};
 pub use source::RangeSource;
 pub use stale::StaleSeries;

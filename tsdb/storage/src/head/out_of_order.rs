@@ -29,6 +29,27 @@ pub struct OutOfOrder {
 }
 
 impl OutOfOrder {
+    /// Nothing yet.
+    pub(super) fn none() -> Self {
+        Self {
+            mint: Timestamp::MAX,
+            maxt: Timestamp::MIN,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the chunks of a series.
+    pub(super) fn add(&mut self, series: SeriesRef, chunks: &[Closed]) {
+        if chunks.is_empty() {
+            return;
+        }
+        for chunk in chunks {
+            self.mint = self.mint.min(chunk.mint);
+            self.maxt = self.maxt.max(chunk.maxt());
+        }
+        self.chunks.insert(series, chunks.len());
+    }
+
     /// Number of series.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -59,21 +80,11 @@ impl Head {
             drop(held);
             self.map_late(durable, at)?;
         }
-        let mut found = OutOfOrder {
-            mint: Timestamp::MAX,
-            maxt: Timestamp::MIN,
-            ..OutOfOrder::default()
-        };
+        let mut found = OutOfOrder::none();
         for (at, stripe) in self.stripes.iter().enumerate() {
             for (&number, late) in &stripe.read().late {
                 // What is still in the buffer came a moment ago.
-                for chunk in &late.chunks {
-                    found.mint = found.mint.min(chunk.mint);
-                    found.maxt = found.maxt.max(chunk.maxt());
-                }
-                if !late.chunks.is_empty() {
-                    found.chunks.insert(make_ref(at, number), late.chunks.len());
-                }
+                found.add(make_ref(at, number), &late.chunks);
             }
         }
         if !found.is_empty() {

@@ -186,10 +186,40 @@ pub fn write(
     }
     writer.finish()?;
 
-    disk.rename(&temporary, &path)
-        .map_err(|e| StorageError::io("rename", &temporary, e))?;
-    disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
+    appear(&**disk, &temporary, &path)?;
     Ok(filter.kept)
+}
+
+/// Writes `checkpoint.<number>` of `records` alone: it stands for everything up to segment `number`, of which nothing else
+/// is needed any more. The first record must say before which time nothing is to come back. An older checkpoint and the
+/// segments are left there, as by [`write`].
+///
+/// # Errors
+/// [`StorageError`]; nothing is left then but a temporary folder, see [`remove_temporary`].
+pub fn write_bare(disk: &Arc<dyn Disk>, dir: &Path, number: u32, records: &[Vec<u8>]) -> Result<(), StorageError> {
+    let path = dir.join(format!("{PREFIX}{number:08}"));
+    let temporary = dir.join(format!("{PREFIX}{number:08}{TEMPORARY}"));
+    remove_temporary(&**disk, dir)?;
+    let mut writer = Writer {
+        log: Wal::open(Arc::clone(disk), &temporary, SEGMENT_BYTES)?,
+        batch: Batch::default(),
+    };
+    for record in records {
+        writer.batch.push(record);
+        writer.write_if_full()?;
+    }
+    writer.finish()?;
+    appear(&**disk, &temporary, &path)
+}
+
+/// Gives a finished checkpoint its name.
+fn appear(disk: &dyn Disk, temporary: &Path, path: &Path) -> Result<(), StorageError> {
+    disk.rename(temporary, path)
+        .map_err(|e| StorageError::io("rename", temporary, e))?;
+    match path.parent() {
+        Some(dir) => disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e)),
+        None => Ok(()),
+    }
 }
 
 fn rewrite(mut reader: Reader, filter: &mut Filter<'_>, writer: &mut Writer) -> Result<(), StorageError> {

@@ -78,6 +78,8 @@ enum Damage {
 enum When {
     /// Before the store is opened, whose first query follows the replay.
     Start,
+    /// As [`Self::Start`], and the log takes more memory than it may. That is told too, so that only values are looked at.
+    CutFirst,
     /// While it is open.
     Running,
 }
@@ -209,11 +211,19 @@ impl Sound {
         panic!("no seed has every kind of file");
     }
 
-    fn open(&self, disk: &MemoryDisk, now: &Arc<ManualClock>) -> Result<Arc<Db>, leadline_storage::StorageError> {
+    fn open(
+        &self,
+        disk: &MemoryDisk,
+        now: &Arc<ManualClock>,
+        when: When,
+    ) -> Result<Arc<Db>, leadline_storage::StorageError> {
         Db::open(Parts {
             disk: Arc::new(disk.clone()),
             path: PathBuf::from(DATA),
-            settings: self.settings.clone(),
+            settings: Settings {
+                replay_memory_bytes: u64::from(when == When::CutFirst),
+                ..self.settings.clone()
+            },
             clock: now.clone(),
             entropy: Arc::new(SeededEntropy::new(1)),
         })
@@ -312,10 +322,10 @@ impl Seen {
 fn meet(sound: &Sound, before: &Dump, path: &Path, damage: Damage, when: When) -> Result<Seen, String> {
     let (disk, clock) = (sound.disk.duplicate(), Arc::new(ManualClock::at(sound.now)));
     let mut seen = Seen::default();
-    if when == When::Start {
+    if when != When::Running {
         apply(&disk, path, damage);
     }
-    let Ok(db) = sound.open(&disk, &clock) else {
+    let Ok(db) = sound.open(&disk, &clock, when) else {
         seen.told = true;
         return Ok(seen);
     };
@@ -342,7 +352,7 @@ fn meet(sound: &Sound, before: &Dump, path: &Path, damage: Damage, when: When) -
     // The second start.
     seen.told |= db.close().is_err();
     drop(db);
-    if let Ok(db) = sound.open(&disk, &clock) {
+    if let Ok(db) = sound.open(&disk, &clock, When::Start) {
         seen.told |= db.replay().is_err();
         if let Ok(dump) = read(&*db, &everything(), Timestamp::MIN, Timestamp::MAX) {
             seen.compare(&sound.model, before, &dump?)?;
@@ -359,7 +369,7 @@ fn damage_is_told_and_never_becomes_a_value() {
     let (dice, many) = (Dice::new(9), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
     let clock = Arc::new(ManualClock::at(sound.now));
     let undamaged = sound.disk.duplicate();
-    let db = sound.open(&undamaged, &clock).unwrap();
+    let db = sound.open(&undamaged, &clock, When::Start).unwrap();
     db.replay().unwrap();
     let before = read(&*db, &everything(), Timestamp::MIN, Timestamp::MAX)
         .unwrap()
@@ -375,7 +385,7 @@ fn damage_is_told_and_never_becomes_a_value() {
         );
         for (path, len) in chosen {
             for damage in damages(&dice, *len, many) {
-                for when in [When::Start, When::Running] {
+                for when in [When::Start, When::CutFirst, When::Running] {
                     let warnings = Warnings::default();
                     let met = tracing::subscriber::with_default(warnings.clone(), || {
                         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -56,6 +56,7 @@ pub(crate) struct Counts {
     pub(crate) restarts: u64,
     pub(crate) faults: u64,
     pub(crate) cuts: u64,
+    pub(crate) first_cuts: u64,
     pub(crate) compactions: u64,
     pub(crate) evictions: u64,
     pub(crate) removed: u64,
@@ -71,6 +72,7 @@ impl Counts {
             (&mut self.restarts, other.restarts),
             (&mut self.faults, other.faults),
             (&mut self.cuts, other.cuts),
+            (&mut self.first_cuts, other.first_cuts),
             (&mut self.compactions, other.compactions),
             (&mut self.evictions, other.evictions),
             (&mut self.removed, other.removed),
@@ -101,6 +103,13 @@ pub(crate) struct World {
     entropy: Arc<SeededEntropy>,
     story: Vec<String>,
     aloud: bool,
+}
+
+/// The most memory that a start may take, bytes; in most seeds as much as it wants. Drawn apart: what else a seed does
+/// depends on it no more than it must.
+fn replay_memory(seed: u64) -> u64 {
+    let dice = Dice::new(mix(seed ^ (1 << 40)));
+    dice.weighted(&[(14, 0), (1, 1), (2, 70_000), (2, 100_000), (1, 250_000)])
 }
 
 fn settings(dice: &Dice) -> Settings {
@@ -156,7 +165,11 @@ impl World {
         let (memory, entropy) = (MemoryDisk::new(), Arc::new(SeededEntropy::new(dice.seed())));
         told("data", memory.create_dir_all(Path::new(DATA)))?;
         told("data", memory.sync_dir(Path::new("/")))?;
-        let (faulty, settings) = (faults_over(&memory, &dice), settings(&dice));
+        let settings = Settings {
+            replay_memory_bytes: replay_memory(seed),
+            ..settings(&dice)
+        };
+        let faulty = faults_over(&memory, &dice);
         let db = told(
             "first open",
             Db::open(parts(Arc::new(faulty.clone()), &settings, &clock, &entropy)),
@@ -341,10 +354,15 @@ impl World {
         for writer in &mut self.writers {
             writer.series.iter_mut().for_each(|series| series.reference = None);
         }
-        let interrupted = self.dice.chance(15);
+        // A start that may cut its log does more.
+        let (percent, changes) = match self.settings.replay_memory_bytes {
+            0 => (15, 12),
+            _ => (40, 250),
+        };
+        let interrupted = self.dice.chance(percent);
         if interrupted {
             let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));
-            self.memory.crash_after(self.dice.below(12), entropy);
+            self.memory.crash_after(self.dice.below(changes), entropy);
         }
         let disk: Arc<dyn Disk> = Arc::new(self.faulty.clone());
         self.db = told(
@@ -359,7 +377,11 @@ impl World {
             self.before_replay()?;
             self.replaying = None;
         }
-        told("replay", self.db.replay())?;
+        let replayed = told("replay", self.db.replay())?;
+        if replayed.blocks > 0 {
+            self.counts.first_cuts += 1;
+            self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
+        }
         self.settle()?;
         match self.memory.crashed() {
             Some(left) if interrupted => {

@@ -311,12 +311,14 @@ impl ChunksHead {
     /// finished, so that it can go next time.
     pub(super) fn truncate(&self, mint: Timestamp, keep: u32) -> Result<(), StorageError> {
         self.cut()?;
+        self.remove(|seq, file| file.maxt < mint && seq < keep)
+    }
+
+    /// Removes the oldest files as long as they may go.
+    fn remove(&self, may_go: impl Fn(u32, &Mapped) -> bool) -> Result<(), StorageError> {
         let old: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let old = files
-                .0
-                .iter()
-                .take_while(|(seq, file)| file.maxt < mint && **seq < keep);
+            let old = files.0.iter().take_while(|(seq, file)| may_go(**seq, file));
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         for (seq, path) in old {
@@ -334,6 +336,12 @@ impl ChunksHead {
             });
         }
         Ok(())
+    }
+
+    /// Removes all files, the oldest first.
+    pub(super) fn clear(&self) -> Result<(), StorageError> {
+        self.cut()?;
+        self.remove(|_, _| true)
     }
 
     fn change(&self, change: impl FnOnce(&mut Files)) {

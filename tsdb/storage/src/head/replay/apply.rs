@@ -30,6 +30,8 @@ impl Replay<'_> {
     /// Takes over the chunks that are on the disk.
     pub(super) fn map(&mut self) -> Result<(), StorageError> {
         let durable = self.durable;
+        // Where a replay was given up before, it may have been writing.
+        durable.chunks.cut()?;
         let scanned = durable.chunks.scan(!durable.read_only, |found| self.adopt(found))?;
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
@@ -65,10 +67,10 @@ impl Replay<'_> {
                 return false;
             };
             self.stripes[stripe].reserve_number(number);
-            if chunk.out_of_order {
+            if chunk.out_of_order && self.wants(chunk.series.0) {
                 self.late.insert(chunk.place, *chunk);
             }
-            chunk.maxt >= self.min_valid && !chunk.out_of_order
+            chunk.maxt >= self.min_valid && !chunk.out_of_order && self.wants(chunk.series.0)
         });
         // Stable: the chunks of one series stay in the order of time.
         found.sort_by_key(|chunk| (stripe_of(chunk.series), chunk.series));
@@ -214,6 +216,9 @@ impl Replay<'_> {
         }
         let labels = entry.labels.to_labels();
         self.stripes[at].reserve_number(number);
+        if !self.part.takes(&labels) {
+            return;
+        }
         match self.index.find(&labels) {
             Some(known) if known.0 == entry.series => {}
             Some(known) => {
@@ -370,9 +375,21 @@ impl Replay<'_> {
                 .collect();
             stripe.remove(&gone);
             stripe.forget_deletions(Timestamp::MAX);
-            find_newest(stripe, &files)?;
+            // What becomes a block is not written on.
+            if self.part.is_whole() {
+                find_newest(stripe, &files)?;
+            }
         }
         self.index.sweep(true);
+        self.tell();
+        Ok(())
+    }
+
+    /// Says what was passed over; once, where the log is read in parts.
+    fn tell(&self) {
+        if !self.part.is_first() {
+            return;
+        }
         if self.found.unknown_histograms > 0 {
             tracing::warn!(
                 histograms = self.found.unknown_histograms,
@@ -386,13 +403,13 @@ impl Replay<'_> {
                 "the log names series again that had left the head, so a part of it is there twice and is passed over"
             );
         }
-        if self.unknown > 0 {
+        // To a part, all others are unknown too.
+        if self.unknown > 0 && self.part.is_whole() {
             tracing::info!(
                 entries = self.unknown,
                 "the log has entries of series that left the head"
             );
         }
-        Ok(())
     }
 }
 

@@ -3,9 +3,21 @@
 //! Mapped chunks come first, then the newest checkpoint, then the segments behind it. All of it goes straight into
 //! stripes and an index of its own, which nobody else sees; commits are taken meanwhile into those of the head. At the end
 //! ([`install`]) the two are joined while all stripes are held.
+//!
+//! What is read is weighed. Where it takes more memory than it may, it is thrown away, and whoever replays reads the log in
+//! [`Part`]s, makes blocks of these ([`Portion`]), empties the log ([`empty`]) and replays what is left.
 
 mod apply;
+mod empty;
 mod install;
+mod names;
+mod part;
+mod portion;
+mod weight;
+
+pub(crate) use empty::Remains;
+pub(crate) use part::Part;
+pub(crate) use portion::{KeptExemplar, Portion};
 
 use super::Head;
 use super::chunks_head::Found;
@@ -47,13 +59,40 @@ pub struct Replayed {
     pub chunks: u64,
     /// Histograms that were passed over: invalid, or of a schema that is not known.
     pub unknown_histograms: u64,
+    /// Blocks that all of it was cut into because it would have taken more memory than it may.
+    pub blocks: u64,
     /// What was damaged and could not be kept, in words.
     pub lost: Vec<String>,
 }
 
+/// What became of a replay that must not take more than so much memory.
+pub(crate) enum Weighed {
+    /// It was installed.
+    Installed(Replayed),
+    /// It was given up when it took so many bytes.
+    TooLarge {
+        bytes: u64,
+        /// What was damaged until there, in words.
+        lost: Vec<String>,
+    },
+}
+
+/// Takes a record over.
+type Take<R> = fn(&mut R, &[u8]) -> Result<(), Malformed>;
+
 /// A replay that is under way.
 struct Replay<'h> {
     durable: &'h Durable,
+    /// The series that are read.
+    part: Part,
+    /// The references of these series, where not all are read.
+    wanted: Option<Vec<u64>>,
+    /// The most bytes of memory that may be taken.
+    limit: Option<u64>,
+    /// The bytes that were taken when it was more.
+    over: Option<u64>,
+    /// Bytes of records since it was weighed.
+    unweighed: usize,
     stripes: Vec<Stripe>,
     index: Index,
     /// For references of series that the log has under another reference too: that one.
@@ -89,25 +128,71 @@ impl Head {
     /// # Errors
     /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then.
     pub fn replay(&self, monitor: &dyn ReplayMonitor) -> Result<Replayed, StorageError> {
+        self.replay_behind(Timestamp::MIN, monitor)
+    }
+
+    /// [`Self::replay`] of what is left of a log after all up to `newest` (ms) was cut from it: what is late is late still.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    pub(crate) fn replay_behind(
+        &self,
+        newest: Timestamp,
+        monitor: &dyn ReplayMonitor,
+    ) -> Result<Replayed, StorageError> {
+        match self.try_replay(None, newest, monitor)? {
+            Weighed::Installed(found) => Ok(found),
+            // Without a limit nothing is.
+            Weighed::TooLarge { .. } => Ok(Replayed::default()),
+        }
+    }
+
+    /// [`Self::replay`], unless it takes more than `limit` bytes of memory: nothing has changed for who reads and writes
+    /// then. Closed chunks may have been mapped, and damage was cut off the log.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    pub(crate) fn replay_within(
+        &self,
+        limit: Option<u64>,
+        monitor: &dyn ReplayMonitor,
+    ) -> Result<Weighed, StorageError> {
+        self.try_replay(limit, Timestamp::MIN, monitor)
+    }
+
+    fn try_replay(
+        &self,
+        limit: Option<u64>,
+        newest: Timestamp,
+        monitor: &dyn ReplayMonitor,
+    ) -> Result<Weighed, StorageError> {
         let Some(durable) = self.durable.as_ref().filter(|d| d.is_replaying()) else {
-            return Ok(Replayed::default());
+            return Ok(Weighed::Installed(Replayed::default()));
         };
         let _one = self.tidying.lock();
-        let mut replay = Replay::new(self, durable);
-        replay.bound()?;
-        replay.map()?;
-        let checkpoint = replay.checkpoint()?;
-        replay.segments(checkpoint, monitor)?;
-        replay.late()?;
-        replay.finish()?;
-        self.install(replay)
+        let mut replay = Replay::new(self, durable, Part::whole(0), limit);
+        replay.maxt = newest;
+        replay.all(monitor)?;
+        self.maxt.fetch_max(newest, std::sync::atomic::Ordering::AcqRel);
+        match replay.over {
+            Some(bytes) => Ok(Weighed::TooLarge {
+                bytes,
+                lost: replay.found.lost,
+            }),
+            None => self.install(replay).map(Weighed::Installed),
+        }
     }
 }
 
 impl<'h> Replay<'h> {
-    fn new(head: &Head, durable: &'h Durable) -> Self {
+    fn new(head: &Head, durable: &'h Durable, part: Part, limit: Option<u64>) -> Self {
         Self {
             durable,
+            part,
+            wanted: None,
+            limit,
+            over: None,
+            unweighed: 0,
             stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
             index: Index::default(),
             aliases: RapidHashMap::default(),
@@ -127,6 +212,33 @@ impl<'h> Replay<'h> {
         }
     }
 
+    /// Reads everything, or as much as may be.
+    fn all(&mut self, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
+        self.bound()?;
+        if !self.part.is_whole() {
+            self.names()?;
+        }
+        self.map()?;
+        self.weigh();
+        if self.is_over() {
+            return Ok(());
+        }
+        let checkpoint = self.checkpoint(Self::record)?;
+        if self.is_over() {
+            return Ok(());
+        }
+        self.segments(checkpoint, monitor, Self::record)?;
+        if self.is_over() {
+            return Ok(());
+        }
+        self.late()?;
+        self.weigh();
+        match self.is_over() {
+            true => Ok(()),
+            false => self.finish(),
+        }
+    }
+
     /// Finds out before which time the log was cut off: mapped chunks from before may still be there, but what was deleted
     /// of them is not known any more.
     fn bound(&mut self) -> Result<(), StorageError> {
@@ -140,7 +252,7 @@ impl<'h> Replay<'h> {
     }
 
     /// Reads the newest checkpoint and returns its number. What is damaged of it is cut off.
-    fn checkpoint(&mut self) -> Result<Option<u32>, StorageError> {
+    fn checkpoint(&mut self, take: Take<Self>) -> Result<Option<u32>, StorageError> {
         let (disk, dir) = (&self.durable.disk, self.durable.wal.dir());
         let Some(newest) = checkpoint::latest(&**disk, dir)? else {
             return Ok(None);
@@ -155,7 +267,7 @@ impl<'h> Replay<'h> {
         };
         let damages = self.found.lost.len();
         let mut begun = false;
-        self.read(reader, &newest.path, &mut |_| begun = true)?;
+        self.read(reader, &newest.path, &mut |_| begun = true, take)?;
         if !begun {
             self.lose(&empty(&newest.path));
         }
@@ -166,7 +278,12 @@ impl<'h> Replay<'h> {
     }
 
     /// Reads the segments behind a checkpoint.
-    fn segments(&mut self, checkpoint: Option<u32>, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
+    fn segments(
+        &mut self,
+        checkpoint: Option<u32>,
+        monitor: &dyn ReplayMonitor,
+        take: Take<Self>,
+    ) -> Result<(), StorageError> {
         let disk = &self.durable.disk;
         let dir = self.durable.wal.dir().to_owned();
         let mut segments = wal::segments(&**disk, &dir)?;
@@ -181,7 +298,7 @@ impl<'h> Replay<'h> {
             self.found.lost.push(text);
         }
         let reader = Reader::open(Arc::clone(disk), &dir, first..)?;
-        self.read(reader, &dir, &mut |current| monitor.segment(first, current, last))
+        self.read(reader, &dir, &mut |current| monitor.segment(first, current, last), take)
     }
 
     /// Tells of a log of which only the folder is left: whoever makes one begins it with a segment and never removes the
@@ -203,25 +320,25 @@ impl<'h> Replay<'h> {
             return self.hollow(&dir);
         }
         let reader = Reader::open(Arc::clone(&self.durable.disk), &dir, ..)?;
-        self.read_with(reader, &dir, &mut |_| {}, Self::late_record)
+        self.read(reader, &dir, &mut |_| {}, Self::late_record)
     }
 
-    fn read(&mut self, reader: Reader, dir: &Path, progress: &mut dyn FnMut(u32)) -> Result<(), StorageError> {
-        self.read_with(reader, dir, progress, Self::record)
-    }
-
-    /// Reads records to the end of a log or to its damage, which is cut off together with what follows.
-    fn read_with(
+    /// Reads records to the end of a log, to its damage, which is cut off together with what follows, or until too much
+    /// memory is taken.
+    fn read(
         &mut self,
         mut reader: Reader,
         dir: &Path,
         progress: &mut dyn FnMut(u32),
-        take: fn(&mut Self, &[u8]) -> Result<(), Malformed>,
+        take: Take<Self>,
     ) -> Result<(), StorageError> {
         let mut segment = None;
         let damage = loop {
             let malformed = match reader.next() {
-                Ok(Some(record)) => take(self, record).err(),
+                Ok(Some(record)) => {
+                    self.weigh_after(record.len());
+                    take(self, record).err()
+                }
                 Ok(None) => break reader.torn().cloned(),
                 Err(error @ StorageError::Damaged(_)) => break Some(error),
                 Err(error) => return Err(error),
@@ -234,6 +351,9 @@ impl<'h> Replay<'h> {
                 progress(position.segment);
             }
             self.write_closed(MAP_BYTES)?;
+            if self.is_over() {
+                return Ok(());
+            }
         };
         for segment in reader.hollow() {
             let text = format!("segment {segment:08} of the log is empty although others follow");
