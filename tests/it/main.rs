@@ -11,6 +11,8 @@ mod commands;
 mod datasources;
 mod demo;
 mod errors;
+mod gone;
+mod query_log;
 mod reload;
 mod rules;
 mod scaler;

@@ -4,6 +4,7 @@
 //! `infos` where there are any, and `{"status":"error","errorType":…,"error":…}` with the status codes that API uses.
 
 mod admin;
+mod asker;
 mod exemplars;
 mod explain;
 mod histogram;

@@ -15,6 +15,8 @@ pub struct Features {
     pub unquoted_names: bool,
     /// `use-start-timestamps`: `rate` and its like see resets in the start times of samples.
     pub start_timestamps: bool,
+    /// `promql-per-step-stats`: with `stats=all` samples are told for each step.
+    pub per_step_stats: bool,
 }
 
 /// A name that is no feature.
@@ -22,11 +24,12 @@ pub struct Features {
 #[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
 pub struct UnknownFeature(pub String);
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "promql-experimental-functions",
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
+    "promql-per-step-stats",
     // Names are always removed late; the word is taken so that Prometheus' command line can be.
     "promql-delayed-name-removal",
 ];
@@ -38,6 +41,7 @@ impl Features {
         fill_modifiers: false,
         unquoted_names: false,
         start_timestamps: false,
+        per_step_stats: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -58,6 +62,7 @@ impl Features {
             1 => self.fill_modifiers = true,
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
+            4 => self.per_step_stats = true,
             _ => {}
         }
         Ok(())
@@ -93,6 +98,7 @@ impl From<Features> for Vec<String> {
             features.fill_modifiers,
             features.unquoted_names,
             features.start_timestamps,
+            features.per_step_stats,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()
@@ -105,7 +111,7 @@ mod tests {
 
     #[test]
     fn features_have_prometheus_names() {
-        for name in &NAMES[..4] {
+        for name in &NAMES[..5] {
             let features: Features = name.parse().unwrap();
             assert_eq!(Vec::<String>::from(features), [*name]);
         }
