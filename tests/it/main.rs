@@ -12,6 +12,7 @@ mod datasources;
 mod demo;
 mod errors;
 mod gone;
+mod openapi;
 mod query_log;
 mod reload;
 mod rules;
