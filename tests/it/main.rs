@@ -13,6 +13,7 @@ mod demo;
 mod errors;
 mod gone;
 mod openapi;
+mod promql;
 mod query_log;
 mod reload;
 mod rules;
