@@ -44,11 +44,15 @@ impl Regex {
         let fail = |reason: String| RegexError {
             pattern: abbreviated(pattern),
             reason,
+            of_go: None,
         };
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
         }
-        let inside = translate::translate(pattern).map_err(&fail)?;
+        let inside = translate::translate(pattern).map_err(|fault| RegexError {
+            of_go: Some(fault.to_string()),
+            ..fail(fault.reason())
+        })?;
         let translated = format!("^(?s:{inside})$");
         let hir = regex_syntax::ParserBuilder::new()
             .nest_limit(MAX_NESTING)
@@ -157,6 +161,17 @@ pub struct RegexError {
     pub pattern: String,
     /// What is wrong and where.
     pub reason: String,
+    /// What Go's `regexp/syntax` says, where it refuses the pattern too.
+    of_go: Option<String>,
+}
+
+impl RegexError {
+    /// The error in the words of Go's `regexp/syntax`, which are those of Prometheus' one-line errors; where Go has no limit
+    /// that this one has, in its own.
+    #[must_use]
+    pub fn in_words_of_go(&self) -> String {
+        self.of_go.clone().unwrap_or_else(|| self.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub struct Features {
     pub start_timestamps: bool,
     /// `promql-per-step-stats`: with `stats=all` samples are told for each step.
     pub per_step_stats: bool,
+    /// `promql-delayed-name-removal`: the name that `rate` and its like take from a metric goes once the whole expression
+    /// has its value, so that what stands around them still sees it.
+    pub delayed_name_removal: bool,
 }
 
 /// A name that is no feature.
@@ -30,7 +33,6 @@ const NAMES: [&str; 6] = [
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
     "promql-per-step-stats",
-    // Names are always removed late; the word is taken so that Prometheus' command line can be.
     "promql-delayed-name-removal",
 ];
 
@@ -42,6 +44,7 @@ impl Features {
         unquoted_names: false,
         start_timestamps: false,
         per_step_stats: false,
+        delayed_name_removal: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -63,7 +66,7 @@ impl Features {
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
             4 => self.per_step_stats = true,
-            _ => {}
+            _ => self.delayed_name_removal = true,
         }
         Ok(())
     }
@@ -99,6 +102,7 @@ impl From<Features> for Vec<String> {
             features.unquoted_names,
             features.start_timestamps,
             features.per_step_stats,
+            features.delayed_name_removal,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()
@@ -111,14 +115,14 @@ mod tests {
 
     #[test]
     fn features_have_prometheus_names() {
-        for name in &NAMES[..5] {
+        for name in &NAMES {
             let features: Features = name.parse().unwrap();
             assert_eq!(Vec::<String>::from(features), [*name]);
         }
         let two: Features = "promql-binop-fill-modifiers, promql-delayed-name-removal"
             .parse()
             .unwrap();
-        assert!(two.fill_modifiers && !two.experimental_functions);
+        assert!(two.fill_modifiers && two.delayed_name_removal && !two.experimental_functions);
         let error = "promql".parse::<Features>().unwrap_err().to_string();
         assert!(
             error.starts_with("unknown feature \"promql\"; known are promql-exp"),
