@@ -265,6 +265,8 @@ impl Rooms {
         })
         .map_err(|e| build(&e))?;
         tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
+        let query_log = tsdb.query_log().open(config.query_log.as_deref());
+        query_log.map_err(|e| build(&e))?.apply();
         let standing = Standing::new(
             leadline_standing::Settings {
                 kept_ms,

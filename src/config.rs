@@ -7,7 +7,7 @@ use leadline_tsdb::config::{
 };
 use serde::Deserialize;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most bytes a configuration file may have.
 const MOST_BYTES: u64 = 16 << 20;
@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub scaler: leadline_scaler::Settings,
     /// What the file says about the store.
     pub storage: Storage,
+    /// Where queries are logged, if they are.
+    pub query_log: Option<PathBuf>,
     /// The text as it was read.
     pub text: String,
 }
@@ -116,6 +118,7 @@ impl Config {
                 autoscaling: parsed.autoscaling,
                 scaler: parsed.scaler,
                 storage,
+                query_log: parsed.global.query_log_file(file),
                 text: text.to_owned(),
             }),
             Ok(_) => Err(Errors(errors)),

@@ -103,12 +103,15 @@ impl Reloads {
     /// Validates everything, then applies everything; gives the text to show.
     fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
+        let query_log = self.rooms.tsdb.query_log().open(config.query_log.as_deref());
+        let query_log = query_log.map_err(|e| e.to_string())?;
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
         self.rooms
             .tsdb
             .apply(config.scrape.clone())
             .map_err(|e| e.to_string())?;
         self.adjust(&self.storage.settings(&config.storage))?;
+        query_log.apply();
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
         Ok(config.shown())

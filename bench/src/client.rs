@@ -7,6 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -100,4 +101,18 @@ impl Client {
         }
         Ok(Latency::of(taken))
     }
+}
+
+/// A text as a part of a URL.
+pub(crate) fn escaped(query: &str) -> String {
+    let mut out = String::new();
+    for byte in query.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            let written = write!(out, "%{byte:02X}");
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        }
+    }
+    out
 }

@@ -67,8 +67,8 @@ impl Promql {
     /// Runs the command; a mistake in the expression fails it.
     pub(crate) fn run(self) -> ExitCode {
         let answer = match self {
-            Self::Format(expression) => expression.parsed().map(|(expr, _)| expr.pretty()),
-            Self::Check(expression) => expression.parsed().map(|(_, kind)| format!("valid: {kind}")),
+            Self::Format(expression) => expression.formatted(),
+            Self::Check(expression) => expression.checked(),
             Self::Explain(explain) => return explain.run(),
         };
         match answer {
@@ -92,6 +92,14 @@ fn read(text: &str) -> Result<String, String> {
 }
 
 impl Expression {
+    fn formatted(&self) -> Result<String, String> {
+        self.parsed().map(|(expr, _)| expr.pretty())
+    }
+
+    fn checked(&self) -> Result<String, String> {
+        self.parsed().map(|(_, kind)| format!("valid: {kind}"))
+    }
+
     /// The tree and what its value is.
     fn parsed(&self) -> Result<(leadline_promql::syntax::ast::Expr, &'static str), String> {
         let text = read(&self.text)?;
@@ -236,6 +244,93 @@ fn table(explained: &Explained, notes: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Promql,
+    }
+
+    fn expression(text: &str, features: Option<Features>) -> Expression {
+        Expression {
+            text: text.to_owned(),
+            features,
+        }
+    }
+
+    #[test]
+    fn expressions_are_formatted_once_and_for_all() {
+        for (text, formatted) in [
+            ("sum  by(a)(x)", "sum by (a) (x)"),
+            (" 1+ 2", "1 + 2"),
+            ("x{b='c',a=\"d\"}", "x{a=\"d\",b=\"c\"}"),
+        ] {
+            assert_eq!(expression(text, None).formatted().as_deref(), Ok(formatted), "{text}");
+            assert_eq!(
+                expression(formatted, None).formatted().as_deref(),
+                Ok(formatted),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_value_is_told_or_the_place_of_the_mistake() {
+        for (text, answer) in [
+            ("x", Ok("valid: instant vector")),
+            ("x[5m]", Ok("valid: range vector")),
+            ("1", Ok("valid: scalar")),
+            ("'a'", Ok("valid: string")),
+            // The line below the text marks what is wrong.
+            ("sum(x", Err("1 | sum(x\n  |      ^")),
+            ("a +\nrate(b)", Err("2 | rate(b)\n  |      ^")),
+            ("rats(x[5m])", Err("1 | rats(x[5m])\n  | ^^^^")),
+            ("", Err("--> 1:1\n")),
+        ] {
+            match (expression(text, None).checked(), answer) {
+                (Ok(told), Ok(answer)) => assert_eq!(told, answer, "{text}"),
+                (Err(told), Err(part)) => assert!(told.contains(part), "{text}: {told}"),
+                (told, _) => panic!("{text}: {told:?}"),
+            }
+        }
+        let plain = expression("limitk(1, x)", Some(Features::NONE)).checked();
+        assert!(
+            plain.is_err_and(|e| e.contains("promql-experimental-functions")),
+            "a feature that is off is named"
+        );
+    }
+
+    #[test]
+    fn exit_codes_say_whether_it_is_an_expression() {
+        let code = |args: &[&str]| {
+            let line = Line::try_parse_from([&["promql"], args].concat()).unwrap();
+            format!("{:?}", line.command.run())
+        };
+        let [good, bad] = [ExitCode::SUCCESS, ExitCode::FAILURE].map(|code| format!("{code:?}"));
+        for command in ["format", "check"] {
+            assert_eq!(
+                (code(&[command, "x"]), code(&[command, "x{"])),
+                (good.clone(), bad.clone())
+            );
+        }
+        assert_eq!(code(&["explain", "x{"]), bad, "without asking anybody");
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_refused() {
+        for args in [
+            &["explain", "x", "--start", "0"][..],
+            &["explain", "x", "--end", "0"],
+            &[
+                "explain", "x", "--time", "0", "--start", "0", "--end", "1", "--step", "1",
+            ],
+            &["check", "x", "--enable-feature", "y"],
+            &["check"],
+        ] {
+            assert!(Line::try_parse_from([&["promql"], args].concat()).is_err(), "{args:?}");
+        }
+    }
 
     #[test]
     fn parts_are_indented_and_cut_to_their_column() {

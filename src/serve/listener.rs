@@ -10,6 +10,7 @@
 //! replica for ever.
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -232,6 +233,7 @@ impl Connection {
             .map_request(move |mut request: http::Request<Incoming>| {
                 began.cancel();
                 request.extensions_mut().insert(certificates.clone());
+                request.extensions_mut().insert(ConnectInfo(peer));
                 if verified {
                     request.extensions_mut().insert(VerifiedPeer);
                 }
@@ -302,7 +304,10 @@ mod tests {
     }
 
     async fn running(limits: Limits) -> Running {
-        let router = Router::new().route("/", axum::routing::get(async || "hello"));
+        serving(Router::new().route("/", axum::routing::get(async || "hello")), limits).await
+    }
+
+    async fn serving(router: Router, limits: Limits) -> Running {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind("test", "--flag", address, None, router, limits)
             .await
@@ -358,5 +363,32 @@ mod tests {
         let mut answer = String::new();
         next.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("200 OK"), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_goes_away_is_given_up() {
+        let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        // What a request holds is dropped with it, which closes the channel's one sender.
+        let answer = move |_body: String| {
+            let (held, given_up) = tokio::sync::oneshot::channel::<()>();
+            begins.send(given_up).unwrap();
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }
+        };
+        let router = Router::new().route("/", axum::routing::get(answer.clone()).post(answer));
+        let running = serving(router, Limits::default()).await;
+        for request in [
+            "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\na=b",
+        ] {
+            let mut connection = TcpStream::connect(running.address).await.unwrap();
+            connection.write_all(request.as_bytes()).await.unwrap();
+            let given_up = begun.recv().await.unwrap();
+            drop(connection);
+            let given_up = tokio::time::timeout(Duration::from_secs(30), given_up).await;
+            assert!(matches!(given_up, Ok(Err(_))), "{request}");
+        }
     }
 }

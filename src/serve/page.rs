@@ -39,6 +39,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     );
     targets(&mut page, rooms);
     scraping(&mut page, rooms);
+    queries(&mut page, rooms);
     storage::render(&mut page, &rooms.tsdb.db().stats());
     standing(&mut page, rooms);
     rules(&mut page, rooms);
@@ -114,6 +115,23 @@ fn scraping(page: &mut Page, rooms: &Rooms) {
         "samples not stored",
         &["reason"],
         rows(stats.refusals()),
+    );
+}
+
+/// The query log; what Prometheus counts too has its name.
+fn queries(page: &mut Page, rooms: &Rooms) {
+    let log = rooms.tsdb.query_log();
+    page.one(
+        Gauge,
+        "prometheus_engine_query_log_enabled",
+        "whether queries are logged",
+        f64::from(u8::from(log.enabled())),
+    );
+    page.one(
+        Counter,
+        "prometheus_engine_query_log_failures_total",
+        "queries that could not be logged",
+        log.failures() as f64,
     );
 }
 

@@ -11,9 +11,8 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use leadline_adapter::explain::{Subject, explain};
-use leadline_api::{Api, StatusSource, StorageAdmin};
+use leadline_api::{Api, Route, StatusSource, StorageAdmin};
 use leadline_model::Labels;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,26 +40,38 @@ pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
             .admin_api
             .then(|| Arc::new(Admin(rooms.tsdb.db())) as Arc<dyn StorageAdmin>),
     });
-    Router::new()
-        .route("/", get(index))
-        .route("/metrics", get(metrics))
-        .route("/-/healthy", get(async || "leadline is healthy.\n"))
-        .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload).put(reload))
-        .route("/healthz", get(async || "ok"))
-        .route("/livez", get(async || "ok"))
-        .route("/readyz", get(readyz))
-        .route(
+    Route::router(routes()).with_state(web).merge(api)
+}
+
+/// What is served beside the API.
+fn routes() -> Vec<Route<Web>> {
+    vec![
+        Route::read("/", index),
+        Route::read("/metrics", metrics),
+        Route::read("/-/healthy", async || "leadline is healthy.\n"),
+        Route::read("/-/ready", ready),
+        Route::act("/-/reload", reload),
+        Route::read("/healthz", async || "ok"),
+        Route::read("/livez", async || "ok"),
+        Route::read("/readyz", readyz),
+        Route::read("/api/v1/openapi.yaml", openapi),
+        Route::read(
             "/explain/v1/namespaces/{namespace}/{resource}/{name}/{metric}",
-            get(explained),
-        )
-        .with_state(web)
-        .merge(api)
+            explained,
+        ),
+    ]
+}
+
+/// Describes every route.
+const OPENAPI: &str = include_str!("openapi.yaml");
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/yaml; charset=utf-8")], OPENAPI)
 }
 
 async fn index() -> &'static str {
     "leadline\n\n/api/v1/query?query=up\n/api/v1/targets\n/api/v1/status/rules\n/explain/v1/namespaces/NAMESPACE/RESOURCE/NAME/METRIC\n\
-     /metrics\n/readyz?verbose\n"
+     /metrics\n/readyz?verbose\n/api/v1/openapi.yaml\n"
 }
 
 async fn metrics(State(web): State<Web>) -> impl IntoResponse {
@@ -234,5 +245,75 @@ impl Web {
                 .map(|(n, c)| (n.to_owned(), Value::from(text(c))))
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Method and path of each operation.
+    type Operations = BTreeSet<(String, String)>;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else_is() {
+        let document: Value = serde_saphyr::from_str(OPENAPI).unwrap();
+        let of = |path: &str, methods: &mut dyn Iterator<Item = &str>| -> Operations {
+            methods.map(|method| (method.to_owned(), path.to_owned())).collect()
+        };
+        let served: Operations = routes()
+            .iter()
+            .map(|route| (route.path, route.methods))
+            .chain(leadline_api::routes().iter().map(|route| (route.path, route.methods)))
+            .flat_map(|(path, methods)| of(path, &mut methods.iter().copied()))
+            .collect();
+        let paths = document["paths"].as_object().unwrap();
+        let described: Operations = paths
+            .iter()
+            .flat_map(|(path, operations)| of(path, &mut operations.as_object().unwrap().keys().map(String::as_str)))
+            .collect();
+        assert_eq!(served, described);
+    }
+
+    #[test]
+    fn what_the_document_points_to_is_there_and_parameters_of_paths_are_described() {
+        let document: Value = serde_saphyr::from_str(OPENAPI).unwrap();
+        let mut wrong = Vec::new();
+        references(&document, &mut |target| {
+            if document.pointer(target.trim_start_matches('#')).is_none() {
+                wrong.push(target.to_owned());
+            }
+        });
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let named = path
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let named: BTreeSet<&str> = named.collect();
+            for (method, operation) in operations.as_object().unwrap() {
+                let given = operation["parameters"].as_array().into_iter().flatten();
+                let given = given.filter(|p| p["in"] == "path" && p["required"] == true);
+                let given: BTreeSet<&str> = given.filter_map(|p| p["name"].as_str()).collect();
+                if given != named || operation["summary"].is_null() || operation["responses"].is_null() {
+                    wrong.push(format!("{method} {path}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    fn references(value: &Value, found: &mut dyn FnMut(&str)) {
+        match value {
+            Value::Object(fields) => {
+                fields
+                    .get("$ref")
+                    .and_then(Value::as_str)
+                    .into_iter()
+                    .for_each(&mut *found);
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
     }
 }

@@ -74,6 +74,7 @@ use answer::Difference;
 use both::Both;
 use data::Shape;
 use futures::StreamExt;
+use leadline_testkit::openapi::Document;
 use oracle::Oracle;
 use question::Question;
 use refusals::Refusals;
@@ -208,7 +209,7 @@ fn nth(features: &[&'static str], n: u64) -> &'static str {
 async fn answers_to_these_requests_are_the_same_to_the_letter() {
     let Some(oracle) = Oracle::newest() else { return };
     let both = started(oracle, Shape::WHOLE, &Told::read()).await;
-    let document = openapi::Document::load();
+    let document = openapi::load();
     let (mut differences, mut complaints) = (0, 0);
     for request in requests::REQUESTS {
         let (path, parameters) = requests::split(request);
@@ -216,7 +217,7 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
         let forms = !path.contains("/label/") && !path.contains("metadata");
         for form in [false, true].into_iter().filter(|form| !form || forms) {
             let [ours, theirs] = both.plainly(&path, &parameters, form).await;
-            let complain = |document: &openapi::Document| document.complaint(&path, form, ours.0, &ours.1);
+            let complain = |document: &Document| document.complaint(&path, form, ours.0, &ours.1);
             if let Some(complaint) = document.as_ref().and_then(complain).filter(|_| !is_text(&ours.1)) {
                 complaints += 1;
                 println!("\n{request}\n  {complaint}\n  {ours:?}");
@@ -234,7 +235,7 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
         ("stats", "all"),
     ];
     let [(status, body), _] = both.plainly("/api/v1/query", &asked, false).await;
-    let complain = |document: &openapi::Document| document.complaint("/api/v1/query", false, status, &body);
+    let complain = |document: &Document| document.complaint("/api/v1/query", false, status, &body);
     assert_eq!(document.as_ref().and_then(complain), None, "{body}");
     assert!(
         body.contains("\"samplesRead\":") && !body.contains("\"samplesRead\":0"),
@@ -243,7 +244,7 @@ async fn answers_to_these_requests_are_the_same_to_the_letter() {
     for topic in ["buildinfo", "walreplay"] {
         let path = format!("/api/v1/status/{topic}");
         let [(status, body), _] = both.plainly(&path, &[], false).await;
-        let complain = |document: &openapi::Document| document.complaint(&path, false, status, &body);
+        let complain = |document: &Document| document.complaint(&path, false, status, &body);
         if let Some(complaint) = document.as_ref().and_then(complain) {
             complaints += 1;
             println!("\n{path}\n  {complaint}\n  {body}");

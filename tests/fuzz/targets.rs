@@ -1,4 +1,10 @@
-//! What is fuzzed: one function per parser. Any bytes get a value or an error; a panic is a finding.
+//! What is fuzzed: one function per parser, and what evaluates what was parsed. Any bytes get a value or an error; a panic is
+//! a finding.
+
+#[path = "evaluate.rs"]
+mod evaluate;
+#[path = "store.rs"]
+mod store;
 
 use leadline_adapter::Autoscaling;
 use leadline_adapter::api::route::{self, ParsedQuery};
@@ -21,7 +27,9 @@ pub(crate) const TARGETS: &[Target] = &[
     ("chunk", chunk),
     ("config", config),
     ("duration", duration),
+    ("engine", evaluate::engine),
     ("exposition", exposition),
+    ("json", evaluate::json),
     ("openmetrics", openmetrics),
     ("promql", promql),
     ("quantity", quantity),
@@ -93,7 +101,7 @@ fn series(bytes: &[u8]) {
     }
 }
 
-/// PromQL: what is accepted prints, and what is printed is accepted and prints the same.
+/// PromQL: what is accepted prints, and what is printed is accepted, is the same tree and prints the same.
 #[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
 fn promql(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -102,9 +110,25 @@ fn promql(bytes: &[u8]) {
     };
     let printed = expr.to_string();
     match leadline_promql::check::parse_checked(&printed) {
-        Ok((again, _)) => assert_eq!(again.to_string(), printed, "printed twice"),
+        Ok((again, _)) => {
+            assert_eq!(again.to_string(), printed, "printed twice");
+            assert_eq!(placeless(&again), placeless(&expr), "{printed:?} is another tree");
+        }
         Err(error) => panic!("{printed:?} was printed and is refused: {error}"),
     }
+}
+
+/// A tree without the places of its nodes, and with matchers in the order in which they are printed.
+fn placeless(expr: &leadline_promql::syntax::ast::Expr) -> String {
+    let mut expr = expr.clone();
+    expr.for_each_selector_mut(&mut |selector| selector.matchers.sort_by_cached_key(ToString::to_string));
+    let shown = format!("{expr:?}");
+    let mut parts = shown.split("Span { start: ");
+    let mut rest = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        rest.push_str(part.split_once(" }").map_or(part, |(_, behind)| behind));
+    }
+    rest
 }
 
 /// Regular expressions: the first line is the pattern, the rest a value.

@@ -294,3 +294,38 @@ async fn what_targets_say_of_their_metrics_and_what_the_head_holds_is_told() {
     let all = until("another help text", || leadline.log(), told).await;
     assert_eq!(all["queue_depth"][0]["type"], "unknown");
 }
+
+#[tokio::test]
+async fn stats_tell_what_a_query_cost_and_each_step_where_the_feature_is_on() {
+    let exporter = Exporter::start(PAGE).await;
+    for (flags, per_step) in [(&[][..], false), (&["--enable-feature=promql-per-step-stats"], true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("leadline.yaml");
+        std::fs::write(&file, config(&[exporter.job("app")], "")).unwrap();
+        let leadline = Leadline::start_with(folder, file, flags).await;
+        leadline.until_value("queue_depth", 7.5).await;
+        let now = leadline.json("/api/v1/query", &[("query", "time()")]).await.1["data"]["result"][0].clone();
+        let at = now.to_string();
+        let query = "sum(http_requests_total)";
+        for (asked, steps) in [("true", false), ("all", per_step)] {
+            let parameters = [("query", query), ("time", &at), ("stats", asked)];
+            let (_, answer) = leadline.json("/api/v1/query", &parameters).await;
+            let (timings, samples) = (&answer["data"]["stats"]["timings"], &answer["data"]["stats"]["samples"]);
+            let told = ["totalQueryableSamples", "samplesRead", "seriesTouched"].map(|name| &samples[name]);
+            assert_eq!(told, [2, 2, 2], "{answer}");
+            assert!(samples["peakSamples"].as_u64() >= Some(2), "{answer}");
+            let steps = if steps { json!([[now, 2]]) } else { Value::Null };
+            let each = ["totalQueryableSamplesPerStep", "samplesReadPerStep"].map(|name| &samples[name]);
+            assert_eq!(each, [&steps, &steps], "{flags:?} {asked}: {answer}");
+            let time = |name: &str| timings[name].as_f64().unwrap();
+            let parts = ["queryPreparationTime", "innerEvalTime", "resultSortTime"].map(time);
+            assert!(parts.iter().sum::<f64>() <= time("evalTotalTime") + 1e-6, "{answer}");
+            assert!(
+                time("evalTotalTime") + time("execQueueTime") <= time("execTotalTime") + 1e-9,
+                "{answer}"
+            );
+        }
+        let (_, without) = leadline.json("/api/v1/query", &[("query", query)]).await;
+        assert_eq!(without["data"].get("stats"), None, "{without}");
+    }
+}

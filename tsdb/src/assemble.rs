@@ -2,13 +2,15 @@
 
 use crate::config::Resolved;
 use crate::keeper::{Keeper, StorageState};
+use crate::query_log::QueryLogFile;
 use crate::status::Status;
 use leadline_discovery::{Discoveries, JobTargets, PodSource, Snapshot};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::Entropy;
 use leadline_model::port::{Appender, Commits, Evaluate, Queryable};
 use leadline_model::target::Board;
-use leadline_promql::engine::Engine;
+use leadline_promql::engine::{Engine, Watchers};
+use leadline_promql::log::QueryLog;
 use leadline_scrape::{Job, JobError};
 use leadline_storage::StorageError;
 use leadline_storage::active_queries::QueryFile;
@@ -57,23 +59,26 @@ pub enum BuildError {
 }
 
 /// The engine on the store, which notes in the store's directory what it runs. Where there is no room for that, queries go
-/// on without: whoever scales is not to wait for a file that only a crash makes worth reading.
+/// on without: whoever scales is not to wait for a file that only a crash makes worth reading. What has run goes to `log`.
 fn engine(
     db: &Arc<Db>,
     disk: &dyn Disk,
     dir: &Path,
     settings: leadline_promql::settings::Settings,
     clock: &Arc<dyn Clock>,
+    log: &Arc<QueryLogFile>,
 ) -> Arc<Engine> {
     let store = Arc::clone(db) as Arc<dyn Queryable>;
     let places = u32::try_from(settings.max_concurrency).unwrap_or(u32::MAX);
+    let mut watchers = Watchers {
+        log: Some(Arc::clone(log) as Arc<dyn QueryLog>),
+        ..Watchers::default()
+    };
     match QueryFile::open(disk, dir, places, Arc::clone(clock)) {
-        Ok(file) => Engine::noting(store, settings, Arc::new(file)),
-        Err(error) => {
-            tracing::warn!(%error, "running queries are not noted");
-            Engine::new(store, settings)
-        }
+        Ok(file) => watchers.active = Some(Arc::new(file)),
+        Err(error) => tracing::warn!(%error, "running queries are not noted"),
     }
+    Engine::watched(store, settings, watchers)
 }
 
 /// Scrapes, stores and answers. [`Tsdb::apply`] says what is scraped, [`Tsdb::run`] keeps it going.
@@ -82,6 +87,7 @@ pub struct Tsdb {
     keeper: Arc<Keeper>,
     board: Arc<Board>,
     engine: Arc<Engine>,
+    query_log: Arc<QueryLogFile>,
     scrape: leadline_scrape::Manager,
     discovery: Arc<leadline_discovery::Manager>,
     /// Whether a configuration is in force; before that nothing is discovered, and nothing is known in full.
@@ -114,7 +120,8 @@ impl Tsdb {
         let keeper = Keeper::new(Arc::clone(&db), sync_ms, block_range_ms);
         let board = Board::new();
         // The store has the directory to itself now.
-        let engine = engine(&db, &*disk, &path, settings.engine, &clock);
+        let query_log = QueryLogFile::new(Arc::clone(&clock));
+        let engine = engine(&db, &*disk, &path, settings.engine, &clock, &query_log);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
             board: Arc::clone(&board),
@@ -128,6 +135,7 @@ impl Tsdb {
             keeper,
             board,
             engine,
+            query_log,
             scrape,
             discovery,
             configured: AtomicBool::new(false),
@@ -151,7 +159,7 @@ impl Tsdb {
     }
 
     /// Reads the store's log and keeps everything going until `cancel`, then ends scraping in order and closes the store
-    /// for writing; what was scraped can still be read. Ends by itself when the log cannot be read.
+    /// for writing; what was scraped can still be read, and queries are logged no more. Ends by itself when the log cannot be read.
     pub async fn run(&self, cancel: CancellationToken) {
         let keeping = match self.keeper.start() {
             Ok(keeping) => keeping,
@@ -164,6 +172,7 @@ impl Tsdb {
             self.discovery.run(cancel.clone())
         );
         self.scrape.shutdown().await;
+        self.query_log.close().await;
         keeping.end(Arc::clone(&self.db)).await;
     }
 
@@ -235,6 +244,12 @@ impl Tsdb {
     #[must_use]
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
+    }
+
+    /// The log of queries that people ask.
+    #[must_use]
+    pub fn query_log(&self) -> &QueryLogFile {
+        &self.query_log
     }
 
     /// All targets.

@@ -6,10 +6,12 @@
 mod assemble;
 pub mod config;
 mod keeper;
+mod query_log;
 pub mod reload;
 mod status;
 
 pub use assemble::{BuildError, Parts, Settings, Tsdb};
 pub use keeper::StorageState;
 pub use leadline_discovery::PodSource;
+pub use query_log::{Opened, QueryLogError, QueryLogFile};
 pub use status::Status;

@@ -10,7 +10,7 @@ use crate::error::BenchError;
 use crate::peer::free_address;
 use crate::print;
 use crate::process::Process;
-use crate::storage::system::{Installed, System};
+use crate::storage::system::{CONFIG, Installed, System};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -50,34 +50,13 @@ pub(super) async fn measure(
 }
 
 fn start(installed: &Installed, folder: &Path, web: SocketAddr) -> Result<Process, BenchError> {
-    let config = folder.join("config.yml");
-    std::fs::write(&config, "global: {}\n")?;
-    let (config, data) = (config.display().to_string(), folder.join("data").display().to_string());
-    let tsdb = [
-        format!("--config.file={config}"),
-        format!("--web.listen-address={web}"),
-        format!("--storage.tsdb.path={data}"),
-        "--storage.tsdb.retention.time=100y".to_owned(),
-    ];
-    let args: Vec<String> = match installed.system {
-        System::Prometheus => tsdb.into(),
-        System::Leadline => std::iter::once("serve".to_owned())
-            .chain(tsdb)
-            .chain([
-                "--storage.tsdb.max-series=10000000".to_owned(),
-                format!("--adapter.listen-address={}", free_address()?),
-                format!("--scaler.listen-address={}", free_address()?),
-            ])
-            .collect(),
-        System::VictoriaMetrics => vec![
-            format!("-httpListenAddr={web}"),
-            format!("-storageDataPath={data}"),
-            "-retentionPeriod=100y".to_owned(),
-            "-search.latencyOffset=0s".to_owned(),
-            "-search.disableCache".to_owned(),
-        ],
-    };
-    Process::start(installed.program(), &args, &folder.join("log"))
+    std::fs::write(folder.join(CONFIG), "global: {}\n")?;
+    installed.launch(
+        folder,
+        web,
+        &["--storage.tsdb.retention.time=100y".to_owned()],
+        &["-retentionPeriod=100y".to_owned()],
+    )
 }
 
 /// Waits until the log is read and queries are answered.

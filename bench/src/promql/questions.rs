@@ -1,7 +1,7 @@
 //! What is asked: from what an HPA asks to what dashboards ask.
 
 use super::series::pod;
-use std::fmt::Write;
+use crate::client::escaped;
 
 /// A query with its times.
 #[derive(Debug, Clone)]
@@ -122,17 +122,4 @@ impl Question {
             ),
         }
     }
-}
-
-fn escaped(query: &str) -> String {
-    let mut out = String::new();
-    for byte in query.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            let written = write!(out, "%{byte:02X}");
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
-        }
-    }
-    out
 }

@@ -2,10 +2,9 @@
 
 use super::page::NAMES;
 use super::scenario::Scenario;
-use crate::client::Client;
+use crate::client::{Client, escaped};
 use crate::error::BenchError;
 use serde_json::Value;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -67,17 +66,4 @@ fn sample(answer: &Value) -> Option<(f64, f64)> {
     let time = first.pointer("/value/0")?.as_f64()?;
     let number = first.pointer("/value/1")?.as_str()?;
     Some((time, number.parse().ok()?))
-}
-
-fn escaped(query: &str) -> String {
-    let mut out = String::new();
-    for byte in query.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            let written = write!(out, "%{byte:02X}");
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
-        }
-    }
-    out
 }

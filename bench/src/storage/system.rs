@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The name of a configuration, in the folder of its system.
+pub(crate) const CONFIG: &str = "config.yml";
+
 /// A system under measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum System {
@@ -116,7 +119,7 @@ impl Home {
         let targets: Vec<String> = targets.iter().map(|a| format!("\"{a}\"")).collect();
         let interval = scenario.interval;
         std::fs::write(
-            folder.join("config.yml"),
+            folder.join(CONFIG),
             format!(
                 "global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}\n\
                  scrape_configs: [{{job_name: bench, static_configs: [{{targets: [{}]}}]}}]\n",
@@ -141,47 +144,53 @@ impl Home {
 }
 
 impl Installed {
-    /// Its program.
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
-    }
-
     /// Starts it, for the first time or again.
     pub(super) fn start(&self, home: &Home, scenario: &Scenario) -> Result<Process, BenchError> {
-        let config = home.folder.join("config.yml").display().to_string();
-        let data = home.data().display().to_string();
-        let web = home.web;
         // As far as levels go in either: 1, 3 and 9 times the first range.
         let (least, most) = (scenario.block_range, scenario.block_range * 9);
-        let tsdb = [
-            format!("--config.file={config}"),
-            format!("--web.listen-address={web}"),
-            format!("--storage.tsdb.path={data}"),
+        let blocks = [
             format!("--storage.tsdb.min-block-duration={least}s"),
             format!("--storage.tsdb.max-block-duration={most}s"),
             "--storage.tsdb.retention.time=24h".to_owned(),
         ];
-        let args: Vec<String> = match self.system {
-            System::Prometheus => tsdb.into(),
-            System::Leadline => std::iter::once("serve".to_owned())
-                .chain(tsdb)
-                .chain([
-                    // Rollouts hold four times the series at most; the limit is not what is measured.
-                    "--storage.tsdb.max-series=10000000".to_owned(),
-                    format!("--adapter.listen-address={}", free_address()?),
-                    format!("--scaler.listen-address={}", free_address()?),
-                ])
-                .collect(),
+        let config = home.folder.join(CONFIG).display().to_string();
+        let victoria = [format!("-promscrape.config={config}"), "-retentionPeriod=1".to_owned()];
+        self.launch(&home.folder, home.web, &blocks, &victoria)
+    }
+
+    /// Starts it on `folder`, with its configuration, data and log, to listen on `web`; `blocks` are flags for those that have
+    /// Prometheus' flags, `victoria` for VictoriaMetrics.
+    pub(crate) fn launch(
+        &self,
+        folder: &Path,
+        web: SocketAddr,
+        blocks: &[String],
+        victoria: &[String],
+    ) -> Result<Process, BenchError> {
+        let config = folder.join(CONFIG).display().to_string();
+        let data = folder.join("data").display().to_string();
+        let mut args = match self.system {
+            System::Prometheus | System::Leadline => vec![
+                format!("--config.file={config}"),
+                format!("--web.listen-address={web}"),
+                format!("--storage.tsdb.path={data}"),
+            ],
             System::VictoriaMetrics => vec![
-                format!("-promscrape.config={config}"),
                 format!("-httpListenAddr={web}"),
                 format!("-storageDataPath={data}"),
-                "-retentionPeriod=1".to_owned(),
                 // Its queries look back 30 s from now otherwise, and see new series that late.
                 "-search.latencyOffset=0s".to_owned(),
                 "-search.disableCache".to_owned(),
             ],
         };
-        Process::start(&self.program, &args, &home.folder.join("log"))
+        args.extend_from_slice(if self.system.has_blocks() { blocks } else { victoria });
+        if self.system == System::Leadline {
+            args.insert(0, "serve".to_owned());
+            // Rollouts hold four times the series at most; the limit is not what is measured.
+            args.push("--storage.tsdb.max-series=10000000".to_owned());
+            args.push(format!("--adapter.listen-address={}", free_address()?));
+            args.push(format!("--scaler.listen-address={}", free_address()?));
+        }
+        Process::start(&self.program, &args, &folder.join("log"))
     }
 }

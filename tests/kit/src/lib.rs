@@ -15,6 +15,7 @@ pub mod keda;
 pub mod kubectl;
 pub mod kubelet;
 pub mod manifests;
+pub mod openapi;
 pub mod pki;
 pub mod process;
 pub mod programs;

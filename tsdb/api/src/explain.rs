@@ -1,6 +1,7 @@
 //! `/api/v1/explain`: what each part of an expression costs. Not of Prometheus' API.
 
 use crate::Api;
+use crate::asker::Asker;
 use crate::params::Params;
 use crate::query::question;
 use crate::respond::{ApiError, push_text, success};
@@ -13,8 +14,8 @@ use leadline_promql::value::QueryResult;
 use std::fmt::Write;
 
 /// Evaluates an expression, at `time` or from `start` to `end`, and tells its nodes instead of its value.
-pub(crate) async fn query(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
-    let (query, options) = question(&api, &params)?;
+pub(crate) async fn query(State(api): State<Api>, asker: Asker, params: Params) -> Result<Response, ApiError> {
+    let (query, options) = question(&api, &params, asker.of("/api/v1/explain"))?;
     let options = Options {
         explain: true,
         ..options

@@ -4,6 +4,7 @@
 //! `infos` where there are any, and `{"status":"error","errorType":…,"error":…}` with the status codes that API uses.
 
 mod admin;
+mod asker;
 mod exemplars;
 mod explain;
 mod histogram;
@@ -13,6 +14,7 @@ mod number;
 mod params;
 mod query;
 mod respond;
+mod route;
 mod selectors;
 mod series;
 mod status;
@@ -21,10 +23,10 @@ mod tree;
 
 pub use admin::StorageAdmin;
 pub use number::{push_float, push_timestamp};
+pub use route::Route;
 pub use status::StatusSource;
 
 use axum::Router;
-use axum::routing::{get, post};
 use leadline_model::Clock;
 use leadline_model::port::Queryable;
 use leadline_model::target::Board;
@@ -48,34 +50,32 @@ pub struct Api {
     pub admin: Option<Arc<dyn StorageAdmin>>,
 }
 
-/// The routes below `/api/v1`.
+/// What is served below `/api/v1`.
+#[must_use]
+pub fn routes() -> Vec<Route<Api>> {
+    vec![
+        Route::ask("/api/v1/query", query::instant),
+        Route::ask("/api/v1/query_range", query::range),
+        Route::ask("/api/v1/explain", explain::query),
+        Route::ask("/api/v1/query_exemplars", exemplars::find),
+        Route::ask("/api/v1/format_query", tree::format),
+        Route::ask("/api/v1/parse_query", tree::parse),
+        Route::ask("/api/v1/labels", labels::names),
+        Route::read("/api/v1/label/{name}/values", labels::values),
+        Route::ask("/api/v1/series", series::find),
+        Route::read("/api/v1/metadata", metadata::list),
+        Route::read("/api/v1/targets", targets::list),
+        Route::read("/api/v1/targets/metadata", metadata::of_targets),
+        Route::read("/api/v1/status/{topic}", status::show),
+        Route::act("/api/v1/admin/tsdb/delete_series", admin::delete_series),
+        Route::act("/api/v1/admin/tsdb/clean_tombstones", admin::clean_tombstones),
+        Route::act("/api/v1/admin/tsdb/snapshot", admin::snapshot),
+    ]
+}
+
+/// A router of [`routes`], which tells in the API's words what it does not have.
 pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/api/v1/query", get(query::instant).post(query::instant))
-        .route("/api/v1/query_range", get(query::range).post(query::range))
-        .route("/api/v1/explain", get(explain::query).post(explain::query))
-        .route("/api/v1/query_exemplars", get(exemplars::find).post(exemplars::find))
-        .route("/api/v1/format_query", get(tree::format).post(tree::format))
-        .route("/api/v1/parse_query", get(tree::parse).post(tree::parse))
-        .route("/api/v1/labels", get(labels::names).post(labels::names))
-        .route("/api/v1/label/{name}/values", get(labels::values))
-        .route("/api/v1/series", get(series::find).post(series::find))
-        .route("/api/v1/metadata", get(metadata::list))
-        .route("/api/v1/targets", get(targets::list))
-        .route("/api/v1/targets/metadata", get(metadata::of_targets))
-        .route("/api/v1/status/{topic}", get(status::show))
-        .route(
-            "/api/v1/admin/tsdb/delete_series",
-            post(admin::delete_series).put(admin::delete_series),
-        )
-        .route(
-            "/api/v1/admin/tsdb/clean_tombstones",
-            post(admin::clean_tombstones).put(admin::clean_tombstones),
-        )
-        .route(
-            "/api/v1/admin/tsdb/snapshot",
-            post(admin::snapshot).put(admin::snapshot),
-        )
+    Route::router(routes())
         .fallback(respond::not_found)
         .method_not_allowed_fallback(respond::method_not_allowed)
         .with_state(api)

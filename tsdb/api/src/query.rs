@@ -1,6 +1,7 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
 use crate::Api;
+use crate::asker::Asker;
 use crate::histogram::push_histogram;
 use crate::number::{push_float, push_short_timestamp, push_timestamp};
 use crate::params::Params;
@@ -13,24 +14,25 @@ use leadline_model::number::push_plain;
 use leadline_model::quote::Quoted;
 use leadline_promql::engine::Options;
 use leadline_promql::error::Error;
+use leadline_promql::log::Origin;
 use leadline_promql::query::Query;
-use leadline_promql::stats::QueryStats;
+use leadline_promql::stats::{Counting, QueryStats};
 use leadline_promql::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 
 /// An expression at one time.
-pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+pub(crate) async fn instant(State(api): State<Api>, asker: Asker, params: Params) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
-    let (query, options) = question(&api, &params)?;
+    let (query, options) = question(&api, &params, asker.of("/api/v1/query"))?;
     let result = api.engine.instant(&query, at, options).await.map_err(refused)?;
     Ok(answer(&result, at, limit, params.get("stats")))
 }
 
 /// An expression at every step of a range.
-pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
+pub(crate) async fn range(State(api): State<Api>, asker: Asker, params: Params) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let (start, end, step) = params.range()?;
-    let (query, options) = question(&api, &params)?;
+    let (query, options) = question(&api, &params, asker.of("/api/v1/query_range"))?;
     let result = api.engine.range(&query, (start, end, step), options).await;
     Ok(answer(&result.map_err(refused)?, end, limit, params.get("stats")))
 }
@@ -43,12 +45,18 @@ fn refused(error: Error) -> ApiError {
     }
 }
 
-/// The expression, and `timeout` and `lookback_delta` of the request.
-pub(crate) fn question(api: &Api, params: &Params) -> Result<(Query, Options), ApiError> {
+/// The expression, and `timeout`, `lookback_delta` and `stats` of the request.
+pub(crate) fn question(api: &Api, params: &Params, origin: Origin) -> Result<(Query, Options), ApiError> {
     let timeout = params.timeout()?;
     let options = Options {
         lookback_ms: params.lookback()?,
         timeout,
+        counting: match params.get("stats") {
+            None => Counting::Off,
+            Some("all") if api.engine.settings().features.per_step_stats => Counting::Steps,
+            Some(_) => Counting::Sums,
+        },
+        origin: Some(origin),
         ..Options::default()
     };
     let text = params.query();
@@ -103,27 +111,11 @@ fn answer(result: &QueryResult, at: Timestamp, limit: Option<usize>, stats: Opti
     success(&data, &warnings, &result.infos)
 }
 
-/// Appends what the query cost (`util/stats`, BuiltinStats), as far as it is measured: not the time of sorting and
-/// preparing, nor how many samples overlapping windows would hold together. Counts by step, which `all` asks for, need a
-/// feature upstream that is off by default.
+/// Appends what the query cost.
 fn push_stats(out: &mut String, stats: &QueryStats) {
-    let seconds = |us: u64| us as f64 / 1e6;
-    let (eval, queued) = (seconds(stats.eval_us), seconds(stats.queued_us));
-    let value = serde_json::json!({
-        "timings": {
-            "evalTotalTime": eval,
-            "innerEvalTime": eval,
-            "execQueueTime": queued,
-            "execTotalTime": eval + queued,
-        },
-        "samples": {
-            "samplesRead": stats.samples_read,
-            "seriesTouched": stats.series_read,
-            "peakSamples": stats.peak_samples,
-        },
-    });
     out.push_str(",\"stats\":");
-    out.push_str(&value.to_string());
+    // Numbers under fixed names cannot fail.
+    out.push_str(&serde_json::to_string(&stats.shown()).unwrap_or_default());
 }
 
 fn push_point(out: &mut String, t: Timestamp, v: f64) {

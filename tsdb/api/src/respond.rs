@@ -197,6 +197,8 @@ fn push_char(out: &mut String, c: char) {
 
 /// Appends a JSON text of a label: what means something in HTML stays (`web/api/v1/json_codec.go`, marshalLabelsJSON).
 fn push_label(out: &mut String, text: &str) {
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(text.contains('"') && text.contains('é'));
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
     if text.chars().all(plain) {
         out.push('"');

@@ -9,8 +9,10 @@
 use crate::error::Error;
 use crate::eval::QueryRange;
 use crate::job::Job;
+use crate::log::{Origin, Pending, QueryLog};
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::stats::Counting;
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
@@ -29,7 +31,16 @@ pub struct Engine {
     settings: Arc<Settings>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
-    active: Option<Arc<dyn ActiveQueries>>,
+    watchers: Watchers,
+}
+
+/// Who is told of queries.
+#[derive(Clone, Default)]
+pub struct Watchers {
+    /// Notes which queries run, except those that were quick when they were last run.
+    pub active: Option<Arc<dyn ActiveQueries>>,
+    /// Is told of queries with an origin when they end.
+    pub log: Option<Arc<dyn QueryLog>>,
 }
 
 /// What one request may change of the engine's settings.
@@ -41,22 +52,22 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Whether [`QueryResult::nodes`] is to be told.
     pub explain: bool,
+    /// What is counted of the samples that it consumes.
+    pub counting: Counting,
+    /// Where the query comes from, if its end is to be told to the log.
+    pub origin: Option<Origin>,
 }
 
 impl Engine {
     /// An engine on `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Queryable>, settings: Settings) -> Arc<Self> {
-        Self::build(store, settings, None)
+        Self::watched(store, settings, Watchers::default())
     }
 
-    /// An engine on `store` that notes which queries run, except those that were quick when they were last run.
+    /// An engine on `store` that tells `watchers` of its queries.
     #[must_use]
-    pub fn noting(store: Arc<dyn Queryable>, settings: Settings, active: Arc<dyn ActiveQueries>) -> Arc<Self> {
-        Self::build(store, settings, Some(active))
-    }
-
-    fn build(store: Arc<dyn Queryable>, settings: Settings, active: Option<Arc<dyn ActiveQueries>>) -> Arc<Self> {
+    pub fn watched(store: Arc<dyn Queryable>, settings: Settings, watchers: Watchers) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(
             settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS),
         ));
@@ -65,7 +76,7 @@ impl Engine {
             settings: Arc::new(settings),
             turns,
             waiting: AtomicUsize::new(0),
-            active,
+            watchers,
         })
     }
 
@@ -129,11 +140,19 @@ impl Engine {
         options: Options,
     ) -> Result<QueryResult, Error> {
         let asked = Instant::now();
+        let pending = self.pending(query, (times, over_time), options.origin);
         let timeout = options
             .timeout
             .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
-        let turn = self.turn(timeout).await?;
-        let queued_us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let turn = match self.turn(timeout).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                if let Some(pending) = pending {
+                    pending.refused(&error);
+                }
+                return Err(error);
+            }
+        };
         let job = Job {
             store: Arc::clone(&self.store),
             settings: Arc::clone(&self.settings),
@@ -141,21 +160,32 @@ impl Engine {
             times,
             over_time,
             explain: options.explain,
+            // Whoever reads the log wants the sums at least.
+            counting: options.counting.max(match pending {
+                Some(_) => Counting::Sums,
+                None => Counting::Off,
+            }),
             lookback_ms: options
                 .lookback_ms
                 .filter(|ms| *ms > 0)
                 .unwrap_or(self.settings.lookback_ms),
+            queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),
+            pending,
         };
         let cheap = !over_time && query.last_us().is_some_and(|us| us < INLINE_BELOW_US);
-        let mut result = if cheap {
+        if cheap {
             job.run()
         } else {
-            on_blocking_pool(job, turn, self.active.clone()).await
-        }?;
-        result.stats.queued_us = queued_us;
-        Ok(result)
+            on_blocking_pool(job, turn, self.watchers.active.clone()).await
+        }
+    }
+
+    /// The query as one whose end is told, where it is.
+    fn pending(&self, query: &Query, times: (QueryRange, bool), origin: Option<Origin>) -> Option<Pending> {
+        let log = self.watchers.log.as_ref().filter(|log| log.is_on())?;
+        Some(Pending::new(log, query, times, origin?))
     }
 
     /// Waits for a free place among the running queries.

@@ -1,9 +1,12 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
 use crate::error::Error;
-use crate::eval::{self, Cell, Context, Frame, Grid, Out, Profile, QueryRange, Row, SAME_LABELSET, Until};
+use crate::eval::{self, Cell, Consumption, Context, Frame, Grid, Out, Profile, QueryRange, Row, SAME_LABELSET, Until};
+use crate::log::Pending;
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::stats::{Counting, QueryStats};
+use crate::syntax::ast::Expr;
 use crate::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 use leadline_model::port::{Queryable, Shape};
 use leadline_model::provenance::Provenance;
@@ -23,15 +26,44 @@ pub(crate) struct Job {
     pub(crate) over_time: bool,
     /// Whether to tell what each node costs.
     pub(crate) explain: bool,
+    /// What is counted of the samples that it consumes.
+    pub(crate) counting: Counting,
     pub(crate) lookback_ms: i64,
+    /// How long it waited for its turn.
+    pub(crate) queued_us: u64,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// Tells the log, where it is to be told.
+    pub(crate) pending: Option<Pending>,
+}
+
+/// Microseconds since `began`.
+fn micros_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Job {
-    /// Evaluates the query.
-    pub(crate) fn run(&self) -> Result<QueryResult, Error> {
+    /// Evaluates the query, and tells the log.
+    pub(crate) fn run(mut self) -> Result<QueryResult, Error> {
         let began = Instant::now();
+        let mut stats = QueryStats::default();
+        let mut result = self.evaluate(began, &mut stats);
+        stats.eval_us = micros_since(began);
+        stats.queued_us = self.queued_us;
+        if result.is_ok() && !self.over_time {
+            self.query.took(stats.eval_us);
+        }
+        if let Some(pending) = self.pending.take() {
+            pending.ended(result.as_ref().err(), &stats);
+        }
+        if let Ok(result) = &mut result {
+            result.stats = stats;
+        }
+        result
+    }
+
+    /// The answer without its stats, which are there though it fails.
+    fn evaluate(&self, began: Instant, stats: &mut QueryStats) -> Result<QueryResult, Error> {
         let patience = Until {
             deadline: self.deadline,
             cancelled: &self.cancelled,
@@ -39,49 +71,75 @@ impl Job {
         let mut cx = Context::new(&*self.store, &self.settings, self.lookback_ms, self.times, &patience);
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = self.explain.then(Profile::default);
-        cx.check()?;
-        let frame = self.times.frame();
-        let (value, provenance) = self.value(&mut cx, frame)?;
+        let value = self.counted(&mut cx, began);
+        *stats = std::mem::take(&mut cx.stats);
+        stats.consumed = cx.consumption.finish();
+        let (value, provenance) = value?;
         let (warnings, infos) = cx.notes.render(self.query.text());
-        let mut stats = cx.stats;
-        stats.eval_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if !self.over_time {
-            self.query.took(stats.eval_us);
-        }
         Ok(QueryResult {
             value,
             provenance,
             warnings,
             infos,
             nodes: cx.profile.map(Profile::into_nodes).unwrap_or_default(),
-            stats,
+            stats: QueryStats::default(),
         })
     }
 
-    fn value(&self, cx: &mut Context<'_>, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
+    fn counted(&self, cx: &mut Context<'_>, began: Instant) -> Result<(Value, Option<Provenance>), Error> {
+        cx.check()?;
+        let frame = self.times.frame();
+        cx.must_fit(frame.steps)?;
+        cx.consumption = Consumption::new(self.counting, frame);
         let expr = self.query.at(self.times).map_err(Error::BadRequest)?;
-        let expr = expr.as_ref();
+        cx.stats.prepare_us = micros_since(began);
+        let evaluating = Instant::now();
+        let made = self.made(cx, expr.as_ref(), frame);
+        cx.stats.inner_us = micros_since(evaluating);
+        let made = made?;
+        let sorting = Instant::now();
+        let value = self.settled(made, frame);
+        cx.stats.sort_us = micros_since(sorting);
+        value
+    }
+
+    /// The tree's value as it is evaluated.
+    fn made(&self, cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Made, Error> {
         if self.query.shape() == Shape::Matrix {
-            return Ok((Value::Matrix(ranges(eval::range_vector(cx, expr, frame)?)?), None));
+            return eval::range_vector(cx, expr, frame).map(Made::Ranges);
         }
-        let value = match eval::evaluate(cx, expr, frame)? {
-            Out::Scalar(s) if self.over_time => {
+        eval::evaluate(cx, expr, frame).map(Made::Out)
+    }
+
+    /// The value as it is answered.
+    fn settled(&self, made: Made, frame: Frame) -> Result<(Value, Option<Provenance>), Error> {
+        let value = match made {
+            Made::Ranges(rows) => Value::Matrix(ranges(rows)?),
+            Made::Out(Out::Scalar(s)) if self.over_time => {
                 let points = frame.times().zip(s.values).collect();
                 Value::Matrix(vec![RangeSeries {
                     points,
                     ..RangeSeries::default()
                 }])
             }
-            Out::Scalar(s) => {
+            Made::Out(Out::Scalar(s)) => {
                 let value = s.values.first().copied().unwrap_or(f64::NAN);
                 return Ok((Value::Scalar(value), Some(s.trace.finish())));
             }
-            Out::Vector(grid) if self.over_time => Value::Matrix(matrix(grid, frame)?),
-            Out::Vector(grid) => Value::Vector(vector(grid)?),
-            Out::String(text) => Value::String(text),
+            Made::Out(Out::Vector(grid)) if self.over_time => Value::Matrix(matrix(grid, frame)?),
+            Made::Out(Out::Vector(grid)) => Value::Vector(vector(grid)?),
+            Made::Out(Out::String(text)) => Value::String(text),
         };
         Ok((value, None))
     }
+}
+
+/// What an evaluation makes.
+enum Made {
+    /// Of a range vector.
+    Ranges(Vec<eval::RangeRow>),
+    /// Of everything else.
+    Out(Out),
 }
 
 fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {

@@ -11,6 +11,7 @@ mod eval;
 pub mod explain;
 mod functions;
 mod job;
+pub mod log;
 mod port;
 pub mod query;
 pub mod settings;

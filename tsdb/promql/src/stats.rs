@@ -1,7 +1,10 @@
 //! What a query cost.
 
+use leadline_model::Timestamp;
+use serde::Serialize;
+
 /// Counters of one query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueryStats {
     /// Series that selectors of the expression matched, each time they were read.
     pub series_read: u64,
@@ -11,6 +14,118 @@ pub struct QueryStats {
     pub peak_samples: u64,
     /// How long the query waited for its turn, microseconds.
     pub queued_us: u64,
-    /// How long the evaluation took, microseconds.
+    /// How long it took until the evaluation could begin, microseconds. Series are selected where they are read, so that is
+    /// no part of it.
+    pub prepare_us: u64,
+    /// How long the tree's evaluation took, microseconds.
+    pub inner_us: u64,
+    /// How long its value was put in order for the answer, microseconds.
+    pub sort_us: u64,
+    /// How long the three took, microseconds.
     pub eval_us: u64,
+    /// What was consumed, where it was asked for ([`Counting`]).
+    pub consumed: Option<Consumed>,
+}
+
+/// Whether the samples that an expression consumes are counted: that costs a second look at each window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Counting {
+    /// They are not.
+    #[default]
+    Off,
+    /// Over all steps.
+    Sums,
+    /// Also for each step.
+    Steps,
+}
+
+/// The samples that an expression consumes, histograms by their weight (`util/stats/query_stats.go`, QuerySamples). Unlike
+/// [`QueryStats::samples_read`] it says nothing of the store: a sample counts wherever a step sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Consumed {
+    /// What each step by itself would consume, so that samples in several windows count several times.
+    pub total: u64,
+    /// The same, with what a step shares with the one before it counted once.
+    pub read: u64,
+    /// Both of each step, where that was asked for.
+    pub steps: Vec<StepConsumed>,
+}
+
+/// What one step consumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepConsumed {
+    /// The step's time, ms.
+    pub t: Timestamp,
+    /// As [`Consumed::total`].
+    pub total: u64,
+    /// As [`Consumed::read`].
+    pub read: u64,
+}
+
+/// The counters as the API and the query log tell them (`util/stats/query_stats.go`, BuiltinStats).
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    timings: Timings,
+    samples: Samples,
+}
+
+/// Seconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Timings {
+    eval_total_time: f64,
+    result_sort_time: f64,
+    query_preparation_time: f64,
+    inner_eval_time: f64,
+    exec_queue_time: f64,
+    exec_total_time: f64,
+}
+
+/// Pairs of a time in seconds and a count.
+type PerStep = Vec<(f64, u64)>;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Samples {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    total_queryable_samples_per_step: PerStep,
+    total_queryable_samples: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    samples_read_per_step: PerStep,
+    samples_read: u64,
+    series_touched: u64,
+    peak_samples: u64,
+}
+
+impl QueryStats {
+    /// The counters in Prometheus' names and order, times in seconds.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let seconds = |us: u64| us as f64 / 1e6;
+        let (total, read, steps) = match &self.consumed {
+            Some(consumed) => (consumed.total, consumed.read, consumed.steps.as_slice()),
+            None => (0, 0, [].as_slice()),
+        };
+        let per_step = |count: fn(&StepConsumed) -> u64| -> PerStep {
+            steps.iter().map(|step| (step.t as f64 / 1000.0, count(step))).collect()
+        };
+        Shown {
+            timings: Timings {
+                eval_total_time: seconds(self.eval_us),
+                result_sort_time: seconds(self.sort_us),
+                query_preparation_time: seconds(self.prepare_us),
+                inner_eval_time: seconds(self.inner_us),
+                exec_queue_time: seconds(self.queued_us),
+                exec_total_time: seconds(self.queued_us.saturating_add(self.eval_us)),
+            },
+            samples: Samples {
+                total_queryable_samples_per_step: per_step(|step| step.total),
+                total_queryable_samples: total,
+                samples_read_per_step: per_step(|step| step.read),
+                samples_read: read,
+                series_touched: self.series_read,
+                peak_samples: self.peak_samples,
+            },
+        }
+    }
 }

@@ -12,7 +12,7 @@ use leadline_model::port::{
 use leadline_model::provenance::Provenance;
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
-use leadline_promql::engine::{Engine, Options};
+use leadline_promql::engine::{Engine, Options, Watchers};
 use leadline_promql::error::Error;
 use leadline_promql::settings::Settings;
 use leadline_promql::value::Value;
@@ -482,7 +482,11 @@ impl ActiveQueries for Notes {
 #[tokio::test]
 async fn running_queries_are_noted_until_they_end() {
     let notes = Arc::new(Notes::default());
-    let engine = Engine::noting(store(), Settings::default(), notes.clone());
+    let watchers = Watchers {
+        active: Some(notes.clone()),
+        ..Watchers::default()
+    };
+    let engine = Engine::watched(store(), Settings::default(), watchers);
     for text in [
         "up",
         "time()",

@@ -8,6 +8,7 @@ use leadline_scrape::{ByteSize, Protocol};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Defaults of every job. What is absent, or 0, has Prometheus' default; the methods say which.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -51,7 +52,8 @@ pub struct Global {
     pub extra_scrape_metrics: Option<Spanned<bool>>,
     /// Anything but 0 is refused.
     pub rule_query_offset: Option<Spanned<Duration>>,
-    query_log_file: Option<Refused>,
+    /// Where queries are logged; empty or absent for nowhere ([`Self::query_log_file`]).
+    query_log_file: Option<String>,
     query_max_series: Option<Refused>,
     query_max_samples_read: Option<Refused>,
     query_max_duration: Option<Refused>,
@@ -94,12 +96,18 @@ impl Global {
             .unwrap_or_default()
     }
 
+    /// `query_log_file`; a relative path starts from the folder of the configuration file `file`.
+    #[must_use]
+    pub fn query_log_file(&self, file: &str) -> Option<PathBuf> {
+        let given = self.query_log_file.as_deref().filter(|path| !path.is_empty())?;
+        Some(Path::new(file).parent().unwrap_or(Path::new("")).join(given))
+    }
+
     /// Checks what the types cannot say; all that is wrong, not only the first.
     pub(super) fn check(&self, file: &str) -> Vec<ConfigError> {
         let mut found = errors(
             file,
             [
-                ("query_log_file", &self.query_log_file),
                 ("query_max_series", &self.query_max_series),
                 ("query_max_samples_read", &self.query_max_samples_read),
                 ("query_max_duration", &self.query_max_duration),

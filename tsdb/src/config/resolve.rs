@@ -182,15 +182,32 @@ mod tests {
     }
 
     #[test]
+    fn the_query_log_is_where_the_file_says_from_its_own_folder_on() {
+        for (text, path) in [
+            ("{}", None),
+            ("query_log_file: ''", None),
+            ("query_log_file: logs/q", Some("/etc/logs/q")),
+            ("query_log_file: /dev/stdout", Some("/dev/stdout")),
+        ] {
+            let global: Global = parse_yaml(text, "/etc/l.yml").unwrap();
+            assert_eq!(
+                global.query_log_file("/etc/l.yml").as_deref(),
+                path.map(Path::new),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_told_at_once_each_at_its_place() {
         let errors = load(
-            "scrape_interval: 1s\nscrape_timeout: 2s\nquery_log_file: q\n",
+            "scrape_interval: 1s\nscrape_timeout: 2s\nquery_max_series: 7\n",
             "- job_name: a\n  scrape_timeout: 2s\n- job_name: a\n  bearer_token: x\n  basic_auth: {username: u}\n\
              - job_name: c\n  dns_sd_configs: []\n  oauth2: {client_id: x}\n- job_name: ''\n",
         )
         .unwrap_err();
         let expected = [
-            "/etc/l.yml:3:17: not supported yet: query_log_file",
+            "/etc/l.yml:3:19: not supported yet: query_max_series",
             "/etc/l.yml:2:17: global scrape timeout greater than scrape interval",
             "/etc/l.yml:2:19: scrape timeout greater than scrape interval for scrape config with job name \"a\"",
             "/etc/l.yml:3:13: found multiple scrape configs with job name \"a\"",

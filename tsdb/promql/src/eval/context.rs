@@ -1,5 +1,6 @@
 //! What an evaluation carries along: the store, its limits, its notes and its counters.
 
+use super::consumption::Consumption;
 use super::grid::Frame;
 use super::notes::Notes;
 use super::patience::Patience;
@@ -40,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Notes,
     /// Counters.
     pub(crate) stats: QueryStats,
+    /// What is consumed, when somebody asks.
+    pub(crate) consumption: Consumption,
     /// What the nodes around the one that is evaluated do with histograms.
     pub(crate) statistics: Statistics,
     /// What each node costs, when somebody asks.
@@ -105,6 +108,7 @@ impl<'a> Context<'a> {
             fixes: false,
             notes: Notes::default(),
             stats: QueryStats::default(),
+            consumption: Consumption::default(),
             statistics: Statistics::default(),
             profile: None,
             patience,

@@ -30,7 +30,9 @@ pub(super) fn hoisted(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result
     if !cx.fixes || !frame.over_time || frame.steps == 0 || is_literal(expr) || !is_invariant(expr) {
         return Ok(None);
     }
+    cx.consumption.below(Frame::instant(frame.start));
     let out = evaluate(cx, expr, Frame::instant(frame.start))?;
+    cx.consumption.repeat();
     cx.must_fit(cx.held().saturating_add(out.samples().saturating_mul(frame.steps)))?;
     Ok(Some(match out {
         Out::Scalar(scalar) => Out::Scalar(scalar.repeated(frame.steps)),

@@ -7,6 +7,7 @@ mod binary;
 mod binary_histogram;
 mod call;
 pub(crate) mod constant;
+mod consumption;
 mod context;
 mod count_values;
 mod fill;
@@ -37,6 +38,7 @@ mod trace;
 mod window;
 
 pub(crate) use call::CallSite;
+pub(crate) use consumption::Consumption;
 pub(crate) use context::{Context, QueryRange};
 pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
 pub(crate) use histogram_notes::Combining;

@@ -77,6 +77,10 @@ pub(crate) fn evaluate(
                     drop_name: false,
                     trace,
                 });
+                // What stands between two samples is none that was consumed.
+                if !smoothed {
+                    cx.consumption.consume_instants(&grid, moved.fixed.is_some());
+                }
                 cx.hold(grid.last_histogram_weight())?;
             }
             None => {

@@ -24,7 +24,11 @@ pub(crate) fn evaluate(
     if frame.steps == 0 {
         return Ok((Grid::with_capacity(0, 0), frame));
     }
-    let grid = match evaluate_node(cx, &s.expr, frame)? {
+    cx.must_fit(frame.steps)?;
+    cx.consumption.below(frame);
+    let out = evaluate_node(cx, &s.expr, frame)?;
+    cx.consumption.consume_subquery(parent, moved, s.range_ms);
+    let grid = match out {
         Out::Vector(grid) => grid,
         Out::Scalar(scalar) => {
             let present = vec![true; scalar.values.len()];

@@ -64,6 +64,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
     let mut counters = CounterCheck::of(name);
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut loaded)?;
+        cx.consumption.consume_windows(&ranges, &loaded, frame);
         ranges.load_starts(cx, i, &mut starts, reads_starts)?;
         starts.align(&loaded.samples.t, &mut st);
         cx.hold(frame.steps)?;
@@ -312,6 +313,7 @@ pub(crate) fn top_level(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resu
     let mut out = Vec::with_capacity(ranges.len());
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut loaded)?;
+        cx.consumption.consume_windows(&ranges, &loaded, frame);
         let samples = &loaded.samples;
         let (before, behind) = ranges.margins;
         let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));

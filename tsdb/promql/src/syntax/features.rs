@@ -15,6 +15,8 @@ pub struct Features {
     pub unquoted_names: bool,
     /// `use-start-timestamps`: `rate` and its like see resets in the start times of samples.
     pub start_timestamps: bool,
+    /// `promql-per-step-stats`: with `stats=all` samples are told for each step.
+    pub per_step_stats: bool,
     /// `promql-delayed-name-removal`: the name that `rate` and its like take from a metric goes once the whole expression
     /// has its value, so that what stands around them still sees it.
     pub delayed_name_removal: bool,
@@ -25,11 +27,12 @@ pub struct Features {
 #[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
 pub struct UnknownFeature(pub String);
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "promql-experimental-functions",
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
+    "promql-per-step-stats",
     "promql-delayed-name-removal",
 ];
 
@@ -40,6 +43,7 @@ impl Features {
         fill_modifiers: false,
         unquoted_names: false,
         start_timestamps: false,
+        per_step_stats: false,
         delayed_name_removal: false,
     };
 
@@ -61,6 +65,7 @@ impl Features {
             1 => self.fill_modifiers = true,
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
+            4 => self.per_step_stats = true,
             _ => self.delayed_name_removal = true,
         }
         Ok(())
@@ -96,6 +101,7 @@ impl From<Features> for Vec<String> {
             features.fill_modifiers,
             features.unquoted_names,
             features.start_timestamps,
+            features.per_step_stats,
             features.delayed_name_removal,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);

@@ -1,0 +1,189 @@
+//! Targets that evaluate: the engine on made-up series, and the API's answers about them.
+
+use super::store::Made;
+use axum::body::Body;
+use leadline_api::{Api, StatusSource};
+use leadline_model::clock::ManualClock;
+use leadline_model::duration::Duration;
+use leadline_model::target::Board;
+use leadline_model::{Labels, Timestamp};
+use leadline_promql::engine::{Engine, Options};
+use leadline_promql::error::Error;
+use leadline_promql::settings::Settings;
+use leadline_promql::syntax::Features;
+use leadline_promql::value::QueryResult;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::{Builder, Runtime};
+use tower::ServiceExt;
+
+/// Samples that a query may hold.
+const MOST_SAMPLES: usize = 2_000;
+/// How long a query may run.
+const TIMEOUT_MS: i64 = 500;
+/// After so much more, nobody can say that the limit holds, however busy the machine.
+const PATIENCE_S: u64 = 20;
+/// When instant queries are asked, ms.
+const NOW: Timestamp = 600_000;
+
+thread_local! {
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// Runs async work on this thread's runtime.
+fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+    RUNTIME.with_borrow_mut(|runtime| {
+        if runtime.is_none() {
+            *runtime = Builder::new_current_thread().enable_time().build().ok();
+        }
+        runtime.as_ref().map(|runtime| runtime.block_on(work))
+    })
+}
+
+fn settings() -> Settings {
+    Settings {
+        max_samples: MOST_SAMPLES,
+        timeout: Duration::from_millis(TIMEOUT_MS),
+        features: Features::LANGUAGE,
+        ..Settings::default()
+    }
+}
+
+/// Evaluates the first line on the series that the rest describes, at once and over a range: a value or an error, the same
+/// twice, within the limits on time and samples.
+#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
+pub(super) fn engine(bytes: &[u8]) {
+    let split = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+    let (text, data) = bytes.split_at(split);
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let engine = Engine::new(Arc::new(Made::from_bytes(data)), settings());
+    let Ok(query) = engine.parse(text) else { return };
+    let step = 1 + 1000 * i64::from(data.first().copied().unwrap_or(30));
+    let range = (NOW - 200 * step, NOW, step);
+    let ask = async || {
+        [
+            engine.instant(&query, NOW, Options::default()).await,
+            engine.range(&query, range, Options::default()).await,
+        ]
+    };
+    let began = Instant::now();
+    let answers = block_on(async { [ask().await, ask().await] });
+    assert!(
+        began.elapsed().as_secs() < PATIENCE_S,
+        "{text:?} ran for {:?}",
+        began.elapsed()
+    );
+    for (first, second) in answers
+        .into_iter()
+        .flat_map(|[first, second]| first.into_iter().zip(second))
+    {
+        match (&first, &second) {
+            (Ok(a), Ok(b)) => assert_eq!(told(a), told(b), "{text:?} twice"),
+            // A query near the limit may pass once.
+            (Err(Error::Timeout(_)), _) | (_, Err(Error::Timeout(_))) => {}
+            (Err(a), Err(b)) => assert_eq!(a.to_string(), b.to_string(), "{text:?} twice"),
+            (Ok(_), Err(error)) | (Err(error), Ok(_)) => panic!("{text:?} failed once: {error}"),
+        }
+        match &first {
+            Ok(result) => assert!(
+                result.stats.peak_samples <= MOST_SAMPLES as u64,
+                "{text:?}: {:?}",
+                result.stats
+            ),
+            Err(error) => assert!(!error.to_string().contains("unexpectedly"), "{text:?} panicked"),
+        }
+    }
+}
+
+fn told(result: &QueryResult) -> String {
+    format!("{:?} {:?} {:?}", result.value, result.warnings, result.infos)
+}
+
+/// Nothing to tell.
+struct Silent;
+
+impl StatusSource for Silent {
+    fn topic(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn tsdb(&self, _: usize) -> Option<Value> {
+        None
+    }
+
+    fn dropped_targets(&self) -> Vec<(Arc<str>, Labels)> {
+        Vec::new()
+    }
+}
+
+/// A number and a text in each kind of answer: what is read back is what was there.
+pub(super) fn json(bytes: &[u8]) {
+    let (number, text) = bytes.split_at(bytes.len().min(8));
+    let mut eight = [0; 8];
+    for (to, from) in eight.iter_mut().zip(number) {
+        *to = *from;
+    }
+    let number = f64::from_le_bytes(eight);
+    let text = String::from_utf8_lossy(text).into_owned();
+    let made = Arc::new(Made::one(&text, NOW, number));
+    let api = leadline_api::router(Api {
+        engine: Engine::new(made.clone(), settings()),
+        queryable: made,
+        board: Board::new(),
+        clock: Arc::new(ManualClock::at(NOW)),
+        status: Arc::new(Silent),
+        admin: None,
+    });
+    for (path, pointer) in [
+        ("/api/v1/query?query=m", "/data/result/0/value/1"),
+        (
+            "/api/v1/query_range?query=m&start=599&end=601&step=1",
+            "/data/result/0/values/0/1",
+        ),
+        ("/api/v1/query?query=m[1m]", "/data/result/0/values/0/1"),
+    ] {
+        let Some(answer) = block_on(answer(&api, path)) else {
+            return;
+        };
+        if leadline_model::is_stale(number) {
+            continue;
+        }
+        let read = answer.pointer(pointer).and_then(Value::as_str).map(str::parse::<f64>);
+        let same =
+            matches!(read, Some(Ok(read)) if read.to_bits() == number.to_bits() || read.is_nan() && number.is_nan());
+        assert!(
+            same,
+            "{number:?} was written as {:?} in {path}",
+            answer.pointer(pointer)
+        );
+        let label = answer.pointer("/data/result/0/metric/text").and_then(Value::as_str);
+        assert_eq!(label.unwrap_or(""), text, "{path}");
+    }
+    for (path, there) in [
+        ("/api/v1/labels", !text.is_empty()),
+        ("/api/v1/label/text/values", !text.is_empty()),
+    ] {
+        let Some(answer) = block_on(answer(&api, path)) else {
+            return;
+        };
+        let values = answer["data"].as_array().map_or(0, Vec::len);
+        assert_eq!(
+            values,
+            if path.ends_with("labels") { 1 } else { 0 } + usize::from(there),
+            "{answer}"
+        );
+    }
+}
+
+/// The answer to a GET, which has to be JSON.
+#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
+async fn answer(api: &axum::Router, path: &str) -> Value {
+    let request = http::Request::get(path).body(Body::empty());
+    let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let Ok(response) = api.clone().oneshot(request).await;
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    let body = body.unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)))
+}
