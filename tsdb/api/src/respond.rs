@@ -1,15 +1,21 @@
 //! The framing of answers.
 
+use crate::answer::Answer;
 use axum::body::Body;
 use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use leadline_model::port::QueryError;
 use leadline_promql::diagnostic::ParseError;
 use leadline_promql::error::Error;
+use std::convert::Infallible;
 
 /// Warnings, and infos, of one answer.
 const MOST_NOTES: usize = 10;
+
+/// After so many pieces of a body other tasks have their turn; to a client that reads fast it could be written in one go.
+const PIECES_AT_ONCE: usize = 16;
 
 /// An error in the API's words.
 #[derive(Debug)]
@@ -118,26 +124,50 @@ impl IntoResponse for ApiError {
         body.push_str(r#","error":"#);
         push_text(&mut body, &self.message);
         body.push('}');
-        json(self.status, body)
+        json(self.status, Body::from(body))
     }
 }
 
+/// What stands before the data of a success.
+pub(crate) const SUCCESS: &str = r#"{"status":"success","data":"#;
+/// What stands behind its data and notes.
+pub(crate) const END: &str = "}";
+
 /// `{"status":"success","data":…}` around `data`, which is JSON already.
 pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Response {
+    let body = [SUCCESS, data, &notes(warnings, infos), END].concat();
+    json(StatusCode::OK, Body::from(body))
+}
+
+/// What follows the data of a success: warnings and infos, where there are any.
+pub(crate) fn notes(warnings: &[String], infos: &[String]) -> String {
     let (warnings, infos) = (first(warnings, "warning"), first(infos, "info"));
-    let mut body = String::with_capacity(data.len() + 64);
-    body.push_str(r#"{"status":"success","data":"#);
-    body.push_str(data);
+    let mut out = String::new();
     for (name, notes) in [("warnings", warnings), ("infos", infos)] {
         if !notes.is_empty() {
-            body.push_str(",\"");
-            body.push_str(name);
-            body.push_str("\":");
-            push_list(&mut body, notes.iter().map(String::as_str));
+            out.push_str(",\"");
+            out.push_str(name);
+            out.push_str("\":");
+            push_list(&mut out, notes.iter().map(String::as_str));
         }
     }
-    body.push('}');
-    json(StatusCode::OK, body)
+    out
+}
+
+/// An answer of one piece goes out at once and with its length; a bigger one as its pieces are taken.
+pub(crate) fn streamed(mut answer: Answer) -> Response {
+    let first = answer.next().unwrap_or_default();
+    if answer.size_hint() == (0, Some(0)) {
+        return json(StatusCode::OK, Body::from(first));
+    }
+    let pieces = std::iter::once(first).chain(answer).enumerate();
+    let pieces = futures::stream::iter(pieces).then(|(i, piece)| async move {
+        if i % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, Infallible>(piece)
+    });
+    json(StatusCode::OK, Body::from_stream(pieces))
 }
 
 /// As many notes as Prometheus answers (`web/api/v1/api.go`, `respond`), and how many there are besides.
@@ -150,8 +180,8 @@ fn first(notes: &[String], kind: &str) -> Vec<String> {
     first
 }
 
-fn json(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -198,7 +228,9 @@ fn push_char(out: &mut String, c: char) {
 /// Appends a JSON text of a label: what means something in HTML stays (`web/api/v1/json_codec.go`, marshalLabelsJSON).
 fn push_label(out: &mut String, text: &str) {
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
-    if text.chars().all(plain) {
+    // All bytes are looked at, which needs no branch: label sets are short, and nearly none has such a sign.
+    let marked = |b: u8| b < b' ' || b == b'"' || b == b'\\';
+    if !text.bytes().fold(false, |any, b| any | marked(b)) {
         out.push('"');
         out.push_str(text);
         out.push('"');
