@@ -12,6 +12,7 @@ use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, G
 use crate::syntax::{Features, parse_with};
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
+use std::fmt;
 
 /// Parses `text` and checks its types: what Prometheus' own parser accepts.
 ///
@@ -116,7 +117,7 @@ impl Checker<'_> {
         ParseError::new(self.text, span, message)
     }
 
-    fn expect(&self, expr: &Expr, wanted: Shape, context: &str) -> Checked {
+    fn expect(&self, expr: &Expr, wanted: Shape, context: impl fmt::Display) -> Checked {
         let found = shape(expr);
         if found == wanted {
             return Ok(());
@@ -223,7 +224,7 @@ impl Checker<'_> {
         }
         for (i, arg) in call.args.iter().enumerate() {
             if let Some(wanted) = signature.arg(i) {
-                self.expect(arg, wanted, &format!("call to function {name}"))?;
+                self.expect(arg, wanted, format_args!("call to function {name}"))?;
             }
         }
         Ok(())

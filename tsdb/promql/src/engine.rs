@@ -1,16 +1,17 @@
 //! The engine: takes queries, makes them wait for their turn, runs them within their limits.
 //!
-//! **Where a query runs.** Evaluation is synchronous. An instant query that took less than [`INLINE_BELOW_US`] when it
-//! was last run runs right where its future is polled: a standing query costs microseconds, a hop to another thread
-//! and back costs as much again. Everything else (the first run, range queries, dear ones) runs on the blocking pool,
-//! so that the executor's threads stay free. Dropping the future of such a query stops it at its next look at the
-//! clock.
+//! **Where a query runs.** Evaluation is synchronous. A query that is small runs right where its future is polled: it
+//! costs microseconds, a hop to another thread and back costs as much again. Small is an instant query that took less than
+//! [`INLINE_BELOW_US`] when it was last run, and one that never ran, or a range query, if the store's index tells that it
+//! will (`small.rs`). Everything else runs on the blocking pool, so that the executor's threads stay free. Dropping the
+//! future of such a query stops it at its next look at the clock.
 
 use crate::error::Error;
 use crate::eval::QueryRange;
 use crate::job::Job;
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::small;
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Instant queries that took less than this (microseconds) run on the caller's thread.
+/// Queries that take less than this (microseconds) run on the caller's thread.
 pub const INLINE_BELOW_US: u64 = 500;
 
 /// Runs PromQL on a store.
@@ -50,7 +51,7 @@ impl Engine {
         Self::build(store, settings, None)
     }
 
-    /// An engine on `store` that notes which queries run, except those that were quick when they were last run.
+    /// An engine on `store` that notes which queries run, except those that run on the caller's thread.
     #[must_use]
     pub fn noting(store: Arc<dyn Queryable>, settings: Settings, active: Arc<dyn ActiveQueries>) -> Arc<Self> {
         Self::build(store, settings, Some(active))
@@ -144,6 +145,14 @@ impl Engine {
             .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
         let turn = self.turn(timeout).await?;
         let queued_us = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let lookback_ms = options
+            .lookback_ms
+            .filter(|ms| *ms > 0)
+            .unwrap_or(self.settings.lookback_ms);
+        let cheap = match query.last_us().filter(|_| !over_time) {
+            Some(us) => us < INLINE_BELOW_US,
+            None => small::is_small(&*self.store, query, times, lookback_ms),
+        };
         let job = Job {
             store: Arc::clone(&self.store),
             settings: Arc::clone(&self.settings),
@@ -151,14 +160,10 @@ impl Engine {
             times,
             over_time,
             explain: options.explain,
-            lookback_ms: options
-                .lookback_ms
-                .filter(|ms| *ms > 0)
-                .unwrap_or(self.settings.lookback_ms),
+            lookback_ms,
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
-        let cheap = !over_time && query.last_us().is_some_and(|us| us < INLINE_BELOW_US);
         let mut result = if cheap {
             job.run()
         } else {

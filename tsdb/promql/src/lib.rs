@@ -14,6 +14,7 @@ mod job;
 mod port;
 pub mod query;
 pub mod settings;
+mod small;
 pub mod stats;
 pub mod syntax;
 pub mod value;
