@@ -279,7 +279,31 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_label, push_text};
+    use super::{push_label, push_text, streamed};
+    use crate::answer::{Answer, PIECE};
+    use http_body_util::BodyExt;
+    use leadline_promql::value::{RangeSeries, Value};
+
+    #[tokio::test]
+    async fn a_small_answer_has_its_length_and_a_big_one_is_never_whole() {
+        for (points, small) in [(10, true), (20_000, false)] {
+            let series = RangeSeries {
+                points: (0..points).map(|i| (i * 1_000, 0.5)).collect(),
+                ..RangeSeries::default()
+            };
+            let answer = || Answer::new(Value::Matrix(vec![series.clone()]), 0, "", "");
+            let mut body = streamed(answer()).into_body();
+            let exact = axum::body::HttpBody::size_hint(&body).exact();
+            assert_eq!(exact.is_some(), small);
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let data = frame.unwrap().into_data().unwrap();
+                assert!(data.len() < PIECE + 256);
+                whole.extend(data);
+            }
+            assert_eq!(String::from_utf8(whole).unwrap(), answer().collect::<String>());
+        }
+    }
 
     #[test]
     fn text_is_escaped_so_that_json_reads_it_back() {
