@@ -144,6 +144,8 @@ fn limits_hold_against_patterns_from_outside() {
     assert!(Regex::new(&nested(200)).is_ok());
     assert!(Regex::new(&nested(10_000)).unwrap_err().reason.contains("nest"));
     assert!(Regex::new(r"(\pL{100}\pL{100}){10}\pL{999}").is_err());
+    // Of few ranges, but so often that only building it tells.
+    assert!(Regex::new(&r"[^\x00-é]{1000}".repeat(100)).is_err());
     // What has just as many parts as are taken for small is far from what an engine refuses.
     let widest = (100..140).rev().map(|n| format!(r"[^\x00-é]{{{n}}}x"));
     let small = widest
