@@ -2,11 +2,16 @@
 
 use crate::error::BenchError;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Sums over the blocks of one or more levels.
+/// The blocks that were found, by level.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Blocks(BTreeMap<u64, Level>);
+
+/// Sums over the blocks of one level.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Blocks {
+pub(super) struct Level {
     /// How many there are.
     pub(super) count: usize,
     /// Samples in them.
@@ -15,8 +20,29 @@ pub(super) struct Blocks {
     pub(super) chunk_bytes: f64,
     /// Bytes of all their files.
     pub(super) bytes: f64,
-    /// The highest level among them.
-    pub(super) level: u64,
+}
+
+impl Blocks {
+    /// The lowest level and its sums; nothing where there is no block.
+    pub(super) fn lowest(&self) -> (u64, Level) {
+        self.0
+            .first_key_value()
+            .map(|(&n, &level)| (n, level))
+            .unwrap_or_default()
+    }
+
+    /// The highest level and its sums; nothing where there is no block.
+    pub(super) fn highest(&self) -> (u64, Level) {
+        self.0
+            .last_key_value()
+            .map(|(&n, &level)| (n, level))
+            .unwrap_or_default()
+    }
+
+    /// How many blocks there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.values().map(|level| level.count).sum()
+    }
 }
 
 #[derive(Deserialize)]
@@ -56,9 +82,9 @@ pub(super) fn bytes(folder: &Path) -> Result<u64, BenchError> {
 
 /// The blocks in a data folder; one that vanishes meanwhile counts as nothing, as do those still being written.
 pub(super) fn blocks(data: &Path) -> Result<Blocks, BenchError> {
-    let mut sum = Blocks::default();
+    let mut found = Blocks::default();
     let Ok(entries) = std::fs::read_dir(data) else {
-        return Ok(sum);
+        return Ok(found);
     };
     for entry in entries {
         let block = entry?.path();
@@ -70,13 +96,13 @@ pub(super) fn blocks(data: &Path) -> Result<Blocks, BenchError> {
         };
         let meta: Meta = serde_json::from_slice(&text)
             .map_err(|e| BenchError::Unexpected(format!("{}/meta.json: {e}", block.display())))?;
+        let sum = found.0.entry(meta.compaction.level).or_default();
         sum.count += 1;
         sum.samples += meta.stats.num_samples;
         sum.chunk_bytes += bytes(&block.join("chunks"))? as f64;
         sum.bytes += bytes(&block)? as f64;
-        sum.level = sum.level.max(meta.compaction.level);
     }
-    Ok(sum)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -84,7 +110,7 @@ mod tests {
     use super::blocks;
 
     #[test]
-    fn blocks_are_summed_and_what_is_being_written_is_not() {
+    fn blocks_are_summed_by_level_and_what_is_being_written_is_not() {
         let data = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
             let path = data.path().join(path);
@@ -98,8 +124,11 @@ mod tests {
         write("01BX5ZZKBKACTAV9WEVGEMMVS0.tmp-for-creation/meta.json", "{");
         write("wal/00000000", "1");
         let found = blocks(data.path()).expect("they are read");
-        assert_eq!((found.count, found.level), (2, 2));
-        assert_eq!((found.samples, found.chunk_bytes), (10.0, 5.0));
-        assert_eq!(found.bytes, (meta.len() + 5 + 26) as f64);
+        assert_eq!(found.count(), 2);
+        let (level, low) = found.lowest();
+        assert_eq!((level, low.count, low.samples, low.bytes), (1, 1, 0.0, 26.0));
+        let (level, high) = found.highest();
+        assert_eq!((level, high.count, high.samples, high.chunk_bytes), (2, 1, 10.0, 5.0));
+        assert_eq!(high.bytes, (meta.len() + 5) as f64);
     }
 }

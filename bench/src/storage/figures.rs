@@ -30,14 +30,23 @@ pub(super) struct Compaction {
     pub(super) cpu: f64,
     /// The most that was seen, bytes.
     pub(super) peak: Memory,
-    /// Bytes of chunk files per sample in blocks.
-    pub(super) chunk_bytes: f64,
-    /// Bytes of all files of blocks per sample in them.
-    pub(super) block_bytes: f64,
-    /// Highest level reached.
-    pub(super) level: u64,
+    /// Of the blocks of the lowest level that were there: each spans the same time, however many wait to be merged.
+    pub(super) lowest: PerSample,
+    /// Of those of the highest level.
+    pub(super) highest: PerSample,
     /// How long the phase took.
     pub(super) seconds: f64,
+}
+
+/// Bytes per sample in the blocks of one level.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PerSample {
+    /// The level.
+    pub(super) level: u64,
+    /// Bytes of chunk files.
+    pub(super) chunks: f64,
+    /// Bytes of all files.
+    pub(super) all: f64,
 }
 
 /// Of the second start after SIGKILL.

@@ -1,6 +1,6 @@
 //! One system's life: it is started, scrapes, compacts, is killed, starts again, and sees rollouts.
 
-use super::figures::{Compaction, Figures, Replay, Rollout, Steady};
+use super::figures::{Compaction, Figures, PerSample, Replay, Rollout, Steady};
 use super::load::Load;
 use super::scenario::{Phase, Scenario};
 use super::system::{Home, Installed};
@@ -121,13 +121,15 @@ impl Life<'_> {
         let patience = Duration::from_secs(self.scenario.block_range * 9);
         let blocks = loop {
             let blocks = disk::blocks(&self.home.data())?;
-            if blocks.level >= self.scenario.level {
+            if blocks.highest().0 >= self.scenario.level {
                 break blocks;
             }
             if begin.at.elapsed() > patience {
                 return Err(BenchError::Unexpected(format!(
                     "no block of level {} within {patience:?}, but {} of at most level {}",
-                    self.scenario.level, blocks.count, blocks.level
+                    self.scenario.level,
+                    blocks.count(),
+                    blocks.highest().0
                 )));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -138,9 +140,8 @@ impl Life<'_> {
         Ok(Compaction {
             cpu: begin.cpu_per_million(&end),
             peak: self.watch.peak(begin.at)?,
-            chunk_bytes: blocks.chunk_bytes / blocks.samples,
-            block_bytes: blocks.bytes / blocks.samples,
-            level: blocks.level,
+            lowest: per_sample(blocks.lowest()),
+            highest: per_sample(blocks.highest()),
             seconds: (end.at - begin.at).as_secs_f64(),
         })
     }
@@ -230,5 +231,13 @@ impl Life<'_> {
 impl Mark {
     fn cpu_per_million(&self, end: &Self) -> f64 {
         (end.cpu - self.cpu) / (end.samples - self.samples) * 1e6
+    }
+}
+
+fn per_sample((level, sums): (u64, disk::Level)) -> PerSample {
+    PerSample {
+        level,
+        chunks: sums.chunk_bytes / sums.samples,
+        all: sums.bytes / sums.samples,
     }
 }

@@ -22,15 +22,20 @@ const ROWS: &[Row] = &[
     ("its anonymous part", |f, n| {
         Some(f.compaction.as_ref()?.peak.anonymous / n)
     }),
-    ("chunk bytes per sample in blocks", |f, _| {
-        Some(f.compaction.as_ref()?.chunk_bytes)
+    ("lowest level of a block", |f, _| {
+        Some(f.compaction.as_ref()?.lowest.level as f64)
     }),
-    ("block bytes per sample", |f, _| {
-        Some(f.compaction.as_ref()?.block_bytes)
+    ("its chunk bytes per sample", |f, _| {
+        Some(f.compaction.as_ref()?.lowest.chunks)
     }),
+    ("its bytes per sample", |f, _| Some(f.compaction.as_ref()?.lowest.all)),
     ("highest level of a block", |f, _| {
-        Some(f.compaction.as_ref()?.level as f64)
+        Some(f.compaction.as_ref()?.highest.level as f64)
     }),
+    ("its chunk bytes per sample", |f, _| {
+        Some(f.compaction.as_ref()?.highest.chunks)
+    }),
+    ("its bytes per sample", |f, _| Some(f.compaction.as_ref()?.highest.all)),
     ("replay: seconds", |f, _| Some(f.replay.as_ref()?.seconds)),
     ("replay: CPU s", |f, _| Some(f.replay.as_ref()?.cpu)),
     ("replay: log MB", |f, _| Some(f.replay.as_ref()?.log_bytes / 1e6)),

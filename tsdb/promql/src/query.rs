@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::diagnostic::ParseError;
-use crate::eval::{QueryRange, invariant, length};
+use crate::eval::{QueryRange, constant, invariant, length};
 use crate::syntax::Features;
 use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
 use leadline_model::port::Shape;
@@ -21,6 +21,8 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     expr: Expr,
+    /// The tree that is evaluated, where calculations with constants make it another.
+    folded: Option<Expr>,
     /// The text that the spans of `expr` point into.
     text: String,
     shape: Shape,
@@ -80,6 +82,7 @@ impl Query {
             computed: length::is_computed(&expr),
             ordered: order_shows(&expr),
             fixes: invariant::fixes_times(&expr),
+            folded: constant::folded(&expr),
             expr,
             text,
             shape,
@@ -93,15 +96,16 @@ impl Query {
         &self.0.expr
     }
 
-    /// The tree as it is evaluated at `times`, without computed lengths of time.
+    /// The tree as it is evaluated at `times`, without computed lengths of time and calculations with constants.
     ///
     /// # Errors
     /// What is wrong with such a length, and its place.
     pub(crate) fn at(&self, times: QueryRange) -> Result<Cow<'_, Expr>, String> {
+        let expr = self.0.folded.as_ref().unwrap_or(&self.0.expr);
         if !self.0.computed {
-            return Ok(Cow::Borrowed(&self.0.expr));
+            return Ok(Cow::Borrowed(expr));
         }
-        let mut expr = self.0.expr.clone();
+        let mut expr = expr.clone();
         length::resolve(&mut expr, times)?;
         Ok(Cow::Owned(expr))
     }

@@ -6,6 +6,7 @@ mod aggregate_histogram;
 mod binary;
 mod binary_histogram;
 mod call;
+pub(crate) mod constant;
 mod context;
 mod count_values;
 mod fill;
