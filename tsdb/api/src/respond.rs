@@ -228,9 +228,7 @@ fn push_char(out: &mut String, c: char) {
 /// Appends a JSON text of a label: what means something in HTML stays (`web/api/v1/json_codec.go`, marshalLabelsJSON).
 fn push_label(out: &mut String, text: &str) {
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
-    // All bytes are looked at, which needs no branch: label sets are short, and nearly none has such a sign.
-    let marked = |b: u8| b < b' ' || b == b'"' || b == b'\\';
-    if !text.bytes().fold(false, |any, b| any | marked(b)) {
+    if !is_marked(text.as_bytes()) {
         out.push('"');
         out.push_str(text);
         out.push('"');
@@ -247,6 +245,27 @@ fn push_label(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// Whether there is a byte to be escaped: a control character, a quote or a backslash.
+fn is_marked(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [b'a'; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words
+        .iter()
+        .chain([&last])
+        .any(|word| marks(u64::from_le_bytes(*word)) != 0)
+}
+
+/// The eight bytes of a word looked at together: not 0 where one is to be escaped. A byte less what it must not be below
+/// borrows into its highest bit; a byte that is what it must not be is 0 when that is taken out.
+fn marks(word: u64) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let below = word.wrapping_sub(EACH * u64::from(b' ')) & !word;
+    let (quote, backslash) = (word ^ (EACH * u64::from(b'"')), word ^ (EACH * u64::from(b'\\')));
+    (below | zero(quote) | zero(backslash)) & (EACH * 0x80)
 }
 
 /// Appends a label set as a JSON object.
@@ -279,7 +298,7 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_label, push_text, streamed};
+    use super::{is_marked, push_label, push_text, streamed};
     use crate::answer::{Answer, PIECE};
     use http_body_util::BodyExt;
     use leadline_promql::value::{RangeSeries, Value};
@@ -303,6 +322,23 @@ mod tests {
             }
             assert_eq!(String::from_utf8(whole).unwrap(), answer().collect::<String>());
         }
+    }
+
+    #[test]
+    fn a_byte_to_be_escaped_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let marked = byte < b' ' || byte == b'"' || byte == b'\\';
+            for len in 1..20 {
+                for place in 0..len {
+                    for around in [b'a', b' ', b'!', b'#', b']', 0x7f, 0x80, 0xa2, 0xff] {
+                        let mut text = vec![around; len];
+                        text[place] = byte;
+                        assert_eq!(is_marked(&text), marked, "{byte} at {place} of {len}");
+                    }
+                }
+            }
+        }
+        assert!(!is_marked(b""));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Numbers as Go prints them.
 
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 /// A float as Go's `%g` prints it: the shortest digits that read back, in scientific notation where the exponent is
 /// below -4 or at least 6 (`strconv`, `%g` and `%v`).
@@ -26,6 +27,9 @@ impl fmt::Display for General {
 /// Up to here (2^53) a whole number is the shortest text of itself: its neighbours are no further than 1.
 const WHOLE: u64 = 1 << 53;
 
+/// Sizes whose shortest text has no exponent.
+const MODERATE: Range<f64> = 1e-4..1e15;
+
 /// Appends a float as Go's `strconv` prints it in format `f`: the shortest digits that read back, and no exponent.
 pub fn push_plain(out: &mut String, v: f64) {
     let whole = v as i64;
@@ -33,11 +37,16 @@ pub fn push_plain(out: &mut String, v: f64) {
         push_whole(out, whole);
         return;
     }
+    let mut buffer = zmij::Buffer::new();
+    if MODERATE.contains(&v.abs()) {
+        // No exponent, and no whole number, which would end in `.0`.
+        out.push_str(buffer.format_finite(v));
+        return;
+    }
     let v = match finite(v) {
         Ok(v) => v,
         Err(word) => return out.push_str(word),
     };
-    let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(v);
     if text.bytes().any(|b| b == b'e') {
         let written = Decimal::read(text).plain(out);
@@ -200,6 +209,7 @@ mod tests {
                 (whole >> power) as f64,
                 f64::from(cents) / 100.0,
                 f64::from(cents) / 60.0,
+                f64::from(cents) / 1e13,
                 (whole >> power) as f64 / 1024.0,
             ];
             for v in floats {
