@@ -33,7 +33,7 @@ pub(crate) struct Serve {
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
     /// Experimental parts of PromQL, by Prometheus' names: promql-experimental-functions, promql-binop-fill-modifiers,
-    /// promql-unquoted-utf8-names, use-start-timestamps. Several between commas.
+    /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps. Several between commas.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',', value_parser = feature)]
     features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.

@@ -47,7 +47,7 @@ impl Answer {
     }
 
     /// The series without the names of their metrics, in an order.
-    pub(crate) fn without_names(&self) -> Vec<String> {
+    fn without_names(&self) -> Vec<String> {
         let without = |series: &String| {
             let (begin, name) = series.split_once("\"__name__\":").unwrap_or((series, ""));
             let rest = name
@@ -61,12 +61,30 @@ impl Answer {
         all
     }
 
+    /// Whether everything but the series is the same.
+    pub(crate) fn is_same_but_for_series(&self, other: &Self) -> bool {
+        let whole = |one: &Self| (one.status, one.kind.clone(), one.error.clone(), one.notes.clone());
+        whole(self) == whole(other)
+    }
+
+    /// Whether it is the same but for the last digits of values.
+    pub(crate) fn is_same_but_for_rounding(&self, other: &Self, tolerance: f64) -> bool {
+        self.is_same_but_for_series(other) && self.is_near(other, tolerance)
+    }
+
+    /// Whether it is the same but for the names of metrics.
+    pub(crate) fn is_same_but_for_names(&self, other: &Self) -> bool {
+        self.is_same_but_for_series(other)
+            && self.series != other.series
+            && self.without_names() == other.without_names()
+    }
+
     /// Whether it is the same but for the last digits of values; labels and times must be equal.
-    pub(crate) fn is_near(&self, other: &Self) -> bool {
+    fn is_near(&self, other: &Self, tolerance: f64) -> bool {
         let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
             // Differences of almost equal numbers have few digits of their own.
             (Ok(a), Ok(b)) => {
-                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= 1e-4 * a.abs().max(b.abs()) + 1e-12
+                (a == b || (a.is_nan() && b.is_nan())) || (a - b).abs() <= tolerance * a.abs().max(b.abs()) + 1e-12
             }
             _ => a == b,
         };

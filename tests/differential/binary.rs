@@ -2,7 +2,7 @@
 
 use crate::catalogue::{COMPARISONS, SETS, TRIMS};
 use crate::grammar::Grammar;
-use crate::selector::Flavour;
+use crate::selector::{Flavour, of_metric, of_rate};
 use crate::tree::{Kind, Tree};
 
 impl Grammar {
@@ -59,7 +59,8 @@ impl Grammar {
     fn same(&mut self, op: &'static str, wanted: Option<&'static str>) -> Tree {
         let metric = self.metric(Flavour::Any);
         let shift = self.random.pick(&["1m", "5m", "30s"]);
-        let tree = self.word(Tree::new(Kind::Vector).text(metric), op, wanted, false);
+        let tree = of_metric(Tree::new(Kind::Vector), metric).text(metric);
+        let tree = self.word(tree, op, wanted, false);
         tree.text(metric).maybe(format!(" offset {shift}")).has("offset")
     }
 
@@ -67,7 +68,8 @@ impl Grammar {
     fn histograms(&mut self, op: &'static str) -> Tree {
         let metric = self.metric(Flavour::Native);
         let shift = self.random.pick(&["1m", "5m", "30s"]);
-        let tree = self.word(Tree::new(Kind::Vector).text(metric), op, None, false);
+        let tree = of_metric(Tree::new(Kind::Vector), metric).text(metric);
+        let tree = self.word(tree, op, None, false);
         tree.text(format!("{metric} offset {shift}")).has("offset")
     }
 
@@ -130,7 +132,10 @@ impl Grammar {
         ]);
         let tree = Tree::new(Kind::Vector);
         match self.random.chance(30) {
-            true => tree.text(format!("rate({metric}[4m])")).has("rate"),
+            true => {
+                let range = of_metric(Tree::new(Kind::Matrix), metric).text(format!("{metric}[4m]"));
+                of_rate(tree.text("rate(").child(range).text(")").has("rate"))
+            }
             false => tree.text(metric),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::folder::Copied;
-use crate::programs::Release;
+use crate::oracle::Oracle;
 use crate::question::Question;
 use crate::server::Server;
 use crate::tree::Kind;
@@ -10,9 +10,6 @@ use crate::world::{Leadline, until};
 use rustix::process::Signal;
 use std::path::Path;
 
-/// What Prometheus is told to know, as leadline does.
-const FEATURES: &str =
-    "--enable-feature=promql-experimental-functions,promql-delayed-name-removal,promql-binop-fill-modifiers";
 /// Both keep the blocks as they are.
 const STORAGE: [&str; 3] = [
     "--storage.tsdb.retention.time=100y",
@@ -24,20 +21,23 @@ const STORAGE: [&str; 3] = [
 pub(crate) struct Both {
     leadline: Leadline,
     prometheus: Server,
+    /// What they are compared by.
+    pub(crate) oracle: Oracle,
     _copy: Copied,
 }
 
 impl Both {
     /// Starts both on copies of `data`.
-    pub(crate) async fn start(release: &Release, data: &Path) -> Self {
+    pub(crate) async fn start(oracle: Oracle, data: &Path) -> Self {
         let copy = Copied::of(data);
-        let flags: Vec<&str> = std::iter::once(FEATURES).chain(STORAGE).collect();
-        let prometheus = Server::start(release, &copy.path(), copy.beside(), "global: {}\n", &flags).await;
+        let flags: Vec<&str> = oracle.its_features.into_iter().chain(STORAGE).collect();
+        let prometheus = Server::start(&oracle.release, &copy.path(), copy.beside(), "global: {}\n", &flags).await;
         let ours = Copied::of(data);
         let folder = tempfile::tempdir().unwrap();
         std::fs::rename(ours.path(), folder.path().join("data")).unwrap();
         let file = folder.path().join("leadline.yaml");
         std::fs::write(&file, "global: {}\n").unwrap();
+        let flags: Vec<&str> = std::iter::once(oracle.our_features).chain(STORAGE).collect();
         let leadline = Leadline::start_with(folder, file, &flags).await;
         until(
             "leadline to be ready",
@@ -48,6 +48,7 @@ impl Both {
         Self {
             leadline,
             prometheus,
+            oracle,
             _copy: copy,
         }
     }
@@ -65,12 +66,14 @@ impl Both {
                 false => self.leadline.get(path, &parameters).await,
             }
         };
-        let (ours, theirs) = tokio::join!(ours, self.prometheus.ask(path, &parameters, form));
+        let spelled = (self.oracle.spelled)(parameters[0].1);
+        let its: Vec<(&str, &str)> = std::iter::once(("query", spelled.as_str()))
+            .chain(parameters[1..].iter().copied())
+            .collect();
+        let (ours, theirs) = tokio::join!(ours, self.prometheus.ask(path, &its, form));
         let ordered = question.step.is_some() || sorted(question);
-        (
-            Answer::read(ours.0, &ours.1, ordered),
-            Answer::read(theirs.0, &theirs.1, ordered),
-        )
+        let read = |(status, body): (u16, String)| (self.oracle.compared)(Answer::read(status, &body, ordered));
+        (read(ours), read(theirs))
     }
 
     /// Status and body of what leadline and Prometheus answer to a request as it stands.

@@ -51,6 +51,41 @@ impl Series {
     }
 }
 
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Whether native histograms are.
+    histograms: bool,
+    /// What times that are not regular are multiples of, ms.
+    grid: i64,
+    /// What every time is moved by, ms.
+    shift: i64,
+    /// Whether there are infinite, undefined and very large values, and counters near 0.
+    extremes: bool,
+}
+
+impl Shape {
+    /// Everything.
+    pub(crate) const WHOLE: Self = Self {
+        histograms: true,
+        grid: 1,
+        shift: 0,
+        extremes: true,
+    };
+    /// Ordinary numbers, none of them at a time whose last digit of milliseconds is 0 or 1.
+    pub(crate) const OFF_GRID: Self = Self {
+        histograms: false,
+        grid: 10,
+        shift: 5,
+        extremes: false,
+    };
+
+    /// Where a counter begins that grows by up to `most` a scrape: so far above 0 that no window reaches back to it.
+    fn base(self, most: f64) -> f64 {
+        if self.extremes { 0.0 } else { most * 400.0 }
+    }
+}
+
 /// When the series of one target are scraped: with the target's own offset, every so often not at all, and with a stale
 /// marker where the target is gone for a while.
 pub(crate) struct Times {
@@ -62,7 +97,7 @@ pub(crate) struct Times {
 
 impl Times {
     /// Of the target with this number.
-    fn of(random: &Random, target: usize) -> Self {
+    fn of(random: &Random, target: usize, grid: i64) -> Self {
         let offset = [0, 0, 4_321, 7_777, 11_003, 14_999][target % 6];
         let all: Vec<i64> = (0..(END - BEGIN) / STEP).map(|i| BEGIN + offset + i * STEP).collect();
         // Down from the 200th scrape to the 230th, with a marker; unseen for six minutes without one.
@@ -72,7 +107,13 @@ impl Times {
         let good = good.filter(|&(i, _)| !down(i) && !unseen(i) && !random.chance(2));
         // Scrapes do not come on the millisecond everywhere.
         let late = if target % 6 == 5 { 900 } else { 0 };
-        let jitter = |t: i64| if late == 0 { t } else { t + random.below(late) as i64 };
+        let jitter = |t: i64| {
+            if late == 0 {
+                t
+            } else {
+                t + random.below(late) as i64 / grid * grid
+            }
+        };
         Self {
             good: good.map(|(_, &t)| jitter(t)).collect(),
             gone: if target % 3 == 1 { vec![all[200]] } else { Vec::new() },
@@ -88,11 +129,11 @@ impl Times {
 }
 
 /// A counter that grows by up to `most` a scrape, and begins again now and then.
-fn counter(random: &Random, most: f64, whole: bool) -> impl FnMut(usize) -> f64 + '_ {
-    let mut value = random.unit() * 1000.0;
+fn counter(random: &Random, most: f64, whole: bool, base: f64) -> impl FnMut(usize) -> f64 + '_ {
+    let mut value = base + random.unit() * 1000.0;
     move |_| {
         if random.chance(1) {
-            value = 0.0;
+            value = base;
         }
         if !random.chance(20) {
             value += random.unit() * most;
@@ -102,28 +143,32 @@ fn counter(random: &Random, most: f64, whole: bool) -> impl FnMut(usize) -> f64 
 }
 
 /// Every series.
-pub(crate) fn series(seed: u64) -> Vec<Series> {
+pub(crate) fn series(seed: u64, shape: Shape) -> Vec<Series> {
     let random = Random::new(seed, u64::MAX);
     let mut all = Vec::new();
     let targets = ["api", "api", "api", "web", "web", "db"];
     for (n, job) in targets.iter().enumerate() {
-        let times = Times::of(&random, n);
+        let times = Times::of(&random, n, shape.grid);
         let instance = format!("{job}-{n}:9090");
         let target = [("job", *job), ("instance", instance.as_str())];
         let mut own = Vec::new();
-        counters(&mut own, &random, &target, &times.good);
-        gauges(&mut own, &random, &target, &times.good);
-        classic(&mut own, &random, &target, &times.good);
-        histograms::add(&mut own, &random, &target, &times.good, n);
+        counters(&mut own, &random, &target, &times.good, shape);
+        gauges(&mut own, &random, &target, &times.good, shape);
+        classic(&mut own, &random, &target, &times.good, shape);
+        if shape.histograms {
+            histograms::add(&mut own, &random, &target, &times.good, n);
+        }
         all.extend(own.into_iter().map(|series| times.mark(series)));
     }
-    odd(&mut all, &random);
+    odd(&mut all, &random, shape);
     // Both systems read series in the order of their labels. Prometheus reads those of its head in the order in which they
     // were created, so they are created in that order.
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
     for series in &mut all {
         let first = series.points.first_key_value().map(|(_, point)| point.clone());
         series.points.extend(first.map(|point| (BEGIN - 1, point)));
+        let points = std::mem::take(&mut series.points).into_iter();
+        series.points = points.map(|(t, point)| (t + shape.shift, point)).collect();
     }
     all
 }
@@ -135,20 +180,28 @@ fn named<'a>(name: &'a str, target: &[(&'a str, &'a str)], more: &[(&'a str, &'a
     labels
 }
 
-fn counters(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn counters(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     for code in ["200", "404", "500"] {
         for method in ["get", "post"] {
             let labels = named("http_requests_total", target, &[("code", code), ("method", method)]);
-            all.push(Series::floats(&labels, times, counter(random, 40.0, true)));
+            all.push(Series::floats(
+                &labels,
+                times,
+                counter(random, 40.0, true, shape.base(40.0)),
+            ));
         }
     }
     for mode in ["user", "system", "idle"] {
         let labels = named("cpu_seconds_total", target, &[("mode", mode)]);
-        all.push(Series::floats(&labels, times, counter(random, 15.0, false)));
+        all.push(Series::floats(
+            &labels,
+            times,
+            counter(random, 15.0, false, shape.base(15.0)),
+        ));
     }
 }
 
-fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     all.push(Series::floats(&named("up", target, &[]), times, |_| {
         f64::from(u8::from(!random.chance(5)))
     }));
@@ -161,7 +214,7 @@ fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times
         let labels = named("temperature_celsius", target, &[("sensor", sensor)]);
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e300, 5e-324];
         all.push(Series::floats(&labels, times, |i| match random.below(200) {
-            0 => random.pick(&odd),
+            0 if shape.extremes => random.pick(&odd),
             _ => (i as f64 / 20.0).sin() * 30.0 + random.unit(),
         }));
     }
@@ -182,13 +235,13 @@ fn gauges(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times
     all.push(Series::floats(&named("target_info", target, &more), times, |_| 1.0));
 }
 
-fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64]) {
+fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], times: &[i64], shape: Shape) {
     const BOUNDS: [&str; 6] = ["0.05", "0.1", "0.5", "1", "5", "+Inf"];
     let mut counts = vec![[0.0_f64; 6]; times.len()];
-    let mut now = [0.0; 6];
+    let mut now = [shape.base(50.0); 6];
     for row in &mut counts {
         if random.chance(1) {
-            now = [0.0; 6];
+            now = [shape.base(50.0); 6];
         }
         let mut sum = 0.0;
         for bucket in &mut now {
@@ -212,15 +265,19 @@ fn classic(all: &mut Vec<Series>, random: &Random, target: &[(&str, &str)], time
 }
 
 /// What no target of the usual kind has: names beyond ASCII, sparse and irregular times, extreme values, few samples.
-fn odd(all: &mut Vec<Series>, random: &Random) {
+fn odd(all: &mut Vec<Series>, random: &Random, shape: Shape) {
     let mut t = BEGIN + 1;
     let mut irregular = Vec::new();
     while t < END {
         irregular.push(t);
-        t += 5_000 + random.below(55_000) as i64;
+        t += 5_000 + random.below(55_000) as i64 / shape.grid * shape.grid;
     }
     let labels = [("__name__", "irregular_total"), ("job", "odd"), ("instance", "x:1")];
-    all.push(Series::floats(&labels, &irregular, counter(random, 5.0, true)));
+    all.push(Series::floats(
+        &labels,
+        &irregular,
+        counter(random, 5.0, true, shape.base(5.0)),
+    ));
     let labels = [
         ("__name__", "http.server.duration"),
         ("job", "odd"),
@@ -239,8 +296,20 @@ fn odd(all: &mut Vec<Series>, random: &Random) {
     }));
 }
 
+#[test]
+fn no_sample_off_the_grid_is_at_a_time_that_is_asked_about() {
+    let all = series(316, Shape::OFF_GRID);
+    let times = || all.iter().flat_map(|series| series.points.keys());
+    assert!(
+        times().all(|t| ![0, 1].contains(&(t % 10))),
+        "{:?}",
+        times().find(|t| *t % 10 < 2)
+    );
+    assert!(times().count() > 10_000);
+}
+
 /// Writes the series into a new directory as their times demand, part of it into blocks, and closes it.
-pub(crate) fn write(path: &Path, seed: u64) {
+pub(crate) fn write(path: &Path, seed: u64, shape: Shape) {
     let clock = Arc::new(ManualClock::at(BEGIN));
     let db = Db::open(Parts {
         disk: Arc::new(RealDisk),
@@ -256,7 +325,7 @@ pub(crate) fn write(path: &Path, seed: u64) {
     })
     .unwrap();
     db.replay().unwrap();
-    let all = series(seed);
+    let all = series(seed, shape);
     let mut by_time: BTreeMap<i64, Vec<(usize, &Point)>> = BTreeMap::new();
     for (i, series) in all.iter().enumerate() {
         for (&t, point) in &series.points {

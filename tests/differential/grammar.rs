@@ -4,7 +4,7 @@ use crate::catalogue::{
     AGGREGATIONS, ARITHMETIC, COMPARISONS, FUNCTIONS, Function, MODIFIERS, NUMBERS, PARAMETRIC, SETS, TEXTUAL, TRIMS,
 };
 use crate::random::Random;
-use crate::selector::Flavour;
+use crate::selector::{Flavour, of_length, of_rate};
 use crate::tree::{Kind, Tree};
 
 /// A walk.
@@ -15,6 +15,12 @@ pub(crate) struct Grammar {
     pub(crate) wanted: Option<&'static str>,
     /// Whether selectors may be `anchored` and `smoothed` here.
     pub(crate) extended: bool,
+}
+
+/// A function of a range.
+fn of_range(name: &'static str, range: Tree) -> Tree {
+    let tree = Tree::new(Kind::Vector).text(format!("{name}("));
+    of_rate(tree.child(range).text(")").has(name))
 }
 
 impl Grammar {
@@ -125,11 +131,7 @@ impl Grammar {
         let name = self.random.pick(names);
         self.wanted = Some(feature);
         let range = self.selector(Flavour::Counter, true);
-        Tree::new(Kind::Vector)
-            .text(format!("{name}("))
-            .child(range)
-            .text(")")
-            .has(name)
+        of_range(name, range)
     }
 
     /// A function of a range.
@@ -150,12 +152,7 @@ impl Grammar {
             "resets",
             "sum_over_time",
         ];
-        let name = self.random.pick(&names);
-        Tree::new(Kind::Vector)
-            .text(format!("{name}("))
-            .child(range)
-            .text(")")
-            .has(name)
+        of_range(self.random.pick(&names), range)
     }
 
     /// A vector around a vector.
@@ -301,7 +298,13 @@ impl Grammar {
             "100",
         ];
         if depth == 0 || self.random.chance(70) {
-            return Tree::leaf(Kind::Scalar, self.random.pick(&literals));
+            let text = self.random.pick(&literals);
+            let tree = Tree::leaf(Kind::Scalar, text);
+            return match text {
+                "5m" => tree.has("duration as number"),
+                "1_000" => tree.has("digits with _"),
+                _ => tree,
+            };
         }
         let function = &NUMBERS[self.random.below(NUMBERS.len())];
         self.call(function, Kind::Scalar, depth - 1)
@@ -325,6 +328,7 @@ impl Grammar {
             .text(")")
             .text(format!("[{range}:{step}]"))
             .has("subquery");
+        tree = of_length(tree, step);
         if range.contains('+') || step.contains('*') {
             tree = tree.has("duration expression");
         }
@@ -349,7 +353,7 @@ impl Grammar {
             let argument = self.argument(function.name, letter, depth);
             tree = tree.child(argument);
         }
-        tree.text(")")
+        of_rate(tree.text(")"))
     }
 
     fn argument(&mut self, function: &str, letter: char, depth: usize) -> Tree {

@@ -52,6 +52,37 @@ const MATCHERS: &[(&str, &str)] = &[
     ("missing=\"\"", ""),
 ];
 
+/// Says what kind of metric an expression reads.
+pub(crate) fn of_metric(tree: Tree, metric: &str) -> Tree {
+    match metric {
+        "mixed" => tree.has("native histogram"),
+        "huge" => tree.has("extreme values"),
+        "request_duration_seconds_sum" | BUCKET => tree.has("counter"),
+        _ if COUNTERS.contains(&metric) => tree.has("counter"),
+        _ if NATIVE.contains(&metric) => tree.has("native histogram"),
+        _ => tree,
+    }
+}
+
+/// Says whether a rate is taken of what is no counter.
+pub(crate) fn of_rate(tree: Tree) -> Tree {
+    let rate = tree.features.iter().any(|name| ["increase", "rate"].contains(name));
+    let counter = tree.children().all(|range| range.features.contains(&"counter"));
+    if rate && !counter {
+        tree.has("rate of a gauge")
+    } else {
+        tree
+    }
+}
+
+/// Says whether a length of time is written as a number.
+pub(crate) fn of_length(tree: Tree, length: &str) -> Tree {
+    if length.bytes().all(|byte| byte.is_ascii_digit()) && !length.is_empty() {
+        return tree.has("number as duration");
+    }
+    tree
+}
+
 impl Grammar {
     /// A metric of this flavour.
     pub(crate) fn metric(&self, flavour: Flavour) -> &'static str {
@@ -100,9 +131,10 @@ impl Grammar {
         let (matcher, feature) = self.random.pick(&matchers);
         // Metrics of odd targets have other labels.
         let common = !["irregular_total", "sparse", "once", "huge", "mixed"].contains(&metric);
+        let tree = of_metric(tree, metric);
         let mut tree = match self.random.below(12) {
             0 => tree.text(format!("{{__name__=\"{metric}\"")),
-            1 => tree.text(format!("{{\"{metric}\"")),
+            1 => tree.text(format!("{{\"{metric}\"")).has("quoted name"),
             _ if matched && common => tree.text(format!("{metric}{{job!=\"\"")),
             _ => return tree.text(metric),
         };
@@ -140,7 +172,8 @@ impl Grammar {
             let text = self.random.pick(pool);
             return tree.text(format!("[{text}]")).has("duration expression");
         }
-        tree.text(format!("[{}]", self.random.pick(&plain)))
+        let text = self.random.pick(&plain);
+        of_length(tree.text(format!("[{text}]")), text)
     }
 
     /// `anchored`, `smoothed`, `offset` and `@`, in this order.
@@ -167,7 +200,7 @@ impl Grammar {
         let any = wanted.is_none();
         if is("offset") || (any && self.random.chance(7)) {
             let by = self.random.pick(&["1m", "5m", "17s", "10m30s", "90", "300ms"]);
-            tree = tree.maybe(format!(" offset {by}")).has("offset");
+            tree = of_length(tree.maybe(format!(" offset {by}")).has("offset"), by);
         } else if is("negative offset") || (any && self.random.chance(3)) {
             let by = self.random.pick(&["1m", "5m", "17s"]);
             tree = tree.maybe(format!(" offset -{by}")).has("negative offset");
@@ -179,6 +212,12 @@ impl Grammar {
         }
         if is("@ time") || (any && self.random.chance(4)) {
             let at = BEGIN + self.random.below((END - BEGIN) as usize) as i64;
+            let at = if self.random.chance(50) {
+                at / 10 * 10 + 1
+            } else {
+                tree = tree.has("@ on the grid");
+                at / 15_000 * 15_000
+            };
             tree = tree.maybe(format!(" @ {}.{:03}", at / 1000, at % 1000)).has("@ time");
         } else if is("@ start()") || (any && self.random.chance(2)) {
             tree = tree.maybe(" @ start()").has("@ start()");

@@ -76,6 +76,21 @@ impl Tree {
         self
     }
 
+    /// Puts `leaf` in place of the operand with this number, counted from the outermost; whether there is one.
+    pub(crate) fn put(&mut self, number: &mut usize, leaf: &Self) -> bool {
+        self.parts.iter_mut().any(|part| match part {
+            Part::Child(child) if *number == 0 => {
+                *child = leaf.clone();
+                true
+            }
+            Part::Child(child) => {
+                *number -= 1;
+                child.put(number, leaf)
+            }
+            _ => false,
+        })
+    }
+
     /// What it and its operands have, each once.
     pub(crate) fn all_features(&self) -> BTreeSet<&'static str> {
         let mut all: BTreeSet<&'static str> = self.features.iter().copied().collect();
@@ -85,7 +100,14 @@ impl Tree {
         all
     }
 
-    fn children(&self) -> impl Iterator<Item = &Self> {
+    /// Whether something that has `feature` stands within something that has it.
+    pub(crate) fn nests(&self, feature: &'static str) -> bool {
+        let within = || self.children().any(|child| child.all_features().contains(feature));
+        (self.features.contains(&feature) && within()) || self.children().any(|child| child.nests(feature))
+    }
+
+    /// Its operands.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
         self.parts.iter().filter_map(|part| match part {
             Part::Child(child) => Some(child),
             _ => None,

@@ -19,7 +19,7 @@ pub(crate) async fn instant(State(api): State<Api>, params: Params) -> Result<Re
     let limit = params.limit()?;
     let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
     let (query, options) = question(&api, &params)?;
-    let result = api.engine.instant(&query, at, options).await?;
+    let result = api.engine.instant(&query, at, options).await.map_err(refused)?;
     Ok(answer(result, at, limit, params.get("stats")))
 }
 
@@ -29,12 +29,15 @@ pub(crate) async fn range(State(api): State<Api>, params: Params) -> Result<Resp
     let (start, end, step) = params.range()?;
     let (query, options) = question(&api, &params)?;
     let result = api.engine.range(&query, (start, end, step), options).await;
-    let result = result.map_err(|error| match error {
-        // The expression has no value that changes with time.
+    Ok(answer(result.map_err(refused)?, end, limit, params.get("stats")))
+}
+
+/// An expression that cannot be evaluated at these times is a wrong parameter.
+fn refused(error: Error) -> ApiError {
+    match error {
         Error::BadRequest(reason) => ApiError::parameter("query", reason),
         error => error.into(),
-    })?;
-    Ok(answer(result, end, limit, params.get("stats")))
+    }
 }
 
 /// The expression, and `timeout` and `lookback_delta` of the request.

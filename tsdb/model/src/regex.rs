@@ -46,6 +46,7 @@ impl Regex {
         let fail = |reason: String| RegexError {
             pattern: abbreviated(pattern),
             reason,
+            of_go: None,
         };
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
@@ -53,7 +54,10 @@ impl Regex {
         if let Some(shape) = plain::shape(pattern) {
             return Ok(Self::assemble(pattern, shape, String::new(), false));
         }
-        let translated = translated(pattern).map_err(&fail)?;
+        let translated = translated(pattern).map_err(|fault| RegexError {
+            of_go: Some(fault.to_string()),
+            ..fail(fault.reason())
+        })?;
         let hir = regex_syntax::ParserBuilder::new()
             .nest_limit(MAX_NESTING)
             .build()
@@ -135,7 +139,7 @@ impl Regex {
 
 impl Inner {
     fn build(&self) -> Result<regex::Regex, regex::Error> {
-        let translated = translated(&self.pattern).map_err(regex::Error::Syntax)?;
+        let translated = translated(&self.pattern).map_err(|fault| regex::Error::Syntax(fault.reason()))?;
         regex::RegexBuilder::new(&translated)
             .size_limit(MAX_PROGRAM_BYTES)
             .nest_limit(MAX_NESTING)
@@ -153,7 +157,7 @@ impl Inner {
 }
 
 /// The anchored pattern in the words of the Rust engine.
-fn translated(pattern: &str) -> Result<String, String> {
+fn translated(pattern: &str) -> Result<String, translate::Fault> {
     Ok(format!("^(?s:{})$", translate::translate(pattern)?))
 }
 
@@ -179,6 +183,17 @@ pub struct RegexError {
     pub pattern: String,
     /// What is wrong and where.
     pub reason: String,
+    /// What Go's `regexp/syntax` says, where it refuses the pattern too.
+    of_go: Option<String>,
+}
+
+impl RegexError {
+    /// The error in the words of Go's `regexp/syntax`, which are those of Prometheus' one-line errors; where Go has no limit
+    /// that this one has, in its own.
+    #[must_use]
+    pub fn in_words_of_go(&self) -> String {
+        self.of_go.clone().unwrap_or_else(|| self.to_string())
+    }
 }
 
 #[cfg(test)]

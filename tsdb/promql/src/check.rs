@@ -8,8 +8,10 @@ pub use reach::{Motion, motion, plan_selectors};
 pub use signature::{Signature, signature, signatures};
 
 use crate::diagnostic::ParseError;
-use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Span};
-use crate::syntax::{Features, parse_with};
+use crate::syntax::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Selector, Span};
+use crate::syntax::{Features, parse_syntax};
+use leadline_model::Matcher;
+use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
 use std::fmt;
@@ -27,7 +29,7 @@ pub fn parse_checked(text: &str) -> Result<(Expr, Shape), ParseError> {
 /// # Errors
 /// As [`parse_checked`], and what of the language is not enabled.
 pub fn parse_checked_with(text: &str, features: Features) -> Result<(Expr, Shape), ParseError> {
-    let expr = parse_with(text, features)?;
+    let expr = parse_syntax(text, features)?;
     let shape = check(text, &expr)?;
     Ok((expr, shape))
 }
@@ -51,20 +53,24 @@ pub fn shape(expr: &Expr) -> Shape {
 
 /// Checks the types of a whole tree that was parsed from `text` (which gives errors their places).
 ///
+/// Operands come before what is around them, but for the number of a call's arguments, as in upstream's
+/// `promql/parser/parse.go`, `checkAST`: which of several mistakes is told follows from that.
+///
 /// # Errors
 /// The first mistake, in Prometheus' words, and its place.
 pub fn check(text: &str, expr: &Expr) -> Result<Shape, ParseError> {
-    for child in expr.children() {
-        check(text, child)?;
-    }
     let checker = Checker { text };
     match &expr.kind {
         ExprKind::Aggregate(aggregate) => checker.aggregate(aggregate)?,
-        ExprKind::Binary(binary) => checker.binary(expr.span, binary)?,
+        ExprKind::Binary(binary) => {
+            check(text, &binary.left)?;
+            check(text, &binary.right)?;
+            checker.binary(expr.span, binary)?;
+        }
         ExprKind::Call(call) => checker.call(expr.span, call)?,
         ExprKind::Unary { expr: operand, .. } => checker.unary(expr.span, operand)?,
         ExprKind::Subquery(subquery) => {
-            let inner = shape(&subquery.expr);
+            let inner = check(text, &subquery.expr)?;
             if inner != Shape::Vector {
                 let message = format!(
                     "subquery is only allowed on instant vector, got {} instead",
@@ -73,15 +79,32 @@ pub fn check(text: &str, expr: &Expr) -> Result<Shape, ParseError> {
                 return Err(checker.error(expr.span, message));
             }
         }
-        ExprKind::Number(_)
-        | ExprKind::Duration(_)
-        | ExprKind::String(_)
-        | ExprKind::Bytes(_)
-        | ExprKind::Selector(_)
-        | ExprKind::Matrix { .. }
-        | ExprKind::Paren(_) => {}
+        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => checker.selector(expr.span, selector)?,
+        ExprKind::Paren(inner) => {
+            check(text, inner)?;
+        }
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
     }
     Ok(shape(expr))
+}
+
+/// Checks the selectors of a tree alone, whatever its types.
+///
+/// # Errors
+/// The first that selects everything or names its metric twice.
+pub(crate) fn selectors(text: &str, expr: &Expr) -> Result<(), ParseError> {
+    if let ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } = &expr.kind {
+        return Checker { text }.selector(expr.span, selector);
+    }
+    let chooses_labels = matches!(&expr.kind, ExprKind::Call(call) if call.function == "info");
+    let children = expr.children().enumerate();
+    let mut checked = children.filter(|(i, child)| !(chooses_labels && is_label_choice(*i, child)));
+    checked.try_for_each(|(_, child)| selectors(text, child))
+}
+
+/// Whether an argument of `info()` chooses labels, and so may choose all.
+fn is_label_choice(place: usize, argument: &Expr) -> bool {
+    place == 1 && matches!(argument.kind, ExprKind::Selector(_))
 }
 
 /// What Prometheus' documents call a type.
@@ -117,8 +140,25 @@ impl Checker<'_> {
         ParseError::new(self.text, span, message)
     }
 
+    fn selector(&self, span: Span, selector: &Selector) -> Checked {
+        // A name in front of the braces is the first matcher.
+        if self.text.as_bytes().get(span.start as usize) != Some(&b'{') {
+            let mut names = selector.matchers.iter().filter(|m| m.name() == NAME);
+            let Some((name, second)) = names.next().zip(names.next()) else {
+                return Ok(());
+            };
+            let (name, second) = (Quoted(name.value()), Quoted(second.value()));
+            return Err(self.error(span, format!("metric name must not be set twice: {name} or {second}")));
+        }
+        if selector.matchers.iter().all(Matcher::matches_empty) {
+            return Err(self.error(span, "vector selector must contain at least one non-empty matcher"));
+        }
+        Ok(())
+    }
+
+    /// Checks a tree that has to be of one type.
     fn expect(&self, expr: &Expr, wanted: Shape, context: impl fmt::Display) -> Checked {
-        let found = shape(expr);
+        let found = check(self.text, expr)?;
         if found == wanted {
             return Ok(());
         }
@@ -191,7 +231,7 @@ impl Checker<'_> {
     }
 
     fn unary(&self, span: Span, operand: &Expr) -> Checked {
-        let found = shape(operand);
+        let found = check(self.text, operand)?;
         if matches!(found, Shape::Scalar | Shape::Vector) {
             return Ok(());
         }
@@ -223,6 +263,9 @@ impl Checker<'_> {
             self.info_labels(span, labels)?;
         }
         for (i, arg) in call.args.iter().enumerate() {
+            if call.function == "info" && is_label_choice(i, arg) {
+                continue;
+            }
             if let Some(wanted) = signature.arg(i) {
                 self.expect(arg, wanted, format_args!("call to function {name}"))?;
             }
@@ -334,6 +377,56 @@ mod tests {
             (
                 "count_values(5, b)",
                 "1:14: parse error: expected type string in aggregation parameter, got scalar",
+            ),
+            (
+                "floor(-foo[5m], 'x')",
+                "1:1: parse error: expected 1 argument(s) in call to \"floor\", got 2",
+            ),
+            ("{})", "1:4: parse error: unexpected right parenthesis ')'"),
+            ("nosuch({}", "1:10: parse error: unclosed left parenthesis"),
+            ("nosuch({})", "1:1: parse error: unknown function with name \"nosuch\""),
+            (
+                "rate({}, foo)",
+                "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 2",
+            ),
+            (
+                "abs({}) + 1 == 1",
+                "1:5: parse error: vector selector must contain at least one non-empty matcher",
+            ),
+            (
+                "label_join(a, , 1)",
+                "1:13: parse error: trailing commas not allowed in function call args",
+            ),
+            (
+                "a / on () group_left",
+                "1:21: parse error: unexpected end of input in grouping opts, expected \"(\"",
+            ),
+            ("sum())", "1:7: parse error: unexpected right parenthesis ')'"),
+            (
+                "a{b=~\"*\"}",
+                "1:3: parse error: error parsing regexp: missing argument to repetition operator: `*`",
+            ),
+            (
+                "1e999",
+                "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e999\": value out of range",
+            ),
+            (
+                "a[5m @ 1]",
+                "1:6: parse error: unexpected <op:@> in subquery or range, expected \":\" or \"]\"",
+            ),
+            ("a[5m;", "1:5: parse error: unexpected character: ';'"),
+            ("a[5m x", "1:6: parse error: unexpected character: 'x', expected ':'"),
+            (
+                "a[;",
+                "1:3: parse error: unexpected character in duration expression: ';'",
+            ),
+            (
+                "a[step",
+                "1:7: parse error: unexpected end of input in duration expression",
+            ),
+            (
+                "a{!\u{b}}",
+                "1:3: parse error: unexpected character after '!' inside braces: '\\v'",
             ),
             (
                 "foo[5m][5m:]",

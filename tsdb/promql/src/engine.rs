@@ -89,17 +89,7 @@ impl Engine {
     /// # Errors
     /// [`Error`].
     pub async fn instant(&self, query: &Query, at: Timestamp, options: Options) -> Result<QueryResult, Error> {
-        self.run(
-            query,
-            QueryRange {
-                start: at,
-                end: at,
-                step: 1,
-            },
-            false,
-            options,
-        )
-        .await
+        self.run(query, QueryRange::instant(at), false, options).await
     }
 
     /// Evaluates a query at `start`, `start + step`, ... up to `end` (ms).

@@ -1,8 +1,7 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
 use crate::error::Error;
-use crate::eval::{self, Cell, Context, Frame, Grid, Out, Profile, QueryRange, Row};
-use crate::eval::{SAME_LABELSET, key};
+use crate::eval::{self, Cell, Context, Frame, Grid, Out, Profile, QueryRange, Row, SAME_LABELSET, Until};
 use crate::query::Query;
 use crate::settings::Settings;
 use crate::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
@@ -33,14 +32,11 @@ impl Job {
     /// Evaluates the query.
     pub(crate) fn run(&self) -> Result<QueryResult, Error> {
         let began = Instant::now();
-        let mut cx = Context::new(
-            &*self.store,
-            &self.settings,
-            self.lookback_ms,
-            self.times,
-            self.deadline,
-            &self.cancelled,
-        );
+        let patience = Until {
+            deadline: self.deadline,
+            cancelled: &self.cancelled,
+        };
+        let mut cx = Context::new(&*self.store, &self.settings, self.lookback_ms, self.times, &patience);
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = self.explain.then(Profile::default);
         cx.check()?;
@@ -88,14 +84,6 @@ impl Job {
     }
 }
 
-/// Takes away the metric names that were marked on the way.
-fn settle_name(row: &mut Row) {
-    if row.drop_name {
-        row.labels = row.labels.without(key::is_metadata);
-        row.drop_name = false;
-    }
-}
-
 fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
     let mut seen: RapidHashSet<Labels> = RapidHashSet::with_capacity_and_hasher(grid.len(), Default::default());
     let mut out = Vec::with_capacity(grid.len());
@@ -106,7 +94,7 @@ fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
             Some(Cell::Histogram(histogram)) => SampleValue::Histogram(histogram),
             None => continue,
         };
-        settle_name(&mut row);
+        row.settle_name();
         if !seen.insert(row.labels.clone()) {
             return Err(Error::execution(SAME_LABELSET));
         }
@@ -120,7 +108,7 @@ fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
 }
 
 fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
-    grid.rows.iter_mut().for_each(settle_name);
+    grid.rows.iter_mut().for_each(Row::settle_name);
     let grid = grid.merge_equal()?;
     let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
     for (i, row) in grid.rows.iter().enumerate() {
@@ -147,7 +135,7 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
 fn ranges(rows: Vec<eval::RangeRow>) -> Result<Vec<RangeSeries>, Error> {
     let settle = |row: eval::RangeRow| RangeSeries {
         labels: if row.drop_name {
-            row.labels.without(key::is_metadata)
+            eval::key::nameless(&row.labels)
         } else {
             row.labels
         },

@@ -24,11 +24,7 @@ fn plan(text: &str, features: Features, matchers: &[Matcher]) -> Result<Plan, Pr
     inject(&mut expr, matchers);
     let query = Query::from_expr(expr, text)?;
     // Plans are evaluated at single times, at which computed lengths do not depend on the time.
-    let times = QueryRange {
-        start: 0,
-        end: 0,
-        step: 1,
-    };
+    let times = QueryRange::instant(0);
     let expr = query.at(times).map_err(|message| PrepareError {
         line: 1,
         column: 1,

@@ -1,6 +1,10 @@
 //! The engine as others use it: plans and provenance behind the port, limits, requests that make no sense.
 
+#[path = "support/fronted.rs"]
+mod fronted;
 mod support;
+
+use fronted::{Front, Fronted};
 
 use leadline_model::port::{
     ActiveQueries, Evaluate, EvaluateError, Generation, QueryError, Queryable, SeriesSet, Shape,
@@ -357,16 +361,19 @@ impl Gate {
     }
 }
 
-impl Queryable for Gate {
-    fn at_most(&self, _: &[Matcher], _: Timestamp) -> Option<usize> {
+impl Front for Arc<Gate> {
+    fn store(&self) -> &dyn Queryable {
+        &self.inner
+    }
+
+    fn at_most(&self) -> Option<usize> {
         self.bound
     }
 
     fn select(
         &self,
         matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
+        (mint, maxt): (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         self.threads.lock().push(std::thread::current().id());
@@ -376,24 +383,10 @@ impl Queryable for Gate {
         }
         self.inner.select(matchers, mint, maxt, sorted)
     }
+}
 
-    fn label_names(&self, m: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
-        self.inner.label_names(m, mint, maxt)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        m: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
-    ) -> Result<Vec<String>, QueryError> {
-        self.inner.label_values(name, m, mint, maxt)
-    }
-
-    fn generation(&self) -> Generation {
-        self.inner.generation()
-    }
+fn behind(gate: &Arc<Gate>, settings: Settings) -> Arc<Engine> {
+    Engine::new(Arc::new(Fronted(Arc::clone(gate))), settings)
 }
 
 #[tokio::test]
@@ -404,7 +397,7 @@ async fn queries_wait_for_their_turn_and_the_queue_is_bounded() {
         max_waiting: 1,
         ..Settings::default()
     };
-    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, settings);
+    let engine = behind(&gate, settings);
     let query = engine.parse("up").unwrap();
     let first = {
         let (engine, query) = (Arc::clone(&engine), query.clone());
@@ -447,7 +440,7 @@ async fn a_query_that_nobody_waits_for_gives_its_turn_back() {
         max_concurrency: 1,
         ..Settings::default()
     };
-    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, settings);
+    let engine = behind(&gate, settings);
     let query = engine.parse("up").unwrap();
     let dropped = tokio::time::timeout(Duration::from_millis(1), engine.instant(&query, 0, Options::default())).await;
     assert!(dropped.is_err());
@@ -459,7 +452,7 @@ async fn a_query_that_nobody_waits_for_gives_its_turn_back() {
 async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
     let gate = Arc::new(Gate::default());
     gate.let_through();
-    let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, Settings::default());
+    let engine = behind(&gate, Settings::default());
     let query = engine.parse("up").unwrap();
     let here = std::thread::current().id();
     engine.instant(&query, 0, Options::default()).await.unwrap();
@@ -481,7 +474,7 @@ async fn a_query_that_the_index_bounds_to_little_runs_on_the_callers_thread_at_o
             ..Gate::default()
         });
         gate.let_through();
-        let engine = Engine::new(Arc::clone(&gate) as Arc<dyn Queryable>, Settings::default());
+        let engine = behind(&gate, Settings::default());
         let query = engine.parse("sum(up)").unwrap();
         engine.instant(&query, 0, Options::default()).await.unwrap();
         let times = (0, 60_000, 30_000);

@@ -6,7 +6,7 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Queryable, Refusal};
 use leadline_model::sample::STALE_NAN;
-use leadline_storage::block::STALE_SERIES;
+use leadline_storage::block::{Meta, STALE_SERIES};
 use leadline_storage::db::Db;
 use leadline_storage::disk::Disk;
 use leadline_storage::{Settings, StorageError};
@@ -170,6 +170,31 @@ fn old_blocks_go_by_time() {
 }
 
 #[test]
+fn what_was_deleted_stays_so_when_series_that_ended_are_a_retention_newer_than_the_last_cut() {
+    let mut store = Store::new(Settings {
+        retention_ms: 4 * RANGE,
+        stale_after_ms: MINUTE,
+        stale_min_series: 1,
+        ..stores::small()
+    });
+    store.write("a", 0..20);
+    store.db.maintain();
+    store.clock.advance(RANGE / 2);
+    assert_eq!(store.db.maintain().cut.len(), 1);
+    store.db.delete_series(&[], i64::MIN, i64::MAX).unwrap();
+    store.write("b", 300..301);
+    store.write_value("b", 301, STALE_NAN);
+    store.write("c", 301..309);
+    let done = store.db.maintain();
+    assert_eq!((done.series_evicted, done.failures), (1, vec![]));
+    assert_eq!(store.read("a"), []);
+    store.db.sync().unwrap();
+    store.crash(2);
+    assert_eq!(store.read("a"), []);
+    assert_eq!(store.read("c"), Store::samples(301..309));
+}
+
+#[test]
 fn old_blocks_go_by_size() {
     let settings = Settings {
         retention_bytes: 1,
@@ -257,15 +282,24 @@ fn a_damaged_block_does_not_keep_others_from_being_merged() {
         store.db.maintain();
     }
     let first = store.db.blocks()[0].clone();
+    let foreign = |meta: &mut Meta| drop(meta.compaction.extra.insert("theirs".to_owned(), true.into()));
+    first.update_meta(foreign).unwrap();
     store.settings.max_block_range_ms = 3 * RANGE;
     store.restart();
     let chunks = first.dir().join("chunks/000001");
     let last = store.disk.open(&chunks).unwrap().len().unwrap() - 1;
     store.disk.append(&chunks).unwrap().write_at(&[0x55], last).unwrap();
     assert_eq!(store.db.maintain().failures.len(), 1);
+    // Its description says so from now on, beside what others put there.
+    store.restart();
     for _ in 0..5 {
         assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
     }
+    let compaction = store.db.blocks()[0].meta().compaction.clone();
+    assert!(
+        compaction.failed && compaction.extra.contains_key("theirs"),
+        "{compaction:?}"
+    );
     let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
     assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
 }

@@ -53,7 +53,10 @@ fn group<'t>(captures: &regex::Captures<'t>, name: &str) -> Option<&'t str> {
         None
     } else {
         // The translation puts `_` before a name that starts with a digit.
-        captures.name(name).or_else(|| captures.name(&format!("_{name}")))
+        let named = |name: &str| captures.name(name).or_else(|| captures.name(&format!("_{name}")));
+        // Of several groups with one name, the first that is part of the match.
+        let others = (1..captures.len()).map(|n| format!("{name}.{n}"));
+        named(name).or_else(|| others.into_iter().find_map(|name| named(&name)))
     };
     found.map(|m| m.as_str())
 }

@@ -85,8 +85,8 @@ fn what_go_refuses_is_refused_with_the_place() {
         (")", "unexpected ) at byte 0"),
         ("a)|(b", "unexpected ) at byte 1"),
         ("[a", "missing closing ] at byte 0"),
-        ("*a", "missing argument to repetition operator * at byte 0"),
-        ("a**", "missing argument to repetition operator * at byte 2"),
+        ("*a", "missing argument to repetition operator at byte 0"),
+        ("a**", "invalid nested repetition operator at byte 2"),
         ("a|*", "missing argument"),
         ("(+)", "missing argument"),
         ("a{1001}", "invalid repeat count at byte 1"),
@@ -101,19 +101,71 @@ fn what_go_refuses_is_refused_with_the_place() {
         (r"\8", "invalid escape sequence"),
         (r"\xg0", "invalid escape sequence"),
         (r"\x{110000}", "invalid escape sequence"),
-        ("a\\", "trailing backslash at byte 1"),
-        (r"\pX", "Unicode property not found"),
+        ("a\\", "trailing backslash at end of expression at byte 1"),
+        (r"\pX", "invalid character class range at byte 0"),
         (r"[z-a]", "invalid character class range"),
         ("[[:foo:]]", "invalid character class range"),
         ("(?=a)", "invalid or unsupported Perl syntax"),
         ("(?<=a)", "invalid named capture"),
         ("(?x)a", "invalid or unsupported Perl syntax"),
         ("(?P=n)", "invalid or unsupported Perl syntax"),
-        ("(?P<n>a)(?P<n>b)", "duplicate capture group name"),
         ("(?i", "invalid or unsupported Perl syntax"),
     ] {
         let error = Regex::new(pattern).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains(part), "{pattern}: {error:?} lacks {part:?}");
+    }
+}
+
+#[test]
+fn what_go_refuses_is_told_in_its_words_too() {
+    for (pattern, words) in [
+        ("*", "missing argument to repetition operator: `*`"),
+        ("(+?)", "missing argument to repetition operator: `+?`"),
+        ("a|{2}", "missing argument to repetition operator: `{2}`"),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("a*?{2}?b", "invalid nested repetition operator: `*?{2}?`"),
+        ("ab{2,1}c", "invalid repeat count: `{2,1}`"),
+        ("(a{500}){3}", "invalid repeat count: `{3}`"),
+        ("(a)b)c", "unexpected ): `(a)b)c`"),
+        ("x(a", "missing closing ): `x(a`"),
+        ("x[a", "missing closing ]: `[a`"),
+        ("x[a-", "missing closing ]: `[a-`"),
+        ("[xz-a]", "invalid character class range: `z-a`"),
+        ("[x[:foo:]]", "invalid character class range: `[:foo:]`"),
+        (r"a\pX", r"invalid character class range: `\pX`"),
+        (r"[\p{Nosuch}]", r"invalid character class range: `\p{Nosuch}`"),
+        (r"a\p{Gre", r"invalid character class range: `\p{Gre`"),
+        (r"[a-\d]", r"invalid escape sequence: `\d`"),
+        (r"a\8b", r"invalid escape sequence: `\8`"),
+        (r"\x{110000}", r"invalid escape sequence: `\x{110000`"),
+        (r"\x{}", r"invalid escape sequence: `\x{}`"),
+        (r"\x4", r"invalid escape sequence: `\x4`"),
+        (r"\x4z5", r"invalid escape sequence: `\x4z`"),
+        (r"a\", "trailing backslash at end of expression: ``"),
+        ("a(?P<n", "invalid named capture: `(?P<n`"),
+        ("a(?P<1-2>b)", "invalid named capture: `(?P<1-2>`"),
+        ("(?P<", "invalid or unsupported Perl syntax: `(?P`"),
+        ("a(?=b)", "invalid or unsupported Perl syntax: `(?=`"),
+        ("(?i-:a)", "invalid or unsupported Perl syntax: `(?i-:`"),
+        ("(?i", "invalid or unsupported Perl syntax: `(?i`"),
+    ] {
+        let error = Regex::new(pattern).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error.in_words_of_go(),
+            format!("error parsing regexp: {words}"),
+            "{pattern}"
+        );
+    }
+    let nested = format!("{}a{}", "(".repeat(900), ")".repeat(900));
+    let error = Regex::new(&nested).map(|_| ()).unwrap_err();
+    assert_eq!(error.in_words_of_go(), error.to_string());
+}
+
+#[test]
+fn of_groups_with_one_name_the_first_that_matched_is_meant() {
+    let regex = Regex::new("(?P<n>a)?(?P<n>b)?(?P<n>c)").unwrap();
+    for (value, expected) in [("abc", "a"), ("bc", "b"), ("c", "c")] {
+        assert_eq!(regex.expand(value, "${n}").as_deref(), Some(expected), "{value}");
     }
 }
 

@@ -4,7 +4,65 @@
 //! is known; octal escapes; `&&`, `--`, `~~` and `[` in classes are plain characters; `{` that opens no repetition is
 //! plain; flags other than `imsU` are refused. What is the same passes through.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+
+/// What Go's RE2 refuses a pattern for (`regexp/syntax`, `ErrorCode`).
+#[derive(Debug, Clone, Copy)]
+enum Code {
+    CharRange,
+    Escape,
+    NamedCapture,
+    PerlOp,
+    RepeatOp,
+    RepeatSize,
+    MissingBracket,
+    MissingParen,
+    RepeatArgument,
+    TrailingBackslash,
+    UnexpectedParen,
+}
+
+impl Code {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::CharRange => "invalid character class range",
+            Self::Escape => "invalid escape sequence",
+            Self::NamedCapture => "invalid named capture",
+            Self::PerlOp => "invalid or unsupported Perl syntax",
+            Self::RepeatOp => "invalid nested repetition operator",
+            Self::RepeatSize => "invalid repeat count",
+            Self::MissingBracket => "missing closing ]",
+            Self::MissingParen => "missing closing )",
+            Self::RepeatArgument => "missing argument to repetition operator",
+            Self::TrailingBackslash => "trailing backslash at end of expression",
+            Self::UnexpectedParen => "unexpected )",
+        }
+    }
+}
+
+/// Why a pattern is refused; displayed in Go's words.
+#[derive(Debug)]
+pub(super) struct Fault {
+    code: Code,
+    /// Where, in bytes.
+    at: usize,
+    /// What Go quotes of the pattern.
+    quoted: String,
+}
+
+impl Fault {
+    /// What is wrong and where.
+    pub(super) fn reason(&self) -> String {
+        format!("{} at byte {}", self.code.as_str(), self.at)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error parsing regexp: {}: `{}`", self.code.as_str(), self.quoted)
+    }
+}
 
 /// The most repetitions that Go accepts, nested ones multiplied.
 const MAX_REPEAT: u32 = 1000;
@@ -12,8 +70,8 @@ const MAX_REPEAT: u32 = 1000;
 /// Translates a pattern.
 ///
 /// # Errors
-/// What Go's RE2 would refuse, with the offset in bytes.
-pub(super) fn translate(pattern: &str) -> Result<String, String> {
+/// What Go's RE2 would refuse.
+pub(super) fn translate(pattern: &str) -> Result<String, Fault> {
     let mut translator = Translator {
         pattern,
         at: 0,
@@ -21,6 +79,8 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
         repeats: vec![1],
         last: 1,
         repeatable: false,
+        repetition: None,
+        names: Vec::new(),
     };
     translator.run()?;
     Ok(translator.out)
@@ -51,17 +111,37 @@ struct Translator<'a> {
     last: u32,
     /// Whether the last thing can be repeated (Go refuses `**` and a leading `*`).
     repeatable: bool,
+    /// Where the repetition begins that ends here, if one does.
+    repetition: Option<usize>,
+    /// The names of groups so far.
+    names: Vec<String>,
 }
 
-type Step = Result<(), String>;
+type Step = Result<(), Fault>;
 
 impl Translator<'_> {
     fn rest(&self) -> &str {
         self.pattern.get(self.at..).unwrap_or("")
     }
 
-    fn error(&self, what: &str) -> String {
-        format!("{what} at byte {}", self.at)
+    /// An error at the byte `at`; Go quotes what stands from there to this place.
+    fn fault(&self, code: Code, at: usize) -> Fault {
+        self.quoting(code, at, at..self.at)
+    }
+
+    fn quoting(&self, code: Code, at: usize, quoted: Range<usize>) -> Fault {
+        let quoted = self.pattern.get(quoted).unwrap_or("").to_owned();
+        Fault { code, at, quoted }
+    }
+
+    /// An error at the byte `at` for which Go quotes the whole pattern.
+    fn about_all(&self, code: Code, at: usize) -> Fault {
+        self.quoting(code, at, 0..self.pattern.len())
+    }
+
+    /// An error at the byte `at` for which Go quotes all that follows.
+    fn about_rest(&self, code: Code, at: usize) -> Fault {
+        self.quoting(code, at, at..self.pattern.len())
     }
 
     fn bump(&mut self) -> Option<char> {
@@ -72,13 +152,14 @@ impl Translator<'_> {
 
     fn run(&mut self) -> Step {
         while let Some(c) = self.rest().chars().next() {
+            let last = self.repetition.take();
             match c {
                 '\\' => self.escape()?,
                 '[' => self.class()?,
                 '(' => self.open()?,
                 ')' => self.close()?,
-                '{' => self.brace()?,
-                '*' | '+' | '?' => self.repetition(c)?,
+                '{' => self.brace(last)?,
+                '*' | '+' | '?' => self.repeat(c, last)?,
                 '|' => {
                     self.bump();
                     self.out.push('|');
@@ -96,7 +177,7 @@ impl Translator<'_> {
             }
         }
         if self.repeats.len() > 1 {
-            return Err(self.error("missing closing )"));
+            return Err(self.about_all(Code::MissingParen, self.at));
         }
         Ok(())
     }
@@ -120,6 +201,7 @@ impl Translator<'_> {
     }
 
     fn open(&mut self) -> Step {
+        let start = self.at;
         self.bump();
         self.repeatable = false;
         if !self.rest().starts_with('?') {
@@ -128,38 +210,44 @@ impl Translator<'_> {
             return Ok(());
         }
         self.bump();
-        let named = ["P<", "<"].into_iter().find(|opening| self.rest().starts_with(opening));
-        if let Some(opening) = named {
+        let opens = |opening: &&&str| self.rest().strip_prefix(**opening).is_some_and(|rest| !rest.is_empty());
+        if let Some(opening) = ["P<", "<"].iter().find(opens) {
             self.at += opening.len();
-            return self.group_name();
+            return self.group_name(start);
         }
-        self.flags()
+        self.flags(start)
     }
 
     /// `(?P<name>` and `(?<name>`.
-    fn group_name(&mut self) -> Step {
+    fn group_name(&mut self, start: usize) -> Step {
         let Some(len) = self.rest().find('>') else {
-            return Err(self.error("invalid named capture"));
+            return Err(self.about_rest(Code::NamedCapture, start));
         };
         let name = self.rest().get(..len).unwrap_or("").to_owned();
         let word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !word {
-            return Err(self.error("invalid named capture"));
-        }
         self.at += len + 1;
+        if !word {
+            return Err(self.fault(Code::NamedCapture, start));
+        }
         // The engine wants a letter first, Go does not.
         let prefix = if name.as_bytes().first().is_some_and(u8::is_ascii_digit) {
             "_"
         } else {
             ""
         };
-        let _ = write!(self.out, "(?P<{prefix}{name}>");
+        // Nor does Go mind that a name is given twice.
+        let before = self.names.iter().filter(|known| **known == name).count();
+        let _ = match before {
+            0 => write!(self.out, "(?P<{prefix}{name}>"),
+            n => write!(self.out, "(?P<{prefix}{name}.{n}>"),
+        };
+        self.names.push(name);
         self.repeats.push(1);
         Ok(())
     }
 
     /// `(?i)` and `(?i-s:`.
-    fn flags(&mut self) -> Step {
+    fn flags(&mut self, opening: usize) -> Step {
         let start = self.at;
         let mut negated = false;
         while let Some(c) = self.bump() {
@@ -183,13 +271,12 @@ impl Translator<'_> {
                 _ => break,
             }
         }
-        self.at = start;
-        Err(self.error("invalid or unsupported Perl syntax in a group's flags"))
+        Err(self.fault(Code::PerlOp, opening))
     }
 
     fn close(&mut self) -> Step {
         if self.repeats.len() < 2 {
-            return Err(self.error("unexpected )"));
+            return Err(self.about_all(Code::UnexpectedParen, self.at));
         }
         #[cfg(feature = "planted")]
         crate::planted::trap(self.repeats.len() > 3 && self.last > 9);
@@ -200,58 +287,64 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `{2,5}`; a brace that opens no repetition is a plain character.
-    fn brace(&mut self) -> Step {
+    /// `{2,5}`; a brace that opens no repetition is a plain character. `last` is where the repetition in front of it
+    /// begins.
+    fn brace(&mut self, last: Option<usize>) -> Step {
         let Some((len, min, max)) = counts(self.rest()) else {
             self.bump();
             self.literal('{');
             return Ok(());
         };
+        let start = self.at;
         let too_many = min > MAX_REPEAT || max.is_some_and(|max| max > MAX_REPEAT || max < min);
         if too_many {
-            return Err(self.error("invalid repeat count"));
-        }
-        if !self.repeatable {
-            return Err(self.error("missing argument to repetition operator"));
-        }
-        let times = max.unwrap_or(min).max(1);
-        let product = self.last.saturating_mul(times);
-        if product > MAX_REPEAT {
-            return Err(self.error("invalid repeat count"));
+            return Err(self.quoting(Code::RepeatSize, start, start..start + len));
         }
         let counts = self.rest().get(..len).unwrap_or("").to_owned();
         self.at += len;
-        self.out.push_str(&counts);
-        self.note(product);
-        self.lazy();
-        Ok(())
-    }
-
-    fn repetition(&mut self, sign: char) -> Step {
-        if !self.repeatable {
-            return Err(self.error(&format!("missing argument to repetition operator {sign}")));
+        self.repeatable_until_here(start, last, &counts)?;
+        let times = max.unwrap_or(min).max(1);
+        let product = self.last.saturating_mul(times);
+        if product > MAX_REPEAT {
+            return Err(self.fault(Code::RepeatSize, start));
         }
-        self.bump();
-        self.out.push(sign);
-        self.lazy();
+        self.note(product);
         Ok(())
     }
 
-    /// A `?` behind a repetition makes it lazy; anything more is an error in Go.
-    fn lazy(&mut self) {
-        if self.rest().starts_with('?') {
+    fn repeat(&mut self, sign: char, last: Option<usize>) -> Step {
+        let start = self.at;
+        self.bump();
+        self.repeatable_until_here(start, last, sign.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Writes the repetition that began at `start`; a `?` behind it makes it lazy. Go refuses one behind nothing, and one
+    /// behind another.
+    fn repeatable_until_here(&mut self, start: usize, last: Option<usize>, written: &str) -> Step {
+        let lazy = self.rest().starts_with('?');
+        if lazy {
             self.bump();
+        }
+        if let Some(last) = last {
+            return Err(self.quoting(Code::RepeatOp, start, last..self.at));
+        }
+        if !self.repeatable {
+            return Err(self.fault(Code::RepeatArgument, start));
+        }
+        self.out.push_str(written);
+        if lazy {
             self.out.push('?');
         }
         self.repeatable = false;
+        self.repetition = Some(start);
+        Ok(())
     }
 
     fn escape(&mut self) -> Step {
         let start = self.at;
         self.bump();
         let Some(c) = self.bump() else {
-            self.at = start;
-            return Err(self.error("trailing backslash"));
+            return Err(self.quoting(Code::TrailingBackslash, start, 0..0));
         };
         match c {
             'Q' => {
@@ -267,7 +360,7 @@ impl Translator<'_> {
             'B' => self.out.push_str("(?-u:\\B)"),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.out.push_str(perl_class(c)),
             'p' | 'P' => {
-                let class = self.unicode_class(c)?;
+                let class = self.unicode_class(c, start)?;
                 self.out.push_str(&class);
             }
             c => {
@@ -279,27 +372,23 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `\pN`, `\p{Greek}`, `\p{^Greek}`.
-    fn unicode_class(&mut self, c: char) -> Result<String, String> {
-        let Some(first) = self.bump() else {
-            return Err(self.error("invalid character class range"));
+    /// `\pN`, `\p{Greek}`, `\p{^Greek}`, of which `start` is the first byte.
+    fn unicode_class(&mut self, c: char, start: usize) -> Result<String, Fault> {
+        let name = match self.bump() {
+            Some('{') => {
+                let Some(len) = self.rest().find('}') else {
+                    return Err(self.about_rest(Code::CharRange, start));
+                };
+                let name = self.rest().get(..len).unwrap_or("").to_owned();
+                self.at += len + 1;
+                name
+            }
+            first => first.map(String::from).unwrap_or_default(),
         };
-        if first != '{' {
-            return Ok(format!("\\{c}{{{first}}}"));
-        }
-        let Some(len) = self.rest().find('}') else {
-            return Err(self.error("invalid character class range"));
-        };
-        let name = self.rest().get(..len).unwrap_or("").to_owned();
-        self.at += len + 1;
         let (negated, name) = match name.strip_prefix('^') {
             Some(name) => (c == 'p', name),
             None => (c == 'P', name.as_str()),
         };
-        // The engine knows more than RE2 does (`\p{gc=L}`, `\p{scx:Greek}`); those are errors in Go.
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(self.error("invalid character class range"));
-        }
         if name == "Any" {
             return Ok(if negated {
                 "[^\\x00-\\x{10FFFF}]"
@@ -308,15 +397,17 @@ impl Translator<'_> {
             }
             .to_owned());
         }
-        Ok(format!("\\{}{{{name}}}", if negated { 'P' } else { 'p' }))
+        // The engine knows more than RE2 does (`\p{gc=L}`, `\p{scx:Greek}`); those are errors in Go.
+        let word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let class = format!("\\{}{{{name}}}", if negated { 'P' } else { 'p' });
+        if !word || regex_syntax::parse(&class).is_err() {
+            return Err(self.fault(Code::CharRange, start));
+        }
+        Ok(class)
     }
 
     /// The character behind a backslash: control letters, octal, hexadecimal, escaped punctuation.
-    fn escaped_char(&mut self, c: char, start: usize) -> Result<char, String> {
-        let invalid = |translator: &mut Self| {
-            translator.at = start;
-            translator.error("invalid escape sequence")
-        };
+    fn escaped_char(&mut self, c: char, start: usize) -> Result<char, Fault> {
         let code = match c {
             'a' => 7,
             'f' => 12,
@@ -330,30 +421,37 @@ impl Translator<'_> {
                 let first = c.to_digit(8).unwrap_or(0);
                 let before = self.at;
                 let Some(more) = self.digits(8, 2) else {
-                    return Err(invalid(self));
+                    return Err(self.fault(Code::Escape, start));
                 };
                 first * 8u32.pow(u32::try_from(self.at - before).unwrap_or(0)) + more
             }
-            'x' if self.rest().starts_with('{') => {
-                self.bump();
-                let code = self.digits(16, 8);
-                let closed = self.bump() == Some('}');
-                match code {
-                    Some(code) if closed => code,
-                    _ => return Err(invalid(self)),
-                }
-            }
-            'x' => {
-                let before = self.at;
-                match self.digits(16, 2) {
-                    Some(code) if self.at == before + 2 => code,
-                    _ => return Err(invalid(self)),
-                }
-            }
+            'x' => self.hexadecimal().ok_or_else(|| self.fault(Code::Escape, start))?,
             c if c.is_ascii() && !c.is_ascii_alphanumeric() => u32::from(c),
-            _ => return Err(invalid(self)),
+            _ => return Err(self.fault(Code::Escape, start)),
         };
-        char::from_u32(code).ok_or_else(|| invalid(self))
+        char::from_u32(code).ok_or_else(|| self.fault(Code::Escape, start))
+    }
+
+    /// What follows `\x`: two digits, or any number of them in braces.
+    fn hexadecimal(&mut self) -> Option<u32> {
+        let first = self.bump()?;
+        if first != '{' {
+            let second = self.bump()?;
+            return Some(first.to_digit(16)? * 16 + second.to_digit(16)?);
+        }
+        let mut code: Option<u32> = None;
+        loop {
+            match self.bump()? {
+                '}' => return code,
+                c => {
+                    let next = code.unwrap_or(0) * 16 + c.to_digit(16)?;
+                    if next > u32::from(char::MAX) {
+                        return None;
+                    }
+                    code = Some(next);
+                }
+            }
+        }
     }
 
     /// Up to `most` digits; `None` when there is none.
@@ -381,31 +479,30 @@ impl Translator<'_> {
         let mut first = true;
         loop {
             match self.rest().chars().next() {
-                None => {
-                    self.at = start;
-                    return Err(self.error("missing closing ]"));
-                }
+                None => return Err(self.about_rest(Code::MissingBracket, start)),
                 Some(']') if !first => {
                     self.bump();
                     self.out.push(']');
                     self.atom(1);
                     return Ok(());
                 }
-                Some(_) => self.class_item()?,
+                Some(_) => self.class_item(start)?,
             }
             first = false;
         }
     }
 
-    fn class_item(&mut self) -> Step {
+    /// One item of the class that begins at `class`.
+    fn class_item(&mut self, class: usize) -> Step {
+        let start = self.at;
         if self.rest().starts_with("[:")
             && let Some(len) = self.rest().find(":]")
         {
             let name = self.rest().get(..len + 2).unwrap_or("").to_owned();
-            if !POSIX.contains(&name.trim_matches(['[', ':', ']', '^'])) {
-                return Err(self.error("invalid character class range"));
-            }
             self.at += name.len();
+            if !POSIX.contains(&name.trim_matches(['[', ':', ']', '^'])) {
+                return Err(self.fault(Code::CharRange, start));
+            }
             self.out.push_str(&name);
             return Ok(());
         }
@@ -414,21 +511,21 @@ impl Translator<'_> {
         {
             self.at += 2;
             let class = if matches!(c, 'p' | 'P') {
-                self.unicode_class(c)?
+                self.unicode_class(c, start)?
             } else {
                 perl_class(c).to_owned()
             };
             self.out.push_str(&class);
             return Ok(());
         }
-        let low = self.class_char()?;
+        let low = self.class_char(class)?;
         push_literal(&mut self.out, low);
         let ranges = self.rest().starts_with('-') && !self.rest().starts_with("-]") && self.rest().len() > 1;
         if ranges {
             self.bump();
-            let high = self.class_char()?;
+            let high = self.class_char(class)?;
             if high < low {
-                return Err(self.error("invalid character class range"));
+                return Err(self.fault(Code::CharRange, start));
             }
             self.out.push('-');
             push_literal(&mut self.out, high);
@@ -436,17 +533,17 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn class_char(&mut self) -> Result<char, String> {
+    fn class_char(&mut self, class: usize) -> Result<char, Fault> {
         let start = self.at;
         match self.bump() {
             Some('\\') => {
                 let Some(c) = self.bump() else {
-                    return Err(self.error("trailing backslash"));
+                    return Err(self.quoting(Code::TrailingBackslash, start, 0..0));
                 };
                 self.escaped_char(c, start)
             }
             Some(c) => Ok(c),
-            None => Err(self.error("missing closing ]")),
+            None => Err(self.about_rest(Code::MissingBracket, class)),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Aggregations: many series to one for each group.
 
-use super::key::{Numbering, Selection};
+use super::key::{Numbering, Selection, is_metadata};
+use super::names::Reader;
 use super::{
-    Context, Frame, Grid, Out, Row, Scalar, Trace, aggregate_histogram, count_values, evaluate as evaluate_node, rank,
+    Context, Frame, Grid, Out, Row, Scalar, Trace, aggregate_histogram, count_values, evaluate as evaluate_node,
+    evaluate_for, rank,
 };
 use crate::error::Error;
 use crate::functions::number::{Kahan, Mean, quantile};
@@ -17,12 +19,18 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, span: Span, frame: F
         AggregateOp::CountValues => count_values::evaluate(cx, a, frame),
         AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
             let parameter = parameter(cx, a, frame)?;
-            let input = operand(cx, a, frame)?;
+            // Which series are sampled depends on all of their labels.
+            let reader = if a.op == AggregateOp::LimitRatio {
+                Reader::Any
+            } else {
+                reader(a)
+            };
+            let input = operand(cx, a, frame, reader)?;
             rank::evaluate(cx, (a, span), &input, &parameter)
         }
         AggregateOp::Quantile => quantiles(cx, a, frame),
         _ => {
-            let input = operand(cx, a, frame)?;
+            let input = operand(cx, a, frame, reader(a))?;
             if input.has_histograms() {
                 aggregate_histogram::fold(cx, a, input)
             } else {
@@ -32,9 +40,18 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, span: Span, frame: F
     }
 }
 
+/// How an aggregation looks at names: they count only where its groups are made by them.
+fn reader(a: &Aggregate) -> Reader {
+    if !a.without && a.labels.iter().any(|name| is_metadata(name)) {
+        Reader::Any
+    } else {
+        Reader::Blind
+    }
+}
+
 /// The vector that is aggregated.
-pub(crate) fn operand(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
-    match evaluate_node(cx, &a.expr, frame)? {
+pub(super) fn operand(cx: &mut Context<'_>, a: &Aggregate, frame: Frame, reader: Reader) -> Result<Grid, Error> {
+    match evaluate_for(cx, &a.expr, frame, reader)? {
         Out::Vector(grid) => Ok(grid),
         Out::Scalar(_) | Out::String(_) => Err(Error::execution("an aggregation takes an instant vector")),
     }
@@ -175,6 +192,7 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<
     cx.hold(groups.rows.len().saturating_mul(steps))?;
     let mut tallies = vec![Tally::Nothing; groups.rows.len() * steps];
     for (i, group) in groups.of_row.iter().enumerate() {
+        cx.spend(steps)?;
         cx.tick()?;
         let (values, present) = input.row(i);
         let tallies = &mut tallies[group * steps..(group + 1) * steps];
@@ -199,7 +217,7 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<
 fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, Error> {
     let q = parameter(cx, a, frame)?;
     let span = a.param.as_ref().map(|p| p.unwrapped().span).unwrap_or_default();
-    let mut input = operand(cx, a, frame)?;
+    let mut input = operand(cx, a, frame, reader(a))?;
     if input.drop_histograms() {
         cx.notes.histogram_ignored(a.expr.unwrapped().span, a.op.as_str());
     }
@@ -210,11 +228,13 @@ fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, 
     let members = groups.members();
     let mut out = Grid::with_capacity(input.steps, groups.rows.len());
     let mut values = Vec::new();
-    for (row, members) in groups.rows.into_iter().zip(&members) {
+    for (mut row, members) in groups.rows.into_iter().zip(&members) {
         cx.hold(input.steps)?;
+        row.trace.absorb(&q.trace);
         let (cells, present) = out.open();
         for step in 0..input.steps {
-            cx.tick()?;
+            // The values are put in order.
+            cx.spend(members.len().saturating_mul(4))?;
             values.clear();
             values.extend(members.iter().filter_map(|&m| input.get(m, step)));
             present[step] = !values.is_empty();

@@ -1,6 +1,7 @@
 //! Aggregations of vectors with native histograms among their values.
 
 use super::aggregate::{Groups, Tally, fold as fold_floats, selection};
+use super::histogram_points::weight;
 use super::notes::Notes;
 use super::{Cell, Combining, Context, Grid};
 use crate::error::Error;
@@ -156,11 +157,14 @@ fn totals(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Err
             let mut tally = MixedTally::default();
             for &member in &members {
                 if let Some(value) = input.cell(member, step) {
+                    if let Cell::Histogram(h) = &value {
+                        cx.spend(weight(h))?;
+                    }
                     let metric = input.rows[member].labels.name();
                     tally.add(a.op, &value, (&mut cx.notes, span, metric))?;
                 }
             }
-            cx.tick()?;
+            cx.spend(members.len())?;
             if let Some(value) = tally.finish(a.op, &mut cx.notes, span) {
                 out.set(number, step, value);
             }

@@ -1,18 +1,37 @@
 //! Binary operations: which operands they have, and those with a scalar.
 
-use super::{
-    Cell, Context, Frame, Grid, Out, Scalar, binary_histogram, evaluate as evaluate_node, fill, matching, operator, set,
-};
+use super::key::is_metadata;
+use super::names::Reader;
+use super::{Cell, Context, Frame, Grid, Out, Scalar, binary_histogram, evaluate_for, matching, operator, set};
+use crate::check::shape;
 use crate::error::Error;
-use crate::syntax::ast::Binary;
+use crate::syntax::ast::{Binary, Expr};
+use leadline_model::port::Shape;
+
+/// How an operation looks at its operands' names. Beside a scalar each series is looked at by itself; what matches are
+/// other labels as a rule.
+fn reader(b: &Binary) -> Reader {
+    let is_scalar = |expr: &Expr| shape(expr) == Shape::Scalar;
+    if is_scalar(&b.left) || is_scalar(&b.right) {
+        return Reader::Blind;
+    }
+    let on: &[String] = if b.matching.on { &b.matching.labels } else { &[] };
+    let named = on.iter().chain(&b.matching.include).any(|name| is_metadata(name));
+    if b.op.is_set() || named {
+        Reader::Any
+    } else {
+        Reader::Blind
+    }
+}
 
 /// Evaluates a binary operation at all times of `frame`.
 ///
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result<Out, Error> {
-    let left = evaluate_node(cx, &b.left, frame)?;
-    let right = evaluate_node(cx, &b.right, frame)?;
+    let reader = reader(b);
+    let left = evaluate_for(cx, &b.left, frame, reader)?;
+    let right = evaluate_for(cx, &b.right, frame, reader)?;
     match (left, right) {
         (Out::Scalar(_), Out::Scalar(_)) if b.op.is_trim() => {
             let op = b.op.as_str();
@@ -24,10 +43,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, frame: Frame) -> Result
         (Out::Vector(l), Out::Scalar(r)) => with_any(cx, b, l, &r, Side::Right).map(Out::Vector),
         (Out::Scalar(l), Out::Vector(r)) => with_any(cx, b, r, &l, Side::Left).map(Out::Vector),
         (Out::Vector(l), Out::Vector(r)) if b.op.is_set() => set::evaluate(cx, b, l, r).map(Out::Vector),
-        (Out::Vector(mut l), Out::Vector(mut r)) => {
-            fill::complete(cx, &b.matching, &mut l, &mut r)?;
-            matching::evaluate(cx, b, &l, &r).map(Out::Vector)
-        }
+        (Out::Vector(l), Out::Vector(r)) => matching::evaluate(cx, b, l, r).map(Out::Vector),
         (Out::String(_), _) | (_, Out::String(_)) => {
             Err(Error::execution("a binary operation takes scalars and instant vectors"))
         }
@@ -67,6 +83,7 @@ fn with_histograms(
 ) -> Result<Grid, Error> {
     let mut last = vec![None; grid.steps];
     for i in 0..grid.len() {
+        cx.spend(grid.steps)?;
         cx.tick()?;
         for (step, last) in last.iter_mut().enumerate() {
             let Some(value) = grid.cell(i, step) else { continue };
@@ -94,9 +111,7 @@ fn with_histograms(
     }
     let told = last.into_iter().flatten();
     told.for_each(|remark| remark.tell(&mut cx.notes, b.left.span, b.op));
-    for row in &mut grid.rows {
-        row.trace.absorb(&scalar.trace);
-    }
+    grid.absorb(0, &scalar.trace);
     if b.op.changes_meaning() || b.return_bool {
         grid.drop_names();
     }
@@ -117,9 +132,7 @@ fn with_scalar(b: &Binary, mut grid: Grid, scalar: &Scalar, side: Side) -> Grid 
             *x = operator::apply(b.op, l, r);
         }
     }
-    for row in &mut grid.rows {
-        row.trace.absorb(&scalar.trace);
-    }
+    grid.absorb(0, &scalar.trace);
     if filters {
         grid.prune();
     } else {

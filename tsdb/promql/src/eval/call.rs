@@ -1,6 +1,7 @@
 //! Function calls: the arguments and which implementation gets them.
 
-use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, evaluate as evaluate_node, window};
+use super::names::Reader;
+use super::{Context, Frame, Grid, Out, Row, Scalar, Trace, evaluate as evaluate_node, evaluate_for, window};
 use crate::error::Error;
 use crate::functions::{self, Function, calendar};
 use crate::syntax::ast::{Call, Expr, ExprKind, Span};
@@ -35,7 +36,19 @@ impl<'a> CallSite<'a> {
     /// # Errors
     /// [`Error`].
     pub(crate) fn vector(&self, cx: &mut Context<'_>, i: usize, frame: Frame) -> Result<Grid, Error> {
-        match evaluate_node(cx, self.arg(i)?, frame)? {
+        self.vector_for(cx, i, frame, Reader::Any)
+    }
+
+    /// As [`Self::vector`], for a function that looks at the values of each series by themselves and drops the names.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn blind_vector(&self, cx: &mut Context<'_>, i: usize, frame: Frame) -> Result<Grid, Error> {
+        self.vector_for(cx, i, frame, Reader::Blind)
+    }
+
+    fn vector_for(&self, cx: &mut Context<'_>, i: usize, frame: Frame, reader: Reader) -> Result<Grid, Error> {
+        match evaluate_for(cx, self.arg(i)?, frame, reader)? {
             Out::Vector(grid) => Ok(grid),
             Out::Scalar(_) | Out::String(_) => Err(self.mismatch(i, "an instant vector")),
         }
@@ -85,7 +98,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, call: &Call, span: Span, frame: Fra
     let site = CallSite { call, span };
     match functions::lookup(&call.function)? {
         Function::Math(f) => {
-            let mut grid = site.vector(cx, 0, frame)?;
+            let mut grid = site.blind_vector(cx, 0, frame)?;
             grid.map(f);
             Ok(Out::Vector(grid))
         }
@@ -98,7 +111,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, call: &Call, span: Span, frame: Fra
 /// `hour(v)`, and `hour()` of the evaluation time.
 fn date(cx: &mut Context<'_>, site: &CallSite<'_>, part: calendar::DatePart, frame: Frame) -> Result<Grid, Error> {
     if site.count() > 0 {
-        let mut grid = site.vector(cx, 0, frame)?;
+        let mut grid = site.blind_vector(cx, 0, frame)?;
         grid.map(|x| calendar::part_of(part, x));
         return Ok(grid);
     }

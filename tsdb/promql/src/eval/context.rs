@@ -2,6 +2,7 @@
 
 use super::grid::Frame;
 use super::notes::Notes;
+use super::patience::Patience;
 use super::profile::Profile;
 use super::statistics::Statistics;
 use crate::error::Error;
@@ -10,16 +11,16 @@ use crate::stats::QueryStats;
 use leadline_model::Timestamp;
 use leadline_model::port::Queryable;
 use leadline_model::sample::Samples;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-/// Where a query stands when it is stopped.
-const STAGE: &str = "expression evaluation";
 /// What Prometheus says is going on when samples run out.
 const SAMPLES_STAGE: &str = "query execution";
 
-/// How many units of work pass between two looks at the clock.
-const TICKS: u32 = 128;
+/// How many samples are worked on between two looks at the clock. What an evaluation does with them takes some hundred
+/// microseconds at most.
+const LOOK_EVERY: usize = 1 << 15;
+
+/// For how many samples whatever else has to be done for a series, a group or a node counts.
+const TICK: usize = 1 << 8;
 
 /// The state of one evaluation.
 pub(crate) struct Context<'a> {
@@ -43,10 +44,10 @@ pub(crate) struct Context<'a> {
     pub(crate) statistics: Statistics,
     /// What each node costs, when somebody asks.
     pub(crate) profile: Option<Profile>,
-    deadline: Instant,
-    cancelled: &'a AtomicBool,
+    patience: &'a dyn Patience,
     live: usize,
-    ticks: u32,
+    /// Samples that were worked on since the last look at the clock.
+    spent: usize,
 }
 
 /// The times of the whole query, ms; of an instant query `start == end`.
@@ -56,12 +57,22 @@ pub(crate) struct QueryRange {
     pub(crate) start: Timestamp,
     /// End as asked for; the last evaluation may be before it.
     pub(crate) end: Timestamp,
-    /// Distance of the evaluations.
+    /// Distance of the evaluations, 0 of an instant query.
     pub(crate) step: i64,
 }
 
 impl QueryRange {
-    /// What `step()` means, ms: 0 of an instant query.
+    /// The times of an instant query.
+    pub(crate) fn instant(at: Timestamp) -> Self {
+        Self {
+            start: at,
+            end: at,
+            step: 0,
+        }
+    }
+
+    /// What the function `step()` answers, ms: 0 of a range of one time too (`foldQueryContextFunctions` of
+    /// `promql/engine.go`), other than `step()` within a length of time.
     pub(crate) fn step_ms(self) -> i64 {
         if self.start == self.end { 0 } else { self.step }
     }
@@ -83,8 +94,7 @@ impl<'a> Context<'a> {
         settings: &'a Settings,
         lookback_ms: i64,
         query: QueryRange,
-        deadline: Instant,
-        cancelled: &'a AtomicBool,
+        patience: &'a dyn Patience,
     ) -> Self {
         Self {
             store,
@@ -97,21 +107,30 @@ impl<'a> Context<'a> {
             stats: QueryStats::default(),
             statistics: Statistics::default(),
             profile: None,
-            deadline,
-            cancelled,
+            patience,
             live: 0,
-            ticks: 0,
+            spent: 0,
         }
     }
 
-    /// Counts a unit of work (a series, a step) and stops the evaluation when nobody waits or time is up.
+    /// Counts what has to be done for a series, a group or a node, and stops the evaluation when nobody waits or time is
+    /// up.
     ///
     /// # Errors
     /// [`Error::Timeout`], [`Error::Canceled`].
     #[inline]
     pub(crate) fn tick(&mut self) -> Result<(), Error> {
-        self.ticks += 1;
-        if self.ticks < TICKS { Ok(()) } else { self.check() }
+        self.spend(TICK)
+    }
+
+    /// Counts samples that are worked on: what depends on their number has no other bound.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Canceled`].
+    #[inline]
+    pub(crate) fn spend(&mut self, samples: usize) -> Result<(), Error> {
+        self.spent = self.spent.saturating_add(samples);
+        if self.spent < LOOK_EVERY { Ok(()) } else { self.check() }
     }
 
     /// Looks at the clock.
@@ -119,14 +138,8 @@ impl<'a> Context<'a> {
     /// # Errors
     /// [`Error::Timeout`], [`Error::Canceled`].
     pub(crate) fn check(&mut self) -> Result<(), Error> {
-        self.ticks = 0;
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Error::Canceled(STAGE));
-        }
-        if Instant::now() >= self.deadline {
-            return Err(Error::Timeout(STAGE));
-        }
-        Ok(())
+        self.spent = 0;
+        self.patience.look()
     }
 
     /// Counts samples that are held from now on.
@@ -182,6 +195,6 @@ impl<'a> Context<'a> {
         let before = self.live;
         self.hold(samples.len())?;
         self.live = before;
-        self.tick()
+        self.spend(TICK.saturating_add(samples.len()))
     }
 }

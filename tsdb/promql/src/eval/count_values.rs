@@ -2,13 +2,17 @@
 
 use super::aggregate::{operand, selection};
 use super::key::{Numbering, Selection};
+use super::names::Reader;
 use super::{Cell, Context, Frame, Grid, Row, Trace};
 use crate::error::Error;
 use crate::functions::label::is_label_name;
 use crate::functions::number::format_f;
 use crate::syntax::ast::{Aggregate, ExprKind};
 use leadline_model::quote::QuotedBytes;
-use rapidhash::RapidHashMap;
+use rapidhash::{RapidHashMap, RapidHashSet};
+
+/// For how many samples the work on one value counts.
+const COUNTED: usize = 8;
 
 /// Evaluates `count_values("label", v)`.
 ///
@@ -22,15 +26,17 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
         Some(ExprKind::Bytes(name)) => return refused(name),
         _ => return Err(Error::execution("the parameter of count_values must be a string")),
     };
-    let input = operand(cx, a, frame)?;
+    let input = operand(cx, a, frame, Reader::Any)?;
     let mut numbers = Numbering::new(with_label(a, name));
     let mut out = Grid::with_capacity(input.steps, input.len());
     for (i, row) in input.rows.iter().enumerate() {
         cx.tick()?;
         // A series repeats few values over its steps as a rule: each is made a label once.
         let mut rows_of: RapidHashMap<u64, usize> = RapidHashMap::default();
-        let mut seen: Vec<usize> = Vec::new();
+        let mut seen: RapidHashSet<usize> = RapidHashSet::default();
         for step in 0..input.steps {
+            // A value that is new is written out as text.
+            cx.spend(COUNTED)?;
             let to = match input.cell(i, step) {
                 None => continue,
                 Some(Cell::Histogram(h)) => row_for(cx, &mut numbers, &mut out, (row, name, &h.to_string()))?,
@@ -42,8 +48,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
                     }
                 },
             };
-            if !seen.contains(&to) {
-                seen.push(to);
+            if seen.insert(to) {
                 out.rows[to].trace.absorb(&row.trace);
             }
             let cell = to * out.steps + step;

@@ -1,6 +1,7 @@
 //! Values of many series over the steps of an evaluation, one flat allocation each.
 
 use super::histogram_points::weight;
+use super::key::nameless;
 use super::trace::Trace;
 use crate::error::Error;
 use leadline_model::histogram::FloatHistogram;
@@ -73,10 +74,21 @@ impl Frame {
 pub(crate) struct Row {
     /// The label set, with the metric's name even where `drop_name` is set: label functions may still read it.
     pub(crate) labels: Labels,
-    /// Whether the metric's name goes away at the end of the evaluation (Prometheus 3's delayed name removal).
+    /// Whether the metric's name goes away: when the node is done, or with Prometheus 3's delayed name removal at the end
+    /// of the evaluation.
     pub(crate) drop_name: bool,
     /// What went into the row.
     pub(crate) trace: Trace,
+}
+
+impl Row {
+    /// Takes the name away, if it is marked.
+    pub(crate) fn settle_name(&mut self) {
+        if self.drop_name {
+            self.labels = nameless(&self.labels);
+            self.drop_name = false;
+        }
+    }
 }
 
 /// What stands at one step of a row.
@@ -344,6 +356,13 @@ impl Grid {
             *cell = f(*cell);
         }
         self.drop_names();
+    }
+
+    /// Adds what went into a scalar argument to every row from row `from` on.
+    pub(crate) fn absorb(&mut self, from: usize, trace: &Trace) {
+        for row in &mut self.rows[from..] {
+            row.trace.absorb(trace);
+        }
     }
 
     /// Marks the metric names of all rows as dropped.

@@ -15,6 +15,23 @@ pub(crate) fn is_metadata(name: &str) -> bool {
     METADATA.contains(&name)
 }
 
+/// The labels without those that describe the metric.
+pub(crate) fn nameless(labels: &Labels) -> Labels {
+    labels.without(is_metadata)
+}
+
+/// The values of [`METADATA`].
+pub(crate) fn metadata_of(labels: &Labels) -> [Option<&str>; 3] {
+    let mut found = [None; 3];
+    // Labels come in the order of their names.
+    for (name, value) in labels.iter().take_while(|(name, _)| *name <= METADATA[2]) {
+        if let Some(place) = METADATA.iter().position(|known| *known == name) {
+            found[place] = Some(value);
+        }
+    }
+    found
+}
+
 /// The (name, value) bytes of a label set.
 fn pairs(labels: &Labels) -> impl Iterator<Item = (&[u8], &[u8])> {
     labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
@@ -214,6 +231,14 @@ mod tests {
         );
         assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
         assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn what_describes_a_metric_is_found_among_its_labels() {
+        let all = labels(&[("Z", "1"), ("__name__", "m"), ("__unit__", "s"), ("a", "1")]);
+        assert_eq!(metadata_of(&all), [Some("m"), None, Some("s")]);
+        assert_eq!(nameless(&all), labels(&[("Z", "1"), ("a", "1")]));
+        assert_eq!(metadata_of(&Labels::empty()), [None; 3]);
     }
 
     #[test]

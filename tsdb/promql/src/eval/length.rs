@@ -46,7 +46,7 @@ pub(crate) fn resolve(expr: &mut Expr, times: QueryRange) -> Result<(), String> 
         .try_for_each(|child| resolve(child, times))
 }
 
-/// What `step()` and `range()` mean in a query, seconds.
+/// What `step()` and `range()` mean in the lengths of a query, seconds; both are 0 in an instant query.
 struct Lengths {
     step: f64,
     range: f64,
@@ -55,7 +55,7 @@ struct Lengths {
 impl Lengths {
     fn of(times: QueryRange) -> Self {
         Self {
-            step: times.step_ms() as f64 / 1000.0,
+            step: times.step as f64 / 1000.0,
             range: times.end.saturating_sub(times.start) as f64 / 1000.0,
         }
     }
@@ -73,7 +73,8 @@ impl Lengths {
             subquery.shift.offset_ms = self.ms(&offset)?;
         }
         if let Some(step) = parts.step {
-            subquery.step_ms = Some(self.positive_ms(&step)?);
+            // What is cut to 0 ms says no more than a step that is left out (`subqueryTimeRange`).
+            subquery.step_ms = Some(self.positive_ms(&step)?).filter(|ms| *ms > 0);
         }
         if let Some(range) = parts.range {
             subquery.range_ms = self.positive_ms(&range)?;
@@ -126,15 +127,24 @@ fn to_ms(seconds: f64, expr: &DurationExpr) -> Result<i64, String> {
 }
 
 fn at(expr: &DurationExpr, what: &str) -> String {
-    let span = inner_span(expr);
+    let span = place(expr);
     format!("{}:{}: {what}", span.start, span.end)
 }
 
-/// The place without the parentheses around it.
-fn inner_span(expr: &DurationExpr) -> Span {
+/// The place without the parentheses at its ends (`promql/parser/ast.go`, `DurationExpr.PositionRange`).
+fn place(expr: &DurationExpr) -> Span {
+    let own = expr.span;
     match &expr.kind {
-        DurationKind::Group(inner) => inner_span(inner),
-        _ => expr.span,
+        DurationKind::Group(inner) => place(inner),
+        DurationKind::Negate(inner) => Span {
+            end: place(inner).end,
+            ..own
+        },
+        DurationKind::Binary(_, left, right) => Span {
+            start: place(left).start,
+            end: place(right).end,
+        },
+        _ => own,
     }
 }
 
@@ -144,13 +154,19 @@ mod tests {
     use crate::syntax::parse;
 
     fn resolved(text: &str) -> String {
+        resolved_in(
+            text,
+            QueryRange {
+                start: 50_000,
+                end: 60_000,
+                step: 5_000,
+            },
+        )
+    }
+
+    fn resolved_in(text: &str, times: QueryRange) -> String {
         let mut expr = parse(text).unwrap();
         assert!(is_computed(&expr), "{text}");
-        let times = QueryRange {
-            start: 50_000,
-            end: 60_000,
-            step: 5_000,
-        };
         match resolve(&mut expr, times) {
             Ok(()) => {
                 assert!(!is_computed(&expr), "{text}");
@@ -173,17 +189,36 @@ mod tests {
             ),
             ("sum(m offset min_of(step(), 1h % 59m))", "sum(m offset 5s)"),
             ("m[(-2 ^ 2) + 5s]", "m[1s]"),
+            // Cut to 0 ms, a step is one that is left out.
+            ("m[1m:0.0001 + 0.0002]", "m[1m:]"),
         ] {
             assert_eq!(resolved(text), expected, "{text}");
         }
     }
 
     #[test]
+    fn a_range_of_one_time_has_a_step_and_an_instant_query_has_none() {
+        let one = QueryRange {
+            start: 50_000,
+            end: 50_000,
+            step: 5_000,
+        };
+        assert_eq!(resolved_in("m[step() + 1s]", one), "m[6s]");
+        assert_eq!(resolved_in("m offset (range() + step())", one), "m offset 5s");
+        let instant = QueryRange::instant(50_000);
+        assert_eq!(resolved_in("m[step() + 1s]", instant), "m[1s]");
+        assert_eq!(
+            resolved_in("m[step()]", instant),
+            "2:8: duration must be greater than 0"
+        );
+    }
+
+    #[test]
     fn lengths_that_make_no_sense_are_refused_at_their_place() {
         for (text, expected) in [
             ("rate(m[step() - 5])", "7:17: duration must be greater than 0"),
-            ("m offset (1 / (step() - 5))", "10:26: division by zero"),
-            ("m offset (1 % (step() - 5))", "10:26: modulo by zero"),
+            ("m offset (1 / (step() - 5))", "10:25: division by zero"),
+            ("m offset (1 % (step() - 5))", "10:25: modulo by zero"),
             ("m[10 ^ step() ^ 5]", "2:17: duration is NaN or infinite"),
             ("m[1e5 * 1e6]", "2:11: duration is out of range"),
         ] {

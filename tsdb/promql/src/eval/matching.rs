@@ -1,8 +1,9 @@
 //! Binary operations between two vectors: which series meet, and what their results are called.
 
 use super::binary_histogram::{self, Remark};
+use super::fill::{self, Side};
 use super::grid::{Cell, SAME_LABELSET};
-use super::key::{METADATA, Numbering, braced};
+use super::key::{METADATA, Numbering, braced, nameless};
 use super::{Context, Grid, Row, operator, set};
 use crate::error::Error;
 use crate::syntax::ast::{Binary, Group};
@@ -15,37 +16,83 @@ use smallvec::SmallVec;
 ///
 /// # Errors
 /// [`Error::Execution`] where series do not match as the expression says.
-pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: &Grid, right: &Grid) -> Result<Grid, Error> {
+pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: Grid, right: Grid) -> Result<Grid, Error> {
     let swapped = b.matching.group == Group::Right;
-    let (many, one) = if swapped { (right, left) } else { (left, right) };
+    let fill = b.matching.fill;
+    let ((many, fill_many), (mut one, fill_one)) = if swapped {
+        ((right, fill.right), (left, fill.left))
+    } else {
+        ((left, fill.left), (right, fill.right))
+    };
     let mut numbers = Numbering::new(set::selection(&b.matching));
-    let of_one: Vec<usize> = one.rows.iter().map(|r| numbers.number(&r.labels)).collect();
-    let of_many: Vec<usize> = many.rows.iter().map(|r| numbers.number(&r.labels)).collect();
+    let mut one_groups: Vec<usize> = one.rows.iter().map(|r| numbers.number(&r.labels)).collect();
+    let many_groups: Vec<usize> = many.rows.iter().map(|r| numbers.number(&r.labels)).collect();
+    if let Some(value) = fill_one {
+        let sides = (
+            Side {
+                grid: &one,
+                groups: &one_groups,
+            },
+            Side {
+                grid: &many,
+                groups: &many_groups,
+            },
+        );
+        let (filled, groups) = fill::for_one(cx, value, sides, &numbers)?;
+        (0..filled.len()).for_each(|i| one.copy_row(&filled, i));
+        one_groups.extend(groups);
+    }
+    let one = Side {
+        grid: &one,
+        groups: &one_groups,
+    };
+    let many = Side {
+        grid: &many,
+        groups: &many_groups,
+    };
+    meet(cx, b, (many, one), (&numbers, fill_many))
+}
+
+/// Computes what the series of the "one" side and of the "many" side give, of which `fill` stands in for those that
+/// nothing is met by.
+fn meet(
+    cx: &mut Context<'_>,
+    b: &Binary,
+    (many, one): (Side<'_>, Side<'_>),
+    (numbers, fill): (&Numbering, Option<f64>),
+) -> Result<Grid, Error> {
     let mut partners: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); numbers.len()];
-    for (row, group) in of_one.iter().enumerate() {
+    for (row, group) in one.groups.iter().enumerate() {
         partners[*group].push(row);
     }
-    let operation = Operation { b, many, one, swapped };
+    let at_once = !cx.settings.features.delayed_name_removal;
+    let operation = Operation {
+        b,
+        at_once,
+        many: many.grid,
+        one: one.grid,
+        swapped: b.matching.group == Group::Right,
+        drops_metadata: b.op.changes_meaning() || (b.return_bool && at_once),
+    };
     for rows in partners.iter().filter(|rows| rows.len() > 1) {
-        operation.refuse_duplicates(&numbers, rows)?;
+        operation.refuse_duplicates(cx, numbers, rows)?;
     }
     // Numbers alone need no look at each pair's kinds.
-    let numbers_only = !left.has_histograms() && !right.has_histograms() && !b.op.is_trim();
-    let mut last = vec![None; if numbers_only { 0 } else { many.steps }];
-    let mut out = Results::new(many.steps, many.len(), numbers.len());
-    for (row, group) in of_many.iter().enumerate() {
-        cx.tick()?;
-        for partner in &partners[*group] {
-            if last.is_empty() {
-                operation.pair(&mut out, row, *partner, *group)?;
-            } else {
-                operation.pair_histograms(&mut out, (row, *partner, *group), &mut last)?;
-            }
-        }
-        let new = out.grid.cells.len();
-        let histograms = out.grid.histogram_weight_from(out.counted);
-        cx.hold(new.saturating_sub(out.counted).saturating_add(histograms))?;
-        out.counted = new;
+    let numbers_only = !many.grid.has_histograms() && !one.grid.has_histograms() && !b.op.is_trim();
+    let steps = many.grid.steps;
+    let mut last = vec![None; if numbers_only { 0 } else { steps }];
+    let to_one = b.matching.group == Group::None;
+    let groups = if to_one || fill.is_some() { numbers.len() } else { 0 };
+    cx.must_fit(groups.saturating_mul(steps))?;
+    let mut out = Results::new(steps, many.grid.len(), (groups, to_one));
+    operation.all(cx, &mut out, (many.groups, &partners), &mut last)?;
+    if let Some(value) = fill {
+        let (filled, groups) = fill::for_many(cx, value, one, numbers, &out.met)?;
+        let operation = Operation {
+            many: &filled,
+            ..operation
+        };
+        operation.all(cx, &mut out, (&groups, &partners), &mut last)?;
     }
     let span = b.left.span;
     last.into_iter()
@@ -62,12 +109,53 @@ struct Operation<'a> {
     one: &'a Grid,
     /// Whether `many` is the right operand.
     swapped: bool,
+    /// Whether the results' names go where they are made.
+    drops_metadata: bool,
+    /// Whether names go as soon as an operation takes them away.
+    at_once: bool,
 }
 
 impl Operation<'_> {
+    /// Computes what all pairs give; `groups` are the match groups of the "many" side, `partners` for each group the
+    /// rows of the "one" side.
+    fn all(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut Results,
+        (groups, partners): (&[usize], &[SmallVec<[usize; 1]>]),
+        last: &mut [Option<Remark>],
+    ) -> Result<(), Error> {
+        for (row, group) in groups.iter().enumerate() {
+            cx.tick()?;
+            for partner in &partners[*group] {
+                cx.spend(self.many.steps)?;
+                if last.is_empty() {
+                    self.pair(out, row, *partner, *group)?;
+                } else {
+                    self.pair_histograms(out, (row, *partner, *group), last)?;
+                }
+            }
+            let new = out.grid.cells.len();
+            let histograms = out.grid.histogram_weight_from(out.counted);
+            cx.hold(new.saturating_sub(out.counted).saturating_add(histograms))?;
+            out.counted = new;
+        }
+        Ok(())
+    }
+
+    /// The labels of an operand: where names go at once, one that is to go is gone.
+    fn shown(&self, row: &Row) -> Labels {
+        if row.drop_name && self.at_once {
+            nameless(&row.labels)
+        } else {
+            row.labels.clone()
+        }
+    }
+
     /// Refuses two series of the "one" side that are in one match group at the same step.
-    fn refuse_duplicates(&self, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
+    fn refuse_duplicates(&self, cx: &mut Context<'_>, numbers: &Numbering, rows: &[usize]) -> Result<(), Error> {
         for step in 0..self.one.steps {
+            cx.spend(rows.len())?;
             let mut there = rows.iter().filter(|&&r| self.one.occupied(r, step));
             let (Some(&a), Some(&b)) = (there.next(), there.next()) else {
                 continue;
@@ -75,12 +163,13 @@ impl Operation<'_> {
             // Nothing matches where the other side is empty, unless something may stand in for it.
             let fill = self.b.matching.fill;
             let filled = fill.left.is_some() || fill.right.is_some();
+            cx.spend(self.many.len())?;
             if !filled && !(0..self.many.len()).any(|r| self.many.occupied(r, step)) {
                 continue;
             }
             let side = if self.swapped { "left" } else { "right" };
             let group = braced(&numbers.selection().pick(&self.one.rows[a].labels));
-            let mut names = [a, b].map(|r| braced(&self.one.rows[r].labels));
+            let mut names = [a, b].map(|r| braced(&self.shown(&self.one.rows[r])));
             names.sort();
             return Err(Error::execution(format!(
                 "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, \
@@ -104,7 +193,7 @@ impl Operation<'_> {
                 Some(to) => to,
                 None => *target.insert(out.row_of(self.row(many, one), group)),
             };
-            out.claim(to, step, group, self.b.matching.group == Group::None)?;
+            out.claim(to, step, group)?;
             let (m, o) = (many_values[step], one_values[step]);
             let (l, r) = if self.swapped { (o, m) } else { (m, o) };
             if filters {
@@ -139,7 +228,7 @@ impl Operation<'_> {
                 Some(to) => to,
                 None => *target.insert(out.row_of(self.row(many, one), group)),
             };
-            out.claim(to, step, group, self.b.matching.group == Group::None)?;
+            out.claim(to, step, group)?;
             let value = if self.b.return_bool {
                 Some(Cell::Float(f64::from(u8::from(outcome.value.is_some()))))
             } else {
@@ -157,11 +246,10 @@ impl Operation<'_> {
         let (many, one) = (&self.many.rows[many], &self.one.rows[one]);
         let mut trace = many.trace.clone();
         trace.absorb(&one.trace);
-        let drops = self.b.op.changes_meaning();
-        let labels = self.labels(&many.labels, &one.labels, drops);
+        let labels = self.labels(&many.labels, &one.labels);
         let renamed = self.b.matching.include.iter().any(|n| n == NAME);
         // A comparison passes series on as they are: a name that is about to go still goes.
-        let drop_name = self.b.return_bool || (!drops && !renamed && many.drop_name);
+        let drop_name = !self.drops_metadata && (self.b.return_bool || (!renamed && many.drop_name));
         Row {
             labels,
             drop_name,
@@ -169,8 +257,8 @@ impl Operation<'_> {
         }
     }
 
-    fn labels(&self, many: &Labels, one: &Labels, drops_metadata: bool) -> Labels {
-        let m = &self.b.matching;
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let (m, drops_metadata) = (&self.b.matching, self.drops_metadata);
         let to_one = m.group == Group::None;
         if to_one && !m.on && m.labels.is_empty() && !drops_metadata {
             return many.clone();
@@ -198,20 +286,23 @@ struct Results {
     groups: Vec<usize>,
     /// For each cell whether a match was found, also where a comparison then failed.
     matched: Vec<bool>,
-    /// One to one: for each match group the steps at which it has its match.
-    taken: Vec<Option<usize>>,
+    /// For each match group and step whether there was a match: one to one, and where something may stand in.
+    met: Vec<bool>,
+    /// Whether a match group has one match at most.
+    to_one: bool,
     /// Cells that are counted as held.
     counted: usize,
 }
 
 impl Results {
-    fn new(steps: usize, rows: usize, groups: usize) -> Self {
+    fn new(steps: usize, rows: usize, (groups, to_one): (usize, bool)) -> Self {
         Self {
             grid: Grid::with_capacity(steps, rows),
             index: RapidHashMap::with_capacity_and_hasher(rows, Default::default()),
             groups: Vec::with_capacity(rows),
             matched: Vec::new(),
-            taken: vec![None; groups],
+            met: vec![false; groups * steps],
+            to_one,
             counted: 0,
         }
     }
@@ -232,17 +323,15 @@ impl Results {
     }
 
     /// Takes a cell for a match.
-    fn claim(&mut self, row: usize, step: usize, group: usize, to_one: bool) -> Result<(), Error> {
+    fn claim(&mut self, row: usize, step: usize, group: usize) -> Result<(), Error> {
         let cell = row * self.grid.steps + step;
-        if to_one {
-            // Rows of one group differ in nothing but the metric's name, so that few of them have to be looked at.
-            let first = *self.taken[group].get_or_insert(row);
-            let clash = |r: usize| self.groups[r] == group && self.matched[r * self.grid.steps + step];
-            if clash(first) || (first != row && (first..self.grid.len()).any(clash)) {
+        if let Some(met) = self.met.get_mut(group * self.grid.steps + step) {
+            if *met && self.to_one {
                 return Err(Error::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));
             }
+            *met = true;
         }
         if self.matched[cell] {
             let same_group = self.groups[row] == group;

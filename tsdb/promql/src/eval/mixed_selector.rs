@@ -1,11 +1,11 @@
 //! Instant selectors that find native histograms, and maybe numbers too.
 
 use super::grid::{Cell, Frame, Grid};
-use super::histogram_points::HistogramPoint;
+use super::histogram_points::{HistogramPoint, weight};
 use super::selector::Read;
-use super::{Context, Moved};
+use super::{Context, Moved, spanned};
 use crate::error::Error;
-use crate::functions::border::smoothed_at;
+use crate::functions::border::{around, smoothed_at};
 use crate::functions::histogram_border::{Borders, between};
 use crate::syntax::ast::Span;
 use leadline_model::histogram::{CombineError, FloatHistogram, ResetHint};
@@ -33,6 +33,24 @@ pub(super) struct Looks {
     pub(super) lookback_ms: i64,
 }
 
+impl Looks {
+    /// Each step and the time (ms) that it looks at.
+    pub(super) fn times(self) -> impl Iterator<Item = (usize, Timestamp)> {
+        (0..self.frame.steps).map(move |step| (step, self.moved.time(self.frame.at(step))))
+    }
+
+    /// The places of those of `samples` that are less than the lookback away from `at`, behind or ahead.
+    pub(super) fn near<T>(
+        self,
+        samples: &[T],
+        time: impl Fn(&T) -> Timestamp,
+        at: Timestamp,
+    ) -> std::ops::Range<usize> {
+        let (from, to) = (at.saturating_sub(self.lookback_ms), at.saturating_add(self.lookback_ms));
+        samples.partition_point(|s| time(s) <= from)..samples.partition_point(|s| time(s) <= to)
+    }
+}
+
 /// Writes the newer of the newest number and the newest histogram to the opened row, for each step that sees one, and
 /// returns the times of the oldest and newest sample that were seen.
 pub(super) fn fill(grid: &mut Grid, of: Mixed<'_>, looks: Looks, read: Read) -> Option<(Timestamp, Timestamp)> {
@@ -40,8 +58,7 @@ pub(super) fn fill(grid: &mut Grid, of: Mixed<'_>, looks: Looks, read: Read) -> 
     let row = grid.len();
     let mut used: Option<(Timestamp, Timestamp)> = None;
     let (mut floats_behind, mut histograms_behind) = (0, 0);
-    for step in 0..looks.frame.steps {
-        let at = looks.moved.time(looks.frame.at(step));
+    for (step, at) in looks.times() {
         floats_behind += samples.t[floats_behind..].iter().take_while(|t| **t <= at).count();
         histograms_behind += histograms[histograms_behind..].iter().take_while(|p| p.t <= at).count();
         let float = floats_behind.checked_sub(1).map(|i| (samples.t[i], samples.v[i]));
@@ -64,7 +81,7 @@ pub(super) fn fill(grid: &mut Grid, of: Mixed<'_>, looks: Looks, read: Read) -> 
             Read::Start => Cell::Float(t as f64),
         };
         grid.set(row, step, value);
-        used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
+        used = spanned(used, Some((t, t)));
     }
     used
 }
@@ -86,29 +103,27 @@ pub(super) fn fill_smoothed(
     let histograms: Vec<_> = of.histograms.iter().filter(|p| !p.h.is_stale()).cloned().collect();
     let row = grid.len();
     let mut used: Option<(Timestamp, Timestamp)> = None;
-    for step in 0..looks.frame.steps {
-        let at = looks.moved.time(looks.frame.at(step));
-        let (from, to) = (
-            at.saturating_sub(looks.lookback_ms),
-            at.saturating_add(looks.lookback_ms),
-        );
-        let floats = t.partition_point(|t| *t <= from)..t.partition_point(|t| *t <= to);
-        let seen = &histograms[histograms.partition_point(|p| p.t <= from)..histograms.partition_point(|p| p.t <= to)];
+    for (step, at) in looks.times() {
+        let floats = looks.near(&t, |t| *t, at);
+        let seen = &histograms[looks.near(&histograms, |p| p.t, at)];
+        // Between two histograms each bucket is calculated.
+        cx.spend(1 + seen.first().map_or(0, |p| weight(&p.h)))?;
         let (times, value) = if seen.is_empty() {
-            let value = smoothed_at(&t[floats.clone()], &v[floats.clone()], at).map(Cell::Float);
-            (t[floats.clone()].first().copied().zip(t[floats].last().copied()), value)
+            let (t, v) = (&t[floats.clone()], &v[floats]);
+            let times = around(t, |t| *t, at).map(|(a, b)| (t[a], t[b]));
+            (times, smoothed_at(t, v, at).map(Cell::Float))
         } else if floats.is_empty() {
-            let value = smoothed_histogram(cx, seen, at, (span, metric))?.map(Cell::Histogram);
-            (seen.first().map(|p| p.t).zip(seen.last().map(|p| p.t)), value)
+            let times = around(seen, |p| p.t, at).map(|(a, b)| (seen[a].t, seen[b].t));
+            let value = smoothed_histogram(cx, seen, at, (span, metric))?;
+            (times, value.map(Cell::Histogram))
         } else {
             cx.notes.mixed_samples(span, metric);
             continue;
         };
-        let (Some((oldest, newest)), Some(value)) = (times, value) else {
-            continue;
-        };
-        grid.set(row, step, value);
-        used = Some(used.map_or((oldest, newest), |(o, _)| (o, newest)));
+        if let Some(value) = value {
+            grid.set(row, step, value);
+            used = spanned(used, times);
+        }
     }
     Ok(used)
 }
@@ -120,19 +135,19 @@ fn smoothed_histogram(
     at: Timestamp,
     (span, metric): (Span, &str),
 ) -> Result<Option<Arc<FloatHistogram>>, Error> {
-    let next = points.partition_point(|p| p.t < at);
-    if let Some(exact) = points.get(next).filter(|p| p.t == at) {
-        return Ok(Some(Arc::clone(&exact.h)));
-    }
-    let Some(previous) = next.checked_sub(1).map(|i| &points[i]) else {
+    let Some((previous, next)) = around(points, |p| p.t, at) else {
         return Ok(None);
     };
-    let Some(next) = points.get(next) else {
+    let (previous, next) = (&points[previous], &points[next]);
+    if next.t == at {
+        return Ok(Some(Arc::clone(&next.h)));
+    }
+    if next.t == previous.t {
         // What is known about resets is between two samples.
         let mut h = (*previous.h).clone();
         h.reset = ResetHint::Unknown;
         return Ok(Some(Arc::new(h)));
-    };
+    }
     let counter = previous.h.reset != ResetHint::Gauge || next.h.reset != ResetHint::Gauge;
     let borders = Borders { span, counter };
     match between(previous, next, at, borders, &mut cx.notes) {

@@ -1,10 +1,11 @@
 //! Windows of series that have native histograms.
 
+use super::Context;
 use super::grid::{Cell, Frame, Grid};
-use super::histogram_points::HistogramPoint;
+use super::histogram_points::{HistogramPoint, weight};
 use super::notes::Notes;
 use super::ranges::{Cutter, Ranges};
-use super::window::WindowCall;
+use super::window::{WindowCall, spanned};
 use crate::error::Error;
 use crate::functions::histogram_window::{self, MixedWindow};
 use crate::functions::window::Window;
@@ -30,7 +31,7 @@ impl WindowCall<'_> {
     /// oldest and the newest sample that were used.
     pub(super) fn fill_mixed(
         &self,
-        notes: &mut Notes,
+        cx: &mut Context<'_>,
         grid: &mut Grid,
         ranges: &Ranges,
         columns: MixedColumns<'_>,
@@ -48,6 +49,9 @@ impl WindowCall<'_> {
             let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
             let floats = of_floats.cut(&columns.samples.t, |t| *t, from, to);
             let histograms = &columns.histograms[of_histograms.cut(columns.histograms, |p| p.t, from, to)];
+            // A function sees the whole window at each step.
+            let weights: usize = histograms.iter().map(|p| weight(&p.h)).sum();
+            cx.spend(1 + floats.len() + weights)?;
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
@@ -55,7 +59,7 @@ impl WindowCall<'_> {
             // Where there are no numbers, these do not look at what is asked of them.
             let ignored = floats.is_empty() && matches!(self.name, "integral" | "quantile_over_time");
             if !args.is_empty() && !ignored {
-                self.check(notes, &args)?;
+                self.check(&mut cx.notes, &args)?;
             }
             let window = MixedWindow {
                 floats: Window {
@@ -73,12 +77,10 @@ impl WindowCall<'_> {
                 metric: labels.name(),
                 span: self.span,
             };
-            let value = self.value(&window, notes)?;
-            let (Some(value), (Some(oldest), Some(newest))) = (value, window.times()) else {
-                continue;
-            };
-            grid.set(row, step, value);
-            used = Some(used.map_or((oldest, newest), |(o, n)| (o.min(oldest), n.max(newest))));
+            if let Some(value) = self.value(&window, &mut cx.notes)? {
+                grid.set(row, step, value);
+                used = spanned(used, window.seen());
+            }
         }
         Ok(used)
     }

@@ -19,8 +19,10 @@ pub(crate) mod length;
 mod matching;
 mod mixed_selector;
 mod mixed_windows;
+mod names;
 pub(crate) mod notes;
 mod operator;
+mod patience;
 mod profile;
 mod ranges;
 mod rank;
@@ -38,15 +40,17 @@ pub(crate) use call::CallSite;
 pub(crate) use context::{Context, QueryRange};
 pub(crate) use grid::{Cell, Frame, Grid, Row, SAME_LABELSET};
 pub(crate) use histogram_notes::Combining;
-pub(crate) use histogram_points::HistogramPoint;
+pub(crate) use histogram_points::{HistogramPoint, weight};
+pub(crate) use patience::Until;
 pub(crate) use profile::Profile;
 pub(crate) use scalar::Scalar;
 pub(crate) use trace::Trace;
-pub(crate) use window::{RangeRow, top_level as range_vector};
+pub(crate) use window::{RangeRow, spanned, top_level as range_vector};
 
 use crate::error::Error;
 use crate::syntax::ast::{At, Expr, ExprKind, Shift};
 use leadline_model::Timestamp;
+use names::Reader;
 
 /// The value of a node over all steps.
 #[derive(Debug)]
@@ -75,6 +79,14 @@ impl Out {
 /// # Errors
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
+    evaluate_for(cx, expr, frame, Reader::Any)
+}
+
+/// As [`evaluate`], for a node that may look at less than all of the result.
+///
+/// # Errors
+/// [`Error`].
+fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader) -> Result<Out, Error> {
     cx.tick()?;
     // Every node makes one row of this many cells at least.
     cx.must_fit(frame.steps)?;
@@ -84,7 +96,8 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
         None => {
             let (running, around) = (cx.enter(expr), cx.statistics);
             cx.statistics = around.below(expr);
-            let out = node(cx, expr, frame)?;
+            let out = node(cx, expr, frame, reader)?;
+            let out = names::settle(cx, out, reader)?;
             cx.statistics = around;
             cx.leave(running, &out);
             out
@@ -92,11 +105,14 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Resul
     };
     // What the children held is gone; what the node made is here.
     cx.settle(held);
-    cx.hold(out.samples())?;
+    let samples = out.samples();
+    cx.hold(samples)?;
+    // Whatever takes each value of the result in turn.
+    cx.spend(samples)?;
     Ok(out)
 }
 
-fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
+fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader) -> Result<Out, Error> {
     match &expr.kind {
         ExprKind::Number(x) | ExprKind::Duration(x) => {
             cx.hold(frame.steps)?;
@@ -106,7 +122,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
         // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
         ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
         ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
-        ExprKind::Paren(inner) => evaluate(cx, inner, frame),
+        ExprKind::Paren(inner) => evaluate_for(cx, inner, frame, reader),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),
         ExprKind::Binary(b) => binary::evaluate(cx, b, frame),
         ExprKind::Aggregate(a) => aggregate::evaluate(cx, a, expr.span, frame).map(Out::Vector),
@@ -118,7 +134,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Out, Error> {
 }
 
 fn unary(cx: &mut Context<'_>, expr: &Expr, negate: bool, frame: Frame) -> Result<Out, Error> {
-    let mut out = evaluate(cx, expr, frame)?;
+    let mut out = evaluate_for(cx, expr, frame, if negate { Reader::Blind } else { Reader::Any })?;
     if negate {
         match &mut out {
             Out::Scalar(s) => s.values.iter_mut().for_each(|x| *x = -*x),

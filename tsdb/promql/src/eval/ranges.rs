@@ -120,6 +120,7 @@ impl Ranges {
                         });
                     }
                 }
+                cx.spend(frame.steps)?;
                 cx.tick()?;
             }
         }

@@ -29,37 +29,58 @@ pub(crate) fn evaluate(
     }
     let groups = Groups::of(selection(a), input);
     cx.hold(input.cells.len())?;
-    let ranks = matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk);
     let mut out = input.clone();
-    if ranks && out.drop_histogram_cells() {
+    if ranks(a.op) && out.drop_histogram_cells() {
         cx.notes.histogram_ignored(whole, a.op.as_str());
     }
     out.present.fill(false);
-    let shares = match a.op {
+    let order = keep(cx, a.op, (input, &parameter.values), &groups, &mut out)?;
+    if input.steps == 1 {
+        out = out.reorder(order.into_iter());
+    } else {
+        out.prune();
+    }
+    out.absorb(0, &parameter.trace);
+    Ok(out)
+}
+
+/// Whether the operator puts numbers in order.
+fn ranks(op: AggregateOp) -> bool {
+    matches!(op, AggregateOp::Topk | AggregateOp::Bottomk)
+}
+
+/// Brings the numbers that are kept to `out` and takes the histograms that are not from it, which has all of `input`.
+/// Returns, of an instant query, the kept rows in the order of their rank.
+fn keep(
+    cx: &mut Context<'_>,
+    op: AggregateOp,
+    (input, parameters): (&Grid, &[f64]),
+    groups: &Groups,
+    out: &mut Grid,
+) -> Result<Vec<usize>, Error> {
+    let shares = match op {
         AggregateOp::LimitRatio => shares(input),
         _ => Vec::new(),
     };
-    // Of an instant query, the rows in the order of their rank.
-    let mut order = Vec::new();
-    let mut chosen = Vec::new();
+    let there = |m: usize, step: usize| match ranks(op) {
+        true => input.row(m).1[step],
+        false => input.occupied(m, step),
+    };
+    let (mut order, mut chosen) = (Vec::new(), Vec::new());
+    let mut kept = vec![false; if out.has_histograms() { input.len() } else { 0 }];
     for members in &groups.members() {
-        for step in 0..input.steps {
-            cx.tick()?;
+        for (step, &parameter) in parameters.iter().enumerate().take(input.steps) {
+            // All of them may be put in order.
+            cx.spend(members.len().saturating_mul(4))?;
             chosen.clear();
-            let there = |m: usize| {
-                if ranks {
-                    input.row(m).1[step]
-                } else {
-                    input.occupied(m, step)
-                }
-            };
-            chosen.extend(members.iter().copied().filter(|&m| there(m)));
-            choose(a.op, (input, &shares), step, parameter.values[step], &mut chosen);
+            chosen.extend(members.iter().copied().filter(|&m| there(m, step)));
+            choose(op, (input, &shares), step, parameter, &mut chosen);
             for row in &chosen {
                 out.present[row * input.steps + step] = input.row(*row).1[step];
             }
-            if out.has_histograms() {
-                let others = members.iter().filter(|m| !chosen.contains(m));
+            if !kept.is_empty() {
+                chosen.iter().for_each(|&row| kept[row] = true);
+                let others = members.iter().filter(|&&m| !std::mem::take(&mut kept[m]));
                 others.for_each(|&m| out.vacate(m, step));
             }
             if input.steps == 1 {
@@ -67,11 +88,7 @@ pub(crate) fn evaluate(
             }
         }
     }
-    if input.steps == 1 {
-        return Ok(out.reorder(order.into_iter()));
-    }
-    out.prune();
-    Ok(out)
+    Ok(order)
 }
 
 /// Whether any k asks for something.
@@ -127,6 +144,8 @@ fn choose(op: AggregateOp, (input, shares): (&Grid, &[f64]), step: usize, parame
         _ => {
             let ratio = parameter.clamp(-1.0, 1.0);
             rows.retain(|&row| sampled(shares[row], ratio));
+            let number = |row: usize| if input.row(row).1[step] { value(row) } else { 0.0 };
+            heaped(rows, |&a, &b| number(a).is_nan() || number(a) < number(b));
         }
     }
 }
@@ -151,6 +170,15 @@ fn best(rows: &mut Vec<usize>, k: usize, compare: impl Fn(&usize, &usize) -> Ord
         *rows = heap;
     }
     rows.sort_unstable_by(|a, b| compare(a, b).then_with(|| a.cmp(b)));
+}
+
+/// Puts rows into the order of the heap that upstream adds them to, which is the order of an instant query's series
+/// (`promql/engine.go`, `aggregationK`): sums over them round as they do there.
+fn heaped(rows: &mut Vec<usize>, less: impl Fn(&usize, &usize) -> bool) {
+    for row in std::mem::take(rows) {
+        rows.push(row);
+        rise(rows, &less);
+    }
 }
 
 /// Moves the last up to where its parent is worse (`container/heap`, up).
@@ -237,6 +265,15 @@ mod tests {
         for share in [0.0, 0.1, 1.0 / 3.0, 0.4, 0.5, 1.0] {
             assert!(sampled(share, 0.4) != sampled(share, -0.6), "{share}");
         }
+    }
+
+    #[test]
+    fn what_a_ratio_keeps_stands_in_the_order_of_a_heap() {
+        let v = [5.0, 4.0, 3.0, f64::NAN, 1.0];
+        let mut rows = vec![0, 1, 2, 3, 4];
+        heaped(&mut rows, |&a, &b| v[a].is_nan() || v[a] < v[b]);
+        // 5 | 4 5 | 3 5 4 | NaN 3 4 5 | NaN 1 4 5 3
+        assert_eq!(rows, [3, 4, 1, 0, 2]);
     }
 
     #[test]

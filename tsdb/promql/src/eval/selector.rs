@@ -5,9 +5,9 @@ use super::histogram_points::HistogramPoints;
 use super::mixed_selector::{self, Looks, Mixed};
 use super::start_times::StartTimes;
 use super::trace::Trace;
-use super::{Context, Moved};
+use super::{Context, Moved, spanned};
 use crate::error::Error;
-use crate::functions::border::smoothed_at;
+use crate::functions::border::{around, smoothed_at};
 use crate::syntax::ast::{Border, Selector, Span};
 use leadline_model::port::SeriesSet;
 use leadline_model::sample::Samples;
@@ -134,6 +134,8 @@ impl Reading<'_> {
         found: &mut Found,
         grid: &mut Grid,
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        // Each step looks for its sample.
+        cx.spend(self.looks.frame.steps)?;
         let (cells, present) = grid.open();
         let mixed = Mixed {
             samples: &found.samples,
@@ -171,19 +173,13 @@ fn fill(
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
-    let Looks {
-        frame,
-        moved,
-        lookback_ms,
-    } = looks;
     let mut used: Option<(Timestamp, Timestamp)> = None;
     let mut behind = 0;
-    for step in 0..frame.steps {
-        let at = moved.time(frame.at(step));
+    for (step, at) in looks.times() {
         behind += samples.t[behind..].iter().take_while(|t| **t <= at).count();
         let Some(newest) = behind.checked_sub(1) else { continue };
         let (t, v) = (samples.t[newest], samples.v[newest]);
-        if t <= at.saturating_sub(lookback_ms) || is_stale(v) {
+        if t <= at.saturating_sub(looks.lookback_ms) || is_stale(v) {
             continue;
         }
         cells[step] = match read {
@@ -206,23 +202,15 @@ fn fill_smoothed(
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
-    let Looks {
-        frame,
-        moved,
-        lookback_ms,
-    } = looks;
     let (t, v): (Vec<_>, Vec<_>) = samples.t.iter().zip(&samples.v).filter(|(_, v)| !is_stale(**v)).unzip();
     let mut used: Option<(Timestamp, Timestamp)> = None;
-    for step in 0..frame.steps {
-        let at = moved.time(frame.at(step));
-        let from = t.partition_point(|t| *t <= at.saturating_sub(lookback_ms));
-        let to = t.partition_point(|t| *t <= at.saturating_add(lookback_ms));
-        let Some(value) = smoothed_at(&t[from..to], &v[from..to], at) else {
-            continue;
-        };
-        cells[step] = value;
-        present[step] = true;
-        used = Some(used.map_or((t[from], t[to - 1]), |(oldest, _)| (oldest, t[to - 1])));
+    for (step, at) in looks.times() {
+        let near = looks.near(&t, |t| *t, at);
+        let (t, v) = (&t[near.clone()], &v[near]);
+        if let Some(value) = smoothed_at(t, v, at) {
+            (cells[step], present[step]) = (value, true);
+            used = spanned(used, around(t, |t| *t, at).map(|(a, b)| (t[a], t[b])));
+        }
     }
     used
 }

@@ -74,7 +74,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
                 st: &st,
                 series: i,
             };
-            call.fill(&mut cx.notes, &ranges, columns, frame, (cells, present))?
+            call.fill(cx, &ranges, columns, frame, (cells, present))?
         } else {
             loaded.histograms.set_starts(&starts);
             let columns = MixedColumns {
@@ -83,7 +83,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
                 histograms: &loaded.histograms.points,
                 series: i,
             };
-            call.fill_mixed(&mut cx.notes, &mut grid, &ranges, columns, frame)?
+            call.fill_mixed(cx, &mut grid, &ranges, columns, frame)?
         };
         match used {
             Some(used) => {
@@ -99,6 +99,9 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
                 cx.release(frame.steps);
             }
         }
+    }
+    for scalar in &others {
+        grid.absorb(0, &scalar.trace);
     }
     Ok(if name == "absent_over_time" {
         absence(&grid, range)
@@ -133,6 +136,17 @@ struct Columns<'a> {
     series: usize,
 }
 
+/// What is used when two spans of time (first and last sample, ms) are.
+pub(crate) fn spanned(
+    one: Option<(Timestamp, Timestamp)>,
+    other: Option<(Timestamp, Timestamp)>,
+) -> Option<(Timestamp, Timestamp)> {
+    match (one, other) {
+        (Some((o, n)), Some((oldest, newest))) => Some((o.min(oldest), n.max(newest))),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Where notes about an argument point to. A subquery has no place of its own: upstream puts a selector without one in its
 /// stead (`promql/engine.go`, evalSubquery).
 fn position(argument: &Expr) -> Span {
@@ -152,7 +166,7 @@ impl WindowCall<'_> {
     /// sample that were used.
     fn fill(
         &self,
-        notes: &mut Notes,
+        cx: &mut Context<'_>,
         ranges: &Ranges,
         columns: Columns<'_>,
         frame: Frame,
@@ -170,6 +184,8 @@ impl WindowCall<'_> {
             let start = end.saturating_sub(ranges.range_ms);
             let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
             let cut = cutter.cut(&samples.t, |t| *t, from, to);
+            // A function sees the whole window at each step.
+            cx.spend(1 + cut.len())?;
             if cut.is_empty() {
                 continue;
             }
@@ -177,7 +193,7 @@ impl WindowCall<'_> {
                 *arg = scalar.values[step];
             }
             if count > 0 {
-                self.check(notes, &args[..count])?;
+                self.check(&mut cx.notes, &args[..count])?;
             }
             let window = Window {
                 t: &samples.t[cut.clone()],
@@ -191,13 +207,12 @@ impl WindowCall<'_> {
                 lookback_ms: self.lookback_ms,
             };
             if !st.is_empty() && self.extrapolates(ranges.border) && rate::starts_overlap(&window) {
-                notes.start_overlaps(self.span, ranges.labels(series).name());
+                cx.notes.start_overlaps(self.span, ranges.labels(series).name());
             }
             if let Some(value) = (self.f)(&window) {
                 cells[step] = value;
                 present[step] = true;
-                let (oldest, newest) = (window.t[0], window.t[window.t.len() - 1]);
-                used = Some(used.map_or((oldest, newest), |(o, n)| (o.min(oldest), n.max(newest))));
+                used = spanned(used, border::seen(&window, window.t, |t| *t));
             }
         }
         Ok(used)

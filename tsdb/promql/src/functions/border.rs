@@ -193,17 +193,40 @@ pub(crate) fn bordered(w: &Window<'_>) -> Vec<Point> {
         .collect()
 }
 
+/// The places of the samples between which a smoothed selector's value at `at` stands; twice the same where it is that of
+/// one sample. `time` tells when (ms) one was.
+pub(crate) fn around<T>(samples: &[T], time: impl Fn(&T) -> Timestamp, at: Timestamp) -> Option<(usize, usize)> {
+    let next = samples.partition_point(|sample| time(sample) < at);
+    match (next.checked_sub(1), samples.get(next)) {
+        (_, Some(sample)) if time(sample) == at => Some((next, next)),
+        (Some(previous), Some(_)) => Some((previous, next)),
+        (previous, _) => previous.map(|last| (last, last)),
+    }
+}
+
 /// The value of a smoothed instant selector at `at`: on the line between the samples around it, else the last one.
 pub(crate) fn smoothed_at(t: &[Timestamp], v: &[f64], at: Timestamp) -> Option<f64> {
-    let next = t.partition_point(|t| *t < at);
-    if t.get(next) == Some(&at) {
-        return Some(v[next]);
-    }
-    let previous = next.checked_sub(1)?;
-    Some(match t.get(next) {
-        Some(_) => between((t[previous], v[previous]), (t[next], v[next]), at, false),
-        None => v[previous],
+    let (previous, next) = around(t, |t| *t, at)?;
+    Some(if previous == next {
+        v[next]
+    } else {
+        between((t[previous], v[previous]), (t[next], v[next]), at, false)
     })
+}
+
+/// The times (ms) of the first and the last of `samples`, which are those of a window, that matter: with a border, what is
+/// read around the window lies within the lookback, but only its neighbours are looked at.
+pub(crate) fn seen<T>(w: &Window<'_>, samples: &[T], time: impl Fn(&T) -> Timestamp) -> Option<(Timestamp, Timestamp)> {
+    let newest = samples.len().checked_sub(1)?;
+    let first = match w.border {
+        Border::Open => 0,
+        Border::Anchored | Border::Smoothed => samples.partition_point(|s| time(s) <= w.start).saturating_sub(1),
+    };
+    let last = match w.border {
+        Border::Open | Border::Anchored => newest,
+        Border::Smoothed => samples.partition_point(|s| time(s) < w.end).min(newest),
+    };
+    Some((time(&samples[first]), time(&samples[last])))
 }
 
 /// The samples that `resets` and `changes` compare: of an anchored window from the newest up to its start on. Nothing
@@ -244,6 +267,27 @@ mod tests {
         assert_eq!(bordered(&smoothed), points);
         assert_eq!(smoothed_at(&t, &v, 150), Some(15.0));
         assert_eq!((smoothed_at(&t, &v, 80), smoothed_at(&t, &v, 300)), (None, Some(21.0)));
+    }
+
+    #[test]
+    fn of_what_is_read_around_a_window_only_the_neighbours_matter() {
+        let t = [20, 90, 130, 210, 290];
+        for (border, expected) in [
+            (Border::Open, (20, 290)),
+            (Border::Anchored, (90, 290)),
+            (Border::Smoothed, (90, 210)),
+        ] {
+            assert_eq!(seen(&window(&t, &[], border), &t, |t| *t), Some(expected), "{border:?}");
+        }
+        for (at, expected) in [
+            (10, None),
+            (20, Some((0, 0))),
+            (100, Some((1, 2))),
+            (290, Some((4, 4))),
+            (300, Some((4, 4))),
+        ] {
+            assert_eq!(around(&t, |t| *t, at), expected, "{at}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::native::{self, Asked};
 use super::number::format_openmetrics;
 use crate::error::Error;
 use crate::eval::notes::{Notes, Repair};
-use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key};
+use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key, weight};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
 use leadline_model::histogram::FloatHistogram;
@@ -43,7 +43,7 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
         }
         let le = row.labels.get(LE).unwrap_or("");
         let Some(bound) = parse_bound(le) else {
-            let name = row.labels.name();
+            let name = told_name(cx, &row.labels);
             let metric = if name.is_empty() {
                 String::new()
             } else {
@@ -76,6 +76,15 @@ fn histograms(cx: &mut Context<'_>, grid: &Grid, span: Span) -> Vec<Histogram> {
     out
 }
 
+/// The metric's name as notes tell it: where names go at once, it is gone by then.
+fn told_name<'a>(cx: &Context<'_>, labels: &'a Labels) -> &'a str {
+    if cx.settings.features.delayed_name_removal {
+        labels.name()
+    } else {
+        ""
+    }
+}
+
 fn parse_bound(le: &str) -> Option<f64> {
     le.parse::<f64>().ok().filter(|b| !b.is_nan())
 }
@@ -87,6 +96,10 @@ struct Histograms<'a> {
     classic: Vec<Histogram>,
     /// Rows with native histograms, and the classic one with the same name and labels, if there is one.
     native: Vec<(usize, Option<usize>)>,
+    /// Whether the results' names are still to go.
+    drop_name: bool,
+    /// Of each classic histogram the rows with native ones of the same name and labels.
+    twins: Vec<Vec<usize>>,
 }
 
 impl<'a> Histograms<'a> {
@@ -98,11 +111,19 @@ impl<'a> Histograms<'a> {
             let rows = (0..grid.len()).filter(|&i| (0..grid.steps).any(|s| grid.histogram(i, s).is_some()));
             native = rows.map(|i| (i, numbers.get(&grid.rows[i].labels).copied())).collect();
         }
+        let mut twins = vec![Vec::new(); classic.len()];
+        for &(row, twin) in &native {
+            if let Some(twin) = twin {
+                twins[twin].push(row);
+            }
+        }
         Self {
             grid,
             span,
             classic,
             native,
+            drop_name: true,
+            twins,
         }
     }
 
@@ -120,7 +141,7 @@ impl<'a> Histograms<'a> {
         out: &mut Grid,
         labels: impl Fn(&Labels) -> Labels,
         native: impl Fn(usize, &FloatHistogram, &mut Notes, Asked<'_>) -> f64,
-        classic: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+        classic: impl Fn(&mut Notes, &str, usize, &mut Vec<Bucket>) -> f64,
     ) -> Result<(), Error> {
         for &pair in &self.native {
             cx.tick()?;
@@ -128,13 +149,14 @@ impl<'a> Histograms<'a> {
             let row = &self.grid.rows[pair.0];
             let asked = Asked {
                 span: self.span,
-                metric: row.labels.name(),
+                metric: told_name(cx, &row.labels),
             };
             let (cells, present) = out.open();
             for step in 0..self.grid.steps {
                 let Some(h) = self.grid.histogram(pair.0, step) else {
                     continue;
                 };
+                cx.spend(weight(h))?;
                 if self.clash(pair, step) {
                     cx.notes.mixed_classic_and_native(self.span, asked.metric);
                     continue;
@@ -142,11 +164,11 @@ impl<'a> Histograms<'a> {
                 present[step] = true;
                 cells[step] = native(step, h, &mut cx.notes, asked);
             }
-            out.keep(result_row(labels(&row.labels), &row.trace));
+            out.keep(self.result_row(labels(&row.labels), &row.trace));
         }
         for (number, histogram) in self.classic.iter().enumerate() {
             self.each_classic(cx, out, number, &classic)?;
-            out.keep(result_row(labels(&histogram.labels), &histogram.trace));
+            out.keep(self.result_row(labels(&histogram.labels), &histogram.trace));
         }
         out.prune();
         Ok(())
@@ -157,19 +179,21 @@ impl<'a> Histograms<'a> {
         cx: &mut Context<'_>,
         out: &mut Grid,
         number: usize,
-        value: impl Fn(&mut Notes, &Histogram, usize, &mut Vec<Bucket>) -> f64,
+        value: impl Fn(&mut Notes, &str, usize, &mut Vec<Bucket>) -> f64,
     ) -> Result<(), Error> {
         cx.tick()?;
         cx.hold(self.grid.steps)?;
         let histogram = &self.classic[number];
-        let twins: Vec<_> = self.native.iter().filter(|pair| pair.1 == Some(number)).collect();
+        let twins = &self.twins[number];
+        let metric = told_name(cx, &histogram.labels);
         let mut buckets = Vec::with_capacity(histogram.buckets.len());
         let (cells, present) = out.open();
         for step in 0..self.grid.steps {
+            cx.spend(1 + histogram.buckets.len())?;
             histogram.at(self.grid, step, &mut buckets);
-            if !buckets.is_empty() && !twins.iter().any(|pair| self.clash(**pair, step)) {
+            if !buckets.is_empty() && !twins.iter().any(|&row| self.clash((row, Some(number)), step)) {
                 present[step] = true;
-                cells[step] = value(&mut cx.notes, histogram, step, &mut buckets);
+                cells[step] = value(&mut cx.notes, metric, step, &mut buckets);
             }
         }
         Ok(())
@@ -186,12 +210,12 @@ impl<'a> Histograms<'a> {
         let native = |step: usize, h: &FloatHistogram, notes: &mut Notes, asked: Asked<'_>| {
             native::quantile(q.values[step], h, notes, asked)
         };
-        self.each(cx, out, labels, native, |notes, histogram, step, buckets| {
+        self.each(cx, out, labels, native, |notes, metric, step, buckets| {
             let (value, repaired) = classic::quantile(q.values[step], buckets);
             if let Some(r) = repaired {
                 let at = frame.at(step);
                 notes.repaired(Repair {
-                    metric: histogram.labels.name().to_owned(),
+                    metric: metric.to_owned(),
                     span: self.span,
                     times: (at, at),
                     bounds: r.bounds,
@@ -201,6 +225,14 @@ impl<'a> Histograms<'a> {
             }
             value
         })
+    }
+
+    fn result_row(&self, labels: Labels, trace: &Trace) -> Row {
+        Row {
+            labels,
+            drop_name: self.drop_name,
+            trace: trace.clone(),
+        }
     }
 
     /// The finished vector: rows of both kinds that got one label set are one.
@@ -213,41 +245,40 @@ impl<'a> Histograms<'a> {
     }
 }
 
-fn result_row(labels: Labels, trace: &Trace) -> Row {
-    Row {
-        labels,
-        drop_name: true,
-        trace: trace.clone(),
-    }
-}
-
 /// `histogram_quantile(q, v)`.
 pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let q = site.scalar(cx, 0, frame)?;
-    let grid = site.vector(cx, 1, frame)?;
+    let grid = site.blind_vector(cx, 1, frame)?;
     for &q in &q.values {
         cx.notes.check_quantile(q, site.arg(0)?.span);
     }
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
     let histograms = Histograms::of(cx, &grid, site.arg(1)?.span);
     histograms.quantile(cx, &mut out, (&q, frame), Labels::clone)?;
+    out.absorb(0, &q.trace);
     histograms.finish(out)
 }
 
 /// `histogram_quantiles(v, label, q...)`: several quantiles, told apart by a label.
 pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let grid = site.vector(cx, 0, frame)?;
+    let grid = site.blind_vector(cx, 0, frame)?;
     let name = site.text(1)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len());
-    let histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
+    let mut histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
+    // Where names go at once, the label may be called as they are.
+    histograms.drop_name = cx.settings.features.delayed_name_removal;
     for i in 2..site.count() {
         let q = site.scalar(cx, i, frame)?;
         for &q in &q.values {
             cx.notes.check_quantile(q, site.arg(i)?.span);
         }
         let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
-        let with_q = |labels: &Labels| labels.to_builder().set(name, &text).build();
+        let delayed = histograms.drop_name;
+        let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
+        let with_q = |labels: &Labels| left(labels).to_builder().set(name, &text).build();
+        let before = out.len();
         histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
+        out.absorb(before, &q.trace);
     }
     out.merge_equal().map(Out::Vector)
 }
@@ -255,7 +286,7 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 /// `histogram_fraction(lower, upper, v)`.
 pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let (lower, upper) = (site.scalar(cx, 0, frame)?, site.scalar(cx, 1, frame)?);
-    let grid = site.vector(cx, 2, frame)?;
+    let grid = site.blind_vector(cx, 2, frame)?;
     let mut out = Grid::with_capacity(frame.steps, grid.len() / 8 + 1);
     let histograms = Histograms::of(cx, &grid, site.arg(2)?.span);
     histograms.each(
@@ -265,5 +296,7 @@ pub(crate) fn fraction(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
         |step, h, notes, asked| native::fraction((lower.values[step], upper.values[step]), h, notes, asked),
         |_, _, step, buckets| classic::fraction(lower.values[step], upper.values[step], buckets),
     )?;
+    out.absorb(0, &lower.trace);
+    out.absorb(0, &upper.trace);
     histograms.finish(out)
 }

@@ -1,10 +1,11 @@
 //! Functions over windows that hold native histograms, and maybe numbers too.
 
+use super::border::seen;
 use super::histogram_mean::{Hints, HistogramMean};
 use super::window::{Window, WindowFn};
 use crate::error::Error;
 use crate::eval::notes::Notes;
-use crate::eval::{Cell, Combining, HistogramPoint};
+use crate::eval::{Cell, Combining, HistogramPoint, spanned};
 use crate::syntax::ast::{Border, Span};
 use leadline_model::Timestamp;
 use leadline_model::histogram::{CombineError, FloatHistogram, HistogramSum};
@@ -128,6 +129,12 @@ impl<'a> MixedWindow<'a> {
         let firsts = [histograms.map(|h| h.0.t), floats.map(|f| *f.0)];
         let lasts = [histograms.map(|h| h.1.t), floats.map(|f| *f.1)];
         (firsts.into_iter().flatten().min(), lasts.into_iter().flatten().max())
+    }
+
+    /// The times of the first and the last sample that matter.
+    pub(crate) fn seen(&self) -> Option<(Timestamp, Timestamp)> {
+        let floats = seen(&self.floats, self.floats.t, |t| *t);
+        spanned(floats, seen(&self.floats, self.histograms, |p| p.t))
     }
 
     /// Whether there are numbers too, which is told then.

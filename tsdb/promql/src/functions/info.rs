@@ -90,6 +90,7 @@ pub(crate) fn info(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
     let infos = Infos::read(cx, &choice, (&base, &described), reference.shift(), frame)?;
     let mut joined = Joined::new(&base);
     for (i, described) in described.into_iter().enumerate() {
+        cx.spend(base.steps)?;
         cx.tick()?;
         if described {
             joined.describe(cx, i, &infos, &choice)?;
@@ -243,11 +244,13 @@ impl Infos {
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let mut rows: RapidHashMap<_, Vec<usize>> = RapidHashMap::default();
         for (i, row) in grid.rows.iter().enumerate() {
-            let name = names.iter().position(|n| n == row.labels.name()).unwrap_or(0);
+            let name = names
+                .binary_search_by(|n| n.as_str().cmp(row.labels.name()))
+                .unwrap_or(0);
             rows.entry(signature(name, &row.labels)).or_default().push(i);
         }
         let infos = Self { grid, names, rows };
-        infos.refuse_ambiguous(base)?;
+        infos.refuse_ambiguous(cx, base)?;
         Ok(infos)
     }
 
@@ -264,14 +267,16 @@ impl Infos {
     }
 
     /// Two info series with samples of the same time describe the same thing differently.
-    fn refuse_ambiguous(&self, base: &Grid) -> Result<(), Error> {
+    fn refuse_ambiguous(&self, cx: &mut Context<'_>, base: &Grid) -> Result<(), Error> {
         let mut groups: Vec<&Vec<usize>> = self.rows.values().filter(|rows| rows.len() > 1).collect();
         groups.sort();
         for step in 0..base.steps {
+            cx.spend(base.len())?;
             if groups.is_empty() || !(0..base.len()).any(|i| base.occupied(i, step)) {
                 continue;
             }
             for rows in &groups {
+                cx.spend(rows.len())?;
                 let mut newest: Option<(usize, f64)> = None;
                 for &row in *rows {
                     let Some(t) = self.grid.get(row, step) else { continue };
@@ -425,6 +430,7 @@ impl<'a> Joined<'a> {
             if !self.base.occupied(i, step) {
                 continue;
             }
+            cx.spend(candidates.iter().map(|rows| rows.len()).sum())?;
             let chosen: Vec<usize> = candidates.iter().filter_map(|rows| infos.newest(rows, step)).collect();
             let to = match &last {
                 Some((known, to)) if *known == chosen => *to,

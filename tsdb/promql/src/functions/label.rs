@@ -55,7 +55,9 @@ pub(crate) fn replace(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -
     for i in 0..grid.len() {
         cx.tick()?;
         let value = grid.rows[i].labels.get(from).unwrap_or("");
-        check_length(longest(replacement, value), "label_replace")?;
+        let longest = longest(replacement, value);
+        check_length(longest, "label_replace")?;
+        cx.spend(value.len().saturating_add(longest))?;
         let expanded = regex.expand(value, replacement);
         if let Some(value) = expanded {
             set(&mut grid, i, to, &value);
@@ -85,6 +87,7 @@ pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
         let values: Vec<&str> = sources.iter().map(|s| labels.get(s).unwrap_or("")).collect();
         let bytes: usize = values.iter().map(|value| value.len() + separator.len()).sum();
         check_length(bytes, "label_join")?;
+        cx.spend(sources.len().saturating_add(bytes))?;
         let value = values.join(separator);
         set(&mut grid, i, to, &value);
     }

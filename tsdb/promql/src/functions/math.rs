@@ -63,6 +63,9 @@ pub(crate) fn go_max(a: f64, b: f64) -> f64 {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        // -0 is below 0, which Rust leaves open.
+        if a.is_sign_negative() { b } else { a }
     } else {
         a.max(b)
     }
@@ -74,6 +77,8 @@ pub(crate) fn go_min(a: f64, b: f64) -> f64 {
         f64::NEG_INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { a } else { b }
     } else {
         a.min(b)
     }
@@ -94,6 +99,18 @@ mod tests {
         ] {
             assert_eq!(round(x, to), y, "round({x}, {to})");
         }
+    }
+
+    #[test]
+    fn the_sign_of_zero_counts_as_in_go() {
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0)] {
+            assert!(
+                go_min(a, b).is_sign_negative() && go_max(a, b).is_sign_positive(),
+                "{a} {b}"
+            );
+        }
+        assert!(clamp(-0.0, f64::NEG_INFINITY, 0.0).is_sign_negative());
+        assert!(clamp(0.0, -0.0, 1.0).is_sign_positive());
     }
 
     #[test]

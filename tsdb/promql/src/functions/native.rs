@@ -4,7 +4,7 @@
 use super::number::Kahan;
 use crate::error::Error;
 use crate::eval::notes::Notes;
-use crate::eval::{CallSite, Cell, Context, Frame, Out};
+use crate::eval::{CallSite, Cell, Context, Frame, Out, weight};
 use crate::syntax::ast::Span;
 use leadline_model::elementary::{exp2, log2};
 use leadline_model::histogram::{Bucket, FloatHistogram};
@@ -22,6 +22,7 @@ fn map(
         cx.tick()?;
         for step in 0..frame.steps {
             if let Some(h) = grid.histogram(i, step) {
+                cx.spend(weight(h))?;
                 let value = f(h);
                 grid.set(i, step, Cell::Float(value));
             }

@@ -89,7 +89,7 @@ fn clamp_with(
     frame: Frame,
     bounds: (Option<usize>, Option<usize>),
 ) -> Result<Out, Error> {
-    let mut grid = site.vector(cx, 0, frame)?;
+    let mut grid = site.blind_vector(cx, 0, frame)?;
     let mut bound = |arg: Option<usize>, none: f64| match arg {
         Some(i) => site.scalar(cx, i, frame),
         None => Ok(Scalar::constant(none, frame)),
@@ -102,6 +102,8 @@ fn clamp_with(
         // Nothing lies between borders that are turned round; a NaN border makes NaN.
         grid.present[cell] &= hi >= lo || hi.is_nan() || lo.is_nan();
     }
+    grid.absorb(0, &min.trace);
+    grid.absorb(0, &max.trace);
     grid.drop_names();
     grid.prune();
     Ok(Out::Vector(grid))
@@ -124,7 +126,7 @@ pub(crate) fn clamp_max(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 
 /// `round(v, to)`; to the nearest whole number without `to`.
 pub(crate) fn round(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let mut grid = site.vector(cx, 0, frame)?;
+    let mut grid = site.blind_vector(cx, 0, frame)?;
     grid.drop_histograms();
     let to = if site.count() > 1 {
         site.scalar(cx, 1, frame)?
@@ -134,6 +136,7 @@ pub(crate) fn round(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> 
     for (cell, x) in grid.cells.iter_mut().enumerate() {
         *x = math::round(*x, to.values[cell % frame.steps]);
     }
+    grid.absorb(0, &to.trace);
     grid.drop_names();
     Ok(Out::Vector(grid))
 }

@@ -15,6 +15,9 @@ pub struct Features {
     pub unquoted_names: bool,
     /// `use-start-timestamps`: `rate` and its like see resets in the start times of samples.
     pub start_timestamps: bool,
+    /// `promql-delayed-name-removal`: the name that `rate` and its like take from a metric goes once the whole expression
+    /// has its value, so that what stands around them still sees it.
+    pub delayed_name_removal: bool,
 }
 
 /// A name that is no feature.
@@ -27,7 +30,6 @@ const NAMES: [&str; 5] = [
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
-    // Names are always removed late; the word is taken so that Prometheus' command line can be.
     "promql-delayed-name-removal",
 ];
 
@@ -38,6 +40,7 @@ impl Features {
         fill_modifiers: false,
         unquoted_names: false,
         start_timestamps: false,
+        delayed_name_removal: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -58,7 +61,7 @@ impl Features {
             1 => self.fill_modifiers = true,
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
-            _ => {}
+            _ => self.delayed_name_removal = true,
         }
         Ok(())
     }
@@ -93,6 +96,7 @@ impl From<Features> for Vec<String> {
             features.fill_modifiers,
             features.unquoted_names,
             features.start_timestamps,
+            features.delayed_name_removal,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()
@@ -105,14 +109,14 @@ mod tests {
 
     #[test]
     fn features_have_prometheus_names() {
-        for name in &NAMES[..4] {
+        for name in &NAMES {
             let features: Features = name.parse().unwrap();
             assert_eq!(Vec::<String>::from(features), [*name]);
         }
         let two: Features = "promql-binop-fill-modifiers, promql-delayed-name-removal"
             .parse()
             .unwrap();
-        assert!(two.fill_modifiers && !two.experimental_functions);
+        assert!(two.fill_modifiers && two.delayed_name_removal && !two.experimental_functions);
         let error = "promql".parse::<Features>().unwrap_err().to_string();
         assert!(
             error.starts_with("unknown feature \"promql\"; known are promql-exp"),

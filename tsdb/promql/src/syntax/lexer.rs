@@ -2,7 +2,7 @@
 
 use super::ast::{BinaryOp, Span};
 use super::features::Features;
-use super::literal;
+use super::literal::{self, Scanned};
 use super::token::{Keyword, Token, TokenKind, reserved};
 use leadline_model::quote::Quoted;
 
@@ -19,7 +19,8 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
     let mut lexer = Lexer {
         text,
         at: 0,
-        place: Place::Open,
+        braces: false,
+        brackets: None,
         parens: 0,
         unquoted: features.unquoted_names,
         tokens: Vec::with_capacity(text.len() / 4 + 2),
@@ -28,7 +29,9 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
         let start = lexer.skip_blanks();
         match lexer.next() {
             Ok(_) if lexer.parens < 0 => {
-                return lexer.give_up(start, "unexpected right parenthesis ')'".to_owned());
+                // Prometheus points behind it.
+                let behind = lexer.at;
+                return lexer.give_up(behind, "unexpected right parenthesis ')'".to_owned());
             }
             Ok(kind) => {
                 lexer.push(kind, start);
@@ -44,21 +47,23 @@ pub(crate) fn lex(text: &str, features: Features) -> Lexed {
     }
 }
 
-/// What stands around the next character.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Nothing special.
-    Open,
-    /// `{…}`: words are names, never reserved.
-    Braces,
-    /// `[…]`: durations only. Whether one was seen already, and a colon.
-    Brackets { duration: bool, colon: bool },
+/// Open brackets: a length of time is read. As upstream, the first number in them ends what is only read there, and from
+/// then on most words are read as outside (`promql/parser/lex.go`, `lexDurationExpr` and `lexStatements`).
+#[derive(Clone, Copy)]
+struct Brackets {
+    /// Whether a number was seen.
+    number: bool,
+    /// Whether anything with a length was.
+    duration: bool,
+    colon: bool,
 }
 
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    place: Place,
+    /// Whether braces are open: words are names there, never reserved.
+    braces: bool,
+    brackets: Option<Brackets>,
     parens: i32,
     /// Whether names may have letters of any script, and dots.
     unquoted: bool,
@@ -96,7 +101,7 @@ impl Lexer<'_> {
         loop {
             match self.peek() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                Some(b'#') if !matches!(self.place, Place::Brackets { .. }) => {
+                Some(b'#') if self.braces || self.brackets.is_none_or(|brackets| brackets.number) => {
                     let rest = self.rest();
                     self.at += rest.find(['\n', '\r']).unwrap_or(rest.len());
                 }
@@ -109,20 +114,20 @@ impl Lexer<'_> {
         let Some(c) = self.rest().chars().next() else {
             return self.end();
         };
-        match self.place {
-            Place::Open => self.open(c),
-            Place::Braces => self.in_braces(c),
-            Place::Brackets { .. } => self.in_brackets(c),
+        match self.brackets {
+            _ if self.braces => self.in_braces(c),
+            Some(brackets) if !brackets.number => self.in_brackets(c, brackets),
+            _ => self.open(c),
         }
     }
 
     fn end(&self) -> Result<TokenKind, String> {
-        match self.place {
-            Place::Braces => Err("unexpected end of input inside braces".to_owned()),
-            Place::Brackets { duration: false, .. } => Err("unexpected end of input in duration expression".to_owned()),
+        match self.brackets {
+            _ if self.braces => Err("unexpected end of input inside braces".to_owned()),
+            Some(Brackets { number: false, .. }) => Err("unexpected end of input in duration expression".to_owned()),
             _ if self.parens > 0 => Err("unclosed left parenthesis".to_owned()),
-            Place::Brackets { .. } => Err("unclosed left bracket".to_owned()),
-            Place::Open => Ok(TokenKind::End),
+            Some(_) => Err("unclosed left bracket".to_owned()),
+            None => Ok(TokenKind::End),
         }
     }
 
@@ -136,23 +141,29 @@ impl Lexer<'_> {
         let following = self.text.as_bytes().get(self.at + 1).copied();
         match c {
             '{' => {
-                self.place = Place::Braces;
+                self.braces = true;
                 self.take(1, TokenKind::LeftBrace)
             }
+            '[' if self.brackets.is_some() => Err("unexpected left bracket '['".to_owned()),
             '[' => {
-                self.place = Place::Brackets {
+                self.brackets = Some(Brackets {
+                    number: false,
                     duration: false,
                     colon: false,
-                };
+                });
                 self.take(1, TokenKind::LeftBracket)
             }
-            ']' => Err("unexpected right bracket ']'".to_owned()),
+            ']' if self.brackets.is_none() => Err("unexpected right bracket ']'".to_owned()),
+            ']' => {
+                self.brackets = None;
+                self.take(1, TokenKind::RightBracket)
+            }
             '@' => self.take(1, TokenKind::At),
             '=' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Eq)),
             '=' if following == Some(b'~') => Err("unexpected character after '=': '~'".to_owned()),
             '=' => self.take(1, TokenKind::Assign),
             '!' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ne)),
-            '!' => Err(self.odd_follower()),
+            '!' => Err(self.odd_follower("")),
             '<' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Le)),
             '<' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimUpper)),
             '<' => self.take(1, TokenKind::Operator(BinaryOp::Lt)),
@@ -160,7 +171,10 @@ impl Lexer<'_> {
             '>' if following == Some(b'/') => self.take(2, TokenKind::Operator(BinaryOp::TrimLower)),
             '>' => self.take(1, TokenKind::Operator(BinaryOp::Gt)),
             '"' | '\'' | '`' => self.string(),
-            c if self.starts_name(c) || c == ':' => self.word(),
+            c if self.starts_name(c) || c == ':' => match self.brackets {
+                Some(brackets) => self.behind_number(c, brackets),
+                None => self.word(),
+            },
             c => self
                 .shared(c, following)
                 .unwrap_or_else(|| Err(format!("unexpected character: {}", shown(c)))),
@@ -196,7 +210,7 @@ impl Lexer<'_> {
         let following = self.text.as_bytes().get(self.at + 1).copied();
         match c {
             '}' => {
-                self.place = Place::Open;
+                self.braces = false;
                 self.take(1, TokenKind::RightBrace)
             }
             '{' => Err("unexpected left brace '{'".to_owned()),
@@ -205,7 +219,7 @@ impl Lexer<'_> {
             '=' => self.take(1, TokenKind::Assign),
             '!' if following == Some(b'~') => self.take(2, TokenKind::RegexNotEqual),
             '!' if following == Some(b'=') => self.take(2, TokenKind::Operator(BinaryOp::Ne)),
-            '!' => Err(self.odd_follower()),
+            '!' => Err(self.odd_follower(" inside braces")),
             '"' | '\'' | '`' => self.string(),
             c if self.starts_name(c) => {
                 let len = self.name_len(false);
@@ -215,60 +229,65 @@ impl Lexer<'_> {
         }
     }
 
-    fn in_brackets(&mut self, c: char) -> Result<TokenKind, String> {
-        let Place::Brackets { duration, colon } = self.place else {
-            return self.open(c);
-        };
+    /// In brackets, before the first number.
+    fn in_brackets(&mut self, c: char, brackets: Brackets) -> Result<TokenKind, String> {
         let following = self.text.as_bytes().get(self.at + 1).copied();
+        let odd = || Err(format!("unexpected character in duration expression: {}", shown(c)));
         match c {
             ']' => {
-                self.place = Place::Open;
+                self.brackets = None;
                 self.take(1, TokenKind::RightBracket)
             }
-            '[' => Err("unexpected left bracket '['".to_owned()),
-            ':' if !duration => Err("unexpected colon before duration in duration expression".to_owned()),
-            ':' if colon => Err("unexpected repeated colon in duration expression".to_owned()),
-            ':' => {
-                self.place = Place::Brackets { duration, colon: true };
-                self.take(1, TokenKind::Colon)
-            }
-            '0'..='9' | '.' => {
-                self.place = Place::Brackets { duration: true, colon };
-                self.shared(c, following)
-                    .unwrap_or_else(|| Err(format!("unexpected character: {}", shown(c))))
-            }
-            c if c.is_ascii_alphabetic() => self.duration_function(duration, colon, c),
-            c => self
-                .shared(c, following)
-                .unwrap_or_else(|| Err(unexpected_in_brackets(duration, c))),
+            ':' if !brackets.duration => Err("unexpected colon before duration in duration expression".to_owned()),
+            ':' if brackets.colon => Err("unexpected repeated colon in duration expression".to_owned()),
+            ':' => self.colon(brackets),
+            c if c.is_ascii_alphabetic() => self.length_word(brackets).unwrap_or_else(odd),
+            c => self.shared(c, following).unwrap_or_else(odd),
         }
     }
 
+    /// A name or a colon in brackets, behind a number.
+    fn behind_number(&mut self, c: char, brackets: Brackets) -> Result<TokenKind, String> {
+        match c {
+            ':' if brackets.colon => Err("unexpected colon ':'".to_owned()),
+            ':' => self.colon(brackets),
+            c => {
+                let odd = || Err(format!("unexpected character: {}, expected ':'", shown(c)));
+                self.length_word(brackets).unwrap_or_else(odd)
+            }
+        }
+    }
+
+    fn colon(&mut self, brackets: Brackets) -> Result<TokenKind, String> {
+        self.brackets = Some(Brackets {
+            colon: true,
+            ..brackets
+        });
+        self.take(1, TokenKind::Colon)
+    }
+
     /// `step`, `range`, `max_of` and `min_of` are the only words in brackets.
-    fn duration_function(&mut self, duration: bool, colon: bool, c: char) -> Result<TokenKind, String> {
-        let len = self
-            .rest()
-            .bytes()
-            .take_while(|b| b.is_ascii_alphabetic() || *b == b'_')
-            .count();
+    fn length_word(&mut self, brackets: Brackets) -> Option<Result<TokenKind, String>> {
+        let letters = |b: &u8| b.is_ascii_alphabetic() || *b == b'_';
+        let len = self.rest().bytes().take_while(letters).count();
         match self.rest().get(..len).and_then(reserved) {
             Some(TokenKind::Keyword(word))
                 if matches!(word, Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf) =>
             {
-                self.place = Place::Brackets { duration: true, colon };
-                self.take(len, TokenKind::Keyword(word))
+                self.brackets = Some(Brackets {
+                    duration: true,
+                    ..brackets
+                });
+                Some(self.take(len, TokenKind::Keyword(word)))
             }
-            _ => Err(unexpected_in_brackets(duration, c)),
+            _ => None,
         }
     }
 
-    fn odd_follower(&self) -> String {
-        let follower = self
-            .rest()
-            .chars()
-            .nth(1)
-            .map_or_else(|| "end of input".to_owned(), shown);
-        format!("unexpected character after '!': {follower}")
+    fn odd_follower(&self, place: &str) -> String {
+        // Go shows the end of the text so.
+        let follower = self.rest().chars().nth(1).unwrap_or('\u{fffd}');
+        format!("unexpected character after '!'{place}: {}", shown(follower))
     }
 
     fn string(&mut self) -> Result<TokenKind, String> {
@@ -315,27 +334,17 @@ impl Lexer<'_> {
     }
 
     fn number_or_duration(&mut self) -> Result<TokenKind, String> {
-        let rest = self.rest();
-        if let Some(len) = literal::number_len(rest) {
-            return self.take(len, TokenKind::Number);
+        if let Some(brackets) = &mut self.brackets {
+            (brackets.number, brackets.duration) = (true, true);
         }
-        let len = rest
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
-            .count();
-        let word = rest.get(..len).unwrap_or("");
-        if literal::resembles_duration(word) {
-            return self.take(len, TokenKind::Duration);
+        match literal::scan(self.rest()) {
+            Scanned::Number(len) => self.take(len, TokenKind::Number),
+            Scanned::Duration(len) => self.take(len, TokenKind::Duration),
+            Scanned::Neither(len) => {
+                let word = Quoted(self.rest().get(..len).unwrap_or(""));
+                Err(format!("bad number or duration syntax: {word}"))
+            }
         }
-        Err(format!("bad number or duration syntax: {}", Quoted(word)))
-    }
-}
-
-fn unexpected_in_brackets(duration: bool, c: char) -> String {
-    if duration {
-        format!("unexpected character: {}, expected ':'", shown(c))
-    } else {
-        format!("unexpected character in duration expression: {}", shown(c))
     }
 }
 
@@ -344,7 +353,10 @@ fn shown(c: char) -> String {
     match c {
         '\'' => r"'\''".to_owned(),
         '"' => "'\"'".to_owned(),
-        c => format!("'{}'", c.escape_debug()),
+        c => {
+            let quoted = Quoted(c.encode_utf8(&mut [0; 4])).to_string();
+            format!("'{}'", quoted.trim_matches('"'))
+        }
     }
 }
 

@@ -6,46 +6,133 @@ use leadline_model::quote::Quoted;
 /// The longest duration in seconds that Prometheus can hold (nanoseconds in 63 bits).
 pub(crate) const LONGEST_SECONDS: f64 = 9_223_372_036.854_775;
 
-/// Length in bytes of the number that `text` starts with, or `None` when what stands there is no number.
-///
-/// Decimal with `_` between digits, a point and an exponent; `0x` with hexadecimal digits. Nothing that could continue
-/// a word may follow.
-pub(crate) fn number_len(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let run = |from: usize, hex: bool| {
-        let is_digit = |b: &u8| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
-        from + bytes
-            .iter()
-            .skip(from)
-            .take_while(|b| is_digit(b) || **b == b'_')
-            .count()
+/// What a text that starts with a digit, or with a point and a digit, starts with, and its length in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// A number, right or wrong.
+    Number(usize),
+    /// A duration, right or wrong.
+    Duration(usize),
+    /// What upstream quotes as neither.
+    Neither(usize),
+}
+
+/// Tells numbers and durations apart as upstream does (`promql/parser/lex.go`, `scanNumber` and
+/// `acceptRemainingDuration`): what is neither is quoted as far as it was looked at.
+pub(crate) fn scan(text: &str) -> Scanned {
+    let mut scan = Scan {
+        text: text.as_bytes(),
+        at: 0,
     };
-    let hex = matches!(bytes, [b'0', b'x' | b'X', ..]);
-    let mut at = run(if hex { 2 } else { 0 }, hex);
-    if !hex {
-        if bytes.get(at) == Some(&b'.') {
-            at = run(at + 1, false);
+    if scan.number() {
+        Scanned::Number(scan.at)
+    } else if scan.duration() {
+        Scanned::Duration(scan.at)
+    } else {
+        // One character was looked at too far; it may have several bytes, none of which is a digit or a letter.
+        Scanned::Neither(scan.at.min(text.len()))
+    }
+}
+
+struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Scan<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn is(&self, set: impl Fn(u8) -> bool) -> bool {
+        self.peek().is_some_and(set)
+    }
+
+    /// Passes one character of the set, if it stands here.
+    fn accept(&mut self, set: impl Fn(u8) -> bool) -> bool {
+        let there = self.is(set);
+        self.at += usize::from(there);
+        there
+    }
+
+    /// Passes a number; false where none ends here, with the place where that was seen.
+    fn number(&mut self) -> bool {
+        let mut hex = false;
+        if self.accept(|b| b == b'0') && self.accept(|b| matches!(b, b'x' | b'X')) {
+            self.accept(|b| b == b'_');
+            hex = true;
         }
-        if matches!(bytes.get(at), Some(b'e' | b'E')) {
-            let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
-            let end = run(at + 1 + sign, false);
-            if end > at + 1 + sign {
-                at = end;
+        let digit = |b: u8| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
+        let exponent = |b: u8| matches!(b, b'e' | b'E');
+        self.accept(|b| b == b'.');
+        self.accept(digit);
+        let (mut point, mut raised) = (false, false);
+        while self.is(|b| digit(b) || exponent(b) || matches!(b, b'.' | b'_')) {
+            if (point && self.accept(|b| b == b'.')) || (raised && self.accept(exponent)) {
+                return false;
+            }
+            if self.accept(|b| b == b'.') {
+                point = true;
+                // A hexadecimal number has no fraction.
+                if self.accept(|b| matches!(b, b'_' | b'.')) || hex {
+                    return false;
+                }
+            } else if self.accept(exponent) {
+                raised = true;
+                self.accept(|b| matches!(b, b'+' | b'-'));
+                if self.ends_too_soon() {
+                    return false;
+                }
+            } else if self.accept(|b| b == b'_') {
+                if self.ends_too_soon() {
+                    return false;
+                }
+            } else {
+                while self.accept(digit) {}
             }
         }
+        self.at > 0 && !self.is(is_word)
     }
-    let ends = !bytes
-        .get(at)
-        .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.');
-    (ends && at > 0).then_some(at)
+
+    /// Whether what must stand between digits does not: passes what stands there instead.
+    fn ends_too_soon(&mut self) -> bool {
+        self.accept(|b| matches!(b, b'.' | b'_' | b'e' | b'E')) || self.peek().is_none()
+    }
+
+    /// Passes the rest of a duration whose first number was passed; false as above.
+    fn duration(&mut self) -> bool {
+        if !self.accept(|b| b"smhdwy".contains(&b)) {
+            return false;
+        }
+        self.accept(|b| b == b's');
+        while self.accept(|b| b.is_ascii_digit()) {
+            while self.accept(|b| b.is_ascii_digit()) {}
+            // Years come first.
+            if !self.accept(|b| b"smhdw".contains(&b)) {
+                return false;
+            }
+            self.accept(|b| b == b's');
+        }
+        !self.accept(is_word)
+    }
+}
+
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
 }
 
 /// The value of a number token: integers in Go's notation (`0755` is octal, `0x1f`), else a decimal float.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with it, in the words of Go's `strconv`.
 pub(crate) fn number(text: &str) -> Result<f64, String> {
-    let fail = |reason: &str| format!("error parsing number: {} is {reason}", Quoted(text));
+    let fail = |reason: &str| {
+        format!(
+            "error parsing number: strconv.ParseFloat: parsing {}: {reason}",
+            Quoted(text)
+        )
+    };
+    let (range, syntax) = ("value out of range", "invalid syntax");
     if text.eq_ignore_ascii_case("inf") {
         return Ok(f64::INFINITY);
     }
@@ -60,13 +147,11 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
         return Ok(text.bytes().fold(0.0, |n, b| n * 10.0 + f64::from(b - b'0')));
     }
     if !underscores_separate_digits(text) {
-        return Err(fail("no number: _ may only stand between digits"));
+        return Err(fail(syntax));
     }
     let digits = text.replace('_', "");
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        return i64::from_str_radix(hex, 16)
-            .map(|n| n as f64)
-            .map_err(|_| fail("out of range"));
+        return i64::from_str_radix(hex, 16).map(|n| n as f64).map_err(|_| fail(syntax));
     }
     let octal = digits.len() > 1 && digits.starts_with('0');
     if octal && let Ok(n) = i64::from_str_radix(&digits, 8) {
@@ -74,8 +159,8 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     }
     match digits.parse::<f64>() {
         Ok(n) if n.is_finite() => Ok(n),
-        Ok(_) => Err(fail("out of range")),
-        Err(_) => Err(fail("no number")),
+        Ok(_) => Err(fail(range)),
+        Err(_) => Err(fail(syntax)),
     }
 }
 
@@ -96,8 +181,7 @@ fn underscores_separate_digits(text: &str) -> bool {
 /// # Errors
 /// What is wrong with it, in Prometheus' words.
 pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
-    let invalid = || format!("not a valid duration string: {}", Quoted(text));
-    let parsed = Duration::parse(text).map_err(|_| invalid())?;
+    let parsed = Duration::parse(text).map_err(|_| why_no_duration(text))?;
     let seconds = parsed.as_millis() as f64 / 1000.0;
     if seconds > LONGEST_SECONDS {
         Err("duration out of range".to_owned())
@@ -106,23 +190,25 @@ pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Whether `word` looks like a duration, right or wrong: numbers and units in turn.
-pub(crate) fn resembles_duration(word: &str) -> bool {
-    let mut rest = word;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let unit = rest.get(digits..).unwrap_or("");
-        let letters = match unit.as_bytes() {
-            [b's' | b'm' | b'h' | b'd' | b'w' | b'y', b's', ..] => 2,
-            [b's' | b'm' | b'h' | b'd' | b'w' | b'y', ..] => 1,
-            _ => 0,
-        };
-        if digits == 0 || letters == 0 {
-            return false;
+/// What is wrong with a duration, in the words of Prometheus' `common/model` (`ParseDuration`): units are looked at in
+/// turn, so an unknown one counts only before anything else is wrong.
+fn why_no_duration(text: &str) -> String {
+    const UNITS: [&str; 7] = ["y", "w", "d", "h", "m", "s", "ms"];
+    let (mut rest, mut next) = (text, 0);
+    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+        let behind = rest.get(digits..).unwrap_or("");
+        let length = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, after) = behind.split_at(length);
+        match UNITS.iter().position(|known| *known == unit) {
+            None => return format!("unknown unit {} in duration {}", Quoted(unit), Quoted(text)),
+            Some(place) if place < next => break,
+            Some(place) => (rest, next) = (after, place + 1),
         }
-        rest = unit.get(letters..).unwrap_or("");
+        if rest.is_empty() {
+            return "duration out of range".to_owned();
+        }
     }
-    !word.is_empty()
+    format!("not a valid duration string: {}", Quoted(text))
 }
 
 /// Reads the quoted text at the start of `text`: its length in bytes with both quotes, and its value.
@@ -267,19 +353,45 @@ mod tests {
     }
 
     #[test]
-    fn a_number_ends_where_no_word_could_go_on() {
-        for (text, len) in [
-            ("5.5 ", Some(3)),
-            ("5e3]", Some(3)),
-            ("5e-3)", Some(4)),
-            ("0x1f+", Some(4)),
-            ("5m", None),
-            ("5e", None),
-            ("2.5.", None),
-            ("100..4", None),
-            ("0deadbeef", None),
+    fn numbers_and_durations_are_told_apart_as_upstream_does() {
+        use Scanned::{Duration, Neither, Number};
+        for (text, expected) in [
+            ("5.5 ", Number(3)),
+            ("5e3]", Number(3)),
+            ("5e-3)", Number(4)),
+            ("0x1f+", Number(4)),
+            ("1_000.5", Number(7)),
+            ("0.50.5", Number(6)),
+            ("5.ü", Number(2)),
+            ("5m", Duration(2)),
+            ("1h30m)", Duration(5)),
+            ("5hs ", Duration(3)),
+            ("1e3s", Duration(4)),
+            ("5e", Neither(2)),
+            ("2.5.", Neither(4)),
+            ("100..4", Neither(5)),
+            ("0deadbeef", Neither(3)),
+            ("5z", Neither(1)),
+            ("1__0", Neither(3)),
+            ("0x1.5", Neither(4)),
+            ("3month", Neither(3)),
+            ("5m1y", Neither(3)),
+            ("5mü", Duration(2)),
         ] {
-            assert_eq!(number_len(text), len, "{text}");
+            assert_eq!(scan(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_refused_in_prometheus_words() {
+        for (text, expected) in [
+            ("5m1h", "not a valid duration string: \"5m1h\""),
+            ("1e3s", "unknown unit \"e\" in duration \"1e3s\""),
+            ("5hs", "unknown unit \"hs\" in duration \"5hs\""),
+            ("5m5m5x", "not a valid duration string: \"5m5m5x\""),
+            ("300y", "duration out of range"),
+        ] {
+            assert_eq!(duration_seconds(text).unwrap_err(), expected, "{text}");
         }
     }
 

@@ -13,5 +13,6 @@ mod walk;
 
 pub use features::{Features, UnknownFeature};
 pub(crate) use literal::LONGEST_SECONDS;
+pub(crate) use parser::parse_syntax;
 pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_with};
 pub use walk::inject;

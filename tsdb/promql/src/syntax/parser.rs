@@ -34,6 +34,13 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 /// # Errors
 /// As [`parse`], and what of the language is not enabled.
 pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
+    let expr = parse_syntax(text, features)?;
+    crate::check::selectors(text, &expr)?;
+    Ok(expr)
+}
+
+/// The same for those who check the tree: here its selectors may select everything.
+pub(crate) fn parse_syntax(text: &str, features: Features) -> Result<Expr, ParseError> {
     if text.len() > MAX_TEXT_BYTES {
         let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
         return Err(ParseError::new("", Span::default(), message));
@@ -46,7 +53,6 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
         at: 0,
         nesting: 0,
         aggregations: 0,
-        labels_only: false,
         features,
     };
     if parser.peek() == TokenKind::End {
@@ -75,8 +81,6 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
-    /// Whether the braces that come next choose labels (of `info()`), so that they may be empty.
-    labels_only: bool,
     features: Features,
 }
 

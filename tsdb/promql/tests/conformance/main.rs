@@ -5,7 +5,10 @@
 mod compare;
 #[path = "../data/mod.rs"]
 mod data;
+#[path = "../support/fronted.rs"]
+mod fronted;
 mod histograms;
+mod own;
 mod replaced;
 mod run;
 mod scope;
@@ -39,13 +42,14 @@ fn main() -> ExitCode {
         ]
     });
     let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
+    let ours = Trial::test("scripts of our own", own::pass);
     let all = Trial::test("every file is there", move || none_is_missing(&folder));
     let newest = module_folder().into_iter().flat_map(|folder| scripts(&folder));
     let newest = newest.map(|path| {
         let name = format!("{}.test of the newest Prometheus", name_of(&path));
         Trial::test(name, move || run_newest(&path))
     });
-    libtest_mimic::run(&arguments, trials.chain([own, all]).chain(newest).collect()).exit_code()
+    libtest_mimic::run(&arguments, trials.chain([own, ours, all]).chain(newest).collect()).exit_code()
 }
 
 /// The scripts of the pinned Prometheus module (`$LEADLINE_PROMQLTEST`), where they are not the ones that run anyway.
@@ -75,6 +79,7 @@ fn run_newest(path: &Path) -> Result<(), Failed> {
     let name = name_of(path);
     let features = Features {
         start_timestamps: true,
+        delayed_name_removal: true,
         unquoted_names: name == "unquoted_utf8_names",
         ..Features::LANGUAGE
     };

@@ -1,6 +1,7 @@
 //! Runs the commands of one file on the real head and the real engine.
 
 use crate::compare;
+use crate::fronted::Fronted;
 use crate::histograms::{self, Written};
 use crate::script::{Command, CommandKind, Eval, Load, Times};
 use crate::series::{Point, SeriesLine};
@@ -33,6 +34,7 @@ pub(crate) struct Report {
 pub(crate) fn run(commands: &[Command]) -> Result<Report, String> {
     let features = Features {
         start_timestamps: true,
+        delayed_name_removal: true,
         ..Features::LANGUAGE
     };
     run_with(commands, features)
@@ -80,7 +82,7 @@ impl Bench {
             ..Settings::default()
         };
         let starts = HeadWithStarts::new(Arc::clone(&store));
-        let engine = Engine::new(Arc::clone(&starts) as _, settings);
+        let engine = Engine::new(Arc::new(Fronted(Arc::clone(&starts))), settings);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -1,7 +1,8 @@
 //! Start times of samples (`metric@st -30s-1mx2`), which the head does not keep: they stand beside its series.
 
+use crate::fronted::Front;
 use leadline_model::duration::Duration;
-use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
+use leadline_model::port::{QueryError, Queryable, SeriesSet};
 use leadline_model::sample::{Sample, Samples};
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, Timestamp};
@@ -40,36 +41,21 @@ impl HeadWithStarts {
     }
 }
 
-impl Queryable for HeadWithStarts {
+impl Front for Arc<HeadWithStarts> {
+    fn store(&self) -> &dyn Queryable {
+        &*self.head
+    }
+
     fn select(
         &self,
         matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
+        (mint, maxt): (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         Ok(Box::new(Selected {
             of_head: self.head.select(matchers, mint, maxt, sorted)?,
             starts: Arc::clone(&self.starts.read()),
         }))
-    }
-
-    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
-        self.head.label_names(matchers, mint, maxt)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
-    ) -> Result<Vec<String>, QueryError> {
-        self.head.label_values(name, matchers, mint, maxt)
-    }
-
-    fn generation(&self) -> Generation {
-        self.head.generation()
     }
 }
 

@@ -5,7 +5,7 @@ use super::chunks::ChunkReader;
 use super::index::{ChunkMeta, SeriesEntry};
 use super::resolve::{self, Selection};
 use super::tombstones::Tombstones;
-use crate::chunk::{Encoding, decode, decode_histograms};
+use crate::chunk::{Encoding, decode, decode_histograms, decode_starts};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use leadline_model::histogram::HistogramSample;
@@ -191,6 +191,23 @@ impl SeriesSet for Set {
         if let Some(deleted) = deleted {
             deleted.cut(floats);
             histograms.retain(|s| !deleted.contains(s.t));
+        }
+        Ok(())
+    }
+
+    fn start_times(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<(Timestamp, Timestamp)>,
+    ) -> Result<(), QueryError> {
+        into.clear();
+        let deleted = self.each_chunk(i, (mint, maxt), Encoding::has_starts, |encoding, data| {
+            decode_starts(encoding, data, mint, maxt, into)
+        })?;
+        if let Some(deleted) = deleted {
+            into.retain(|(t, _)| !deleted.contains(*t));
         }
         Ok(())
     }

@@ -80,6 +80,42 @@ fn decode<K: Counts>(
     }
 }
 
+/// Hands the time and the start time (ms, 0 where unknown) of the samples of `chunk` with `mint <= t <= maxt` (ms) to `take`.
+pub(super) fn starts(
+    encoding: Encoding,
+    chunk: &[u8],
+    mint: Timestamp,
+    maxt: Timestamp,
+    take: impl FnMut(Timestamp, Timestamp),
+) -> Result<(), ChunkError> {
+    if encoding == Encoding::HistogramSt {
+        starts_of::<Histogram>(encoding, chunk, mint, maxt, take)
+    } else {
+        starts_of::<FloatHistogram>(encoding, chunk, mint, maxt, take)
+    }
+}
+
+fn starts_of<K: Counts>(
+    encoding: Encoding,
+    chunk: &[u8],
+    mint: Timestamp,
+    maxt: Timestamp,
+    mut take: impl FnMut(Timestamp, Timestamp),
+) -> Result<(), ChunkError> {
+    let Some(mut at) = Reader::<K>::open(encoding, chunk)? else {
+        return Ok(());
+    };
+    while at.t <= maxt {
+        if at.t >= mint {
+            take(at.t, at.start.start);
+        }
+        if !at.advance()? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Stands on one sample of a chunk.
 #[derive(Debug)]
 pub(super) struct Reader<'a, K: Counts> {
@@ -139,7 +175,7 @@ impl<'a, K: Counts> Reader<'a, K> {
             sample: 0,
             samples,
         };
-        first.end_sample()?;
+        first.end_sample(t)?;
         Ok(Some(first))
     }
 
@@ -150,6 +186,7 @@ impl<'a, K: Counts> Reader<'a, K> {
         }
         self.sample += 1;
         self.delta = self.delta.wrapping_add(varbit::int(&mut self.bits));
+        let before = self.t;
         self.t = self.t.wrapping_add(self.delta);
         K::read_next(&mut self.state, &mut self.bits).map_err(|bad| match bad {
             BadCounts::Truncated => self.truncated(),
@@ -159,7 +196,7 @@ impl<'a, K: Counts> Reader<'a, K> {
                 significant,
             },
         })?;
-        self.end_sample()?;
+        self.end_sample(before)?;
         Ok(true)
     }
 
@@ -177,8 +214,10 @@ impl<'a, K: Counts> Reader<'a, K> {
         K::from_state(&self.state, &self.layout, reset)
     }
 
-    fn end_sample(&mut self) -> Result<(), ChunkError> {
-        if self.start.skip(&mut self.bits, self.sample).is_none() {
+    /// Reads what stands behind a sample; the one before it was at `before`, ms.
+    fn end_sample(&mut self, before: Timestamp) -> Result<(), ChunkError> {
+        let times = (before, self.t);
+        if self.start.read(&mut self.bits, self.sample, times).is_none() {
             return Err(ChunkError::Overflow { sample: self.sample });
         }
         if self.bits.overrun() {

@@ -20,6 +20,7 @@ pub(crate) use decode::decode_since;
 pub use decode::{decode, decode_xor, sample_count};
 pub use histogram::decode_histograms;
 pub(crate) use mark::Mark;
+pub use start::decode_starts;
 pub use xor::XorAppender;
 
 /// How a chunk is encoded; the numbers are those of Prometheus (`tsdb/chunkenc/chunk.go`).

@@ -24,6 +24,17 @@ const HEADER: usize = xor::HEADER + 1;
 
 /// Appends the samples of `chunk` with `mint <= t <= maxt` (ms) to `into`. Decoding ends behind `maxt`.
 pub(super) fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), ChunkError> {
+    each(chunk, mint, maxt, |t, v, _| into.push(t, v))
+}
+
+/// Hands the time, the value and the start time (ms, 0 where unknown) of the samples of `chunk` with `mint <= t <= maxt` (ms)
+/// to `take`. Decoding ends behind `maxt`.
+pub(super) fn each(
+    chunk: &[u8],
+    mint: Timestamp,
+    maxt: Timestamp,
+    mut take: impl FnMut(Timestamp, f64, Timestamp),
+) -> Result<(), ChunkError> {
     let [a, b, start, body @ ..] = chunk else {
         return Err(ChunkError::NoHeader {
             len: chunk.len(),
@@ -52,7 +63,7 @@ pub(super) fn decode(chunk: &[u8], mint: Timestamp, maxt: Timestamp, into: &mut 
             break;
         }
         if at.t >= mint {
-            into.push(at.t, f64::from_bits(at.v));
+            take(at.t, f64::from_bits(at.v), at.start.start);
         }
     }
     Ok(())
@@ -90,6 +101,7 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     /// Goes on by one sample, which has this number.
     fn sample(&mut self, sample: u16) -> Result<(), Fault> {
+        let before = self.t;
         match sample {
             0 => self.first()?,
             1 => {
@@ -99,7 +111,8 @@ impl Decoder<'_> {
             }
             _ => self.joint()?,
         }
-        self.start.skip(&mut self.bits, sample).ok_or(Fault::Overflow)
+        let times = (before, self.t);
+        self.start.read(&mut self.bits, sample, times).ok_or(Fault::Overflow)
     }
 
     fn first(&mut self) -> Result<(), Fault> {

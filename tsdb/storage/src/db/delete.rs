@@ -7,13 +7,20 @@ use leadline_model::sample::Timestamp;
 
 impl Db {
     /// See [`Db::delete_series`]. Nothing moves from the head to a block or between blocks meanwhile, so nothing slips
-    /// through.
+    /// through. As long as a block could not be removed that nobody is shown any more, nothing can be deleted: the next
+    /// start would take it for a block, or for what replaces another one, with all that is deleted now.
     pub(super) fn delete_everywhere(
         &self,
         matchers: &[Matcher],
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<(), StorageError> {
+        if !self.remove_garbage() {
+            return Err(StorageError::Refused(
+                "a block that was given up cannot be removed yet, a restart would bring back what is deleted"
+                    .to_owned(),
+            ));
+        }
         for block in self.blocks.list().iter() {
             let meta = block.meta();
             if meta.min_time <= maxt && meta.max_time > mint {

@@ -27,14 +27,14 @@ pub struct Maintenance {
     pub failures: Vec<String>,
 }
 
-/// Failures after which blocks are not merged any more.
+/// Failures after which blocks are not merged any more: this is written into their descriptions.
 const GIVE_UP: u8 = 3;
 
 /// What is remembered from one call to the next. Held locked while blocks are made or removed, so that one thing is done
 /// at a time.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// How often merging these blocks failed; from [`GIVE_UP`] on they are left alone until the store is opened again.
+    /// How often merging these blocks failed since the store was opened; from [`GIVE_UP`] on they are left alone.
     pub(super) failed: BTreeMap<Ulid, u8>,
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
@@ -49,9 +49,13 @@ impl Work {
     /// A block's description, marked as failed where this run found it so.
     pub(super) fn judge(&self, meta: &Meta) -> Meta {
         let mut meta = meta.clone();
-        let failed = self.failed.get(&meta.ulid).is_some_and(|&n| n >= GIVE_UP);
-        meta.compaction.failed |= failed || self.kept == Some(meta.ulid);
+        meta.compaction.failed |= self.gave_up(meta.ulid) || self.kept == Some(meta.ulid);
         meta
+    }
+
+    /// Whether a block is not merged any more.
+    pub(super) fn gave_up(&self, ulid: Ulid) -> bool {
+        self.failed.get(&ulid).is_some_and(|&n| n >= GIVE_UP)
     }
 
     /// Notes why blocks could not be merged. A full disk passes; a disk that fails may; what cannot be read stays so, and

@@ -75,9 +75,10 @@ impl Db {
         }
     }
 
-    /// Tries again to remove what could not be removed.
-    pub(super) fn remove_garbage(&self) {
+    /// Tries again to remove what could not be removed. Returns whether nothing of it is left.
+    pub(super) fn remove_garbage(&self) -> bool {
         let garbage: Vec<Ulid> = std::mem::take(&mut *self.garbage.lock()).into_iter().collect();
         self.remove_files(&garbage);
+        self.garbage.lock().is_empty()
     }
 }

@@ -218,7 +218,7 @@ impl Db {
     /// blocks, durably. Their bytes go with the next compaction or [`Self::clean_tombstones`].
     ///
     /// # Errors
-    /// [`StorageError`]: the log was not read yet, or the disk fails; some of the blocks may have the deletion already,
+    /// [`StorageError`]: the log was not read yet, or the disk fails, now or when a block was to be removed; some of the blocks may have the deletion already,
     /// and doing it again is safe.
     pub fn delete_series(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<(), StorageError> {
         let _work = self.begin()?;

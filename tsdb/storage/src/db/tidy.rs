@@ -34,6 +34,7 @@ impl Db {
             Err(error) => {
                 if !self.is_closed() {
                     work.note_failure(&plan.blocks, &error);
+                    mark_failed(&blocks, work);
                 }
                 Err(error)
             }
@@ -91,7 +92,7 @@ impl Db {
         Ok(())
     }
 
-    /// Removes the blocks that are past the retention.
+    /// Removes the blocks that are past the retention, but never [`super::blocks::Blocks::anchor`].
     pub(super) fn retain(&self, done: &mut Maintenance) {
         let of = |block: &Arc<Block>| Candidate {
             ulid: block.ulid(),
@@ -99,15 +100,18 @@ impl Db {
             bytes: block.size(),
         };
         let mut blocks: Vec<Candidate> = self.blocks.list().iter().map(of).collect();
-        let old = too_old(&blocks, self.settings.retention_ms);
+        // Without it the log would give back what is older, deletions undone. It can be too old too: blocks of what came
+        // out of order, or of series that ended, reach beyond it where nothing was cut from the head for a retention.
+        let anchor = self.blocks.anchor();
+        let may_go = |ulid: &Ulid| Some(*ulid) != anchor;
+        let mut old = too_old(&blocks, self.settings.retention_ms);
+        old.retain(may_go);
         blocks.retain(|block| !old.contains(&block.ulid));
         let mut large = match self.settings.retention_bytes {
             0 => Vec::new(),
             limit => too_large(&blocks, self.log_bytes(), limit),
         };
-        // Without it the log would give back what is older, deletions undone.
-        let anchor = self.blocks.anchor();
-        large.retain(|ulid| Some(*ulid) != anchor);
+        large.retain(may_go);
         for (gone, count, why) in [
             (old, &self.counters.time_retentions, "time"),
             (large, &self.counters.size_retentions, "size"),
@@ -119,6 +123,25 @@ impl Db {
             count.fetch_add(gone.len() as u64, Ordering::Relaxed);
             done.removed.extend(gone.iter().map(ToString::to_string));
             self.replace(&gone, None);
+        }
+    }
+}
+
+/// Writes into the descriptions of blocks that they are not merged any more, so that the next start, and Prometheus, leave
+/// them alone too (`tsdb/compact.go`, `setCompactionFailed`).
+fn mark_failed(blocks: &[Arc<Block>], work: &Work) {
+    for block in blocks.iter().filter(|block| work.gave_up(block.ulid())) {
+        if block.meta().compaction.failed {
+            continue;
+        }
+        match block.update_meta(|meta| meta.compaction.failed = true) {
+            Ok(()) => {
+                tracing::warn!(block = %block.ulid(), "a block cannot be merged and is left as it is from now on");
+            }
+            // It is remembered as long as the store is open.
+            Err(error) => {
+                tracing::warn!(block = %block.ulid(), %error, "a block that cannot be merged cannot be marked");
+            }
         }
     }
 }

@@ -4,14 +4,18 @@
 //! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
 //! and a reader, which locks what it reads in the same order, sees all of it or nothing.
 
+mod early;
 mod extras;
+
+pub(super) use early::Again;
 
 use super::Head;
 use super::durable::Durable;
+use super::out_of_order::LateRecords;
 use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
 use crate::points::Value;
 use crate::stats::Counters;
-use crate::wal::record::{HistogramsEncoder, SamplesEncoder, encode_series};
+use crate::wal::record::{SamplesEncoder, encode_series};
 use leadline_model::histogram::AnyHistogram;
 use leadline_model::labels::Labels;
 use leadline_model::port::{
@@ -60,6 +64,7 @@ impl<'a> Held<'a> {
 }
 
 /// The times that are accepted now, ms.
+#[derive(Clone, Copy)]
 struct Bounds {
     oldest: Timestamp,
     newest: Timestamp,
@@ -84,9 +89,7 @@ struct Logged<'a> {
     encoder: SamplesEncoder,
     samples: Vec<u8>,
     /// Those that came out of order.
-    late_encoder: SamplesEncoder,
-    late: Vec<u8>,
-    late_histograms: HistogramsEncoder,
+    late: LateRecords,
     extras: extras::Records,
 }
 
@@ -96,9 +99,7 @@ impl<'a> Logged<'a> {
             durable,
             encoder: SamplesEncoder::default(),
             samples: durable.wal.buffer(),
-            late_encoder: SamplesEncoder::default(),
-            late: Vec::new(),
-            late_histograms: HistogramsEncoder::default(),
+            late: LateRecords::default(),
             extras: extras::Records::default(),
         }
     }
@@ -106,14 +107,6 @@ impl<'a> Logged<'a> {
     #[inline]
     fn sample(&mut self, series: SeriesRef, entry: &Entry) {
         self.encoder.push(&mut self.samples, series.0, entry.t, entry.v);
-    }
-
-    #[cold]
-    fn late(&mut self, series: SeriesRef, t: Timestamp, v: &Value) {
-        match v {
-            Value::Float(v) => self.late_encoder.push(&mut self.late, series.0, t, *v),
-            Value::Histogram(h) => self.late_histograms.push(series.0, t, h),
-        }
     }
 
     /// Hands the records over, while the stripes are still held: of two commits to one series, the records of the first
@@ -125,12 +118,7 @@ impl<'a> Logged<'a> {
             encode_series(&mut series, fresh.iter().map(|(series, labels)| (series.0, *labels)));
         }
         let mut crowded = self.durable.wal.push(&[&series, &self.samples]);
-        if !self.late.is_empty() {
-            crowded |= self.durable.wbl.push(&[&self.late]);
-        }
-        for record in self.late_histograms.records() {
-            crowded |= self.durable.wbl.push(&[record]);
-        }
+        crowded |= self.late.hand_over(&self.durable.wbl);
         self.extras.each(|record| {
             if !record.is_empty() {
                 crowded |= self.durable.wal.push(&[record]);
@@ -171,7 +159,7 @@ impl Trip<'_> {
             // Not in the other log, where Prometheus has it too: a replay would take it for one in order when the series
             // has none before it there.
             if let Some(logged) = self.logged.as_mut().filter(|_| stripe.logged) {
-                logged.late(series, t, v);
+                logged.late.push(series, t, v);
             }
         }
         Ok(written)
@@ -385,11 +373,16 @@ impl Head {
     /// The times that are accepted now. With a directory, half a block's range is left open behind the newest sample, so
     /// that what is older can be written as a block while commits go on (`tsdb/head_append.go`, `appendableMinValidTime`).
     fn bounds(&self) -> Bounds {
+        self.bounds_behind(self.maxt.load(Ordering::Acquire))
+    }
+
+    /// [`Self::bounds`], were `newest` (ms) the newest sample that came in order.
+    fn bounds_behind(&self, newest: Timestamp) -> Bounds {
         let now = self.clock.now();
         let mut oldest = now.saturating_sub(self.settings.retention_ms);
         let mut late = Timestamp::MAX;
         if self.durable.is_some() {
-            let newest = self.maxt.load(Ordering::Acquire).min(now);
+            let newest = newest.min(now);
             let open = newest.saturating_sub(self.settings.block_range_ms / 2);
             let window = self.window();
             if window > 0 {

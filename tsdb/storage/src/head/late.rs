@@ -45,9 +45,10 @@ impl Late {
         self.chunks.push(chunk);
     }
 
-    /// The samples of the buffer, by time.
-    pub(super) fn buffered(&self) -> &[Point] {
-        &self.buffer
+    /// The samples that are in memory alone, chunk by chunk, and those of the buffer behind them.
+    pub(super) fn in_memory(&self) -> impl Iterator<Item = Vec<Point>> {
+        let chunks = self.chunks.iter().filter_map(Closed::points);
+        chunks.chain([self.buffer.clone()])
     }
 
     /// Whether there is nothing.
@@ -148,7 +149,7 @@ mod tests {
                     model.entry(t).or_insert(value(kind, n));
                 }
             }
-            prop_assert!(late.buffered().len() < BUFFER);
+            prop_assert!(late.buffer.len() < BUFFER);
             let mut read = Vec::new();
             for (rank, chunk) in late.copy(i64::MIN, i64::MAX).iter().enumerate() {
                 let mut decoded = Vec::new();
@@ -173,6 +174,6 @@ mod tests {
         let mut chunks = late.copy(i64::MIN, i64::MAX);
         assert_eq!(chunks.len(), 2);
         late.adopt(chunks.remove(0));
-        assert_eq!(late.buffered().iter().map(|s| s.t).collect::<Vec<_>>(), [30, 40]);
+        assert_eq!(late.buffer.iter().map(|s| s.t).collect::<Vec<_>>(), [30, 40]);
     }
 }

@@ -3,11 +3,12 @@
 use super::Head;
 use super::durable::Durable;
 use super::late::Late;
+use super::log::Log;
 use super::series::{Closed, Outgoing};
 use super::source::RangeSource;
 use super::stripe::{Stripe, make_ref, number_of};
 use crate::error::StorageError;
-use crate::points::{self, Value};
+use crate::points::Value;
 use crate::wal;
 use crate::wal::record::{HistogramsEncoder, SamplesEncoder, encode_mmap_markers};
 use leadline_model::port::SeriesRef;
@@ -149,7 +150,7 @@ fn log_markers(durable: &Durable, stripe: &Stripe, outgoing: &[Outgoing], places
     let mut markers = durable.wbl.buffer();
     let all = outgoing.iter().zip(places).map(|(sent, &place)| (sent.series.0, place));
     encode_mmap_markers(&mut markers, all);
-    let mut records = Unmapped::default();
+    let mut records = LateRecords::default();
     for group in outgoing.chunk_by(|a, b| a.series == b.series) {
         let Some(series) = group.first().map(|sent| sent.series) else {
             continue;
@@ -159,7 +160,7 @@ fn log_markers(durable: &Durable, stripe: &Stripe, outgoing: &[Outgoing], places
         }
     }
     durable.wbl.push(&[&markers]);
-    records.hand_over(durable);
+    records.hand_over(&durable.wbl);
     durable.wbl.recycle(markers);
 }
 
@@ -173,44 +174,44 @@ pub(super) fn log_rest(durable: &Durable, at: usize, stripe: &Stripe, found: &Ou
         places.map(move |place| (series.0, place))
     });
     encode_mmap_markers(&mut markers, newer);
-    let mut records = Unmapped::default();
+    let mut records = LateRecords::default();
     for (&number, late) in &stripe.late {
         records.add(late, make_ref(at, number));
     }
     durable.wbl.push(&[&markers]);
-    records.hand_over(durable);
+    records.hand_over(&durable.wbl);
 }
 
-/// Records of the samples that are not on the disk.
+/// Records of samples for the log of what came out of order.
 #[derive(Default)]
-struct Unmapped {
+pub(super) struct LateRecords {
     samples: Vec<u8>,
     encoder: SamplesEncoder,
     histograms: HistogramsEncoder,
 }
 
-impl Unmapped {
-    /// Adds those of one series.
-    fn add(&mut self, late: &Late, series: SeriesRef) {
-        let mut points = Vec::new();
-        for chunk in &late.chunks {
-            if let Some(bytes) = chunk.bytes() {
-                // The store encoded it itself.
-                let _ = points::decode(chunk.encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut points);
-            }
-        }
-        for point in points.iter().chain(late.buffered()) {
-            match &point.v {
-                Value::Float(v) => self.encoder.push(&mut self.samples, series.0, point.t, *v),
-                Value::Histogram(h) => self.histograms.push(series.0, point.t, h),
-            }
+impl LateRecords {
+    /// Adds a sample.
+    pub(super) fn push(&mut self, series: SeriesRef, t: Timestamp, v: &Value) {
+        match v {
+            Value::Float(v) => self.encoder.push(&mut self.samples, series.0, t, *v),
+            Value::Histogram(h) => self.histograms.push(series.0, t, h),
         }
     }
 
-    fn hand_over(self, durable: &Durable) {
-        durable.wbl.push(&[&self.samples]);
-        self.histograms.records().for_each(|record| {
-            durable.wbl.push(&[record]);
-        });
+    /// Adds the samples of one series that are not on the disk.
+    fn add(&mut self, late: &Late, series: SeriesRef) {
+        for point in late.in_memory().flatten() {
+            self.push(series, point.t, &point.v);
+        }
+    }
+
+    /// Leaves the records in the log. Returns whether so much waits there that it should be written.
+    pub(super) fn hand_over(self, wbl: &Log) -> bool {
+        let mut crowded = !self.samples.is_empty() && wbl.push(&[&self.samples]);
+        for record in self.histograms.records() {
+            crowded |= wbl.push(&[record]);
+        }
+        crowded
     }
 }

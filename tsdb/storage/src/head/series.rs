@@ -1,6 +1,7 @@
 //! One series: the part that every append touches and the part that it does not.
 
 use crate::chunk::{Encoding, XorAppender, sample_count};
+use crate::points::{self, Point};
 use crate::source::SourceChunk;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
@@ -109,6 +110,14 @@ impl Closed {
             Data::Memory(bytes) => Some(bytes),
             Data::Disk(_) => None,
         }
+    }
+
+    /// Its samples, if they are in memory.
+    pub(super) fn points(&self) -> Option<Vec<Point>> {
+        let (bytes, mut points) = (self.bytes()?, Vec::new());
+        // The store encoded it itself.
+        let _ = points::decode(self.encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut points);
+        Some(points)
     }
 
     /// Bytes of memory that its data takes.

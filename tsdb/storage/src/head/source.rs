@@ -160,12 +160,13 @@ impl RangeSource<'_> {
 }
 
 /// Chunks of one series, copied while its stripe was held; an open one is a closed one of what it holds now.
-struct Copied {
-    closed: Vec<Closed>,
+pub(super) struct Copied {
+    pub(super) closed: Vec<Closed>,
 }
 
 impl Copied {
-    fn of(stripe: &Stripe, row: usize, mint: Timestamp, maxt: Timestamp) -> Self {
+    /// What came in order of a row and may be from `mint` to `maxt` (ms).
+    pub(super) fn of(stripe: &Stripe, row: usize, mint: Timestamp, maxt: Timestamp) -> Self {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
         let mut closed: Vec<Closed> = cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned().collect();
         if hot.open_overlaps(cold, mint, maxt) {

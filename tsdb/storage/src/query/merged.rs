@@ -9,6 +9,7 @@ use leadline_model::target::OwnerId;
 use rapidhash::RapidHashMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// What one store has found.
 pub(crate) struct Member {
@@ -147,6 +148,42 @@ impl SeriesSet for Merged {
         self.read_histograms(i, mint, maxt, histograms)
     }
 
+    fn start_times(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<(Timestamp, Timestamp)>,
+    ) -> Result<(), QueryError> {
+        if let Some((member, i)) = self.only(i) {
+            return member.set.start_times(i, mint, maxt, into);
+        }
+        into.clear();
+        // A start belongs to the sample that is given out, which may be another member's.
+        let mut given: BTreeMap<Timestamp, (bool, Timestamp)> = BTreeMap::new();
+        let (mut floats, mut histograms, mut starts) = (Samples::default(), Vec::new(), Vec::new());
+        for (member, i) in self.places(i) {
+            member.set.read_all(i, mint, maxt, &mut floats, &mut histograms)?;
+            member.set.start_times(i, mint, maxt, &mut starts)?;
+            let start = |t: Timestamp| {
+                let known = starts.binary_search_by_key(&t, |known| known.0);
+                known.ok().and_then(|at| starts.get(at)).map_or(0, |known| known.1)
+            };
+            for &t in &floats.t {
+                let of_t = given.entry(t).or_insert_with(|| (true, start(t)));
+                if !of_t.0 {
+                    *of_t = (true, start(t));
+                }
+            }
+            for t in histograms.iter().map(|sample| sample.t) {
+                given.entry(t).or_insert_with(|| (false, start(t)));
+            }
+        }
+        let known = given.into_iter().filter(|(_, (_, start))| *start != 0);
+        into.extend(known.map(|(t, (_, start))| (t, start)));
+        Ok(())
+    }
+
     fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
         // Who goes furthest first, so that the others need not be asked.
         let mut places: SmallVec<[_; 4]> = self.places(i).enumerate().collect();
@@ -194,6 +231,19 @@ mod tests {
             }
             Ok(())
         }
+
+        /// A value below 5 began so long before its sample.
+        fn start_times(
+            &self,
+            i: usize,
+            mint: Timestamp,
+            maxt: Timestamp,
+            into: &mut Vec<(Timestamp, Timestamp)>,
+        ) -> Result<(), QueryError> {
+            let within = self.0[i].1.iter().filter(|s| s.0 >= mint && s.0 <= maxt && s.1 < 5.0);
+            *into = within.map(|&(t, v)| (t, t - v as i64)).collect();
+            Ok(())
+        }
     }
 
     fn member(series: &[(&str, &[(i64, f64)])]) -> Member {
@@ -215,6 +265,20 @@ mod tests {
         let mut samples = Samples::default();
         set.read(1, 0, 100, &mut samples).unwrap();
         assert_eq!((samples.t, samples.v), (vec![10, 30, 40], vec![1.0, 3.0, 4.0]));
+    }
+
+    #[test]
+    fn a_start_is_that_of_the_sample_which_is_given_out() {
+        let head = member(&[("a", &[(30, 9.0), (40, 4.0)]), ("c", &[(30, 1.0)])]);
+        let block = member(&[("a", &[(10, 1.0), (30, 3.0), (40, 2.0)])]);
+        let set = merged(vec![head, block], true);
+        let mut starts = vec![(1, 1)];
+        set.start_times(0, 0, 100, &mut starts).unwrap();
+        assert_eq!(starts, [(10, 9), (40, 36)]);
+        set.start_times(1, 0, 100, &mut starts).unwrap();
+        assert_eq!(starts, [(30, 29)]);
+        set.start_times(0, 0, 20, &mut starts).unwrap();
+        assert_eq!(starts, [(10, 9)]);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct HistogramEntry {
 #[derive(Debug, Clone, Default)]
 pub struct HistogramsEncoder {
     records: [Building; 4],
+    /// Which of the records the newest histogram went into.
+    newest: usize,
 }
 
 /// Its records in their order.
@@ -56,11 +58,8 @@ struct Building {
 impl HistogramsEncoder {
     /// Adds a histogram.
     pub fn push(&mut self, series: u64, t: Timestamp, h: &AnyHistogram) {
-        let (kind, float) = match h {
-            AnyHistogram::Int(h) => (h.schema == CUSTOM_BUCKETS, false),
-            AnyHistogram::Float(h) => (h.schema == CUSTOM_BUCKETS, true),
-        };
-        let number = usize::from(kind) * 2 + usize::from(float);
+        let number = record_of(h);
+        self.newest = number;
         let record = &mut self.records[number];
         if record.bytes.is_empty() {
             record.first = (series, t);
@@ -71,6 +70,11 @@ impl HistogramsEncoder {
         put_varint(&mut record.bytes, series.wrapping_sub(record.first.0) as i64);
         put_varint(&mut record.bytes, t.wrapping_sub(record.first.1));
         put_histogram(&mut record.bytes, h);
+    }
+
+    /// Whether the record of this histogram goes before that of the newest: both cannot be of one series then.
+    pub fn is_behind(&self, h: &AnyHistogram) -> bool {
+        record_of(h) < self.newest
     }
 
     /// The records, by type.
@@ -84,7 +88,17 @@ impl HistogramsEncoder {
     /// Forgets the histograms and keeps the memory.
     pub fn clear(&mut self) {
         self.records.iter_mut().for_each(|r| r.bytes.clear());
+        self.newest = 0;
     }
+}
+
+/// Which of the records a histogram goes into.
+fn record_of(h: &AnyHistogram) -> usize {
+    let (custom, float) = match h {
+        AnyHistogram::Int(h) => (h.schema == CUSTOM_BUCKETS, false),
+        AnyHistogram::Float(h) => (h.schema == CUSTOM_BUCKETS, true),
+    };
+    usize::from(custom) * 2 + usize::from(float)
 }
 
 /// Appends a histogram as records hold it, without its series and time.

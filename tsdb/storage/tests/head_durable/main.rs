@@ -5,6 +5,7 @@
     reason = "a helper of a test may stop it; what is skipped is said"
 )]
 
+mod early;
 mod failing;
 
 use leadline_model::clock::ManualClock;

@@ -71,11 +71,8 @@ fn run(seed: u64, aloud: bool) -> Result<Ran, String> {
     ))
 }
 
-/// How many seeds may fail before the others are not run any more.
-const ENOUGH: usize = 20;
-
 /// Runs seeds on all processors: the sum of their counts, or the story of the lowest that failed and the last words of
-/// the others.
+/// all the others.
 fn run_all(seeds: Range<u64>) -> Result<Counts, String> {
     let (next, sum, failed) = (
         AtomicU64::new(seeds.start),
@@ -85,12 +82,12 @@ fn run_all(seeds: Range<u64>) -> Result<Counts, String> {
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end || failed.lock().unwrap().len() >= ENOUGH {
+            if seed >= seeds.end {
                 break;
             }
             match run(seed, false) {
                 Ok(ran) => sum.lock().unwrap().add(&ran.counts),
-                Err(why) => drop(failed.lock().unwrap().insert(seed, why)),
+                Err(why) => note(&mut failed.lock().unwrap(), seed, why),
             }
         }
     };
@@ -100,11 +97,16 @@ fn run_all(seeds: Range<u64>) -> Result<Counts, String> {
     let Some((_, story)) = failed.pop_first() else {
         return Ok(sum.into_inner().unwrap());
     };
-    let others = failed.values().filter_map(|why| why.lines().rev().nth(1));
-    Err(format!(
-        "{story}\n{}",
-        others.map(|why| format!("also {why}\n")).collect::<String>()
-    ))
+    let others: String = failed.values().map(|why| format!("also {why}\n")).collect();
+    Err(format!("{story}\n{others}"))
+}
+
+/// Notes that a seed failed; of all but the lowest the last words alone, for all may fail.
+fn note(failed: &mut BTreeMap<u64, String>, seed: u64, why: String) {
+    failed.insert(seed, why);
+    for why in failed.values_mut().skip(1).filter(|why| why.contains('\n')) {
+        *why = why.lines().rev().nth(1).unwrap_or_default().to_owned();
+    }
 }
 
 #[test]

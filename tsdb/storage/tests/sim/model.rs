@@ -93,6 +93,18 @@ impl Model {
             .collect()
     }
 
+    /// The time (ms) of the newest sample that was ever taken.
+    pub(crate) fn newest(&self) -> Timestamp {
+        let all = self.series.values().map(|history| history.newest);
+        all.max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether a sample must be there.
+    pub(crate) fn requires(&self, labels: &Labels, t: Timestamp) -> bool {
+        let cell = self.series.get(labels).and_then(|history| history.cells.get(&t));
+        cell.is_some_and(|cell| matches!(cell.state, State::Durable | State::Taken))
+    }
+
     /// Nothing is sure about a sample any more.
     pub(crate) fn free(&mut self, labels: &Labels, t: Timestamp) {
         let cell = self

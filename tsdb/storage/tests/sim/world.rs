@@ -90,8 +90,8 @@ pub(crate) struct World {
     pub(crate) writers: Vec<Writer>,
     /// Whether faults are armed or the disk is full: only then may anything fail.
     pub(crate) troubled: bool,
-    /// Whether the log has not been read yet.
-    pub(crate) replaying: bool,
+    /// As long as the log has not been read: the newest time (ms) that it may have.
+    pub(crate) replaying: Option<Timestamp>,
     pub(crate) counts: Counts,
     /// Scrapes are at most so many seconds apart: lives of some minutes, and lives that the retention ends a part of.
     pub(crate) pace: i64,
@@ -172,7 +172,7 @@ impl World {
             model: Model::default(),
             writers: Vec::new(),
             troubled: false,
-            replaying: false,
+            replaying: None,
             counts: Counts::default(),
             pace: 0,
             born: 0,
@@ -355,9 +355,9 @@ impl World {
             writer.owner = self.db.new_owner();
         }
         if self.dice.chance(30) {
-            self.replaying = true;
+            self.replaying = Some(self.model.newest());
             self.before_replay()?;
-            self.replaying = false;
+            self.replaying = None;
         }
         told("replay", self.db.replay())?;
         self.settle()?;

@@ -180,9 +180,14 @@ impl World {
             None => {
                 self.counts.samples += 1;
                 let of = (active.id, active.kind);
+                // That it comes too late is only known when the log has been read.
+                let late = self.replaying.is_some_and(|newest| {
+                    let window = self.settings.out_of_order_window_ms;
+                    !intent.due && (window == 0 || intent.t < newest.saturating_sub(window))
+                });
+                let free = late && !self.model.requires(&active.labels, intent.t);
                 self.model.taken(&active.labels, of, intent.t, intent.value.clone())?;
-                if self.replaying && !intent.due {
-                    // Whether it comes in order is only known when the log has been read.
+                if free {
                     self.model.free(&active.labels, intent.t);
                 }
                 Ok(())

@@ -21,9 +21,11 @@ impl Parser<'_> {
         if self.peek() != TokenKind::LeftParen {
             return Err(self.unexpected("aggregation", ""));
         }
-        let (args, below, mut end) = self.arguments(None)?;
+        let (args, below, mut end) = self.arguments()?;
         let clause = match before {
             Some(clause) => Some(clause),
+            // Whether a clause follows is asked before anything is said about the arguments.
+            None if self.peek() == TokenKind::Broken => return Err(self.unexpected("", "")),
             None => {
                 let behind = self.grouping_clause()?;
                 end = behind.as_ref().map_or(end, |clause| clause.end);

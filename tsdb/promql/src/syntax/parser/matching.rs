@@ -2,6 +2,7 @@
 
 use super::super::ast::{BinaryOp, Fill, Group, Matching};
 use super::super::token::{Keyword, TokenKind};
+use super::operand::may_begin_operand;
 use super::{Parsed, Parser};
 
 impl Parser<'_> {
@@ -68,7 +69,8 @@ impl Parser<'_> {
         } else {
             return Ok(());
         }
-        if self.peek() == TokenKind::LeftParen {
+        // Labels may be left out where the operand follows.
+        if self.peek() == TokenKind::LeftParen || !may_begin_operand(self.peek()) {
             (matching.include, _) = self.grouping_labels()?;
         }
         Ok(())

@@ -103,6 +103,8 @@ impl Parser<'_> {
     fn call(&mut self) -> Parsed<Tree> {
         let name = self.bump();
         let function = self.text_of(name.span).to_owned();
+        let (args, below, end) = self.arguments()?;
+        // What is wrong with the arguments' syntax is told first.
         let signature = check::signature(&function);
         if signature.is_some_and(|s| s.experimental) && !self.features.experimental_functions {
             return Err(self.error(name.span, format!("function {function:?} is not enabled")));
@@ -115,8 +117,6 @@ impl Parser<'_> {
             let message = format!("unknown function with name {function:?}");
             return Err(Box::new(self.error(name.span, message).suggesting(&function, known)));
         }
-        let labels_at = (function == "info").then_some(1);
-        let (args, below, end) = self.arguments(labels_at)?;
         let span = Span {
             start: name.span.start,
             end,
@@ -130,27 +130,25 @@ impl Parser<'_> {
         self.node(ExprKind::Call(call), span, below)
     }
 
-    /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes. The argument `labels_at`
-    /// chooses labels rather than series.
-    pub(super) fn arguments(&mut self, labels_at: Option<usize>) -> Parsed<(Vec<Expr>, u32, u32)> {
+    /// `(a, b)`: the arguments, the height of the highest, and where the parenthesis closes.
+    pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
         self.expect(TokenKind::LeftParen, "", "")?;
         if self.peek() == TokenKind::RightParen {
             return Ok((Vec::new(), 0, self.bump().span.end));
         }
-        self.argument_list(labels_at)
+        self.argument_list()
     }
 
-    fn argument_list(&mut self, labels_at: Option<usize>) -> Parsed<(Vec<Expr>, u32, u32)> {
+    fn argument_list(&mut self) -> Parsed<(Vec<Expr>, u32, u32)> {
         let (mut args, mut below): (Vec<Expr>, u32) = (Vec::new(), 0);
         loop {
-            self.labels_only = labels_at == Some(args.len()) && self.peek() == TokenKind::LeftBrace;
             let arg = self.deeper(|p| p.expression(0))?;
             below = below.max(arg.height);
             args.push(*arg.expr);
             let token = self.token();
             match token.kind {
                 TokenKind::RightParen => return Ok((args, below, self.bump().span.end)),
-                TokenKind::Comma if self.peek_behind() == TokenKind::RightParen => {
+                TokenKind::Comma if !may_begin_operand(self.peek_behind()) => {
                     return Err(self.error(token.span, "trailing commas not allowed in function call args"));
                 }
                 TokenKind::Comma => {
@@ -159,5 +157,36 @@ impl Parser<'_> {
                 _ => return Err(self.unexpected("", "")),
             }
         }
+    }
+}
+
+/// Whether an operand may begin so. What the lexer could not read speaks for itself, so it counts as one.
+pub(super) fn may_begin_operand(kind: TokenKind) -> bool {
+    match kind {
+        TokenKind::Keyword(word) => word.names_a_metric(),
+        TokenKind::Operator(op) => matches!(
+            op,
+            BinaryOp::Add | BinaryOp::Sub | BinaryOp::And | BinaryOp::Or | BinaryOp::Unless
+        ),
+        TokenKind::Broken
+        | TokenKind::Identifier
+        | TokenKind::MetricIdentifier
+        | TokenKind::Number
+        | TokenKind::Duration
+        | TokenKind::String
+        | TokenKind::LeftParen
+        | TokenKind::LeftBrace
+        | TokenKind::Aggregator(_) => true,
+        TokenKind::End
+        | TokenKind::RightParen
+        | TokenKind::RightBrace
+        | TokenKind::LeftBracket
+        | TokenKind::RightBracket
+        | TokenKind::Comma
+        | TokenKind::Colon
+        | TokenKind::Assign
+        | TokenKind::RegexEqual
+        | TokenKind::RegexNotEqual
+        | TokenKind::At => false,
     }
 }

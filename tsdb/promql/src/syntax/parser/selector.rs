@@ -5,7 +5,6 @@ use super::super::token::TokenKind;
 use super::{Parsed, Parser, Tree};
 use crate::syntax::ast::BinaryOp;
 use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::Quoted;
 use leadline_model::{MatchOp, Matcher};
 
 const CONTEXT: &str = "label matching";
@@ -13,25 +12,12 @@ const CONTEXT: &str = "label matching";
 impl Parser<'_> {
     /// A selector whose metric name, if any, stands at `name`, in front of this place.
     pub(super) fn selector(&mut self, name: Option<Span>) -> Parsed<Tree> {
-        let labels_only = std::mem::take(&mut self.labels_only);
         let mut span = name.unwrap_or(self.token().span);
         let name = name.map(|span| self.text_of(span).to_owned());
         let mut matchers: Vec<Matcher> = name.iter().map(|name| Matcher::equal(NAME, name.as_str())).collect();
         if self.peek() == TokenKind::LeftBrace {
             self.bump();
             span.end = self.matchers(&mut matchers)?;
-        }
-        match &name {
-            Some(name) => {
-                if let Some(second) = matchers.iter().skip(1).find(|m| m.name() == NAME) {
-                    let (name, second) = (Quoted(name), Quoted(second.value()));
-                    return Err(self.error(span, format!("metric name must not be set twice: {name} or {second}")));
-                }
-            }
-            None if !labels_only && matchers.iter().all(Matcher::matches_empty) => {
-                return Err(self.error(span, "vector selector must contain at least one non-empty matcher"));
-            }
-            None => {}
         }
         self.node(
             ExprKind::Selector(Selector {
@@ -91,6 +77,6 @@ impl Parser<'_> {
             end: value.span.end,
         };
         let value = self.unquoted_utf8(value.span)?;
-        Matcher::new(name, op, value).map_err(|error| self.error(span, error.to_string()))
+        Matcher::new(name, op, value).map_err(|error| self.error(span, error.in_words_of_go()))
     }
 }

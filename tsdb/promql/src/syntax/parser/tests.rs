@@ -138,7 +138,7 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
         ("", "1:1: parse error: no expression found in input"),
         ("1+", "1:3: parse error: unexpected end of input"),
         ("*1", "1:1: parse error: unexpected <op:*>"),
-        ("(1))", "1:4: parse error: unexpected right parenthesis ')'"),
+        ("(1))", "1:5: parse error: unexpected right parenthesis ')'"),
         ("((1)", "1:5: parse error: unclosed left parenthesis"),
         ("1 =~ 1", "1:3: parse error: unexpected character after '=': '~'"),
         (

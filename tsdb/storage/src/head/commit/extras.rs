@@ -14,8 +14,6 @@ use leadline_model::sample::Timestamp;
 #[derive(Default)]
 pub(super) struct Records {
     histograms: HistogramsEncoder,
-    /// Whether the newest histogram is one of floats.
-    float: bool,
     /// Records that go before those of `histograms`.
     earlier: Vec<Vec<u8>>,
     exemplars: Vec<u8>,
@@ -23,16 +21,19 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Adds a histogram. Records of integers go before those of floats, so an integer behind a float, which may be of the
-    /// same series and must come behind it in the log too, begins new ones.
+    /// Adds a histogram. One whose record would go before that of the newest, which may be of the same series and must come
+    /// before it in the log too, begins new ones.
     pub(super) fn histogram(&mut self, series: SeriesRef, t: Timestamp, h: &AnyHistogram) {
-        let float = matches!(h, AnyHistogram::Float(_));
-        if self.float && !float {
+        if self.histograms.is_behind(h) {
             self.earlier.extend(self.histograms.records().map(<[u8]>::to_vec));
             self.histograms.clear();
         }
-        self.float = float;
         self.histograms.push(series.0, t, h);
+    }
+
+    /// Whether there is one.
+    pub(super) fn has_histograms(&self) -> bool {
+        !self.earlier.is_empty() || self.histograms.records().next().is_some()
     }
 
     /// Calls `push` with each record.

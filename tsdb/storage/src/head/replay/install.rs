@@ -1,26 +1,24 @@
 //! Joining what was read with what was committed meanwhile.
 
 use super::super::Head;
+use super::super::commit::Again;
 use super::super::durable::{Alias, Durable};
 use super::super::exemplars::Exemplars;
 use super::super::index::Index;
 use super::super::metadata::Told;
-use super::super::series::{Closed, Data};
-use super::super::stripe::{Cuts, Stripe, make_ref, number_of, stripe_of};
+use super::super::series::Closed;
+use super::super::source::Copied;
+use super::super::stripe::{Stripe, make_ref, number_of, stripe_of};
 use super::{Replay, Replayed};
-use crate::chunk::{Encoding, decode, decode_histograms};
 use crate::error::StorageError;
+use crate::points::{self, Point};
 use crate::wal::checkpoint;
-use crate::wal::record::{ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, encode_metadata, encode_series};
-use leadline_model::histogram::HistogramSample;
+use crate::wal::record::{ExemplarsEncoder, encode_metadata};
 use leadline_model::labels::Labels;
 use leadline_model::port::SeriesRef;
-use leadline_model::sample::{Samples, Timestamp};
+use leadline_model::sample::Timestamp;
 use parking_lot::RwLockWriteGuard;
 use rapidhash::RapidHashMap;
-
-/// Records of samples are ended when they have this many bytes.
-const RECORD_BYTES: usize = 256 * 1024;
 
 /// What was committed before the log was read.
 struct Early {
@@ -28,15 +26,6 @@ struct Early {
     index: Index,
     exemplars: Exemplars,
     told: Told,
-}
-
-/// Series and samples that have to reach the log, in the order of their records.
-#[derive(Default)]
-struct Pending {
-    series: Vec<u8>,
-    samples: Vec<u8>,
-    encoder: SamplesEncoder,
-    histograms: HistogramsEncoder,
 }
 
 impl Head {
@@ -78,13 +67,13 @@ impl Head {
             read.logged = !durable.read_only;
             early.stripes.push(std::mem::replace(&mut **guard, read));
         }
-        self.join(&early, &mut stripes, &mut index, durable);
         if replay.mint <= replay.maxt {
             self.widen(replay.mint, replay.maxt);
         }
         for bound in [&self.min_valid, &self.floor] {
             bound.fetch_max(replay.min_valid, std::sync::atomic::Ordering::AcqRel);
         }
+        self.join(&early, &mut stripes, &mut index, durable, replay.maxt);
         self.selectors.write().rematch(&mut stripes, &index);
         self.labels.write().clear();
         found.series = index.len() as u64;
@@ -99,9 +88,16 @@ impl Head {
         std::mem::replace(&mut *ring, read)
     }
 
-    /// Appends the samples that were committed meanwhile.
-    fn join(&self, early: &Early, stripes: &mut [RwLockWriteGuard<'_, Stripe>], index: &mut Index, durable: &Durable) {
-        let (mut cuts, mut samples, mut pending) = (self.cuts(), Samples::default(), Pending::default());
+    /// Commits the samples that were committed meanwhile once more, behind what the log has up to `newest` (ms).
+    fn join(
+        &self,
+        early: &Early,
+        stripes: &mut [RwLockWriteGuard<'_, Stripe>],
+        index: &mut Index,
+        durable: &Durable,
+        newest: Timestamp,
+    ) {
+        let mut again = Again::begin(self, durable, newest);
         let mut moved: RapidHashMap<u64, u64> = RapidHashMap::default();
         for id in early.index.all() {
             let series = early.index.series(id);
@@ -111,34 +107,19 @@ impl Head {
             };
             let labels = early.index.labels(id);
             let owner = stripe.hot[row].owner;
-            let Some(target) = place(&labels, stripe_of(series), owner, stripes, index, &mut pending) else {
+            let Some(target) = place(&labels, stripe_of(series), owner, stripes, index, &mut again) else {
                 continue;
             };
             moved.insert(series.0, target.0);
-            all_samples(stripe, row, &mut samples);
-            let histograms = all_histograms(stripe, row);
+            let points = all_points(stripe, row);
             let stripe = &mut stripes[stripe_of(target)];
             let Some(row) = number_of(target).and_then(|number| stripe.row(number, 0)) else {
                 continue;
             };
             stripe.hot[row].owner = owner;
-            let mut histograms = histograms.iter().peekable();
-            for (&t, &v) in samples.t.iter().zip(&samples.v) {
-                while let Some(sample) = histograms.next_if(|sample| sample.t < t) {
-                    pending.histogram(stripe, row, target, sample, &cuts, durable);
-                }
-                if let Ok(true) = stripe.append(row, t, v, &mut cuts) {
-                    pending.encoder.push(&mut pending.samples, target.0, t, v);
-                }
-            }
-            for sample in histograms {
-                pending.histogram(stripe, row, target, sample, &cuts, durable);
-            }
-            if pending.samples.len() > RECORD_BYTES {
-                pending.hand_over(durable);
-            }
+            again.append(stripe, row, target, &points);
         }
-        pending.hand_over(durable);
+        again.end();
         self.join_extras(early, &moved, durable);
     }
 
@@ -167,35 +148,6 @@ impl Head {
     }
 }
 
-impl Pending {
-    /// Appends a histogram to a row and hands it over behind what is pending: records must tell of one series in the
-    /// order of time.
-    fn histogram(
-        &mut self,
-        stripe: &mut Stripe,
-        row: usize,
-        series: SeriesRef,
-        sample: &HistogramSample,
-        cuts: &Cuts,
-        durable: &Durable,
-    ) {
-        if let Ok(true) = stripe.append_histogram(row, sample.t, &sample.h, cuts) {
-            self.histograms.push(series.0, sample.t, &sample.h);
-            self.hand_over(durable);
-        }
-    }
-
-    fn hand_over(&mut self, durable: &Durable) {
-        if !durable.read_only {
-            durable.wal.push(&[&self.series, &self.samples]);
-            self.histograms.records().for_each(|record| {
-                durable.wal.push(&[record]);
-            });
-        }
-        *self = Self::default();
-    }
-}
-
 /// The series with these labels, which is created in stripe `home` if need be.
 fn place(
     labels: &Labels,
@@ -203,7 +155,7 @@ fn place(
     owner: u32,
     stripes: &mut [RwLockWriteGuard<'_, Stripe>],
     index: &mut Index,
-    pending: &mut Pending,
+    again: &mut Again<'_>,
 ) -> Option<SeriesRef> {
     if let Some(known) = index.find(labels) {
         return Some(known);
@@ -212,49 +164,21 @@ fn place(
     let series = make_ref(home, stripe.next_number()?);
     index.create(labels, series)?;
     stripe.create(owner, 0);
-    let mut record = Vec::new();
-    encode_series(&mut record, [(series.0, labels)]);
-    // One record holds many series: only the first brings its type.
-    let from = usize::from(!pending.series.is_empty());
-    pending.series.extend_from_slice(record.get(from..).unwrap_or_default());
+    again.created(series, labels);
     Some(series)
 }
 
-/// All samples of a row that is in memory alone.
-fn all_samples(stripe: &Stripe, row: usize, into: &mut Samples) {
-    into.clear();
-    let (mut open, mut chunks) = (Vec::new(), Vec::<&[u8]>::new());
-    stripe.hot[row].open.copy_to(&mut open);
-    let closed = stripe.cold[row].closed.iter();
-    chunks.extend(closed.filter(|c| c.encoding.is_float()).filter_map(in_memory));
-    if !open.is_empty() {
-        chunks.push(&open);
-    }
-    for chunk in chunks {
-        // The store encoded it itself a moment ago.
-        let _ = decode(Encoding::Xor, chunk, Timestamp::MIN, Timestamp::MAX, into);
-    }
-}
-
-/// All histograms of a row that is in memory alone.
-fn all_histograms(stripe: &Stripe, row: usize) -> Vec<HistogramSample> {
-    let mut all = Vec::new();
-    let open = stripe
-        .open_histograms(row)
-        .and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX));
-    let closed = stripe.cold[row].closed.iter().filter(|c| !c.encoding.is_float());
-    for chunk in closed.chain(&open) {
-        if let Some(bytes) = in_memory(chunk) {
-            // The store encoded it itself a moment ago.
-            let _ = decode_histograms(chunk.encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut all);
+/// All samples of a row that is in memory alone, by time, each with whether it came out of order. Of two at one time that
+/// which came in order stays.
+fn all_points(stripe: &Stripe, row: usize) -> Vec<(Point, bool)> {
+    let closed = Copied::of(stripe, row, Timestamp::MIN, Timestamp::MAX).closed;
+    let in_order = closed.iter().filter_map(Closed::points).flatten();
+    let mut ranked: Vec<(Point, usize)> = in_order.map(|point| (point, 0)).collect();
+    if let Some(late) = stripe.late.get(&stripe.numbers()[row]) {
+        for (rank, points) in (1..).zip(late.in_memory()) {
+            ranked.extend(points.into_iter().map(|point| (point, rank)));
         }
+        points::join(&mut ranked);
     }
-    all
-}
-
-fn in_memory(chunk: &Closed) -> Option<&[u8]> {
-    match &chunk.data {
-        Data::Memory(bytes) => Some(bytes),
-        Data::Disk(_) => None,
-    }
+    ranked.into_iter().map(|(point, rank)| (point, rank > 0)).collect()
 }

@@ -1,0 +1,82 @@
+//! What leadline is held against: a release of Prometheus, how both are started, what of their answers is compared, and
+//! which differences are meant.
+
+use crate::allowed::{ALL, ALWAYS, Allowed};
+use crate::answer::Answer;
+use crate::older;
+use crate::programs::Release;
+use crate::question::Question;
+use crate::tally::Tally;
+
+/// Names of features that both are started with.
+const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers";
+/// The same, and names of metrics go at the end of a query.
+const DELAYED: &str =
+    "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
+
+/// One comparison.
+pub(crate) struct Oracle {
+    /// Prometheus.
+    pub(crate) release: Release,
+    /// What Prometheus is told to know.
+    pub(crate) its_features: Option<&'static str>,
+    /// What leadline is told to know.
+    pub(crate) our_features: &'static str,
+    /// How Prometheus spells an expression.
+    pub(crate) spelled: fn(&str) -> String,
+    /// What of an answer is compared.
+    pub(crate) compared: fn(Answer) -> Answer,
+    /// Differences that are meant.
+    pub(crate) allowed: &'static [Allowed],
+    /// Of 1000 questions, at most so many may be a case of any of these.
+    pub(crate) allowed_in_all: usize,
+}
+
+impl Oracle {
+    /// Prometheus 3.16 with delayed name removal, where it is here.
+    pub(crate) fn newest() -> Option<Self> {
+        Some(Self {
+            release: Release::newest()?,
+            its_features: Some(DELAYED),
+            our_features: DELAYED,
+            spelled: str::to_owned,
+            compared: |answer| answer,
+            allowed: ALL,
+            allowed_in_all: 20,
+        })
+    }
+
+    /// Prometheus 3.16 as it is by default: names of metrics go at once.
+    pub(crate) fn newest_by_default() -> Option<Self> {
+        Some(Self {
+            its_features: Some(FEATURES),
+            our_features: FEATURES,
+            allowed: ALWAYS,
+            ..Self::newest()?
+        })
+    }
+
+    /// Prometheus 2.42 as Debian has it.
+    pub(crate) fn older() -> Option<Self> {
+        Some(Self {
+            release: Release::debian()?,
+            its_features: None,
+            our_features: FEATURES,
+            spelled: older::spelled,
+            compared: older::compared,
+            allowed: older::ALLOWED,
+            allowed_in_all: 160,
+        })
+    }
+
+    /// Counts of nothing yet.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::new(self.allowed, self.allowed_in_all)
+    }
+
+    /// The place of the difference that this is among those that are meant.
+    pub(crate) fn allows(&self, question: &Question, ours: &Answer, theirs: &Answer) -> Option<usize> {
+        let applies = |allowed: &Allowed| (allowed.applies)(question, ours, theirs);
+        self.allowed.iter().position(applies)
+    }
+}
