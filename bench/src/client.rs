@@ -1,4 +1,6 @@
-//! One kept-alive connection, plain or TLS, and timed GETs on it: the same client for every system.
+//! One kept-alive connection, plain or TLS, and timed GETs on it: the same client for every system. The connection is driven
+//! by whoever waits for an answer: a task of its own would add a wake-up to each request and answer, which is as much as the
+//! smallest of them take.
 
 use crate::error::BenchError;
 use crate::latency::Latency;
@@ -9,13 +11,19 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
 
+/// A connection's two ends: requests go into one, the other carries them.
+type Connected = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+type Spoken = (SendRequest<Full<Bytes>>, Connected);
+
 /// A connection.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
+    connection: Connected,
     host: String,
 }
 
@@ -31,7 +39,7 @@ impl Client {
     ) -> Result<Self, BenchError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let sender = match tls {
+        let (sender, connection) = match tls {
             None => Self::speak(TokioIo::new(stream)).await?,
             Some((config, name)) => {
                 let name = rustls_pki_types::ServerName::try_from(name).map_err(unexpected)?;
@@ -41,17 +49,17 @@ impl Client {
         };
         Ok(Self {
             sender,
+            connection,
             host: address.to_string(),
         })
     }
 
-    async fn speak<I>(io: I) -> Result<SendRequest<Full<Bytes>>, BenchError>
+    async fn speak<I>(io: I) -> Result<Spoken, BenchError>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(unexpected)?;
-        tokio::spawn(connection);
-        Ok(sender)
+        Ok((sender, Box::pin(connection)))
     }
 
     /// One GET; status and body.
@@ -75,11 +83,21 @@ impl Client {
             .header("accept", "application/json")
             .body(Full::new(body))
             .map_err(unexpected)?;
-        self.sender.ready().await.map_err(unexpected)?;
-        let answer = self.sender.send_request(request).await.map_err(unexpected)?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
-        Ok((status, body))
+        let sender = &mut self.sender;
+        let exchange = async {
+            sender.ready().await.map_err(unexpected)?;
+            let answer = sender.send_request(request).await.map_err(unexpected)?;
+            let status = answer.status().as_u16();
+            let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
+            Ok((status, body))
+        };
+        tokio::pin!(exchange);
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer,
+            // It may have ended with the answer, which is then there.
+            _ = &mut self.connection => exchange.await,
+        }
     }
 
     /// `n` GETs of one path, one after the other; each must be answered 200. The first tenth warms up and is not

@@ -71,7 +71,8 @@ async fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Ended early it still ends what it started: programs are killed as they are dropped.
     let outcome = tokio::select! {
-        outcome = run(Cli::parse()) => outcome,
+        // On a thread of the runtime: the main one would be woken by another for every byte that arrives.
+        outcome = tokio::spawn(run(Cli::parse())) => outcome.unwrap_or_else(|e| Err(BenchError::Unexpected(e.to_string()))),
         signal = ended() => signal,
     };
     match outcome {

@@ -4,6 +4,7 @@
 //! `infos` where there are any, and `{"status":"error","errorType":…,"error":…}` with the status codes that API uses.
 
 mod admin;
+mod answer;
 mod asker;
 mod exemplars;
 mod explain;
@@ -19,6 +20,7 @@ mod selectors;
 mod series;
 mod status;
 mod targets;
+mod times;
 mod tree;
 
 pub use admin::StorageAdmin;

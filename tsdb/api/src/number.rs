@@ -1,35 +1,39 @@
 //! Numbers in Prometheus' JSON: times as seconds, values as quoted text.
 
 use leadline_model::Timestamp;
-use leadline_model::number::{push_plain, push_scientific};
+use leadline_model::number::{push_plain, push_scientific, push_whole};
 
 /// Appends a time (ms) as JSON seconds with three decimals where it has a fraction (`util/jsonutil`, MarshalTimestamp).
 pub fn push_timestamp(out: &mut String, t: Timestamp) {
-    use std::fmt::Write;
-    if t < 0 {
+    let (seconds, ms) = (t / 1000, (t % 1000).unsigned_abs());
+    if seconds == 0 && t < 0 {
         out.push('-');
     }
-    let ms = t.unsigned_abs();
-    let (seconds, fraction) = (ms / 1000, ms % 1000);
-    let written = if fraction == 0 {
-        write!(out, "{seconds}")
-    } else {
-        write!(out, "{seconds}.{fraction:03}")
-    };
-    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    push_whole(out, seconds);
+    if ms > 0 {
+        out.push('.');
+        for digit in [ms / 100, ms / 10 % 10, ms % 10] {
+            out.push(char::from(b'0' + digit as u8));
+        }
+    }
 }
 
 /// Appends a value as quoted JSON text (`util/jsonutil`, MarshalFloat): the shortest digits that read back, in
 /// scientific notation below 1e-6 and from 1e21 on.
 pub fn push_float(out: &mut String, v: f64) {
-    let size = v.abs();
     out.push('"');
+    push_number(out, v);
+    out.push('"');
+}
+
+/// The same without the quotes.
+pub(crate) fn push_number(out: &mut String, v: f64) {
+    let size = v.abs();
     if size != 0.0 && !(1e-6..1e21).contains(&size) {
         push_scientific(out, v);
     } else {
         push_plain(out, v);
     }
-    out.push('"');
 }
 
 /// Appends a time (ms) as JSON seconds with as many decimals as it needs, as Go prints floats (`promql/value.go`: the times
@@ -96,6 +100,9 @@ mod tests {
             (1_500, "1.500"),
             (1_435_781_430_781, "1435781430.781"),
             (-50, "-0.050"),
+            (-2_007, "-2.007"),
+            (i64::MIN, "-9223372036854775.808"),
+            (i64::MAX, "9223372036854775.807"),
             (7_000, "7"),
         ] {
             let mut out = String::new();

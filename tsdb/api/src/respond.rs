@@ -1,15 +1,21 @@
 //! The framing of answers.
 
+use crate::answer::Answer;
 use axum::body::Body;
 use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use leadline_model::port::QueryError;
 use leadline_promql::diagnostic::ParseError;
 use leadline_promql::error::Error;
+use std::convert::Infallible;
 
 /// Warnings, and infos, of one answer.
 const MOST_NOTES: usize = 10;
+
+/// After so many pieces of a body other tasks have their turn; to a client that reads fast it could be written in one go.
+const PIECES_AT_ONCE: usize = 16;
 
 /// An error in the API's words.
 #[derive(Debug)]
@@ -118,26 +124,50 @@ impl IntoResponse for ApiError {
         body.push_str(r#","error":"#);
         push_text(&mut body, &self.message);
         body.push('}');
-        json(self.status, body)
+        json(self.status, Body::from(body))
     }
 }
 
+/// What stands before the data of a success.
+pub(crate) const SUCCESS: &str = r#"{"status":"success","data":"#;
+/// What stands behind its data and notes.
+pub(crate) const END: &str = "}";
+
 /// `{"status":"success","data":…}` around `data`, which is JSON already.
 pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Response {
+    let body = [SUCCESS, data, &notes(warnings, infos), END].concat();
+    json(StatusCode::OK, Body::from(body))
+}
+
+/// What follows the data of a success: warnings and infos, where there are any.
+pub(crate) fn notes(warnings: &[String], infos: &[String]) -> String {
     let (warnings, infos) = (first(warnings, "warning"), first(infos, "info"));
-    let mut body = String::with_capacity(data.len() + 64);
-    body.push_str(r#"{"status":"success","data":"#);
-    body.push_str(data);
+    let mut out = String::new();
     for (name, notes) in [("warnings", warnings), ("infos", infos)] {
         if !notes.is_empty() {
-            body.push_str(",\"");
-            body.push_str(name);
-            body.push_str("\":");
-            push_list(&mut body, notes.iter().map(String::as_str));
+            out.push_str(",\"");
+            out.push_str(name);
+            out.push_str("\":");
+            push_list(&mut out, notes.iter().map(String::as_str));
         }
     }
-    body.push('}');
-    json(StatusCode::OK, body)
+    out
+}
+
+/// An answer of one piece goes out at once and with its length; a bigger one as its pieces are taken.
+pub(crate) fn streamed(mut answer: Answer) -> Response {
+    let first = answer.next().unwrap_or_default();
+    if answer.size_hint() == (0, Some(0)) {
+        return json(StatusCode::OK, Body::from(first));
+    }
+    let pieces = std::iter::once(first).chain(answer).enumerate();
+    let pieces = futures::stream::iter(pieces).then(|(i, piece)| async move {
+        if i % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, Infallible>(piece)
+    });
+    json(StatusCode::OK, Body::from_stream(pieces))
 }
 
 /// As many notes as Prometheus answers (`web/api/v1/api.go`, `respond`), and how many there are besides.
@@ -150,8 +180,8 @@ fn first(notes: &[String], kind: &str) -> Vec<String> {
     first
 }
 
-fn json(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -200,7 +230,7 @@ fn push_label(out: &mut String, text: &str) {
     #[cfg(feature = "planted")]
     leadline_model::planted::trap(text.contains('"') && text.contains('é'));
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
-    if text.chars().all(plain) {
+    if !is_marked(text.as_bytes()) {
         out.push('"');
         out.push_str(text);
         out.push('"');
@@ -217,6 +247,27 @@ fn push_label(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// Whether there is a byte to be escaped: a control character, a quote or a backslash.
+fn is_marked(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [b'a'; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words
+        .iter()
+        .chain([&last])
+        .any(|word| marks(u64::from_le_bytes(*word)) != 0)
+}
+
+/// The eight bytes of a word looked at together: not 0 where one is to be escaped. A byte less what it must not be below
+/// borrows into its highest bit; a byte that is what it must not be is 0 when that is taken out.
+fn marks(word: u64) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let below = word.wrapping_sub(EACH * u64::from(b' ')) & !word;
+    let (quote, backslash) = (word ^ (EACH * u64::from(b'"')), word ^ (EACH * u64::from(b'\\')));
+    (below | zero(quote) | zero(backslash)) & (EACH * 0x80)
 }
 
 /// Appends a label set as a JSON object.
@@ -249,7 +300,48 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_label, push_text};
+    use super::{is_marked, push_label, push_text, streamed};
+    use crate::answer::{Answer, PIECE};
+    use http_body_util::BodyExt;
+    use leadline_promql::value::{RangeSeries, Value};
+
+    #[tokio::test]
+    async fn a_small_answer_has_its_length_and_a_big_one_is_never_whole() {
+        for (points, small) in [(10, true), (20_000, false)] {
+            let series = RangeSeries {
+                points: (0..points).map(|i| (i * 1_000, 0.5)).collect(),
+                ..RangeSeries::default()
+            };
+            let answer = || Answer::new(Value::Matrix(vec![series.clone()]), 0, "", "");
+            let mut body = streamed(answer()).into_body();
+            let exact = axum::body::HttpBody::size_hint(&body).exact();
+            assert_eq!(exact.is_some(), small);
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let data = frame.unwrap().into_data().unwrap();
+                assert!(data.len() < PIECE + 256);
+                whole.extend(data);
+            }
+            assert_eq!(String::from_utf8(whole).unwrap(), answer().collect::<String>());
+        }
+    }
+
+    #[test]
+    fn a_byte_to_be_escaped_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let marked = byte < b' ' || byte == b'"' || byte == b'\\';
+            for len in 1..20 {
+                for place in 0..len {
+                    for around in [b'a', b' ', b'!', b'#', b']', 0x7f, 0x80, 0xa2, 0xff] {
+                        let mut text = vec![around; len];
+                        text[place] = byte;
+                        assert_eq!(is_marked(&text), marked, "{byte} at {place} of {len}");
+                    }
+                }
+            }
+        }
+        assert!(!is_marked(b""));
+    }
 
     #[test]
     fn text_is_escaped_so_that_json_reads_it_back() {

@@ -209,8 +209,37 @@ impl PartialOrd for Labels {
 /// Prometheus' order (`labels.Compare`): pair by pair, name before value, a prefix before what it starts.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let Some(at) = first_difference(self.0.as_bytes(), other.0.as_bytes()) else {
+            // What a set begins with in whole pairs is before it.
+            return self.0.len().cmp(&other.0.len());
+        };
+        // Up to the string in which that is, both are equal: only that is compared.
+        let mut mine = self.iter();
+        let mut same = 0;
+        while let Some(text) = Iter::take(&mut mine) {
+            let end = self.0.len() - mine.rest.len();
+            if at < end {
+                let mut theirs = Iter {
+                    rest: other.0.get(same..).unwrap_or_default(),
+                };
+                return text.cmp(Iter::take(&mut theirs).unwrap_or_default());
+            }
+            same = end;
+        }
+        Ordering::Equal
     }
+}
+
+/// The first byte in which two texts differ; none where one begins with the other.
+fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let chunks = a.chunks_exact(CHUNK).zip(b.chunks_exact(CHUNK));
+    let same = CHUNK * chunks.take_while(|(a, b)| a == b).count();
+    let rest = a.iter().zip(b).skip(same);
+    rest.take_while(|(a, b)| a == b)
+        .count()
+        .checked_add(same)
+        .filter(|&at| at < a.len().min(b.len()))
 }
 
 /// PromQL's notation: `name{a="b"}`; names that are no identifiers are quoted as in Prometheus 3.
@@ -323,6 +352,7 @@ impl LabelsBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn building_sorts_by_name_and_drops_empty_values() {
@@ -351,6 +381,20 @@ mod tests {
             (vec![], "{}"),
         ] {
             assert_eq!(Labels::from_pairs(pairs).to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_the_pairs(
+            common in prop::collection::vec(("[a-c]{1,3}", "[a-cé]{1,70}"), 0..5),
+            a in prop::collection::vec(("[b-d]{1,2}", "[a-cé]{1,3}"), 0..3),
+            b in prop::collection::vec(("[b-d]{1,2}", "[a-cé]{1,3}"), 0..3),
+        ) {
+            let of = |own: &[(String, String)]| Labels::from_pairs(common.iter().chain(own).cloned());
+            let (a, b) = (of(&a), of(&b));
+            prop_assert_eq!(a.cmp(&b), a.iter().cmp(b.iter()), "{:?} {:?}", a, b);
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
         }
     }
 

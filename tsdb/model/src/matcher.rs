@@ -118,7 +118,11 @@ impl Matcher {
     /// Whether the matcher lets series through that lack the label.
     #[must_use]
     pub fn matches_empty(&self) -> bool {
-        self.matches("")
+        match (self.op, &self.regex) {
+            (MatchOp::Regex, Some(regex)) => regex.matches_empty(),
+            (MatchOp::NotRegex, Some(regex)) => !regex.matches_empty(),
+            _ => self.matches(""),
+        }
     }
 }
 

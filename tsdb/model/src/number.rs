@@ -1,6 +1,7 @@
 //! Numbers as Go prints them.
 
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 /// A float as Go's `%g` prints it: the shortest digits that read back, in scientific notation where the exponent is
 /// below -4 or at least 6 (`strconv`, `%g` and `%v`).
@@ -15,7 +16,7 @@ pub fn general(v: f64) -> General {
 
 impl fmt::Display for General {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Decimal::of(self.0) {
+        match finite(self.0).map(Decimal::of) {
             Ok(decimal) if (-4..6).contains(&decimal.exponent()) => decimal.plain(f),
             Ok(decimal) => decimal.scientific(f),
             Err(word) => f.write_str(word),
@@ -23,23 +24,62 @@ impl fmt::Display for General {
     }
 }
 
+/// Up to here (2^53) a whole number is the shortest text of itself: its neighbours are no further than 1.
+const WHOLE: u64 = 1 << 53;
+
+/// Sizes whose shortest text has no exponent.
+const MODERATE: Range<f64> = 1e-4..1e15;
+
 /// Appends a float as Go's `strconv` prints it in format `f`: the shortest digits that read back, and no exponent.
 pub fn push_plain(out: &mut String, v: f64) {
-    let written = match Decimal::of(v) {
-        Ok(decimal) => decimal.plain(out),
-        Err(word) => out.write_str(word),
+    let whole = v as i64;
+    if whole as f64 == v && whole.unsigned_abs() < WHOLE && (whole != 0 || v.is_sign_positive()) {
+        push_whole(out, whole);
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    if MODERATE.contains(&v.abs()) {
+        // No exponent, and no whole number, which would end in `.0`.
+        out.push_str(buffer.format_finite(v));
+        return;
+    }
+    let v = match finite(v) {
+        Ok(v) => v,
+        Err(word) => return out.push_str(word),
     };
-    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    let text = buffer.format_finite(v);
+    if text.bytes().any(|b| b == b'e') {
+        let written = Decimal::read(text).plain(out);
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    } else {
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
+    }
 }
 
 /// Appends a float as Go's `strconv` prints it in format `e`: the shortest digits that read back, a sign and at least two
 /// digits of exponent.
 pub fn push_scientific(out: &mut String, v: f64) {
-    let written = match Decimal::of(v) {
-        Ok(decimal) => decimal.scientific(out),
+    let written = match finite(v) {
+        Ok(v) => Decimal::of(v).scientific(out),
         Err(word) => out.write_str(word),
     };
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// Appends a whole number.
+pub fn push_whole(out: &mut String, n: i64) {
+    out.push_str(itoa::Buffer::new().format(n));
+}
+
+/// A finite float; of others the word for them.
+fn finite(v: f64) -> Result<f64, &'static str> {
+    if v.is_nan() {
+        return Err("NaN");
+    }
+    if v.is_infinite() {
+        return Err(if v > 0.0 { "+Inf" } else { "-Inf" });
+    }
+    Ok(v)
 }
 
 /// The fewest digits that name a float, of those the nearest, of two that are as near the even one: `0.digits * 10^point`.
@@ -52,20 +92,21 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Of a finite float; of others the word for them.
-    fn of(v: f64) -> Result<Self, &'static str> {
-        if v.is_nan() {
-            return Err("NaN");
-        }
-        if v.is_infinite() {
-            return Err(if v > 0.0 { "+Inf" } else { "-Inf" });
-        }
-        let mut buffer = ryu::Buffer::new();
-        let text = buffer.format_finite(v.abs());
+    /// Of a finite float.
+    fn of(v: f64) -> Self {
+        Self::read(zmij::Buffer::new().format_finite(v))
+    }
+
+    /// Of what the shortest text is: digits with or without a point, and an exponent.
+    fn read(text: &str) -> Self {
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let mut decimal = Self {
-            negative: v.is_sign_negative(),
+            negative,
             digits: [b'0'; 17],
             len: 0,
             point: whole.len() as i32 + exponent.parse::<i32>().unwrap_or(0),
@@ -84,7 +125,7 @@ impl Decimal {
             decimal.len = 1;
             decimal.point = 1;
         }
-        Ok(decimal)
+        decimal
     }
 
     /// The exponent of scientific notation.
@@ -136,6 +177,60 @@ impl Decimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The digits by another algorithm, in format `f`.
+    fn by_ryu(v: f64) -> String {
+        let mut out = String::new();
+        let mut buffer = ryu::Buffer::new();
+        match finite(v) {
+            Ok(v) => Decimal::read(buffer.format_finite(v)).plain(&mut out).unwrap(),
+            Err(word) => out.push_str(word),
+        }
+        out
+    }
+
+    fn plain(v: f64) -> String {
+        let mut out = String::new();
+        push_plain(&mut out, v);
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn any_float_has_the_digits_that_two_algorithms_agree_on(
+            bits in any::<u64>(), whole in any::<i64>(), cents in any::<i32>(), power in 0u32..64,
+        ) {
+            let floats = [
+                f64::from_bits(bits),
+                whole as f64,
+                (whole >> power) as f64,
+                f64::from(cents) / 100.0,
+                f64::from(cents) / 60.0,
+                f64::from(cents) / 1e13,
+                (whole >> power) as f64 / 1024.0,
+            ];
+            for v in floats {
+                let text = plain(v);
+                prop_assert_eq!(&text, &by_ryu(v), "{:?}", v);
+                if !v.is_nan() {
+                    prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), v.to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_written_alike_on_both_sides_of_the_bound() {
+        let bound = WHOLE as f64;
+        for v in [0.0, 1.0, 9.0, 1e15, bound - 1.0, bound, bound + 2.0, 1e16, 1e19, 1e22] {
+            for v in [v, -v] {
+                assert_eq!(plain(v), by_ryu(v), "{v:?}");
+            }
+        }
+    }
 
     #[test]
     fn floats_are_printed_as_go_prints_them() {

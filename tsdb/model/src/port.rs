@@ -319,6 +319,13 @@ pub trait Queryable: Send + Sync {
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError>;
 
+    /// No more than so many series fulfil all matchers, where that can be told from an index in memory and samples since
+    /// `mint` (ms) are in memory as well; `None` says nothing.
+    fn at_most(&self, matchers: &[Matcher], mint: Timestamp) -> Option<usize> {
+        let _ = (matchers, mint);
+        None
+    }
+
     /// The names of labels on series that match (all series when `matchers` is empty), sorted.
     ///
     /// # Errors

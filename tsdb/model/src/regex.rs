@@ -1,10 +1,12 @@
 //! Go's RE2 syntax on the Rust engine, anchored at both ends, as Prometheus' matchers and relabelling use it.
 //!
-//! A pattern is translated once (`regex/translate.rs`), then looked at for shapes that need no engine
-//! (`regex/shape.rs`): a literal, a set of alternatives, a literal with `.*` or `.+` around it. Most matchers that
-//! dashboards and autoscaling rules send are of such a shape. The engine is only built when something needs it.
+//! Some patterns need no engine: a literal, a set of alternatives, a literal with `.*` or `.+` around it. Most matchers
+//! that dashboards and autoscaling rules send are of such a shape. It is read off the text where that is easy
+//! (`regex/plain.rs`); any other pattern is translated (`regex/translate.rs`), parsed, which finds its mistakes, and looked
+//! at (`regex/shape.rs`). The engine is built when the first value needs it, or at once where it might be too big.
 
 mod expand;
+mod plain;
 mod shape;
 mod translate;
 
@@ -27,10 +29,10 @@ pub struct Regex(Arc<Inner>);
 
 struct Inner {
     pattern: String,
-    /// What the Rust engine is built from.
-    translated: String,
     shape: Shape,
     prefix: String,
+    /// Whether the parser knows that every match has a character.
+    never_empty: bool,
     engine: OnceLock<regex::Regex>,
 }
 
@@ -49,32 +51,40 @@ impl Regex {
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
         }
-        let inside = translate::translate(pattern).map_err(|fault| RegexError {
+        if let Some(shape) = plain::shape(pattern) {
+            return Ok(Self::assemble(pattern, shape, String::new(), false));
+        }
+        let translated = translated(pattern).map_err(|fault| RegexError {
             of_go: Some(fault.to_string()),
             ..fail(fault.reason())
         })?;
-        let translated = format!("^(?s:{inside})$");
         let hir = regex_syntax::ParserBuilder::new()
             .nest_limit(MAX_NESTING)
             .build()
             .parse(&translated)
             .map_err(|error| fail(translate::reason(&error)))?;
         let shape = shape::of(&hir);
-        let prefix = shape::prefix(&shape, &hir);
-        let inner = Inner {
-            pattern: pattern.to_owned(),
-            translated,
-            shape,
-            prefix,
-            engine: OnceLock::new(),
-        };
-        // A shape that needs no engine still must not hide that the engine would refuse the pattern; it never does, as
-        // shapes come from parsed patterns of bounded size.
-        if matches!(inner.shape, Shape::Other) {
-            let engine = inner.build().map_err(|error| fail(error.to_string()))?;
-            let _ = inner.engine.set(engine);
+        let small = !matches!(shape, Shape::Other) || shape::parts(&hir) <= shape::SMALL;
+        let never_empty = hir.properties().minimum_len().is_some_and(|len| len > 0);
+        let regex = Self::assemble(pattern, shape, shape::prefix(&hir), never_empty);
+        // What is small, or has a shape, is known to be no more than an engine takes. Whatever else is built now: it must
+        // not turn out too big when a value is asked.
+        if !small {
+            let engine = regex.0.build().map_err(|error| fail(error.to_string()))?;
+            let _ = regex.0.engine.set(engine);
         }
-        Ok(Self(Arc::new(inner)))
+        Ok(regex)
+    }
+
+    /// `prefix` counts where the shape tells none.
+    fn assemble(pattern: &str, shape: Shape, prefix: String, never_empty: bool) -> Self {
+        Self(Arc::new(Inner {
+            pattern: pattern.to_owned(),
+            prefix: shape.prefix().unwrap_or(prefix),
+            shape,
+            never_empty,
+            engine: OnceLock::new(),
+        }))
     }
 
     /// The pattern as it was written.
@@ -90,6 +100,12 @@ impl Regex {
             Some(verdict) => verdict,
             None => self.0.engine().is_some_and(|engine| engine.is_match(value)),
         }
+    }
+
+    /// Whether the empty value matches; as [`Self::is_match`], but mostly without an engine.
+    #[must_use]
+    pub fn matches_empty(&self) -> bool {
+        !self.0.never_empty && self.is_match("")
     }
 
     /// The alternatives when the pattern is a plain set such as `a|b|c` or `a(b|c)` (then they can be looked up, not
@@ -123,7 +139,8 @@ impl Regex {
 
 impl Inner {
     fn build(&self) -> Result<regex::Regex, regex::Error> {
-        regex::RegexBuilder::new(&self.translated)
+        let translated = translated(&self.pattern).map_err(|fault| regex::Error::Syntax(fault.reason()))?;
+        regex::RegexBuilder::new(&translated)
             .size_limit(MAX_PROGRAM_BYTES)
             .nest_limit(MAX_NESTING)
             .build()
@@ -137,6 +154,11 @@ impl Inner {
         let engine = self.build().ok()?;
         Some(self.engine.get_or_init(|| engine))
     }
+}
+
+/// The anchored pattern in the words of the Rust engine.
+fn translated(pattern: &str) -> Result<String, translate::Fault> {
+    Ok(format!("^(?s:{})$", translate::translate(pattern)?))
 }
 
 /// Errors show the head of a very long pattern only.

@@ -14,6 +14,7 @@ use leadline_model::Matcher;
 use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
 use leadline_model::quote::Quoted;
+use std::fmt;
 
 /// Parses `text` and checks its types: what Prometheus' own parser accepts.
 ///
@@ -96,9 +97,9 @@ pub(crate) fn selectors(text: &str, expr: &Expr) -> Result<(), ParseError> {
         return Checker { text }.selector(expr.span, selector);
     }
     let chooses_labels = matches!(&expr.kind, ExprKind::Call(call) if call.function == "info");
-    let children = expr.children().into_iter().enumerate();
-    let checked = children.filter(|(i, child)| !(chooses_labels && is_label_choice(*i, child)));
-    checked.into_iter().try_for_each(|(_, child)| selectors(text, child))
+    let children = expr.children().enumerate();
+    let mut checked = children.filter(|(i, child)| !(chooses_labels && is_label_choice(*i, child)));
+    checked.try_for_each(|(_, child)| selectors(text, child))
 }
 
 /// Whether an argument of `info()` chooses labels, and so may choose all.
@@ -156,7 +157,7 @@ impl Checker<'_> {
     }
 
     /// Checks a tree that has to be of one type.
-    fn expect(&self, expr: &Expr, wanted: Shape, context: &str) -> Checked {
+    fn expect(&self, expr: &Expr, wanted: Shape, context: impl fmt::Display) -> Checked {
         let found = check(self.text, expr)?;
         if found == wanted {
             return Ok(());
@@ -266,7 +267,7 @@ impl Checker<'_> {
                 continue;
             }
             if let Some(wanted) = signature.arg(i) {
-                self.expect(arg, wanted, &format!("call to function {name}"))?;
+                self.expect(arg, wanted, format_args!("call to function {name}"))?;
             }
         }
         Ok(())

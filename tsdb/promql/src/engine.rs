@@ -1,10 +1,10 @@
 //! The engine: takes queries, makes them wait for their turn, runs them within their limits.
 //!
-//! **Where a query runs.** Evaluation is synchronous. An instant query that took less than [`INLINE_BELOW_US`] when it
-//! was last run runs right where its future is polled: a standing query costs microseconds, a hop to another thread
-//! and back costs as much again. Everything else (the first run, range queries, dear ones) runs on the blocking pool,
-//! so that the executor's threads stay free. Dropping the future of such a query stops it at its next look at the
-//! clock.
+//! **Where a query runs.** Evaluation is synchronous. A query that is small runs right where its future is polled: it
+//! costs microseconds, a hop to another thread and back costs as much again. Small is an instant query that took less than
+//! [`INLINE_BELOW_US`] when it was last run, and one that never ran, or a range query, if the store's index tells that it
+//! will (`small.rs`). Everything else runs on the blocking pool, so that the executor's threads stay free. Dropping the
+//! future of such a query stops it at its next look at the clock.
 
 use crate::error::Error;
 use crate::eval::QueryRange;
@@ -12,6 +12,7 @@ use crate::job::Job;
 use crate::log::{Origin, Pending, QueryLog};
 use crate::query::Query;
 use crate::settings::Settings;
+use crate::small;
 use crate::stats::Counting;
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Instant queries that took less than this (microseconds) run on the caller's thread.
+/// Queries that take less than this (microseconds) run on the caller's thread.
 pub const INLINE_BELOW_US: u64 = 500;
 
 /// Runs PromQL on a store.
@@ -65,7 +66,8 @@ impl Engine {
         Self::watched(store, settings, Watchers::default())
     }
 
-    /// An engine on `store` that tells `watchers` of its queries.
+    /// An engine on `store` that tells `watchers` of its queries; queries that run on the caller's thread are not told as
+    /// active.
     #[must_use]
     pub fn watched(store: Arc<dyn Queryable>, settings: Settings, watchers: Watchers) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(
@@ -153,6 +155,14 @@ impl Engine {
                 return Err(error);
             }
         };
+        let lookback_ms = options
+            .lookback_ms
+            .filter(|ms| *ms > 0)
+            .unwrap_or(self.settings.lookback_ms);
+        let cheap = match query.last_us().filter(|_| !over_time) {
+            Some(us) => us < INLINE_BELOW_US,
+            None => small::is_small(&*self.store, query, times, lookback_ms),
+        };
         let job = Job {
             store: Arc::clone(&self.store),
             settings: Arc::clone(&self.settings),
@@ -165,16 +175,12 @@ impl Engine {
                 Some(_) => Counting::Sums,
                 None => Counting::Off,
             }),
-            lookback_ms: options
-                .lookback_ms
-                .filter(|ms| *ms > 0)
-                .unwrap_or(self.settings.lookback_ms),
+            lookback_ms,
             queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),
             pending,
         };
-        let cheap = !over_time && query.last_us().is_some_and(|us| us < INLINE_BELOW_US);
         if cheap {
             job.run()
         } else {

@@ -170,12 +170,14 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
     let grid = grid.merge_equal()?;
     let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
     for (i, row) in grid.rows.iter().enumerate() {
-        let points = (0..grid.steps)
-            .filter_map(|s| grid.get(i, s).map(|v| (frame.at(s), v)))
-            .collect();
-        let histograms = (0..grid.steps)
-            .filter_map(|s| grid.histogram(i, s).map(|h| (frame.at(s), Arc::clone(h))))
-            .collect();
+        let (values, present) = grid.row(i);
+        let mut points = Vec::with_capacity(present.iter().filter(|p| **p).count());
+        let cells = frame.times().zip(values).zip(present);
+        points.extend(cells.filter(|(_, present)| **present).map(|((t, v), _)| (t, *v)));
+        let mut histograms = Vec::new();
+        if grid.has_histograms() {
+            histograms.extend((0..grid.steps).filter_map(|s| Some((frame.at(s), Arc::clone(grid.histogram(i, s)?)))));
+        }
         out.push(RangeSeries {
             labels: row.labels.clone(),
             points,

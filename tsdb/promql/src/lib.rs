@@ -15,6 +15,7 @@ pub mod log;
 mod port;
 pub mod query;
 pub mod settings;
+mod small;
 pub mod stats;
 pub mod syntax;
 pub mod value;

@@ -343,6 +343,8 @@ struct Gate {
     open: Mutex<bool>,
     opened: Condvar,
     threads: Mutex<Vec<std::thread::ThreadId>>,
+    /// How many series an index would tell.
+    bound: Option<usize>,
     inner: MemoryStore,
 }
 
@@ -362,6 +364,10 @@ impl Gate {
 impl Front for Arc<Gate> {
     fn store(&self) -> &dyn Queryable {
         &self.inner
+    }
+
+    fn at_most(&self) -> Option<usize> {
+        self.bound
     }
 
     fn select(
@@ -460,6 +466,26 @@ async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
     }
 }
 
+#[tokio::test]
+async fn a_query_that_the_index_bounds_to_little_runs_on_the_callers_thread_at_once() {
+    for (bound, at_once) in [(Some(3), true), (Some(100_000), false), (None, false)] {
+        let gate = Arc::new(Gate {
+            bound,
+            ..Gate::default()
+        });
+        gate.let_through();
+        let engine = behind(&gate, Settings::default());
+        let query = engine.parse("sum(up)").unwrap();
+        engine.instant(&query, 0, Options::default()).await.unwrap();
+        let times = (0, 60_000, 30_000);
+        engine.range(&query, times, Options::default()).await.unwrap();
+        let here = std::thread::current().id();
+        let ran: Vec<_> = gate.threads.lock().iter().map(|thread| *thread == here).collect();
+        // The instant query is known when the range is asked, which says nothing of the range.
+        assert_eq!(ran, [at_once, at_once], "{bound:?}");
+    }
+}
+
 /// Notes queries and how they end.
 #[derive(Default)]
 struct Notes {
@@ -471,7 +497,7 @@ impl ActiveQueries for Notes {
     fn begin(&self, query: &str) -> Option<u32> {
         let mut began = self.began.lock();
         began.push(query.to_owned());
-        (query != "time()").then_some(began.len() as u32)
+        (query != "-up").then_some(began.len() as u32)
     }
 
     fn end(&self, place: u32) {
@@ -489,7 +515,7 @@ async fn running_queries_are_noted_until_they_end() {
     let engine = Engine::watched(store(), Settings::default(), watchers);
     for text in [
         "up",
-        "time()",
+        "-up",
         "sum(up)",
         "http_requests_total / on (pod) http_requests_total",
     ] {

@@ -79,6 +79,8 @@ proptest! {
                 let set = head.select(matchers, i64::MIN, i64::MAX, true).unwrap();
                 let got: Vec<Labels> = (0..set.len()).map(|i| set.labels(i)).collect();
                 let want: Vec<Labels> = expected.iter().filter(|l| all_match(matchers, l)).cloned().collect();
+                let bound = head.at_most(matchers, i64::MIN);
+                prop_assert!(bound.is_some_and(|most| most >= got.len()), "{:?}: {:?}", matchers, bound);
                 prop_assert_eq!(got, want, "{:?} at {}", matchers, now);
             }
             prop_assert_eq!(head.stats().series, expected.len() as u64);

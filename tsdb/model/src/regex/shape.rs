@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// The most alternatives that are kept as a set (Prometheus' own limit).
-const MAX_SET: usize = 256;
+pub(super) const MAX_SET: usize = 256;
 
 /// What an anchored pattern amounts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,23 @@ pub(super) enum Shape {
 }
 
 impl Shape {
+    /// Of the texts that match, in any order.
+    pub(super) fn of_set(mut set: Vec<String>) -> Self {
+        set.sort_unstable();
+        set.dedup();
+        Self::Set(set)
+    }
+
+    /// A literal that every match starts with, as far as the shape tells it.
+    pub(super) fn prefix(&self) -> Option<String> {
+        match self {
+            Self::Set(set) => Some(common_prefix(set)),
+            Self::Ends(prefix, ..) => Some(prefix.clone()),
+            Self::Any(_) | Self::Contains(_) => Some(String::new()),
+            Self::Other => None,
+        }
+    }
+
     /// Whether the value matches; `None` when the engine must decide.
     pub(super) fn is_match(&self, value: &str) -> Option<bool> {
         Some(match self {
@@ -50,33 +67,48 @@ pub(super) fn of(hir: &Hir) -> Shape {
     for part in &parts {
         all = all.and_then(|heads| product(&heads, &alternatives(part)?));
     }
-    if let Some(mut set) = all {
-        set.sort_unstable();
-        set.dedup();
-        return if set.is_empty() { Shape::Other } else { Shape::Set(set) };
+    match all {
+        Some(set) if set.is_empty() => return Shape::Other,
+        Some(set) => return Shape::of_set(set),
+        None => {}
     }
     around_wildcards(&parts)
 }
 
-/// A literal that every match starts with.
-pub(super) fn prefix(shape: &Shape, hir: &Hir) -> String {
-    match shape {
-        Shape::Set(set) => common_prefix(set),
-        Shape::Ends(prefix, ..) => prefix.clone(),
-        Shape::Any(_) | Shape::Contains(_) => String::new(),
-        Shape::Other => unanchored(hir).map_or_else(String::new, |parts| {
-            let mut prefix = String::new();
-            for part in parts {
-                let HirKind::Literal(literal) = strip_groups(part).kind() else {
-                    break;
-                };
-                let Ok(text) = std::str::from_utf8(&literal.0) else {
-                    break;
-                };
-                prefix.push_str(text);
-            }
-            prefix
-        }),
+/// A literal that every match of a pattern without a shape starts with.
+pub(super) fn prefix(hir: &Hir) -> String {
+    let mut prefix = String::new();
+    for part in unanchored(hir).unwrap_or_default() {
+        let HirKind::Literal(literal) = strip_groups(part).kind() else {
+            break;
+        };
+        let Ok(text) = std::str::from_utf8(&literal.0) else {
+            break;
+        };
+        prefix.push_str(text);
+    }
+    prefix
+}
+
+/// The most parts of a program that surely fit an engine.
+pub(super) const SMALL: usize = 4_096;
+
+/// An upper bound of the parts that an engine makes of a pattern: instructions for bytes, of which a range of characters
+/// needs thirty at most.
+pub(super) fn parts(hir: &Hir) -> usize {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len().saturating_mul(30),
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len(),
+        HirKind::Capture(capture) => parts(&capture.sub).saturating_add(2),
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(repetition.min).max(1);
+            parts(&repetition.sub).saturating_add(2).saturating_mul(times as usize)
+        }
+        HirKind::Concat(subs) | HirKind::Alternation(subs) => subs
+            .iter()
+            .fold(1, |sum: usize, sub| sum.saturating_add(parts(sub)).saturating_add(1)),
     }
 }
 

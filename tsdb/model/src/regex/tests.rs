@@ -196,6 +196,14 @@ fn limits_hold_against_patterns_from_outside() {
     assert!(Regex::new(&nested(200)).is_ok());
     assert!(Regex::new(&nested(10_000)).unwrap_err().reason.contains("nest"));
     assert!(Regex::new(r"(\pL{100}\pL{100}){10}\pL{999}").is_err());
+    // Of few ranges, but so often that only building it tells.
+    assert!(Regex::new(&r"[^\x00-é]{1000}".repeat(100)).is_err());
+    // What has just as many parts as are taken for small is far from what an engine refuses.
+    let widest = (100..140).rev().map(|n| format!(r"[^\x00-é]{{{n}}}x"));
+    let small = widest
+        .map(|p| Regex::new(&p).unwrap())
+        .find(|r| r.0.engine.get().is_none());
+    assert!(small.is_some_and(|r| r.0.build().is_ok_and(|_| r.pattern().len() > 14)));
 }
 
 #[test]
@@ -284,7 +292,79 @@ fn patterns() -> impl Strategy<Value = String> {
     })
 }
 
+/// Patterns of the signs that their reader by the text knows, right and wrong.
+fn texts() -> impl Strategy<Value = String> {
+    const WORDS: [&str; 25] = [
+        "a", "b", "é", "ab", "\\.", "\\-", "\\d", ".", ".*", ".+", ".*?", "|", "|", "(", "(?:", "(?i:", ")", ")", "?",
+        "{2}", "{", "[a]", "^", "$", "-",
+    ];
+    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..8).prop_map(|words| words.concat())
+}
+
+#[test]
+fn what_autoscalers_and_dashboards_write_is_read_off_the_text() {
+    for (pattern, shape) in [
+        ("", Shape::Set(vec![String::new()])),
+        ("web-1", Shape::Set(vec!["web-1".to_owned()])),
+        (
+            "b|a|b|",
+            Shape::Set(vec![String::new(), "a".to_owned(), "b".to_owned()]),
+        ),
+        (
+            "(x|y)-(?:1|2)",
+            Shape::of_set(["x-1", "x-2", "y-1", "y-2"].map(String::from).into()),
+        ),
+        (r"10\.0\.0\.1:80", Shape::Set(vec!["10.0.0.1:80".to_owned()])),
+        (".*", Shape::Any(0)),
+        (".+", Shape::Any(1)),
+        ("web-.*", Shape::Ends("web-".to_owned(), 0, String::new())),
+        (".+-canary", Shape::Ends(String::new(), 1, "-canary".to_owned())),
+        ("a.*b", Shape::Ends("a".to_owned(), 0, "b".to_owned())),
+        (".*err.*", Shape::Contains("err".to_owned())),
+    ] {
+        assert_eq!(plain::shape(pattern), Some(shape), "{pattern}");
+    }
+    for pattern in [
+        "a.b",
+        "a*",
+        "(a)?",
+        "a|b.*",
+        "(?i:a)",
+        "a{2}",
+        "[ab]",
+        "^a$",
+        "(a",
+        "a)",
+        r"\d",
+        "a.*?",
+        &"a|".repeat(257),
+    ] {
+        assert_eq!(plain::shape(pattern), None, "{pattern}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn what_is_read_off_the_text_is_what_the_parser_finds(pattern in texts()) {
+        if let Some(shape) = plain::shape(&pattern) {
+            let translated = translated(&pattern);
+            prop_assert!(translated.is_ok(), "{}: {:?}", pattern, translated);
+            let hir = regex_syntax::parse(&translated.unwrap_or_default());
+            prop_assert!(hir.is_ok(), "{}", pattern);
+            if let Ok(hir) = hir {
+                prop_assert_eq!(shape, shape::of(&hir), "{}", pattern);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_small_can_be_built(pattern in prop_oneof![patterns(), texts(), "\\PC{0,12}", "[ -~]{0,16}"]) {
+        if let Ok(regex) = Regex::new(&pattern) {
+            prop_assert!(regex.0.build().is_ok(), "{}", pattern);
+            prop_assert_eq!(regex.matches_empty(), regex.is_match(""), "{}", pattern);
+        }
+    }
+
     #[test]
     fn fast_paths_decide_as_the_engine_does(pattern in patterns(), value in "[abABé1\n]{0,6}") {
         let regex = Regex::new(&pattern).unwrap();

@@ -47,7 +47,7 @@ pub fn motion(expr: &Expr) -> Motion {
         | ExprKind::Aggregate(_)
         | ExprKind::Call(_) => Motion::Still,
     };
-    expr.children().into_iter().map(motion).fold(own, Motion::max)
+    expr.children().map(motion).fold(own, Motion::max)
 }
 
 fn of_shift(shift: Shift, unfixed: Motion) -> Motion {
@@ -107,10 +107,7 @@ fn collect(expr: &Expr, outer_ms: i64, found: &mut Vec<PlanSelector>) {
             let reach = found.iter().map(|s| s.window_ms).max().unwrap_or(outer_ms);
             add(Choice::of(call).matchers().into(), reach, found);
         }
-        _ => expr
-            .children()
-            .into_iter()
-            .for_each(|child| collect(child, outer_ms, found)),
+        _ => expr.children().for_each(|child| collect(child, outer_ms, found)),
     }
 }
 

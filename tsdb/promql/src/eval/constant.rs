@@ -75,7 +75,7 @@ mod tests {
     fn a_result_stands_where_its_calculation_stood() {
         let expr = crate::syntax::parse("m + (2 * 3)").unwrap();
         let folded = folded(&expr).unwrap();
-        let spans = |expr: &Expr| expr.children().iter().map(|child| child.span).collect::<Vec<_>>();
+        let spans = |expr: &Expr| expr.children().map(|child| child.span).collect::<Vec<_>>();
         assert_eq!(spans(&folded), spans(&expr));
     }
 }

@@ -75,7 +75,7 @@ fn is_invariant(expr: &Expr) -> bool {
         ExprKind::Call(call) if MOVING.contains(&call.function.as_str()) => false,
         // A parameter does not count, as upstream: where it moves, its first value stands for all.
         ExprKind::Aggregate(aggregate) => is_invariant(&aggregate.expr),
-        _ => expr.children().into_iter().all(is_invariant),
+        _ => expr.children().all(is_invariant),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn is_computed(expr: &Expr) -> bool {
         }
         _ => false,
     };
-    own || expr.children().into_iter().any(is_computed)
+    own || expr.children().any(is_computed)
 }
 
 /// Replaces every computed length of the tree by its value within the query of `times`.

@@ -84,7 +84,7 @@ mod tests {
             return Some(around.enough());
         }
         let around = around.below(expr);
-        expr.children().into_iter().find_map(|child| of_selector(child, around))
+        expr.children().find_map(|child| of_selector(child, around))
     }
 
     #[test]

@@ -171,13 +171,13 @@ fn collect(cx: &Context<'_>, expr: &Expr, around: &mut Vec<Shift>, found: &mut R
             any
         }
         kind => {
-            let children = match kind {
-                // The second argument is no vector that is evaluated.
-                ExprKind::Call(call) if call.function == "info" => call.args.iter().take(1).collect(),
-                _ => expr.children(),
+            // The second argument of `info()` is no vector that is evaluated.
+            let evaluated = match kind {
+                ExprKind::Call(call) if call.function == "info" => 1,
+                _ => usize::MAX,
             };
             let mut any = false;
-            for child in children {
+            for child in expr.children().take(evaluated) {
                 any |= collect(cx, child, around, found);
             }
             if !any {

@@ -295,7 +295,7 @@ impl Lexer<'_> {
     }
 
     fn string(&mut self) -> Result<TokenKind, String> {
-        let (len, _) = literal::quoted(self.rest())?;
+        let len = literal::quoted_len(self.rest())?;
         self.take(len, TokenKind::String)
     }
 

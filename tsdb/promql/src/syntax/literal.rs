@@ -133,10 +133,18 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
         )
     };
     let (range, syntax) = ("value out of range", "invalid syntax");
-    match text.to_ascii_lowercase().as_str() {
-        "inf" => return Ok(f64::INFINITY),
-        "nan" => return Ok(f64::NAN),
-        _ => {}
+    if text.eq_ignore_ascii_case("inf") {
+        return Ok(f64::INFINITY);
+    }
+    if text.eq_ignore_ascii_case("nan") {
+        return Ok(f64::NAN);
+    }
+    // What most numbers are, and exact: their digits fit a float.
+    if let [first, rest @ ..] = text.as_bytes()
+        && (rest.is_empty() || (rest.len() < 15 && *first != b'0'))
+        && text.bytes().all(|b| b.is_ascii_digit())
+    {
+        return Ok(text.bytes().fold(0.0, |n, b| n * 10.0 + f64::from(b - b'0')));
     }
     if !underscores_separate_digits(text) {
         return Err(fail(syntax));
@@ -211,6 +219,9 @@ fn why_no_duration(text: &str) -> String {
 /// # Errors
 /// What is wrong, in Prometheus' words.
 pub(crate) fn quoted(text: &str) -> Result<(usize, Vec<u8>), String> {
+    if let Some(inside) = plain(text) {
+        return Ok((inside.len() + 2, inside.as_bytes().to_vec()));
+    }
     let mut chars = text.char_indices();
     let Some((_, quote)) = chars.next() else {
         return Err("unterminated quoted string".to_owned());
@@ -231,6 +242,25 @@ pub(crate) fn quoted(text: &str) -> Result<(usize, Vec<u8>), String> {
         "unterminated quoted string"
     }
     .to_owned())
+}
+
+/// The length in bytes, with both quotes, of the quoted text at the start of `text`.
+///
+/// # Errors
+/// As [`quoted`].
+pub(crate) fn quoted_len(text: &str) -> Result<usize, String> {
+    match plain(text) {
+        Some(inside) => Ok(inside.len() + 2),
+        None => quoted(text).map(|(len, _)| len),
+    }
+}
+
+/// What stands between the quotes at the start of `text`, if it is closed and has no escape.
+fn plain(text: &str) -> Option<&str> {
+    let (quote, rest) = text.as_bytes().split_first()?;
+    let ends = |b: &u8| b == quote || (*quote != b'`' && matches!(b, b'\\' | b'\n'));
+    let len = rest.iter().position(ends)?;
+    (quote.is_ascii() && rest.get(len) == Some(quote)).then(|| text.get(1..=len))?
 }
 
 fn push(value: &mut Vec<u8>, c: char) {
@@ -298,6 +328,13 @@ mod tests {
     fn numbers_have_gos_values() {
         for (text, value) in [
             ("0755", 493.0),
+            ("0", 0.0),
+            ("7", 7.0),
+            ("00", 0.0),
+            ("123456789012345", 123_456_789_012_345.0),
+            ("9007199254740993", 9_007_199_254_740_992.0),
+            ("92030920993190389", 92_030_920_993_190_380.0),
+            ("9007199254740995", 9_007_199_254_740_996.0),
             ("08", 8.0),
             ("0xc", 12.0),
             ("0X_1f", 31.0),
@@ -365,8 +402,14 @@ mod tests {
             (r"'\a\b\f\n\r\t\v\\\''", b"\x07\x08\x0c\n\r\t\x0b\\'"),
             (r#""\xFF\377\u1234\U00010111""#, b"\xff\xff\xe1\x88\xb4\xf0\x90\x84\x91"),
             (r"`\n'`", b"\\n'"),
+            ("`a\nb`\"", b"a\nb"),
+            (r#""plain'` é" rest"#, b"plain'` \xc3\xa9"),
+            ("''", b""),
         ] {
-            assert_eq!(quoted(text).unwrap().1, value, "{text}");
+            let (len, found) = quoted(text).unwrap();
+            assert_eq!(found, value, "{text}");
+            assert_eq!(quoted_len(text), Ok(len), "{text}");
+            assert!(text[1..len].ends_with(&text[..1]), "{text}");
         }
         for (text, message) in [
             (r#""\c""#, "unknown escape sequence U+0063 'c'"),

@@ -110,44 +110,53 @@ impl Keyword {
 
 /// What a word outside braces means, when it is reserved. `fill…` only counts before a parenthesis: the lexer's job.
 pub(crate) fn reserved(word: &str) -> Option<TokenKind> {
+    use TokenKind::{Aggregator, Keyword as Key, Operator};
     // The longest reserved word is `count_values`.
-    if word.len() > 12 {
-        return None;
-    }
-    let word = word.to_ascii_lowercase();
-    let keyword = match word.as_str() {
-        "offset" => Keyword::Offset,
-        "anchored" => Keyword::Anchored,
-        "smoothed" => Keyword::Smoothed,
-        "by" => Keyword::By,
-        "without" => Keyword::Without,
-        "on" => Keyword::On,
-        "ignoring" => Keyword::Ignoring,
-        "group_left" => Keyword::GroupLeft,
-        "group_right" => Keyword::GroupRight,
-        "fill" => Keyword::Fill,
-        "fill_left" => Keyword::FillLeft,
-        "fill_right" => Keyword::FillRight,
-        "bool" => Keyword::Bool,
-        "start" => Keyword::Start,
-        "end" => Keyword::End,
-        "step" => Keyword::Step,
-        "range" => Keyword::Range,
-        "max_of" => Keyword::MaxOf,
-        "min_of" => Keyword::MinOf,
-        "and" => return Some(TokenKind::Operator(BinaryOp::And)),
-        "or" => return Some(TokenKind::Operator(BinaryOp::Or)),
-        "unless" => return Some(TokenKind::Operator(BinaryOp::Unless)),
-        "atan2" => return Some(TokenKind::Operator(BinaryOp::Atan2)),
-        "inf" | "nan" => return Some(TokenKind::Number),
-        other => {
-            return AggregateOp::ALL
-                .into_iter()
-                .find(|op| op.as_str() == other)
-                .map(TokenKind::Aggregator);
-        }
-    };
-    Some(TokenKind::Keyword(keyword))
+    let mut lower = [0; 12];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    Some(match &*lower {
+        b"offset" => Key(Keyword::Offset),
+        b"anchored" => Key(Keyword::Anchored),
+        b"smoothed" => Key(Keyword::Smoothed),
+        b"by" => Key(Keyword::By),
+        b"without" => Key(Keyword::Without),
+        b"on" => Key(Keyword::On),
+        b"ignoring" => Key(Keyword::Ignoring),
+        b"group_left" => Key(Keyword::GroupLeft),
+        b"group_right" => Key(Keyword::GroupRight),
+        b"fill" => Key(Keyword::Fill),
+        b"fill_left" => Key(Keyword::FillLeft),
+        b"fill_right" => Key(Keyword::FillRight),
+        b"bool" => Key(Keyword::Bool),
+        b"start" => Key(Keyword::Start),
+        b"end" => Key(Keyword::End),
+        b"step" => Key(Keyword::Step),
+        b"range" => Key(Keyword::Range),
+        b"max_of" => Key(Keyword::MaxOf),
+        b"min_of" => Key(Keyword::MinOf),
+        b"and" => Operator(BinaryOp::And),
+        b"or" => Operator(BinaryOp::Or),
+        b"unless" => Operator(BinaryOp::Unless),
+        b"atan2" => Operator(BinaryOp::Atan2),
+        b"inf" | b"nan" => TokenKind::Number,
+        b"sum" => Aggregator(AggregateOp::Sum),
+        b"min" => Aggregator(AggregateOp::Min),
+        b"max" => Aggregator(AggregateOp::Max),
+        b"avg" => Aggregator(AggregateOp::Avg),
+        b"count" => Aggregator(AggregateOp::Count),
+        b"group" => Aggregator(AggregateOp::Group),
+        b"stddev" => Aggregator(AggregateOp::Stddev),
+        b"stdvar" => Aggregator(AggregateOp::Stdvar),
+        b"topk" => Aggregator(AggregateOp::Topk),
+        b"bottomk" => Aggregator(AggregateOp::Bottomk),
+        b"count_values" => Aggregator(AggregateOp::CountValues),
+        b"quantile" => Aggregator(AggregateOp::Quantile),
+        b"limitk" => Aggregator(AggregateOp::Limitk),
+        b"limit_ratio" => Aggregator(AggregateOp::LimitRatio),
+        _ => return None,
+    })
 }
 
 /// The word as Prometheus' errors call it: `identifier "foo"`, `<op:+>`, `end of input`.
@@ -185,4 +194,25 @@ fn shortened(text: &str) -> String {
     }
     let head: String = text.chars().take(10).collect();
     format!("{}...", Quoted(&head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_aggregation_is_a_reserved_word_in_any_case() {
+        for op in AggregateOp::ALL {
+            let word = op.as_str();
+            assert_eq!(reserved(word), Some(TokenKind::Aggregator(op)), "{word}");
+            assert_eq!(
+                reserved(&word.to_uppercase()),
+                Some(TokenKind::Aggregator(op)),
+                "{word}"
+            );
+        }
+        for word in ["", "rate", "count_values_", "sümme", "limit-ratio"] {
+            assert_eq!(reserved(word), None, "{word}");
+        }
+    }
 }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 impl Expr {
     /// The direct children in the order of the text.
-    #[must_use]
-    pub fn children(&self) -> Vec<&Self> {
-        match &self.kind {
+    pub fn children(&self) -> impl Iterator<Item = &Self> {
+        let (pair, args): ([Option<&Self>; 2], &[Self]) = match &self.kind {
             ExprKind::Number(_)
             | ExprKind::Duration(_)
             | ExprKind::String(_)
             | ExprKind::Bytes(_)
             | ExprKind::Selector(_)
-            | ExprKind::Matrix { .. } => Vec::new(),
-            ExprKind::Subquery(subquery) => vec![&subquery.expr],
-            ExprKind::Paren(expr) | ExprKind::Unary { expr, .. } => vec![expr],
-            ExprKind::Binary(binary) => vec![&binary.left, &binary.right],
-            ExprKind::Aggregate(aggregate) => aggregate.param.iter().chain([&aggregate.expr]).collect(),
-            ExprKind::Call(call) => call.args.iter().collect(),
-        }
+            | ExprKind::Matrix { .. } => ([None; 2], &[]),
+            ExprKind::Subquery(subquery) => ([Some(&subquery.expr), None], &[]),
+            ExprKind::Paren(expr) | ExprKind::Unary { expr, .. } => ([Some(expr), None], &[]),
+            ExprKind::Binary(binary) => ([Some(&binary.left), Some(&binary.right)], &[]),
+            ExprKind::Aggregate(aggregate) => ([aggregate.param.as_ref(), Some(&aggregate.expr)], &[]),
+            ExprKind::Call(call) => ([None; 2], &call.args),
+        };
+        pair.into_iter().flatten().chain(args)
     }
 
     /// Calls `visit` for this node and everything below it, parents first.

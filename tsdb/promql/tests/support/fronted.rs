@@ -8,6 +8,11 @@ pub(crate) trait Front: Send + Sync {
     /// The store behind it.
     fn store(&self) -> &dyn Queryable;
 
+    /// How many series it says that any matchers find at most.
+    fn at_most(&self) -> Option<usize> {
+        None
+    }
+
     /// What is selected, as `Queryable::select`.
     fn select(
         &self,
@@ -21,6 +26,10 @@ pub(crate) trait Front: Send + Sync {
 pub(crate) struct Fronted<F>(pub(crate) F);
 
 impl<F: Front> Queryable for Fronted<F> {
+    fn at_most(&self, _: &[Matcher], _: Timestamp) -> Option<usize> {
+        self.0.at_most()
+    }
+
     fn select(
         &self,
         matchers: &[Matcher],

@@ -118,6 +118,13 @@ pub(super) fn texts(
 }
 
 impl Queryable for Db {
+    fn at_most(&self, matchers: &[Matcher], mint: Timestamp) -> Option<usize> {
+        // Blocks are on the disk.
+        (mint >= self.blocks.end())
+            .then(|| self.head.at_most(matchers, mint))
+            .flatten()
+    }
+
     fn select(
         &self,
         matchers: &[Matcher],

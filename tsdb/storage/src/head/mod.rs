@@ -1,5 +1,6 @@
 //! The newest samples: in memory alone, or with a directory that holds their log and their full chunks.
 
+mod bound;
 mod cardinality;
 mod chunks_head;
 mod commit;

@@ -1,6 +1,7 @@
 //! Giving series out.
 
 use super::Head;
+use super::bound;
 use super::chunks_head::{Files, Near};
 use super::index::Index;
 use super::late::merge;
@@ -459,6 +460,10 @@ impl Head {
 }
 
 impl Queryable for Head {
+    fn at_most(&self, matchers: &[Matcher], _mint: Timestamp) -> Option<usize> {
+        Some(bound::at_most(&self.index.read(), matchers))
+    }
+
     fn select(
         &self,
         matchers: &[Matcher],

@@ -1,0 +1,153 @@
+//! Which queries are so small that they are run where they are asked: to hand one to another thread and back takes tens of
+//! microseconds, in which an HPA's query is long answered.
+//!
+//! What is told here is a guess, and only that: nothing but where the query runs depends on it. It must not be far too low,
+//! because the thread serves others, so it counts series that the store's index bounds, steps and windows, and gives up on
+//! whatever these do not bound.
+
+use crate::engine::INLINE_BELOW_US;
+use crate::eval::QueryRange;
+use crate::query::Query;
+use crate::syntax::ast::{Expr, ExprKind, Selector};
+use leadline_model::port::Queryable;
+
+/// Longer texts (bytes) have more nodes and patterns than a small query.
+const MAX_TEXT: usize = 4_096;
+/// Tenths of a microsecond for a series of a selector; measured, as what follows.
+const PER_SERIES: u64 = 12;
+/// The same for a value of a series at one step.
+const PER_VALUE: u64 = 2;
+/// The same for a minute of a window, at the shortest usual distance of samples.
+const PER_MINUTE: u64 = 2;
+/// The same for a node of the expression, and for so many steps of one.
+const PER_NODE: u64 = 2;
+const STEPS_OF_A_NODE: u64 = 50;
+
+/// Whether a query at these times takes less than [`INLINE_BELOW_US`], as far as can be told before it is run.
+pub(crate) fn is_small(store: &dyn Queryable, query: &Query, times: QueryRange, lookback_ms: i64) -> bool {
+    let mut guess = Guess {
+        store,
+        times,
+        steps: times.frame().steps as u64,
+        lookback_ms,
+        tenths: 0,
+    };
+    let mut small = query.text().len() <= MAX_TEXT;
+    query.expr().visit(&mut |node| small = small && guess.add(node));
+    small
+}
+
+struct Guess<'a> {
+    store: &'a dyn Queryable,
+    times: QueryRange,
+    steps: u64,
+    lookback_ms: i64,
+    tenths: u64,
+}
+
+impl Guess<'_> {
+    /// Adds what a node costs by itself; whether all is small so far.
+    fn add(&mut self, node: &Expr) -> bool {
+        let cost = match &node.kind {
+            ExprKind::Selector(selector) => self.selector(selector, self.lookback_ms),
+            ExprKind::Matrix { computed: Some(_), .. } | ExprKind::Subquery(_) => None,
+            ExprKind::Matrix { selector, range_ms, .. } => self.selector(selector, *range_ms),
+            // The one reads series that no selector names, the other builds an engine for its pattern.
+            ExprKind::Call(call) if ["info", "label_replace"].contains(&call.function.as_str()) => None,
+            _ => Some(PER_NODE + self.steps / STEPS_OF_A_NODE),
+        };
+        let Some(cost) = cost else { return false };
+        self.tenths = self.tenths.saturating_add(cost);
+        self.tenths < INLINE_BELOW_US * 10
+    }
+
+    /// What reading so far back (ms) costs.
+    fn selector(&self, selector: &Selector, window_ms: i64) -> Option<u64> {
+        if selector.shift.at.is_some() || selector.computed_offset.is_some() {
+            return None;
+        }
+        let back = window_ms.saturating_add(selector.shift.offset_ms);
+        let series = self
+            .store
+            .at_most(&selector.matchers, self.times.start.saturating_sub(back))?;
+        let minutes = window_ms.unsigned_abs() / 60_000;
+        let each = PER_SERIES
+            .saturating_add(self.steps.saturating_mul(PER_VALUE))
+            .saturating_add(minutes.saturating_mul(PER_MINUTE));
+        Some(each.saturating_mul(series as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadline_model::port::{Generation, QueryError, SeriesSet};
+    use leadline_model::{Matcher, Timestamp};
+
+    /// Knows that there are so many series, since a time.
+    struct Sized(usize, Timestamp);
+
+    impl Queryable for Sized {
+        fn at_most(&self, _: &[Matcher], mint: Timestamp) -> Option<usize> {
+            (mint >= self.1).then_some(self.0)
+        }
+
+        fn select(&self, _: &[Matcher], _: Timestamp, _: Timestamp, _: bool) -> Result<Box<dyn SeriesSet>, QueryError> {
+            Err(QueryError::Corrupt("nothing is to be read".to_owned()))
+        }
+
+        fn label_names(&self, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<String>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        fn label_values(&self, _: &str, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<String>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        fn generation(&self) -> Generation {
+            Generation(1)
+        }
+    }
+
+    #[test]
+    fn small_is_what_few_series_at_few_steps_bound() {
+        const HOUR: i64 = 3_600_000;
+        for (text, series, steps, small) in [
+            ("vector(1)", 0, 1, true),
+            ("time()", 0, 11_000, true),
+            ("m", 200, 1, true),
+            ("m", 1_000, 1, false),
+            ("m", 1, 1_000, true),
+            ("m", 100, 61, false),
+            ("sum by (pod) (rate(m[2m]))", 200, 1, true),
+            ("rate(m[2m]) / rate(m[2m])", 200, 1, false),
+            ("rate(m[1d])", 10, 1, false),
+            ("m offset 2h", 1, 1, false),
+            ("m @ 5", 1, 1, false),
+            ("rate(m[2m * 1])", 1, 1, false),
+            ("max_over_time(vector(1)[5m:1s])", 0, 1, false),
+            ("label_replace(m, \"a\", \"b\", \"c\", \".*\")", 1, 1, false),
+            ("info(m)", 1, 1, false),
+        ] {
+            let query = Query::parse(text).unwrap();
+            let times = QueryRange {
+                start: 2 * HOUR,
+                end: 2 * HOUR + (steps - 1) * 15_000,
+                step: 15_000,
+            };
+            let store = Sized(series, HOUR);
+            assert_eq!(
+                is_small(&store, &query, times, 300_000),
+                small,
+                "{text} {series} {steps}"
+            );
+        }
+        let long = Query::parse(&vec!["1"; 200].join("                             +")).unwrap();
+        let times = QueryRange {
+            start: 0,
+            end: 0,
+            step: 1,
+        };
+        assert!(!is_small(&Sized(0, 0), &long, times, 0));
+    }
+}
