@@ -304,6 +304,44 @@ pub enum QueryError {
     Unavailable(String),
 }
 
+/// What an aggregation is going to do with the series that it selects.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouping<'a> {
+    /// The labels that make the groups: sorted, unique.
+    pub names: &'a [String],
+    /// Whether all labels but these make them.
+    pub without: bool,
+    /// What has to come in the order of labels.
+    pub order: GroupOrder,
+    /// Labels that all series must have alike; where they do not, there is no answer.
+    pub alike: &'a [&'a str],
+    /// Whether of numbers only the newest is looked at, with [`SeriesSet::newest`]: a store need not keep the others ready.
+    pub newest: bool,
+}
+
+/// What of grouped series has to come in the order of their labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupOrder {
+    /// Nothing.
+    Any,
+    /// The groups, each by its first series.
+    Groups,
+    /// The series.
+    Series,
+}
+
+/// Series that a store has sorted into groups without making the labels of each.
+pub struct GroupedSeries {
+    /// The series. Labels of one, also in errors, are those of its group.
+    pub set: Box<dyn SeriesSet>,
+    /// For each series its group, a place in [`Self::labels`].
+    pub group_of: Arc<[u32]>,
+    /// The labels of each group; in no order unless [`GroupOrder::Groups`] asked for one.
+    pub labels: Arc<[Labels]>,
+    /// With [`GroupOrder::Groups`] for each group its first series in the order of labels; else empty.
+    pub first: Vec<u32>,
+}
+
 /// Gives series out.
 pub trait Queryable: Send + Sync {
     /// The series that fulfil all matchers and may have samples with `mint <= t <= maxt` (ms), sorted by labels when
@@ -324,6 +362,21 @@ pub trait Queryable: Send + Sync {
     fn at_most(&self, matchers: &[Matcher], mint: Timestamp) -> Option<usize> {
         let _ = (matchers, mint);
         None
+    }
+
+    /// As [`Self::select`], sorted into groups; `None` where the store cannot do that faster than who asks for it.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        let _ = (matchers, mint, maxt, grouping);
+        Ok(None)
     }
 
     /// The names of labels on series that match (all series when `matchers` is empty), sorted.

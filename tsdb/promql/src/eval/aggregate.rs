@@ -4,7 +4,7 @@ use super::key::{Numbering, Selection, is_metadata};
 use super::names::Reader;
 use super::{
     Context, Frame, Grid, Out, Row, Scalar, Trace, aggregate_histogram, count_values, evaluate as evaluate_node,
-    evaluate_for, rank,
+    evaluate_for, rank, streamed,
 };
 use crate::error::Error;
 use crate::functions::number::{Kahan, Mean, quantile};
@@ -30,6 +30,9 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, span: Span, frame: F
         }
         AggregateOp::Quantile => quantiles(cx, a, frame),
         _ => {
+            if let Some(grid) = streamed::evaluate(cx, a, frame)? {
+                return Ok(grid);
+            }
             let input = operand(cx, a, frame, reader(a))?;
             if input.has_histograms() {
                 aggregate_histogram::fold(cx, a, input)
@@ -41,7 +44,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, span: Span, frame: F
 }
 
 /// How an aggregation looks at names: they count only where its groups are made by them.
-fn reader(a: &Aggregate) -> Reader {
+pub(super) fn reader(a: &Aggregate) -> Reader {
     if !a.without && a.labels.iter().any(|name| is_metadata(name)) {
         Reader::Any
     } else {
@@ -166,6 +169,22 @@ impl Tally {
         }
     }
 
+    /// Adds the numbers that are `present`, each to the tally of its step.
+    #[inline]
+    pub(super) fn add_row(op: AggregateOp, tallies: &mut [Self], cells: &[f64], present: &[bool]) {
+        for (tally, (x, there)) in tallies.iter_mut().zip(cells.iter().zip(present)) {
+            if !*there {
+                continue;
+            }
+            // By far the most frequent.
+            if let Self::Sum(sum) = tally {
+                sum.add(*x);
+            } else {
+                tally.add(op, *x);
+            }
+        }
+    }
+
     /// The group's value; none where nothing was seen.
     pub(super) fn result(self, op: AggregateOp) -> Option<f64> {
         match self {
@@ -196,21 +215,22 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<
         cx.tick()?;
         let (values, present) = input.row(i);
         let tallies = &mut tallies[group * steps..(group + 1) * steps];
-        for (tally, (x, there)) in tallies.iter_mut().zip(values.iter().zip(present)) {
-            if *there {
-                tally.add(a.op, *x);
-            }
-        }
+        Tally::add_row(a.op, tallies, values, present);
     }
-    let (mut cells, mut present) = (Vec::new(), Vec::new());
+    Ok(results(a.op, steps, groups.rows, tallies))
+}
+
+/// The values of groups, of which each has `steps` tallies.
+pub(super) fn results(op: AggregateOp, steps: usize, rows: Vec<Row>, tallies: Vec<Tally>) -> Grid {
+    let (mut cells, mut present) = (Vec::with_capacity(tallies.len()), Vec::with_capacity(tallies.len()));
     for tally in tallies {
-        let value = tally.result(a.op);
+        let value = tally.result(op);
         cells.push(value.unwrap_or(0.0));
         present.push(value.is_some());
     }
-    let mut out = Grid::of_floats(steps, groups.rows, cells, present);
+    let mut out = Grid::of_floats(steps, rows, cells, present);
     out.prune();
-    Ok(out)
+    out
 }
 
 /// `quantile(q, v)`.

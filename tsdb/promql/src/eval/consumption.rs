@@ -11,14 +11,14 @@ use crate::stats::{Consumed, Counting, StepConsumed};
 const MOST_STEPS: usize = 1 << 20;
 
 /// The counts of the query, and above them those of what is evaluated at times of its own. Empty where nobody asks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Consumption {
     stack: Vec<Counts>,
     per_step: bool,
 }
 
 /// The counts of one frame's steps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Counts {
     frame: Frame,
     /// What each step by itself consumes.
@@ -130,6 +130,16 @@ impl Consumption {
     pub(super) fn consume_instants(&mut self, grid: &Grid, fixed: bool) {
         if let (Some(counts), Some(row)) = (self.stack.last_mut(), grid.len().checked_sub(1)) {
             instants(counts, grid, row, fixed);
+        }
+    }
+
+    /// The numbers of one series of an instant selector; `fixed` where all steps read at one time.
+    #[inline]
+    pub(super) fn consume_numbers(&mut self, present: &[bool], fixed: bool) {
+        if let Some(counts) = self.stack.last_mut() {
+            for (step, _) in present.iter().enumerate().filter(|(_, present)| **present) {
+                counts.add(step, 1, u64::from(!fixed || step == 0));
+            }
         }
     }
 

@@ -11,7 +11,6 @@ use crate::settings::Settings;
 use crate::stats::QueryStats;
 use leadline_model::Timestamp;
 use leadline_model::port::Queryable;
-use leadline_model::sample::Samples;
 
 /// What Prometheus says is going on when samples run out.
 const SAMPLES_STAGE: &str = "query execution";
@@ -189,16 +188,17 @@ impl<'a> Context<'a> {
         self.live = samples;
     }
 
-    /// Counts a series that was decoded; its samples must fit beside what is held, but are not held.
+    /// Counts a series that was decoded; its `samples` must fit beside what is held, but are not held.
     ///
     /// # Errors
     /// [`Error::TooManySamples`], [`Error::Timeout`], [`Error::Canceled`].
-    pub(crate) fn decoded(&mut self, samples: &Samples) -> Result<(), Error> {
+    #[inline]
+    pub(crate) fn decoded(&mut self, samples: usize) -> Result<(), Error> {
         self.stats.series_read += 1;
-        self.stats.samples_read += samples.len() as u64;
+        self.stats.samples_read += samples as u64;
         let before = self.live;
-        self.hold(samples.len())?;
+        self.hold(samples)?;
         self.live = before;
-        self.spend(TICK.saturating_add(samples.len()))
+        self.spend(TICK.saturating_add(samples))
     }
 }

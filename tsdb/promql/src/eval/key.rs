@@ -38,6 +38,7 @@ fn pairs(labels: &Labels) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// The bytes of the value of label `name`.
+#[cfg(test)]
 pub(crate) fn value_of<'a>(labels: &'a Labels, name: &str) -> Option<&'a [u8]> {
     pairs(labels).find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v)
 }
@@ -67,6 +68,16 @@ impl Selection {
     /// Leaves out exactly `name`.
     pub(crate) fn all_but(name: &str) -> Self {
         Self::new(vec![name.to_owned()], true)
+    }
+
+    /// The names, sorted, each once.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether all but the names are chosen.
+    pub(crate) fn is_without(&self) -> bool {
+        self.without
     }
 
     fn new(mut names: Vec<String>, without: bool) -> Self {

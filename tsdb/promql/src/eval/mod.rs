@@ -33,6 +33,7 @@ pub(crate) mod selector;
 mod set;
 mod start_times;
 mod statistics;
+mod streamed;
 mod subquery;
 mod trace;
 mod window;

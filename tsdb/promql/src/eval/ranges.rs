@@ -7,10 +7,11 @@ use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved, subquery};
 use crate::error::Error;
-use crate::syntax::ast::{Border, Expr, ExprKind};
+use crate::syntax::ast::{Border, Expr, ExprKind, Shift};
 use leadline_model::histogram::{FloatHistogram, ResetHint};
 use leadline_model::port::SeriesSet;
 use leadline_model::sample::Samples;
+use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Timestamp, is_stale};
 use std::sync::Arc;
 
@@ -47,14 +48,20 @@ pub(super) struct Ranges {
     bounds: (Timestamp, Timestamp),
 }
 
-impl Ranges {
-    /// Selects the series of a range selector, or evaluates a subquery.
-    pub(super) fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
-        let (shift, range_ms, border) = match &expr.kind {
-            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms, selector.border),
-            ExprKind::Subquery(s) => (s.shift, s.range_ms, Border::Open),
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
+/// Where the windows of a range vector are.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    moved: Moved,
+    range_ms: i64,
+    border: Border,
+    margins: (i64, i64),
+    /// All windows of the evaluation lie within, ms, both included.
+    pub(super) bounds: (Timestamp, Timestamp),
+}
+
+impl Place {
+    /// Windows of `range_ms` before each time of `frame`, which `shift` moves.
+    pub(super) fn of(cx: &Context<'_>, (shift, range_ms, border): (Shift, i64, Border), frame: Frame) -> Self {
         let moved = Moved::of(cx, shift);
         let margins = match border {
             Border::Open => (0, 0),
@@ -65,27 +72,59 @@ impl Ranges {
             first_instant(moved.time(frame.start), range_ms.saturating_add(margins.0)),
             moved.time(frame.last()).saturating_add(margins.1),
         );
-        let source = match &expr.kind {
-            ExprKind::Subquery(s) => {
-                let around = cx.statistics;
-                cx.statistics = around.below(expr);
-                let (grid, inner) = subquery::evaluate(cx, s, moved, frame)?;
-                cx.statistics = around;
-                Source::Computed(grid, inner)
-            }
-            ExprKind::Matrix { selector, .. } => {
-                Source::Stored(cx.store.select(&selector.matchers, bounds.0, bounds.1, cx.ordered)?)
-            }
-            _ => return Err(Error::execution("a range vector was expected")),
-        };
-        Ok(Self {
+        Self {
+            moved,
+            range_ms,
+            border,
+            margins,
+            bounds,
+        }
+    }
+}
+
+impl Ranges {
+    /// The windows at `place` over the samples of `source`.
+    pub(super) fn at(place: Place, source: Source) -> Self {
+        let Place {
+            moved,
+            range_ms,
+            border,
+            margins,
+            bounds,
+        } = place;
+        Self {
             source,
             moved,
             range_ms,
             border,
             margins,
             bounds,
-        })
+        }
+    }
+
+    /// Selects the series of a range selector, or evaluates a subquery.
+    pub(super) fn open(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result<Self, Error> {
+        let (shift, range_ms, border) = match &expr.kind {
+            ExprKind::Matrix { selector, range_ms, .. } => (selector.shift, *range_ms, selector.border),
+            ExprKind::Subquery(s) => (s.shift, s.range_ms, Border::Open),
+            _ => return Err(Error::execution("a range vector was expected")),
+        };
+        let place = Place::of(cx, (shift, range_ms, border), frame);
+        let source = match &expr.kind {
+            ExprKind::Subquery(s) => {
+                let around = cx.statistics;
+                cx.statistics = around.below(expr);
+                let (grid, inner) = subquery::evaluate(cx, s, place.moved, frame)?;
+                cx.statistics = around;
+                Source::Computed(grid, inner)
+            }
+            ExprKind::Matrix { selector, .. } => {
+                let (mint, maxt) = place.bounds;
+                Source::Stored(cx.store.select(&selector.matchers, mint, maxt, cx.ordered)?)
+            }
+            _ => return Err(Error::execution("a range vector was expected")),
+        };
+        Ok(Self::at(place, source))
     }
 
     /// Number of series.
@@ -102,7 +141,7 @@ impl Ranges {
         match &self.source {
             Source::Stored(set) => {
                 histograms.read_with(cx, (&**set, i), self.bounds, samples)?;
-                cx.decoded(samples)?;
+                cx.decoded(samples.len())?;
                 drop_stale(samples);
                 histograms.drop_stale();
             }
@@ -152,6 +191,14 @@ impl Ranges {
         }
     }
 
+    /// Who wrote series i last; nobody where it was computed.
+    pub(super) fn owner(&self, i: usize) -> Option<OwnerId> {
+        match &self.source {
+            Source::Stored(set) => set.owner(i),
+            Source::Computed(..) => None,
+        }
+    }
+
     /// What a result of series i is about, of which samples from the oldest to the newest were used.
     pub(super) fn row(&self, i: usize, drop_name: bool, (oldest, newest): (Timestamp, Timestamp)) -> Row {
         match &self.source {
@@ -182,6 +229,10 @@ fn unhinted(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
 
 /// Removes stale markers: ranges do not see them.
 fn drop_stale(samples: &mut Samples) {
+    // Most series have none: all are looked at without a way out on the way, several at once.
+    if !samples.v.iter().fold(false, |any, v| any | is_stale(*v)) {
+        return;
+    }
     let Some(first) = samples.v.iter().position(|v| is_stale(*v)) else {
         return;
     };
@@ -214,11 +265,16 @@ impl Cutter {
         start: Timestamp,
         end: Timestamp,
     ) -> std::ops::Range<usize> {
-        self.to += samples[self.to..].iter().take_while(|s| time(s) <= end).count();
-        self.from += samples[self.from..self.to]
-            .iter()
-            .take_while(|s| time(s) <= start)
-            .count();
+        // The last window ends behind all samples as a rule.
+        if samples.last().is_some_and(|last| time(last) <= end) {
+            self.to = samples.len();
+        }
+        while samples.get(self.to).is_some_and(|s| time(s) <= end) {
+            self.to += 1;
+        }
+        while self.from < self.to && time(&samples[self.from]) <= start {
+            self.from += 1;
+        }
         self.from..self.to
     }
 }

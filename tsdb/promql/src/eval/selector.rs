@@ -94,27 +94,27 @@ pub(crate) fn evaluate(
 
 /// The samples of one series, and room for the next.
 #[derive(Default)]
-struct Found {
-    samples: Samples,
-    histograms: HistogramPoints,
+pub(super) struct Found {
+    pub(super) samples: Samples,
+    pub(super) histograms: HistogramPoints,
     starts: StartTimes,
 }
 
 /// A selector that is being read.
-struct Reading<'a> {
-    set: &'a dyn SeriesSet,
+pub(super) struct Reading<'a> {
+    pub(super) set: &'a dyn SeriesSet,
     /// All that it looks at lies within, ms, both included.
-    bounds: (Timestamp, Timestamp),
-    looks: Looks,
-    smoothed: bool,
-    read: Read,
+    pub(super) bounds: (Timestamp, Timestamp),
+    pub(super) looks: Looks,
+    pub(super) smoothed: bool,
+    pub(super) read: Read,
     /// Where notes point.
-    span: Span,
+    pub(super) span: Span,
 }
 
 impl Reading<'_> {
     /// Reads the samples of series i.
-    fn load(&self, cx: &mut Context<'_>, i: usize, found: &mut Found) -> Result<(), Error> {
+    pub(super) fn load(&self, cx: &mut Context<'_>, i: usize, found: &mut Found) -> Result<(), Error> {
         let (mint, maxt) = self.bounds;
         let samples = &mut found.samples;
         if self.looks.frame.steps == 1 && !self.smoothed {
@@ -127,7 +127,7 @@ impl Reading<'_> {
         } else {
             found.histograms.read_with(cx, (self.set, i), self.bounds, samples)?;
         }
-        cx.decoded(samples)
+        cx.decoded(samples.len())
     }
 
     /// Writes what is seen of series i to a new row; the times of the oldest and newest sample that were seen.
@@ -170,7 +170,7 @@ pub(crate) fn first_instant(t: Timestamp, length: i64) -> Timestamp {
 }
 
 /// Writes a value for each step that sees one and returns the times of the oldest and newest sample that were seen.
-fn fill(
+pub(super) fn fill(
     samples: &Samples,
     looks: Looks,
     read: Read,

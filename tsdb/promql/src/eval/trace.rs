@@ -45,16 +45,32 @@ impl Trace {
         self.stalest = self.stalest.min(other.stalest);
         self.series = self.series.saturating_add(other.series);
         for owner in &other.owners {
-            // Series of one target stand next to each other as a rule.
-            if self.owners.last() == Some(owner) {
-                continue;
-            }
-            if self.owners.len() == self.owners.capacity() && self.owners.len() >= SETTLE_FROM {
-                self.owners.sort_unstable();
-                self.owners.dedup();
-            }
-            self.owners.push(*owner);
+            self.add_owner(*owner);
         }
+    }
+
+    /// Adds one series that was read from `oldest` to `newest` (ms).
+    #[inline]
+    pub(crate) fn add_series(&mut self, oldest: Timestamp, newest: Timestamp, owner: Option<OwnerId>) {
+        self.oldest = self.oldest.min(oldest);
+        self.stalest = self.stalest.min(newest);
+        self.series = self.series.saturating_add(1);
+        if let Some(owner) = owner {
+            self.add_owner(owner);
+        }
+    }
+
+    #[inline]
+    fn add_owner(&mut self, owner: OwnerId) {
+        // Series of one target stand next to each other as a rule.
+        if self.owners.last() == Some(&owner) {
+            return;
+        }
+        if self.owners.len() == self.owners.capacity() && self.owners.len() >= SETTLE_FROM {
+            self.owners.sort_unstable();
+            self.owners.dedup();
+        }
+        self.owners.push(owner);
     }
 
     /// The finished provenance.
@@ -85,6 +101,12 @@ mod tests {
             ));
         }
         assert!(trace.owners.len() < 300, "{}", trace.owners.len());
+        let mut one_by_one = Trace::default();
+        for i in 0..10_000u32 {
+            let (oldest, newest) = (i64::from(i), 20_000 - i64::from(i));
+            one_by_one.add_series(oldest, newest, Some(OwnerId(i % 70)));
+        }
+        assert_eq!(one_by_one.finish(), trace.clone().finish());
         let done = trace.finish();
         assert_eq!(
             (done.oldest, done.stalest, done.series, done.owners.len()),

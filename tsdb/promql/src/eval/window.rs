@@ -54,10 +54,11 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         span: position(site.arg(0)?),
         argument: position(site.arg(site.count() - 1)?),
         lookback_ms: cx.lookback_ms,
+        counts: counts(name),
     };
     let ranges = Ranges::open(cx, range, frame)?;
     check_border(name, ranges.border)?;
-    let reads_starts = matches!(name, "rate" | "irate" | "increase" | "resets");
+    let reads_starts = reads_starts(name);
     let (mut starts, mut st) = (StartTimes::default(), Vec::new());
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
     let mut loaded = Loaded::default();
@@ -90,7 +91,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
                 if grid.open_has_number() {
-                    counters.check(&mut cx.notes, &row.labels, call.span);
+                    counters.check(&mut cx.notes, row.labels.name(), call.span);
                 }
                 grid.keep(row);
                 cx.hold(grid.last_histogram_weight())?;
@@ -125,16 +126,48 @@ pub(super) struct WindowCall<'a> {
     argument: Span,
     /// How far (ms) instant selectors look back.
     pub(super) lookback_ms: i64,
+    /// Whether falling values are resets that it has to find.
+    counts: bool,
+}
+
+/// Whether a function reads when counters began.
+pub(super) fn reads_starts(function: &str) -> bool {
+    matches!(function, "rate" | "irate" | "increase" | "resets")
+}
+
+/// Whether the results of a function mean something else than the samples did.
+pub(super) fn drops_name(function: &str) -> bool {
+    !matches!(function, "last_over_time" | "first_over_time")
+}
+
+/// Whether a function adds up what a counter counted.
+fn counts(function: &str) -> bool {
+    matches!(function, "rate" | "increase")
+}
+
+impl<'a> WindowCall<'a> {
+    /// A function without scalar arguments over the windows of a selector, which stands at `span`.
+    pub(super) fn of_selector(cx: &Context<'_>, name: &'a str, f: WindowFn, span: Span) -> Self {
+        Self {
+            name,
+            f,
+            others: &[],
+            span,
+            argument: span,
+            lookback_ms: cx.lookback_ms,
+            counts: counts(name),
+        }
+    }
 }
 
 /// What is known of the series whose windows are cut.
 #[derive(Clone, Copy)]
-struct Columns<'a> {
-    samples: &'a Samples,
+pub(super) struct Columns<'a> {
+    pub(super) samples: &'a Samples,
     /// Start times, ms; empty when none is known.
-    st: &'a [Timestamp],
+    pub(super) st: &'a [Timestamp],
     /// Its number in the range vector.
-    series: usize,
+    pub(super) series: usize,
 }
 
 /// What is used when two spans of time (first and last sample, ms) are.
@@ -160,12 +193,12 @@ fn position(argument: &Expr) -> Span {
 impl WindowCall<'_> {
     /// Whether the results mean something else than the samples did.
     fn drops_name(&self) -> bool {
-        !matches!(self.name, "last_over_time" | "first_over_time")
+        drops_name(self.name)
     }
 
     /// Computes all steps of one series; `None` when no step has a value, else the times of the oldest and the newest
     /// sample that were used.
-    fn fill(
+    pub(super) fn fill(
         &self,
         cx: &mut Context<'_>,
         ranges: &Ranges,
@@ -174,6 +207,13 @@ impl WindowCall<'_> {
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         let Columns { samples, st, series } = columns;
+        // Most counters never fall in what is read: then no window of them has to be looked through.
+        let steady = self.counts && st.is_empty() && rate::is_steady(&samples.v);
+        if steady && ranges.border == Border::Open {
+            // Each sample enters a window and leaves it.
+            cx.spend(frame.steps.saturating_add(samples.len()))?;
+            return Ok(self.fill_steady(ranges, samples, frame, (cells, present)));
+        }
         let (before, behind) = ranges.margins;
         let mut used: Option<(Timestamp, Timestamp)> = None;
         let mut cutter = Cutter::default();
@@ -219,6 +259,31 @@ impl WindowCall<'_> {
         Ok(used)
     }
 
+    /// [`Self::fill`] for a counter that never falls.
+    fn fill_steady(
+        &self,
+        ranges: &Ranges,
+        samples: &Samples,
+        frame: Frame,
+        (cells, present): (&mut [f64], &mut [bool]),
+    ) -> Option<(Timestamp, Timestamp)> {
+        let mut known = rate::SteadyRate::new(self.name == "rate");
+        let mut used: Option<(Timestamp, Timestamp)> = None;
+        let mut cutter = Cutter::default();
+        for (step, (cell, there)) in cells.iter_mut().zip(present).enumerate() {
+            let end = ranges.moved.time(frame.at(step));
+            let start = end.saturating_sub(ranges.range_ms);
+            let cut = cutter.cut(&samples.t, |t| *t, start, end);
+            let (t, v) = (&samples.t[cut.clone()], &samples.v[cut]);
+            let Some(value) = known.of(t, v, start, end) else {
+                continue;
+            };
+            (*cell, *there) = (value, true);
+            used = spanned(used, t.first().copied().zip(t.last().copied()));
+        }
+        used
+    }
+
     /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.
     pub(super) fn extrapolates(&self, border: Border) -> bool {
         border == Border::Open && matches!(self.name, "rate" | "increase")
@@ -239,27 +304,32 @@ impl WindowCall<'_> {
 }
 
 /// Tells that `rate` or `increase` read a metric that is not called like a counter, once a metric.
-struct CounterCheck {
+pub(super) struct CounterCheck {
     wanted: bool,
     last: Vec<u8>,
 }
 
 impl CounterCheck {
-    fn of(function: &str) -> Self {
+    pub(super) fn of(function: &str) -> Self {
         Self {
-            wanted: matches!(function, "rate" | "increase"),
+            wanted: counts(function),
             last: Vec::new(),
         }
     }
 
+    /// Whether the function is one of counters.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Sees a series of the metric `name`, which is empty where there is none.
     #[inline]
-    fn check(&mut self, notes: &mut Notes, labels: &Labels, span: Span) {
-        if !self.wanted {
+    pub(super) fn check(&mut self, notes: &mut Notes, name: &str, span: Span) {
+        if !self.wanted || name.is_empty() {
             return;
         }
-        let Some(name) = super::key::value_of(labels, leadline_model::labels::NAME) else {
-            return;
-        };
+        let metric = name;
+        let name = name.as_bytes();
         // The series of a selector have one name as a rule.
         if name == self.last.as_slice() {
             return;
@@ -271,7 +341,7 @@ impl CounterCheck {
             .any(|s| name.ends_with(s))
         {
             let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-            notes.info(span, format!("{text}: {}", Quoted(labels.name())));
+            notes.info(span, format!("{text}: {}", Quoted(metric)));
         }
     }
 }

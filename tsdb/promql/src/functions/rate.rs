@@ -98,39 +98,115 @@ pub(super) fn extrapolation(
     before: Before,
     per_second: bool,
 ) -> f64 {
-    let seconds = |ms: i64| ms as f64 / 1000.0;
-    let sampled = seconds(span.1 - before.began.unwrap_or(span.0));
-    let mut to_start = seconds(span.0 - w.start);
-    let mut to_end = seconds(w.end - span.1);
-    let gap = if gaps > 0 {
-        seconds(span.1 - span.0) / gaps as f64
-    } else {
-        0.0
-    };
-    let threshold = gap * 1.1;
-    if before.began.is_some() {
+    let mut reach = Reach::of((span.0 - w.start, span.1 - span.0, w.end - span.1), gaps);
+    let mut share = before.share;
+    if let Some(began) = before.began {
+        reach.sampled = seconds(span.1 - began);
         // It is known when the counter stood at 0: nothing is left to extrapolate.
-        to_start = 0.0;
-    } else {
+        reach.to_start = 0.0;
+        share = None;
+    }
+    reach.factor(share, per_second.then(|| seconds(w.end - w.start)))
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// How far, in seconds, samples reach in a window and are carried on from there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reach {
+    /// From the first to the last.
+    sampled: f64,
+    /// On to the start of the window.
+    to_start: f64,
+    /// On to its end.
+    to_end: f64,
+}
+
+impl Reach {
+    /// Of a window whose start is so long (ms) before its first sample, that before the last, with so many gaps in between,
+    /// and that before its end.
+    fn of((before, span, behind): (i64, i64, i64), gaps: usize) -> Self {
+        let sampled = seconds(span);
+        let (mut to_start, mut to_end) = (seconds(before), seconds(behind));
+        let gap = if gaps > 0 { sampled / gaps as f64 } else { 0.0 };
+        let threshold = gap * 1.1;
         if to_start >= threshold {
             to_start = gap / 2.0;
         }
-        if let Some(share) = before.share {
-            to_start = to_start.min(sampled * share);
+        if to_end >= threshold {
+            to_end = gap / 2.0;
+        }
+        Self {
+            sampled,
+            to_start,
+            to_end,
         }
     }
-    if to_end >= threshold {
-        to_end = gap / 2.0;
+
+    /// What the change is multiplied by. `share`: see [`Before::share`]; `window`: the length of the window, if the change
+    /// per second is asked for.
+    #[inline]
+    fn factor(self, share: Option<f64>, window: Option<f64>) -> f64 {
+        let to_start = match share {
+            Some(share) => self.to_start.min(self.sampled * share),
+            None => self.to_start,
+        };
+        let mut factor = if self.sampled == 0.0 {
+            1.0
+        } else {
+            (self.sampled + to_start + self.to_end) / self.sampled
+        };
+        if let Some(window) = window {
+            factor /= window;
+        }
+        factor
     }
-    let mut factor = if sampled == 0.0 {
-        1.0
-    } else {
-        (sampled + to_start + to_end) / sampled
-    };
-    if per_second {
-        factor /= seconds(w.end - w.start);
+}
+
+/// `rate` or `increase` over windows of counters of which [`is_steady`] is known and no start time: what
+/// depends on times alone is kept from one window to the next, which have the same as a rule.
+#[derive(Debug)]
+pub(crate) struct SteadyRate {
+    /// Whether the change per second is asked for.
+    per_second: bool,
+    /// What the others were made of.
+    times: (i64, i64, i64, usize),
+    reach: Reach,
+    /// Length of the window in seconds.
+    window: f64,
+}
+
+impl SteadyRate {
+    /// Per second or not.
+    pub(crate) fn new(per_second: bool) -> Self {
+        Self {
+            per_second,
+            // No window has no gap.
+            times: (0, 0, 0, 0),
+            reach: Reach::default(),
+            window: 0.0,
+        }
     }
-    factor
+
+    /// The value of the window from `start` to `end` (ms) with these samples; none for fewer than two.
+    #[inline]
+    pub(crate) fn of(&mut self, t: &[Timestamp], v: &[f64], start: Timestamp, end: Timestamp) -> Option<f64> {
+        let ([first, .., last], [from, .., to]) = (t, v) else {
+            return None;
+        };
+        let gaps = t.len() - 1;
+        let times = (first - start, last - first, end - last, gaps);
+        if times != self.times {
+            self.times = times;
+            self.reach = Reach::of((times.0, times.1, times.2), gaps);
+            self.window = seconds(end - start);
+        }
+        let change = to - from;
+        let share = (change > 0.0 && *from >= 0.0).then(|| from / change);
+        Some(change * self.reach.factor(share, self.per_second.then_some(self.window)))
+    }
 }
 
 /// A change with what the resets of the counter took away; added one after the other, as rounding depends on it.
@@ -148,6 +224,16 @@ fn with_resets(w: &Window<'_>, mut change: f64) -> f64 {
         }
     }
     change
+}
+
+/// Whether no value is below the one before it. Without a way out on the way, so that several are compared at once.
+pub(crate) fn is_steady(values: &[f64]) -> bool {
+    let (mut before, mut fell) = (f64::NAN, false);
+    for &value in values {
+        fell |= value < before;
+        before = value;
+    }
+    !fell
 }
 
 /// Whether sample i (> 0) fell, or says that its counter began anew.
@@ -248,6 +334,37 @@ mod tests {
     fn resets_are_added_back() {
         let w = window(&[15_000, 30_000, 45_000, 60_000], &[100.0, 110.0, 5.0, 15.0], 0, 60_000);
         assert_close([resets(&w), increase(&w), irate(&w)], [1.0, 100.0 / 3.0, 10.0 / 15.0]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_steady_has_the_same_rate() {
+        let t = [15_000, 30_000, 45_000, 60_000];
+        for (values, steady) in [
+            ([100.0, 115.0, 115.0, 145.0], true),
+            ([100.0, f64::NAN, 115.0, 145.0], true),
+            ([100.0, 115.0, 5.0, 145.0], false),
+            ([100.0, 115.0, 130.0, 129.0], false),
+            ([-0.0, 0.0, -0.0, 1e300], true),
+        ] {
+            assert_eq!(is_steady(&values), steady, "{values:?}");
+            for (f, per_second) in [(rate as fn(&Window<'_>) -> _, true), (increase, false)] {
+                let mut known = SteadyRate::new(per_second);
+                // The second time from what it keeps; fewer and other samples in between.
+                for (from, end) in [
+                    (0, 60_000),
+                    (0, 60_000),
+                    (1, 60_000),
+                    (3, 60_000),
+                    (1, 61_000),
+                    (0, 60_000),
+                ] {
+                    let w = window(&t[from..], &values[from..], end - 60_000, end);
+                    let found = known.of(w.t, w.v, w.start, w.end).map(f64::to_bits);
+                    assert!(!steady || found == f(&w).map(f64::to_bits), "{values:?} {from} {end}");
+                }
+            }
+        }
+        assert!(is_steady(&[]) && is_steady(&[1.0]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::fronted::Front;
 use leadline_model::duration::Duration;
-use leadline_model::port::{QueryError, Queryable, SeriesSet};
+use leadline_model::port::{GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
 use leadline_model::sample::{Sample, Samples};
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, Timestamp};
@@ -56,6 +56,16 @@ impl Front for Arc<HeadWithStarts> {
             of_head: self.head.select(matchers, mint, maxt, sorted)?,
             starts: Arc::clone(&self.starts.read()),
         }))
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        (mint, maxt): (Timestamp, Timestamp),
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        // Who reads start times does not ask for groups.
+        self.head.select_groups(matchers, mint, maxt, grouping)
     }
 }
 

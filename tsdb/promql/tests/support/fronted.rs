@@ -1,6 +1,6 @@
 //! A store with something in front of what it selects.
 
-use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
+use leadline_model::port::{Generation, GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
 use leadline_model::{Matcher, Timestamp};
 
 /// What stands in front of a store.
@@ -20,6 +20,17 @@ pub(crate) trait Front: Send + Sync {
         times: (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError>;
+
+    /// What is selected, as `Queryable::select_groups`.
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        times: (Timestamp, Timestamp),
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        let _ = (matchers, times, grouping);
+        Ok(None)
+    }
 }
 
 /// A store behind its front.
@@ -38,6 +49,16 @@ impl<F: Front> Queryable for Fronted<F> {
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         self.0.select(matchers, (mint, maxt), sorted)
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        self.0.select_groups(matchers, (mint, maxt), grouping)
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {

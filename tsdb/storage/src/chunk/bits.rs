@@ -75,6 +75,9 @@ impl BitWriter {
     }
 }
 
+/// How many bits one look shows at least: those of eight bytes behind a position within the first.
+pub(crate) const PEEKED: u32 = 57;
+
 /// Looks at bits at any position. Beyond the end everything reads as 0; [`Self::overrun`] tells.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {
@@ -88,7 +91,7 @@ impl<'a> BitReader<'a> {
         Self { data, pos: 0 }
     }
 
-    /// The next bits, from the top; at least 57 of them are meant.
+    /// The next bits, from the top; at least [`PEEKED`] of them are meant.
     #[inline(always)]
     pub(crate) fn peek(&self) -> u64 {
         let at = self.pos >> 3;
@@ -108,7 +111,7 @@ impl<'a> BitReader<'a> {
     /// Reads `n` bits (1 to 64).
     #[inline(always)]
     pub(crate) fn read(&mut self, n: u32) -> u64 {
-        if n <= 57 {
+        if n <= PEEKED {
             let value = self.peek() >> (64 - n);
             self.skip(n);
             return value;

@@ -4,7 +4,7 @@
 //! next, and it grows by what the branches already know, so that the loads of several samples overlap. The columns get
 //! their final size once. What is before the window is decoded (each sample builds on the one before it) but not written.
 
-use super::bits::BitReader;
+use super::bits::{BitReader, PEEKED};
 use super::histogram::ST_SAMPLES;
 use super::mark::Mark;
 use super::xor::HEADER;
@@ -232,7 +232,14 @@ impl<'a> Decoder<'a> {
             return Ok(());
         }
         if window >> 62 == 0b10 {
-            self.bits.skip(taken + 2);
+            let head = taken + 2;
+            if head + self.width <= PEEKED {
+                // All of it was looked at already.
+                self.v ^= (window << 2 >> (64 - self.width)) << self.trailing;
+                self.bits.skip(head + self.width);
+                return Ok(());
+            }
+            self.bits.skip(head);
         } else {
             self.bits.skip(taken + 13);
             let (leading, width) = (window >> 57 & 31, window >> 51 & 63);

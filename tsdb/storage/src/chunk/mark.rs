@@ -7,9 +7,9 @@
 use super::bits::BitReader;
 use leadline_model::sample::Timestamp;
 
-/// Samples between two marks: one for most chunks, which end at 120 samples. Where the store is tested, short chunks have
-/// some too.
-pub(super) const EVERY: u16 = if cfg!(any(test, feature = "planted")) { 4 } else { 64 };
+/// Samples between two marks: two for most chunks, which end at 120 samples, the second of them near the end. Where the
+/// store is tested, short chunks have some too.
+pub(super) const EVERY: u16 = if cfg!(any(test, feature = "planted")) { 4 } else { 48 };
 /// Bytes of a mark in the appender's buffer.
 pub(super) const SIZE: usize = 32;
 

@@ -9,8 +9,8 @@ use leadline_model::exemplar::Exemplar;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{
-    AppendError, Appender, Batch, CommitEvent, Commits, Generation, Outcome, QueryError, Queryable, SelectorId,
-    SeriesSet,
+    AppendError, Appender, Batch, CommitEvent, Commits, Generation, GroupedSeries, Grouping, Outcome, QueryError,
+    Queryable, SelectorId, SeriesSet,
 };
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
@@ -141,6 +141,21 @@ impl Queryable for Db {
             Some(head) if mint >= self.blocks.end() => Ok(head),
             head => join(head, &self.blocks.list(), matchers, (mint, maxt), sorted),
         }
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        if !self.asks_head(maxt) || mint < self.blocks.end() {
+            return Ok(None);
+        }
+        let found = self.head.select_groups(matchers, mint, maxt, grouping)?;
+        // What was cut from the head in between is in a block now.
+        Ok(found.filter(|_| mint >= self.blocks.end()))
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {

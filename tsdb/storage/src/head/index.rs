@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use leadline_model::labels::Labels;
 use leadline_model::port::SeriesRef;
 use rapidhash::fast::RandomState;
+use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 /// A series that was dropped and whose number was not given out anew yet.
@@ -80,7 +81,23 @@ fn put(out: &mut Vec<u8>, mut n: u32) {
     out.push(n as u8);
 }
 
+/// Nearly all numbers take one or two bytes.
+#[inline]
 fn take(bytes: &mut &[u8]) -> u32 {
+    match *bytes {
+        [a, rest @ ..] if *a < 0x80 => {
+            *bytes = rest;
+            u32::from(*a)
+        }
+        [a, b, rest @ ..] if *b < 0x80 => {
+            *bytes = rest;
+            u32::from(a & 0x7f) | u32::from(*b) << 7
+        }
+        _ => take_long(bytes),
+    }
+}
+
+fn take_long(bytes: &mut &[u8]) -> u32 {
     let (mut value, mut shift) = (0, 0);
     while let Some((&byte, rest)) = bytes.split_first() {
         *bytes = rest;
@@ -103,6 +120,7 @@ pub(super) struct PairIter<'a> {
 impl Iterator for PairIter<'_> {
     type Item = PairId;
 
+    #[inline]
     fn next(&mut self) -> Option<PairId> {
         self.left = self.left.checked_sub(1)?;
         Some(take(&mut self.rest))
@@ -167,6 +185,18 @@ impl Index {
             let pair = self.pairs.pair(pair);
             (&*self.pairs.name(pair.name).text, &*pair.value)
         }))
+    }
+
+    /// The order of two series by their labels, whose texts are compared where they differ first.
+    pub(super) fn compare(&self, a: Id, b: Id) -> Ordering {
+        let (mut a, mut b) = (self.pairs_of(a), self.pairs_of(b));
+        loop {
+            match (a.next(), b.next()) {
+                (Some(a), Some(b)) if a == b => {}
+                (Some(a), Some(b)) => return self.pairs.compare(a, b),
+                (a, b) => return a.is_some().cmp(&b.is_some()),
+            }
+        }
     }
 
     /// The series with exactly these labels.

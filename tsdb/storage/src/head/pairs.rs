@@ -5,6 +5,7 @@ use crate::stats::Stats;
 use hashbrown::HashTable;
 use rapidhash::RapidHashMap;
 use rapidhash::fast::RandomState;
+use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 /// The number of a label pair.
@@ -100,6 +101,14 @@ impl Pairs {
     #[inline]
     pub(super) fn pair(&self, id: PairId) -> &Pair {
         &self.pairs[id as usize]
+    }
+
+    /// The order of two pairs: by name, then by value, bytewise.
+    pub(super) fn compare(&self, a: PairId, b: PairId) -> Ordering {
+        let (a, b) = (self.pair(a), self.pair(b));
+        let names = || self.name(a.name).text.cmp(&self.name(b.name).text);
+        let by_name = if a.name == b.name { Ordering::Equal } else { names() };
+        by_name.then_with(|| a.value.cmp(&b.value))
     }
 
     pub(super) fn pair_mut(&mut self, id: PairId) -> &mut Pair {

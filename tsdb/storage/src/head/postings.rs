@@ -46,14 +46,47 @@ pub(crate) fn gallop(list: &[Id], id: Id) -> usize {
     from + list[from..to].partition_point(|&x| x < id)
 }
 
+/// The numbers of several lists, one bit each.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn of(lists: &[&[Id]], universe: usize) -> Self {
+        let mut bits = vec![0u64; universe.div_ceil(64)];
+        for &id in lists.iter().copied().flatten() {
+            bits[id as usize / 64] |= 1 << (id % 64);
+        }
+        Self(bits)
+    }
+
+    fn has(&self, id: Id) -> bool {
+        self.0[id as usize / 64] >> (id % 64) & 1 == 1
+    }
+}
+
+/// Whether lists of `total` numbers are too few for a bitmap: above that it is cheaper to mark numbers than to sort them.
+fn is_sparse(total: usize, universe: usize) -> bool {
+    total < universe / 64
+}
+
+/// Keeps of `a` what is in any of the lists. `universe` is above every number.
+pub(crate) fn intersect_any(a: &mut Vec<Id>, lists: &[&[Id]], universe: usize) {
+    match lists {
+        [one] => intersect(a, one),
+        _ if is_sparse(lists.iter().map(|l| l.len()).sum(), universe) => intersect(a, &union(lists, universe)),
+        _ => {
+            let bits = Bits::of(lists, universe);
+            a.retain(|&id| bits.has(id));
+        }
+    }
+}
+
 /// The union of lists, ascending. `universe` is above every number.
 pub(crate) fn union(lists: &[&[Id]], universe: usize) -> Vec<Id> {
     let total = lists.iter().map(|l| l.len()).sum::<usize>();
     if let [one] = lists {
         return one.to_vec();
     }
-    // Above this size it is cheaper to mark numbers in a bitmap and read it off than to sort.
-    if total < universe / 64 {
+    if is_sparse(total, universe) {
         let mut out = Vec::with_capacity(total);
         for list in lists {
             out.extend_from_slice(list);
@@ -62,12 +95,8 @@ pub(crate) fn union(lists: &[&[Id]], universe: usize) -> Vec<Id> {
         out.dedup();
         return out;
     }
-    let mut bits = vec![0u64; universe.div_ceil(64)];
-    for &id in lists.iter().copied().flatten() {
-        bits[id as usize / 64] |= 1 << (id % 64);
-    }
     let mut out = Vec::with_capacity(total);
-    for (word, mut set) in bits.into_iter().enumerate() {
+    for (word, mut set) in Bits::of(lists, universe).0.into_iter().enumerate() {
         while set != 0 {
             out.push(word as Id * 64 + set.trailing_zeros());
             set &= set - 1;
@@ -94,6 +123,12 @@ mod tests {
             prop_assert_eq!(rest, a.difference(&b).copied().collect::<Vec<_>>());
             for universe in [400, 1 << 20] {
                 prop_assert_eq!(union(&[&list, &other], universe), a.union(&b).copied().collect::<Vec<_>>());
+                for half in [other.len() / 2, other.len()] {
+                    let mut any = list.clone();
+                    let lists: [&[Id]; 2] = [&other[..half], &other[half..]];
+                    intersect_any(&mut any, &lists, universe);
+                    prop_assert_eq!(any, a.intersection(&b).copied().collect::<Vec<_>>());
+                }
             }
             for id in 0..401 {
                 prop_assert_eq!(gallop(&other, id), other.partition_point(|&x| x < id));

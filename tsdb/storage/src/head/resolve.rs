@@ -68,16 +68,15 @@ fn narrow(index: &Index, mut found: Option<Vec<Id>>, m: &Matcher) -> Vec<Id> {
         .map(|pair| &index.pairs.pair(pair).postings[..])
         .collect();
     index.verdicts.give_back(verdicts);
-    let joined = postings::union(&lists, index.universe());
     match (found, empty) {
-        (None, false) => joined,
+        (None, false) => postings::union(&lists, index.universe()),
         (Some(mut found), false) => {
-            postings::intersect(&mut found, &joined);
+            postings::intersect_any(&mut found, &lists, index.universe());
             found
         }
         (found, true) => {
             let mut found = found.unwrap_or_else(|| index.all());
-            postings::subtract(&mut found, &joined);
+            postings::subtract(&mut found, &postings::union(&lists, index.universe()));
             found
         }
     }
