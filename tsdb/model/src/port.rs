@@ -293,6 +293,60 @@ pub trait SeriesSet: Send + Sync {
     }
 }
 
+/// A set that several hold.
+impl<S: SeriesSet + ?Sized> SeriesSet for Arc<S> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        (**self).labels(i)
+    }
+
+    fn owner(&self, i: usize) -> Option<OwnerId> {
+        (**self).owner(i)
+    }
+
+    fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
+        (**self).read(i, mint, maxt, into)
+    }
+
+    fn read_histograms(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        (**self).read_histograms(i, mint, maxt, into)
+    }
+
+    fn read_all(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        floats: &mut Samples,
+        histograms: &mut Vec<HistogramSample>,
+    ) -> Result<(), QueryError> {
+        (**self).read_all(i, mint, maxt, floats, histograms)
+    }
+
+    fn start_times(
+        &self,
+        i: usize,
+        mint: Timestamp,
+        maxt: Timestamp,
+        into: &mut Vec<(Timestamp, Timestamp)>,
+    ) -> Result<(), QueryError> {
+        (**self).start_times(i, mint, maxt, into)
+    }
+
+    fn newest(&self, i: usize, mint: Timestamp, maxt: Timestamp) -> Result<Option<Sample>, QueryError> {
+        (**self).newest(i, mint, maxt)
+    }
+}
+
 /// Why the store could not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {

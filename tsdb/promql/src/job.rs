@@ -1,6 +1,7 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
 use crate::error::Error;
+use crate::eval::remembered::Remembered;
 use crate::eval::{self, Cell, Consumption, Context, Frame, Grid, Out, Profile, QueryRange, Row, SAME_LABELSET, Until};
 use crate::log::Pending;
 use crate::query::Query;
@@ -68,7 +69,13 @@ impl Job {
             deadline: self.deadline,
             cancelled: &self.cancelled,
         };
-        let mut cx = Context::new(&*self.store, &self.settings, self.lookback_ms, self.times, &patience);
+        let remembered = Remembered::new(&*self.store, self.query.repeated());
+        let store: &dyn Queryable = if self.query.repeated().is_empty() {
+            &*self.store
+        } else {
+            &remembered
+        };
+        let mut cx = Context::new(store, &self.settings, self.lookback_ms, self.times, &patience);
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = self.explain.then(Profile::default);
         let value = self.counted(&mut cx, began);

@@ -2,9 +2,10 @@
 
 use crate::check;
 use crate::diagnostic::ParseError;
-use crate::eval::{QueryRange, constant, invariant, length};
+use crate::eval::{QueryRange, constant, invariant, length, remembered};
 use crate::syntax::Features;
 use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
+use leadline_model::Matcher;
 use leadline_model::port::Shape;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Prepared {
     ordered: bool,
     /// Whether something is read at a fixed time.
     fixes: bool,
+    /// The matchers of selectors that stand in it more than once.
+    repeated: Vec<Vec<Matcher>>,
     /// How long the last instant evaluation took, microseconds.
     last_us: AtomicU64,
 }
@@ -83,6 +86,7 @@ impl Query {
             ordered: order_shows(&expr),
             fixes: invariant::fixes_times(&expr),
             folded: constant::folded(&expr),
+            repeated: remembered::repeated(&expr),
             expr,
             text,
             shape,
@@ -113,6 +117,11 @@ impl Query {
     /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.
     pub(crate) fn is_ordered(&self) -> bool {
         self.0.ordered
+    }
+
+    /// The matchers of selectors that stand in it more than once.
+    pub(crate) fn repeated(&self) -> &[Vec<Matcher>] {
+        &self.0.repeated
     }
 
     /// Whether something is read at a fixed time.

@@ -19,6 +19,7 @@ use leadline_promql::value::Value;
 use parking_lot::{Condvar, Mutex};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::MemoryStore;
 
@@ -553,5 +554,52 @@ async fn the_deepest_expression_that_parses_is_evaluated() {
             let result = engine.instant(&query, 600_000, Options::default()).await;
             assert!(result.is_ok(), "{}: {result:?}", query.text());
         }
+    }
+}
+
+/// A store in which a sample comes in whenever something is selected.
+struct Growing {
+    store: Arc<MemoryStore>,
+    selections: AtomicUsize,
+}
+
+impl Front for Arc<Growing> {
+    fn store(&self) -> &dyn Queryable {
+        &*self.store
+    }
+
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        (mint, maxt): (Timestamp, Timestamp),
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let n = self.selections.fetch_add(1, Ordering::Relaxed) as i64 + 1;
+        self.store.add(0, &labels(&[("__name__", "m")]), [(n, n as f64)]);
+        self.store.select(matchers, mint, maxt, sorted)
+    }
+}
+
+#[tokio::test]
+async fn a_selector_that_stands_more_than_once_is_read_once_and_sees_one_moment() {
+    for (text, selections, value) in [
+        ("m - m", 1, 0.0),
+        ("m - avg(m) + max(m)", 1, 1.0),
+        ("count(rate(m[1m])) or m * 0 or vector(7)", 2, 0.0),
+        ("m @ 0.5 - m", 2, -1.0),
+        ("m - m offset 1s or vector(7)", 2, 7.0),
+        ("m{a=\"\"} - m", 2, -1.0),
+    ] {
+        let growing = Arc::new(Growing {
+            store: MemoryStore::new(),
+            selections: AtomicUsize::new(0),
+        });
+        let engine = Engine::new(Arc::new(Fronted(Arc::clone(&growing))), Settings::default());
+        let Value::Vector(samples) = instant(&engine, text, 1_000).await.unwrap() else {
+            panic!("{text}");
+        };
+        let values: Vec<_> = samples.iter().map(|sample| sample.value.float()).collect();
+        let seen = growing.selections.load(Ordering::Relaxed);
+        assert_eq!((seen, values), (selections, vec![Some(value)]), "{text}");
     }
 }

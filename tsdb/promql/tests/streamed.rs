@@ -13,6 +13,7 @@ use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::error::Error;
 use leadline_promql::settings::Settings;
+use leadline_promql::stats::Counting;
 use leadline_promql::value::QueryResult;
 use leadline_storage::Head;
 use std::sync::Arc;
@@ -197,6 +198,7 @@ fn told(result: Result<QueryResult, Error>, reordered: bool) -> String {
             (
                 r.stats.series_read,
                 r.stats.samples_read,
+                r.stats.consumed,
                 r.stats.peak_samples * u64::from(!reordered)
             ),
         ),
@@ -235,7 +237,11 @@ const AGGREGATIONS: [&str; 9] = [
 
 async fn ask(engine: &Engine, text: &str) -> [String; 3] {
     let query = engine.parse(text).unwrap();
-    let (options, reordered) = (Options::default, text.contains("k("));
+    let options = || Options {
+        counting: Counting::Steps,
+        ..Options::default()
+    };
+    let reordered = text.contains("k(");
     let range = (NOW - 2_000_000, NOW + 100_000, 47_000);
     [
         told(engine.instant(&query, NOW, options()).await, reordered),

@@ -27,6 +27,7 @@ mod patience;
 mod profile;
 mod ranges;
 mod rank;
+pub(crate) mod remembered;
 mod sampling;
 mod scalar;
 pub(crate) mod selector;

@@ -1,0 +1,211 @@
+//! Selections that a query makes more than once: the store is asked once, and all of them see the same moment.
+
+use crate::syntax::ast::{Expr, ExprKind};
+use leadline_model::exemplar::Exemplar;
+use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
+use leadline_model::{Labels, Matcher, Timestamp};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// The matchers that stand in more than one selector of the tree.
+pub(crate) fn repeated(expr: &Expr) -> Vec<Vec<Matcher>> {
+    let (mut once, mut repeated): (Vec<&[Matcher]>, Vec<Vec<Matcher>>) = (Vec::new(), Vec::new());
+    expr.visit(&mut |node| {
+        let (ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. }) = &node.kind else {
+            return;
+        };
+        let matchers = selector.matchers.as_slice();
+        if once.len() == MOST_SELECTORS || repeated.iter().any(|known| known == matchers) {
+            return;
+        }
+        if once.contains(&matchers) {
+            repeated.push(matchers.to_vec());
+        } else {
+            once.push(matchers);
+        }
+    });
+    repeated
+}
+
+/// Selectors of a tree that are compared with each other; a text can have many thousand.
+const MOST_SELECTORS: usize = 64;
+
+/// A store, asked by a query that makes some selections more than once.
+pub(crate) struct Remembered<'a> {
+    store: &'a dyn Queryable,
+    /// What is remembered of.
+    repeated: &'a [Vec<Matcher>],
+    plain: Mutex<Vec<(Asked, Arc<dyn SeriesSet>)>>,
+    grouped: Mutex<Vec<(AskedGroups, Option<Found>)>>,
+}
+
+/// A question to the store: the place of its matchers, its times (ms) and whether it asked for an order.
+type Asked = (usize, (Timestamp, Timestamp), bool);
+
+/// The same, with groups.
+#[derive(PartialEq)]
+struct AskedGroups {
+    asked: Asked,
+    names: Vec<String>,
+    without: bool,
+    order: GroupOrder,
+    alike: Vec<String>,
+    newest: bool,
+}
+
+/// What a store answered to a question with groups.
+#[derive(Clone)]
+struct Found {
+    set: Arc<dyn SeriesSet>,
+    group_of: Arc<[u32]>,
+    labels: Arc<[Labels]>,
+    first: Vec<u32>,
+}
+
+impl<'a> Remembered<'a> {
+    /// Asks `store`, once for each selection with matchers that are `repeated`.
+    pub(crate) fn new(store: &'a dyn Queryable, repeated: &'a [Vec<Matcher>]) -> Self {
+        Self {
+            store,
+            repeated,
+            plain: Mutex::default(),
+            grouped: Mutex::default(),
+        }
+    }
+
+    fn place(&self, matchers: &[Matcher]) -> Option<usize> {
+        self.repeated.iter().position(|known| known == matchers)
+    }
+}
+
+/// What was answered to the question, or what `ask` answers now.
+fn once<Q: PartialEq, A: Clone>(
+    answers: &Mutex<Vec<(Q, A)>>,
+    question: Q,
+    ask: impl FnOnce() -> Result<A, QueryError>,
+) -> Result<A, QueryError> {
+    if let Some((_, known)) = answers.lock().iter().find(|(asked, _)| *asked == question) {
+        return Ok(known.clone());
+    }
+    let answer = ask()?;
+    answers.lock().push((question, answer.clone()));
+    Ok(answer)
+}
+
+impl Queryable for Remembered<'_> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let ask = || self.store.select(matchers, mint, maxt, sorted);
+        let Some(place) = self.place(matchers) else {
+            return ask();
+        };
+        let set = once(&self.plain, (place, (mint, maxt), sorted), || ask().map(Arc::from))?;
+        Ok(Box::new(set))
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        let ask = || self.store.select_groups(matchers, mint, maxt, grouping);
+        let Some(place) = self.place(matchers) else {
+            return ask();
+        };
+        let question = AskedGroups {
+            asked: (place, (mint, maxt), false),
+            names: grouping.names.to_vec(),
+            without: grouping.without,
+            order: grouping.order,
+            alike: grouping.alike.iter().map(|&name| name.to_owned()).collect(),
+            newest: grouping.newest,
+        };
+        let found = once(&self.grouped, question, || Ok(ask()?.map(Found::from)))?;
+        Ok(found.map(GroupedSeries::from))
+    }
+
+    fn at_most(&self, matchers: &[Matcher], mint: Timestamp) -> Option<usize> {
+        self.store.at_most(matchers, mint)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
+        self.store.label_names(matchers, mint, maxt)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<String>, QueryError> {
+        self.store.label_values(name, matchers, mint, maxt)
+    }
+
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        mint: Timestamp,
+        maxt: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        self.store.exemplars(matchers, mint, maxt)
+    }
+
+    fn generation(&self) -> Generation {
+        self.store.generation()
+    }
+}
+
+impl From<GroupedSeries> for Found {
+    fn from(found: GroupedSeries) -> Self {
+        Self {
+            set: Arc::from(found.set),
+            group_of: found.group_of,
+            labels: found.labels,
+            first: found.first,
+        }
+    }
+}
+
+impl From<Found> for GroupedSeries {
+    fn from(found: Found) -> Self {
+        Self {
+            set: Box::new(found.set),
+            group_of: found.group_of,
+            labels: found.labels,
+            first: found.first,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_that_stand_more_than_once_are_found() {
+        for (text, expected) in [
+            ("m", &[][..]),
+            ("m + n", &[]),
+            ("m + m", &[r#"[__name__="m"]"#]),
+            ("(m - avg(m)) / stddev(m)", &[r#"[__name__="m"]"#]),
+            (r#"m{a="1"} / m{a="2"}"#, &[]),
+            ("rate(m[5m]) / sum(rate(m[1h] offset 5m))", &[r#"[__name__="m"]"#]),
+            ("m + n + m + n", &[r#"[__name__="m"]"#, r#"[__name__="n"]"#]),
+        ] {
+            let found = repeated(&crate::syntax::parse(text).unwrap());
+            let shown = |matchers: &Vec<Matcher>| {
+                let all: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+                format!("[{}]", all.join(","))
+            };
+            assert_eq!(found.iter().map(shown).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+}
