@@ -249,6 +249,15 @@ impl XorAppender {
         self.buf[at..at + mark::SIZE].copy_from_slice(&mark.bytes());
     }
 
+    /// Reads a byte of each part of the buffer that [`Self::copy_since`] is going to need for the newest samples, without
+    /// waiting for any of them.
+    #[inline]
+    pub(crate) fn look(&self) -> u8 {
+        let len = usize::from(self.len);
+        let byte = |at: usize| self.buf.get(at).copied().unwrap_or_default();
+        byte(self.buf.len().wrapping_sub(mark::SIZE)) ^ byte(len.wrapping_sub(1)) ^ byte(len.saturating_sub(64))
+    }
+
     /// Appends what is needed to read the samples from `from` (ms) on to `out`: the bytes behind the last mark before it,
     /// which is returned, or where there is none the whole chunk as [`Self::copy_to`] does.
     pub(crate) fn copy_since(&self, from: Timestamp, out: &mut Vec<u8>) -> Option<Mark> {

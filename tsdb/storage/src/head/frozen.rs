@@ -345,8 +345,21 @@ impl Frozen {
         Ok(left.filter(|point| !others.deletes(point.t)).collect())
     }
 
+    /// Copies what the series of `rows`, which is empty then, hold in a time. Their open chunks lie anywhere in memory: all
+    /// are looked at before the first is copied, so that the processor waits for them together and not for one after the
+    /// other.
+    pub(super) fn add_all(&mut self, rows: &mut Vec<(&Stripe, usize, (Id, SeriesRef))>, times: Times) {
+        if !times.newest {
+            let look = |sum: u8, &(stripe, row, _): &(&Stripe, usize, _)| sum ^ stripe.hot[row].open.look();
+            std::hint::black_box(rows.iter().fold(0, look));
+        }
+        for (stripe, row, found) in rows.drain(..) {
+            self.add(stripe, row, found, times);
+        }
+    }
+
     /// Copies what a series holds in `times`; nothing when it holds nothing there.
-    pub(super) fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), times: Times) {
+    fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), times: Times) {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
         let Times { mint, maxt, newest } = times;
         let from = mint.max(self.floor);

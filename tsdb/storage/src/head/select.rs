@@ -36,11 +36,14 @@ fn lock_stripes<'a>(
         .collect()
 }
 
+/// How many series are copied in one go ([`Frozen::add_all`]).
+const BATCH: usize = 32;
+
 /// Calls `visit` with every series that its stripe still holds.
-fn each_row(
-    stripes: &[Option<RwLockReadGuard<'_, Stripe>>],
+fn each_row<'s>(
+    stripes: &'s [Option<RwLockReadGuard<'_, Stripe>>],
     found: &[(Id, SeriesRef)],
-    mut visit: impl FnMut(&Stripe, usize, (Id, SeriesRef)),
+    mut visit: impl FnMut(&'s Stripe, usize, (Id, SeriesRef)),
 ) {
     let mut guess = [0usize; STRIPES];
     for &(id, series) in found {
@@ -112,9 +115,14 @@ impl Head {
                 // While the stripes are held: all their chunks are in these files.
                 let (floor, files) = (self.floor.load(Ordering::Acquire), self.files());
                 let mut frozen = Frozen::with_capacity(found.len(), floor, files);
+                let mut rows = Vec::with_capacity(BATCH);
                 each_row(stripes, found, |stripe, row, found| {
-                    frozen.add(stripe, row, found, times);
+                    rows.push((stripe, row, found));
+                    if rows.len() == BATCH {
+                        frozen.add_all(&mut rows, times);
+                    }
                 });
+                frozen.add_all(&mut rows, times);
                 frozen
             },
             |index, frozen| {
