@@ -20,8 +20,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// How long the query log may take for its last lines, of the time in which the store has to be closed.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What can be chosen once, at the start.
 #[derive(Debug, Clone, Default)]
@@ -172,7 +176,13 @@ impl Tsdb {
             self.discovery.run(cancel.clone())
         );
         self.scrape.shutdown().await;
-        self.query_log.close().await;
+        // Whoever reads the log may have stopped, and the store has to be closed in any case.
+        if tokio::time::timeout(LOG_PATIENCE, self.query_log.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the query log does not take its last lines");
+        }
         keeping.end(Arc::clone(&self.db)).await;
     }
 

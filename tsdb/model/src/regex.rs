@@ -33,6 +33,8 @@ struct Inner {
     prefix: String,
     /// Whether the parser knows that every match has a character.
     never_empty: bool,
+    /// See [`Regex::weight`].
+    weight: usize,
     engine: OnceLock<regex::Regex>,
 }
 
@@ -52,7 +54,7 @@ impl Regex {
             return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
         }
         if let Some(shape) = plain::shape(pattern) {
-            return Ok(Self::assemble(pattern, shape, String::new(), false));
+            return Ok(Self::assemble(pattern, shape, String::new(), (false, 0)));
         }
         let translated = translated(pattern).map_err(|fault| RegexError {
             of_go: Some(fault.to_string()),
@@ -64,9 +66,14 @@ impl Regex {
             .parse(&translated)
             .map_err(|error| fail(translate::reason(&error)))?;
         let shape = shape::of(&hir);
-        let small = !matches!(shape, Shape::Other) || shape::parts(&hir) <= shape::SMALL;
+        let weight = if matches!(shape, Shape::Other) {
+            shape::parts(&hir)
+        } else {
+            0
+        };
+        let small = weight <= shape::SMALL;
         let never_empty = hir.properties().minimum_len().is_some_and(|len| len > 0);
-        let regex = Self::assemble(pattern, shape, shape::prefix(&hir), never_empty);
+        let regex = Self::assemble(pattern, shape, shape::prefix(&hir), (never_empty, weight));
         // What is small, or has a shape, is known to be no more than an engine takes. Whatever else is built now: it must
         // not turn out too big when a value is asked.
         if !small {
@@ -77,14 +84,22 @@ impl Regex {
     }
 
     /// `prefix` counts where the shape tells none.
-    fn assemble(pattern: &str, shape: Shape, prefix: String, never_empty: bool) -> Self {
+    fn assemble(pattern: &str, shape: Shape, prefix: String, (never_empty, weight): (bool, usize)) -> Self {
         Self(Arc::new(Inner {
             pattern: pattern.to_owned(),
             prefix: shape.prefix().unwrap_or(prefix),
             shape,
             never_empty,
+            weight,
             engine: OnceLock::new(),
         }))
+    }
+
+    /// About how many instructions its engine has, ten bytes each; 0 where it needs none. Whoever takes many patterns at once
+    /// bounds their sum.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.0.weight
     }
 
     /// The pattern as it was written.
@@ -132,8 +147,9 @@ impl Regex {
         if self.0.shape.is_match(value) == Some(false) {
             return None;
         }
-        let captures = self.0.engine()?.captures(value)?;
-        Some(expand::expand(&captures, template))
+        let engine = self.0.engine()?;
+        let captures = engine.captures(value)?;
+        Some(expand::expand(engine, &captures, template))
     }
 }
 

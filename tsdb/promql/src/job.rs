@@ -51,7 +51,7 @@ impl Job {
         let mut result = self.evaluate(began, &mut stats);
         stats.eval_us = micros_since(began);
         stats.queued_us = self.queued_us;
-        if result.is_ok() && !self.over_time {
+        if !self.over_time {
             self.query.took(stats.eval_us);
         }
         if let Some(pending) = self.pending.take() {

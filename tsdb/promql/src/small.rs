@@ -2,13 +2,13 @@
 //! microseconds, in which an HPA's query is long answered.
 //!
 //! What is told here is a guess, and only that: nothing but where the query runs depends on it. It must not be far too low,
-//! because the thread serves others, so it counts series that the store's index bounds, steps and windows, and gives up on
-//! whatever these do not bound.
+//! because the thread serves others, so it counts series that the store's index bounds, steps and windows, what every node does
+//! with them, and gives up on whatever these do not bound.
 
 use crate::engine::INLINE_BELOW_US;
 use crate::eval::QueryRange;
 use crate::query::Query;
-use crate::syntax::ast::{Expr, ExprKind, Selector};
+use crate::syntax::ast::{AggregateOp, Expr, ExprKind, Selector};
 use leadline_model::port::Queryable;
 
 /// Longer texts (bytes) have more nodes and patterns than a small query.
@@ -22,6 +22,18 @@ const PER_MINUTE: u64 = 2;
 /// The same for a node of the expression, and for so many steps of one.
 const PER_NODE: u64 = 2;
 const STEPS_OF_A_NODE: u64 = 50;
+/// What a node does with a value of a series costs a tenth for so many of them.
+const VALUES_OF_A_NODE: u64 = 2;
+
+/// Functions that do more than go once over what they are given: they read series that no selector names, build engines for
+/// patterns, write labels of any length, or sort each window.
+const UNBOUNDED: [&str; 5] = [
+    "info",
+    "label_join",
+    "label_replace",
+    "mad_over_time",
+    "quantile_over_time",
+];
 
 /// Whether a query at these times takes less than [`INLINE_BELOW_US`], as far as can be told before it is run.
 pub(crate) fn is_small(store: &dyn Queryable, query: &Query, times: QueryRange, lookback_ms: i64) -> bool {
@@ -30,11 +42,13 @@ pub(crate) fn is_small(store: &dyn Queryable, query: &Query, times: QueryRange, 
         times,
         steps: times.frame().steps as u64,
         lookback_ms,
+        series: 0,
+        nodes: 0,
         tenths: 0,
     };
     let mut small = query.text().len() <= MAX_TEXT;
     query.expr().visit(&mut |node| small = small && guess.add(node));
-    small
+    small && guess.is_small()
 }
 
 struct Guess<'a> {
@@ -42,6 +56,11 @@ struct Guess<'a> {
     times: QueryRange,
     steps: u64,
     lookback_ms: i64,
+    /// Series of all selectors so far: no node has more of them.
+    series: u64,
+    /// Nodes so far.
+    nodes: u64,
+    /// What the selectors cost so far.
     tenths: u64,
 }
 
@@ -52,17 +71,28 @@ impl Guess<'_> {
             ExprKind::Selector(selector) => self.selector(selector, self.lookback_ms),
             ExprKind::Matrix { computed: Some(_), .. } | ExprKind::Subquery(_) => None,
             ExprKind::Matrix { selector, range_ms, .. } => self.selector(selector, *range_ms),
-            // The one reads series that no selector names, the other builds an engine for its pattern.
-            ExprKind::Call(call) if ["info", "label_replace"].contains(&call.function.as_str()) => None,
-            _ => Some(PER_NODE + self.steps / STEPS_OF_A_NODE),
+            ExprKind::Call(call) if UNBOUNDED.contains(&call.function.as_str()) => None,
+            // Each value makes a series of its own.
+            ExprKind::Aggregate(aggregate) if aggregate.op == AggregateOp::CountValues => None,
+            _ => Some(0),
         };
         let Some(cost) = cost else { return false };
         self.tenths = self.tenths.saturating_add(cost);
-        self.tenths < INLINE_BELOW_US * 10
+        self.nodes += 1;
+        self.is_small()
+    }
+
+    /// Whether selectors and nodes together are small.
+    fn is_small(&self) -> bool {
+        let values = self.series.saturating_mul(self.steps) / VALUES_OF_A_NODE;
+        let node = PER_NODE
+            .saturating_add(self.steps / STEPS_OF_A_NODE)
+            .saturating_add(values);
+        self.tenths.saturating_add(self.nodes.saturating_mul(node)) < INLINE_BELOW_US * 10
     }
 
     /// What reading so far back (ms) costs.
-    fn selector(&self, selector: &Selector, window_ms: i64) -> Option<u64> {
+    fn selector(&mut self, selector: &Selector, window_ms: i64) -> Option<u64> {
         if selector.shift.at.is_some() || selector.computed_offset.is_some() {
             return None;
         }
@@ -70,10 +100,10 @@ impl Guess<'_> {
         let series = self
             .store
             .at_most(&selector.matchers, self.times.start.saturating_sub(back))?;
-        let minutes = window_ms.unsigned_abs() / 60_000;
-        let each = PER_SERIES
-            .saturating_add(self.steps.saturating_mul(PER_VALUE))
-            .saturating_add(minutes.saturating_mul(PER_MINUTE));
+        self.series = self.series.saturating_add(series as u64);
+        // A function may go over its whole window again at each step.
+        let step = PER_VALUE.saturating_add(window_ms.unsigned_abs() / 60_000 * PER_MINUTE);
+        let each = PER_SERIES.saturating_add(self.steps.saturating_mul(step));
         Some(each.saturating_mul(series as u64))
     }
 }
@@ -117,7 +147,21 @@ mod tests {
             ("time()", 0, 11_000, true),
             ("m", 200, 1, true),
             ("m", 1_000, 1, false),
-            ("m", 1, 1_000, true),
+            ("m", 1, 200, true),
+            ("m", 1, 1_000, false),
+            ("max_over_time(m[1h])", 1, 1, true),
+            ("max_over_time(m[1h])", 1, 1_000, false),
+            ("quantile_over_time(0.9, m[1m])", 1, 1, false),
+            ("mad_over_time(m[1m])", 1, 1, false),
+            ("count_values(\"v\", vector(time()))", 0, 1, false),
+            ("label_join(m, \"a\", \"\", \"b\")", 1, 1, false),
+            ("-(-(-(-(-(-(-(-(-(-m)))))))))", 100, 1, true),
+            (
+                "-(-(-(-(-(-(-(-(-(-(-(-(-(-(-(-(-(-(-(-m)))))))))))))))))))",
+                200,
+                1,
+                false,
+            ),
             ("m", 100, 61, false),
             ("sum by (pod) (rate(m[2m]))", 200, 1, true),
             ("rate(m[2m]) / rate(m[2m])", 200, 1, false),

@@ -198,6 +198,24 @@ async fn label_values_that_grow_without_bound_are_refused() {
         let error = instant(&engine, &query, 600_000).await.unwrap_err().to_string();
         assert!(error.contains("bytes, at most 1048576 are allowed"), "{error}");
     }
+    // Three of them are more than one label set may have, though no value is.
+    let long = format!(r#"label_join({one}, "a", "", {})"#, vec![r#""a""#; 100].join(","));
+    let copy = |inner: &str, to: &str| format!(r#"label_join({inner}, "{to}", "", "a")"#);
+    assert!(instant(&engine, &copy(&long, "b"), 600_000).await.is_ok());
+    let error = instant(&engine, &copy(&copy(&long, "b"), "c"), 600_000)
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("bytes, at most 1048576 are allowed"),
+        "{error}"
+    );
+    // And many of them more than the samples of a query.
+    let few = Settings {
+        max_samples: 100_000,
+        ..Settings::default()
+    };
+    let error = instant(&Engine::new(store(), few), &long, 600_000).await.unwrap_err();
+    assert!(matches!(error, Error::TooManySamples(_)), "{error}");
 }
 
 #[tokio::test]

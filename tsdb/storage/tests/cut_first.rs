@@ -440,3 +440,28 @@ fn a_disk_that_fails_once_loses_nothing() {
         assert!(sound > 20, "{fault:?} {sound}");
     }
 }
+
+#[test]
+fn damage_that_a_pass_met_and_cut_off_is_told() {
+    let store = filled();
+    let wal = Path::new("data/wal");
+    for limit in [1, LIMIT] {
+        let disk = store.disk.duplicate();
+        let mut segments: Vec<String> = disk.list(wal).unwrap().into_iter().map(|entry| entry.name).collect();
+        segments.retain(|name| name.bytes().all(|b| b.is_ascii_digit()));
+        segments.sort();
+        let path = wal.join(segments.last().unwrap());
+        let file = disk.open(&path).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let at = bytes.len() * 9 / 10;
+        bytes[at] ^= 1;
+        let mut file = disk.create(&path).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.sync().unwrap();
+        let (db, replayed) = start(&store, &disk, limit);
+        assert!(replayed.blocks > 0, "with {limit} bytes");
+        assert_eq!(replayed.lost.len(), 1, "with {limit} bytes: {:?}", replayed.lost);
+        close(&db);
+    }
+}

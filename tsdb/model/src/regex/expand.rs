@@ -1,7 +1,10 @@
 //! Go's `Regexp.Expand`.
 
+use std::collections::BTreeMap;
+
 /// Replaces `$1`, `$name`, `${name}` and `$$` in `template`; anything else behind `$` is left as it stands.
-pub(super) fn expand(captures: &regex::Captures<'_>, template: &str) -> String {
+pub(super) fn expand(engine: &regex::Regex, captures: &regex::Captures<'_>, template: &str) -> String {
+    let mut groups = Groups::new(engine, captures);
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find('$') {
@@ -12,7 +15,7 @@ pub(super) fn expand(captures: &regex::Captures<'_>, template: &str) -> String {
             out.push('$');
             rest = next;
         } else if let Some((name, next)) = reference(behind) {
-            out.push_str(group(captures, name).unwrap_or(""));
+            out.push_str(groups.text(name).unwrap_or(""));
             rest = next;
         } else {
             // Go writes a malformed reference as it stands.
@@ -44,19 +47,59 @@ fn reference(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn group<'t>(captures: &regex::Captures<'t>, name: &str) -> Option<&'t str> {
-    let digits = name.bytes().all(|b| b.is_ascii_digit());
-    // Go reads `01` as a name, not as a number.
-    let found = if digits && (name == "0" || !name.starts_with('0')) {
-        captures.get(name.parse().ok()?)
-    } else if digits {
-        None
-    } else {
-        // The translation puts `_` before a name that starts with a digit.
-        let named = |name: &str| captures.name(name).or_else(|| captures.name(&format!("_{name}")));
+/// The groups of one match, by name.
+struct Groups<'r, 't> {
+    captures: &'r regex::Captures<'t>,
+    /// How many groups more there are of names that several have, which the translation numbers from 1.
+    more: BTreeMap<&'r str, usize>,
+    /// Names that were asked for: with many groups of one name and many references to it each is looked up once.
+    known: BTreeMap<String, Option<&'t str>>,
+}
+
+impl<'r, 't> Groups<'r, 't> {
+    fn new(engine: &'r regex::Regex, captures: &'r regex::Captures<'t>) -> Self {
+        let mut more = BTreeMap::new();
+        for (name, _) in engine.capture_names().flatten().filter_map(|name| name.split_once('.')) {
+            *more.entry(name).or_default() += 1;
+        }
+        Self {
+            captures,
+            more,
+            known: BTreeMap::new(),
+        }
+    }
+
+    fn text(&mut self, name: &str) -> Option<&'t str> {
+        let digits = name.bytes().all(|b| b.is_ascii_digit());
+        if digits {
+            // Go reads `01` as a name, not as a number.
+            let number = (name == "0" || !name.starts_with('0')).then(|| name.parse().ok())??;
+            return self.captures.get(number).map(|m| m.as_str());
+        }
+        if self.more.is_empty() {
+            return self.named(name);
+        }
+        if let Some(known) = self.known.get(name) {
+            return *known;
+        }
         // Of several groups with one name, the first that is part of the match.
-        let others = (1..captures.len()).map(|n| format!("{name}.{n}"));
-        named(name).or_else(|| others.into_iter().find_map(|name| named(&name)))
-    };
-    found.map(|m| m.as_str())
+        let under = format!("_{name}");
+        let found = self.named(name).or_else(|| {
+            let of = |name: &str| {
+                (1..=self.more.get(name).copied().unwrap_or(0)).find_map(|n| self.exact(&format!("{name}.{n}")))
+            };
+            of(name).or_else(|| of(&under))
+        });
+        self.known.insert(name.to_owned(), found);
+        found
+    }
+
+    /// The translation puts `_` before a name that starts with a digit.
+    fn named(&self, name: &str) -> Option<&'t str> {
+        self.exact(name).or_else(|| self.exact(&format!("_{name}")))
+    }
+
+    fn exact(&self, name: &str) -> Option<&'t str> {
+        self.captures.name(name).map(|m| m.as_str())
+    }
 }

@@ -4,7 +4,7 @@
 //!
 //! Whatever is not understood is left to that parser: what is told here is what it would have led to.
 
-use super::shape::{MAX_SET, Shape};
+use super::shape::{MAX_PARTS, MAX_SET, MAX_SET_BYTES, Shape};
 
 /// Deepest nesting of groups that is looked into.
 const MAX_GROUPS: u32 = 8;
@@ -70,7 +70,9 @@ impl Reader<'_> {
     /// The groups here and the literals between them, behind `head`.
     fn with_groups(&mut self, head: String) -> Option<Vec<String>> {
         let mut all = vec![head];
+        let mut parts = 0;
         while self.passes("(") {
+            parts += 1;
             if self.groups == MAX_GROUPS {
                 return None;
             }
@@ -83,7 +85,12 @@ impl Reader<'_> {
             }
             self.groups -= 1;
             let behind = self.literal()?;
-            if all.len().checked_mul(inside.len())? > MAX_SET {
+            let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+            let longest = bytes(&inside).saturating_add(behind.len().saturating_mul(inside.len()));
+            let all_bytes = bytes(&all)
+                .saturating_mul(inside.len())
+                .saturating_add(longest.saturating_mul(all.len()));
+            if parts > MAX_PARTS || all.len().checked_mul(inside.len())? > MAX_SET || all_bytes > MAX_SET_BYTES {
                 return None;
             }
             all = all

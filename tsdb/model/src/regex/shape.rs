@@ -4,6 +4,10 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// The most alternatives that are kept as a set (Prometheus' own limit).
 pub(super) const MAX_SET: usize = 256;
+/// The most bytes of all of them together.
+pub(super) const MAX_SET_BYTES: usize = 256 * 1024;
+/// The most parts that are put together to alternatives: each copies all that are in front of it.
+pub(super) const MAX_PARTS: usize = 64;
 
 /// What an anchored pattern amounts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub(super) fn of(hir: &Hir) -> Shape {
     let Some(parts) = unanchored(hir) else {
         return Shape::Other;
     };
-    let mut all: Option<Vec<String>> = Some(vec![String::new()]);
+    let mut all: Option<Vec<String>> = (parts.len() <= MAX_PARTS).then(|| vec![String::new()]);
     for part in &parts {
         all = all.and_then(|heads| product(&heads, &alternatives(part)?));
     }
@@ -187,6 +191,9 @@ fn alternatives(hir: &Hir) -> Option<Vec<String>> {
         }
         HirKind::Capture(capture) => alternatives(&capture.sub),
         HirKind::Concat(parts) => {
+            if parts.len() > MAX_PARTS {
+                return None;
+            }
             let mut all = vec![String::new()];
             for part in parts {
                 all = product(&all, &alternatives(part)?)?;
@@ -213,7 +220,12 @@ fn alternatives(hir: &Hir) -> Option<Vec<String>> {
 }
 
 fn product(heads: &[String], tails: &[String]) -> Option<Vec<String>> {
-    if heads.len().checked_mul(tails.len())? > MAX_SET {
+    let (many, more) = (heads.len(), tails.len());
+    let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+    let all = bytes(heads)
+        .saturating_mul(more)
+        .saturating_add(bytes(tails).saturating_mul(many));
+    if many.checked_mul(more)? > MAX_SET || all > MAX_SET_BYTES {
         return None;
     }
     Some(

@@ -338,6 +338,9 @@ fn what_autoscalers_and_dashboards_write_is_read_off_the_text() {
         r"\d",
         "a.*?",
         &"a|".repeat(257),
+        // Each group would copy all that is in front of it.
+        &format!("{}{}", "(a|b)".repeat(8), "(x)".repeat(100)),
+        &format!("({0}|{0}x)({0}|{0}y)", "abc".repeat(20_000)),
     ] {
         assert_eq!(plain::shape(pattern), None, "{pattern}");
     }

@@ -1,34 +1,42 @@
 //! Selections that a query makes more than once: the store is asked once, and all of them see the same moment.
 
-use crate::syntax::ast::{Expr, ExprKind};
+use crate::syntax::ast::{Expr, ExprKind, Selector};
 use leadline_model::exemplar::Exemplar;
 use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
 use leadline_model::{Labels, Matcher, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The matchers that stand in more than one selector of the tree.
+/// Selectors of a tree that are compared with each other; a text can have many thousand.
+const MOST_SELECTORS: usize = 64;
+/// The most answers that are kept at a time: they are held by nobody's limit on samples.
+const MOST_ANSWERS: usize = 4;
+
+/// The matchers of selectors that stand more than once in the tree, with the same times.
 pub(crate) fn repeated(expr: &Expr) -> Vec<Vec<Matcher>> {
-    let (mut once, mut repeated): (Vec<&[Matcher]>, Vec<Vec<Matcher>>) = (Vec::new(), Vec::new());
+    let (mut once, mut repeated): (Vec<(&Selector, i64)>, Vec<Vec<Matcher>>) = (Vec::new(), Vec::new());
     expr.visit(&mut |node| {
-        let (ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. }) = &node.kind else {
-            return;
+        let selector = match &node.kind {
+            ExprKind::Selector(selector) => (selector, 0),
+            ExprKind::Matrix { selector, range_ms, .. } => (selector, *range_ms),
+            _ => return,
         };
-        let matchers = selector.matchers.as_slice();
-        if once.len() == MOST_SELECTORS || repeated.iter().any(|known| known == matchers) {
+        let matchers = &selector.0.matchers;
+        if once.len() == MOST_SELECTORS || repeated.contains(matchers) {
             return;
         }
-        if once.contains(&matchers) {
-            repeated.push(matchers.to_vec());
+        let times = |(selector, range_ms): (&Selector, i64)| (selector.shift, range_ms);
+        if once
+            .iter()
+            .any(|&known| times(known) == times(selector) && known.0.matchers == *matchers)
+        {
+            repeated.push(matchers.clone());
         } else {
-            once.push(matchers);
+            once.push(selector);
         }
     });
     repeated
 }
-
-/// Selectors of a tree that are compared with each other; a text can have many thousand.
-const MOST_SELECTORS: usize = 64;
 
 /// A store, asked by a query that makes some selections more than once.
 pub(crate) struct Remembered<'a> {
@@ -88,7 +96,11 @@ fn once<Q: PartialEq, A: Clone>(
         return Ok(known.clone());
     }
     let answer = ask()?;
-    answers.lock().push((question, answer.clone()));
+    let mut answers = answers.lock();
+    if answers.len() == MOST_ANSWERS {
+        answers.remove(0);
+    }
+    answers.push((question, answer.clone()));
     Ok(answer)
 }
 
@@ -197,7 +209,10 @@ mod tests {
             ("m + m", &[r#"[__name__="m"]"#]),
             ("(m - avg(m)) / stddev(m)", &[r#"[__name__="m"]"#]),
             (r#"m{a="1"} / m{a="2"}"#, &[]),
-            ("rate(m[5m]) / sum(rate(m[1h] offset 5m))", &[r#"[__name__="m"]"#]),
+            ("rate(m[5m]) / sum(rate(m[5m]))", &[r#"[__name__="m"]"#]),
+            ("rate(m[5m]) / sum(rate(m[1h]))", &[]),
+            ("m - m offset 5m", &[]),
+            ("m @ 7 - m @ 8", &[]),
             ("m + n + m + n", &[r#"[__name__="m"]"#, r#"[__name__="n"]"#]),
         ] {
             let found = repeated(&crate::syntax::parse(text).unwrap());

@@ -5,7 +5,7 @@ use crate::eval::{CallSite, Context, Frame, Grid, Out};
 use leadline_model::labels::NAME;
 use leadline_model::regex::Regex;
 
-/// The longest value that is written, bytes. Written values can be read and written again, so that without a limit a short
+/// The longest value that is written, and the longest label set that it may be written to, bytes. Written values can be read and written again, so that without a limit a short
 /// query could ask for any amount of memory.
 const MAX_VALUE: usize = 1024 * 1024;
 
@@ -13,7 +13,7 @@ const MAX_VALUE: usize = 1024 * 1024;
 fn check_length(bytes: usize, function: &str) -> Result<(), Error> {
     if bytes > MAX_VALUE {
         return Err(Error::execution(format!(
-            "{function}() may write a label value of {bytes} bytes, at most {MAX_VALUE} are allowed"
+            "{function}() may write a label value or label set of {bytes} bytes, at most {MAX_VALUE} are allowed"
         )));
     }
     Ok(())
@@ -33,15 +33,29 @@ pub(crate) fn is_label_name(name: &str) -> bool {
     !name.is_empty()
 }
 
-/// Writes a label; a metric name that is written is meant to stay.
-fn set(grid: &mut Grid, row: usize, name: &str, value: &str) {
+/// The bytes of labels that count as one sample, which is a time and a value.
+const SAMPLE_BYTES: usize = 16;
+
+/// Writes a label; a metric name that is written is meant to stay. Label sets that are written count as samples: no series
+/// of the store has as long ones, and no limit on series holds here.
+fn set(
+    cx: &mut Context<'_>,
+    grid: &mut Grid,
+    row: usize,
+    (name, value): (&str, &str),
+    function: &str,
+) -> Result<(), Error> {
     let row = &mut grid.rows[row];
     if row.labels.get(name).unwrap_or("") != value {
+        let bytes = row.labels.as_bytes().len().saturating_add(value.len());
+        check_length(bytes, function)?;
+        cx.hold(bytes / SAMPLE_BYTES)?;
         row.labels = row.labels.to_builder().set(name, value).build();
     }
     if name == NAME {
         row.drop_name = false;
     }
+    Ok(())
 }
 
 /// `label_replace(v, dst, replacement, src, regex)`.
@@ -60,7 +74,7 @@ pub(crate) fn replace(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -
         cx.spend(value.len().saturating_add(longest))?;
         let expanded = regex.expand(value, replacement);
         if let Some(value) = expanded {
-            set(&mut grid, i, to, &value);
+            set(cx, &mut grid, i, (to, &value), "label_replace")?;
         }
     }
     grid.merge_equal().map(Out::Vector)
@@ -89,7 +103,7 @@ pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
         check_length(bytes, "label_join")?;
         cx.spend(sources.len().saturating_add(bytes))?;
         let value = values.join(separator);
-        set(&mut grid, i, to, &value);
+        set(cx, &mut grid, i, (to, &value), "label_join")?;
     }
     grid.merge_equal().map(Out::Vector)
 }

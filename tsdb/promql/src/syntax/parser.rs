@@ -53,6 +53,7 @@ pub(crate) fn parse_syntax(text: &str, features: Features) -> Result<Expr, Parse
         at: 0,
         nesting: 0,
         aggregations: 0,
+        patterns: MAX_PATTERNS,
         features,
     };
     if parser.peek() == TokenKind::End {
@@ -71,6 +72,10 @@ struct Tree {
     height: u32,
 }
 
+/// The most that the regular expressions of a query may weigh together ([`leadline_model::regex::Regex::weight`]): each is
+/// bounded by itself, but a text has room for thousands.
+const MAX_PATTERNS: usize = 1 << 20;
+
 struct Parser<'a> {
     text: &'a str,
     tokens: Vec<Token>,
@@ -81,6 +86,8 @@ struct Parser<'a> {
     nesting: u32,
     /// How many aggregations are open: errors name the context.
     aggregations: u32,
+    /// How much the engines of regular expressions may weigh that are still to come.
+    patterns: usize,
     features: Features,
 }
 

@@ -8,7 +8,8 @@
 //! 2. their renaming into the data directory, made durable: from here on queries see them;
 //! 3. the log of late samples, the mapped chunks, a checkpoint in the place of the log ([`Head::empty_log`]).
 //!
-//! Cut short before 2, nothing has changed. Cut short later, the next start reads again what blocks have already: the same
+//! Cut short before 2, the directory has what it had: closed chunks may have moved from the log to mapped files, and damage
+//! may have been cut off, as by any replay. Cut short later, the next start reads again what blocks have already: the same
 //! samples, and the same deletions.
 
 use super::Db;
@@ -52,25 +53,34 @@ impl Db {
             limit,
             "the log takes more memory than it may, so blocks are cut of it first"
         );
-        let cut = self.cut_first(limit);
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let (mut cut, newest) = cut.unwrap_or_else(|error| {
-            tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
-            (Replayed::default(), Timestamp::MIN)
-        });
+        let mut told = Replayed {
+            lost,
+            ..Replayed::default()
+        };
+        let (cut, newest) = match self.cut_first(limit, &mut told) {
+            Ok(cut) => cut,
+            Err(_) if self.is_closed() => {
+                tracing::warn!("the store is closed before its log was read: what was committed meanwhile is lost");
+                return Err(closed());
+            }
+            Err(error) => {
+                tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
+                (Replayed::default(), Timestamp::MIN)
+            }
+        };
+        // Also where the store is being closed: what is left of the log is little, and commits of this run go behind it.
         let rest = self.head.replay_behind(newest, &self.progress)?;
-        cut.lost.extend(lost);
+        let mut cut = joined(told, cut);
         // What was cut is not there any more.
         cut.series = 0;
         Ok(joined(cut, rest))
     }
 
-    /// Makes blocks of the log and empties it; returns also the time (ms) of the newest sample that came in order.
-    fn cut_first(&self, limit: u64) -> Result<(Replayed, Timestamp), StorageError> {
+    /// Makes blocks of the log and empties it; returns also the time (ms) of the newest sample that came in order. Damage that
+    /// was met, and cut off, by then is in `told` where that fails.
+    fn cut_first(&self, limit: u64, told: &mut Replayed) -> Result<(Replayed, Timestamp), StorageError> {
         let began = self.clock.now();
-        let parts = self.write_parts(limit)?;
+        let parts = self.write_parts(limit, told)?;
         tracing::warn!(
             limit,
             passes = parts.passes,
@@ -92,7 +102,7 @@ impl Db {
     }
 
     /// Writes blocks of all parts and lets queries see them; nothing is left when that fails.
-    fn write_parts(&self, limit: u64) -> Result<Parts, StorageError> {
+    fn write_parts(&self, limit: u64, told: &mut Replayed) -> Result<Parts, StorageError> {
         let mut parts = Parts {
             stage: folders::unfinished(&self.path, self.new_ulid()),
             blocks: Vec::new(),
@@ -112,9 +122,10 @@ impl Db {
             .and_then(|()| self.publish(&parts));
         if made.is_err() {
             self.remove_files(&parts.blocks);
+            told.lost.append(&mut parts.found.lost);
         }
         if let Err(error) = self.disk.remove_dir_all(&parts.stage) {
-            tracing::warn!(folder = %parts.stage.display(), %error, "an empty folder stays until the next start");
+            tracing::warn!(folder = %parts.stage.display(), %error, "a folder of blocks that were being made stays until the next start");
         }
         made.map(|()| parts)
     }
@@ -130,7 +141,16 @@ impl Db {
             into.passes += 1;
             let halves = part.halves();
             let within = halves.map(|_| limit);
-            match (self.head.read_part(part, within, &self.progress)?, halves) {
+            let (portion, lost) = self.head.read_part(part, within, &self.progress)?;
+            // What is damaged was cut off, so that no later pass meets it.
+            into.found = joined(
+                std::mem::take(&mut into.found),
+                Replayed {
+                    lost,
+                    ..Replayed::default()
+                },
+            );
+            match (portion, halves) {
                 (Some(portion), _) => self.write_part(portion, into)?,
                 (None, halves) => waiting.extend(halves.into_iter().flatten().rev()),
             }

@@ -24,7 +24,8 @@ pub(super) fn resolve(index: &Index, matchers: &[Matcher]) -> Vec<Id> {
         }
     }
     // A matcher that demands its label narrows; one that does not can only take away.
-    others.sort_by_key(|m| m.matches_empty());
+    // Alternatives are looked up; any other pattern is asked of every value of its label.
+    others.sort_by_key(|m| (m.matches_empty(), m.regex().is_none_or(|regex| regex.set().is_none())));
     lists.sort_by_key(|l| l.len());
     let mut found = match lists.split_first() {
         Some((first, rest)) => {

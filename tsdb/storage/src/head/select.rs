@@ -188,6 +188,10 @@ impl Head {
 
 impl Queryable for Head {
     fn at_most(&self, matchers: &[Matcher], _mint: Timestamp) -> Option<usize> {
+        // A histogram has any number of buckets.
+        if self.stripes.iter().any(|stripe| !stripe.read().histograms.is_empty()) {
+            return None;
+        }
         Some(bound::at_most(&self.index.read(), matchers))
     }
 

@@ -5,6 +5,7 @@ use super::super::token::TokenKind;
 use super::{Parsed, Parser, Tree};
 use crate::syntax::ast::BinaryOp;
 use leadline_model::labels::{NAME, is_identifier};
+use leadline_model::regex::Regex;
 use leadline_model::{MatchOp, Matcher};
 
 const CONTEXT: &str = "label matching";
@@ -77,6 +78,12 @@ impl Parser<'_> {
             end: value.span.end,
         };
         let value = self.unquoted_utf8(value.span)?;
-        Matcher::new(name, op, value).map_err(|error| self.error(span, error.in_words_of_go()))
+        let matcher = Matcher::new(name, op, value).map_err(|error| self.error(span, error.in_words_of_go()))?;
+        let weight = matcher.regex().map_or(0, Regex::weight);
+        match self.patterns.checked_sub(weight) {
+            Some(left) => self.patterns = left,
+            None => return Err(self.error(span, "the regular expressions of the query are too large together")),
+        }
+        Ok(matcher)
     }
 }

@@ -525,3 +525,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn regular_expressions_are_bounded_together() {
+    let query = |times| format!("m{{{}}}", vec![r#"a=~"\\pL{5}""#; times].join(","));
+    assert!(parse(&query(2)).is_ok());
+    let error = parse(&query(40)).unwrap_err().to_string();
+    assert!(error.contains("too large together"), "{error}");
+    // Alternatives need no engine.
+    assert!(parse(&format!("m{{{}}}", vec![r#"a=~"b|c""#; 2_000].join(","))).is_ok());
+}

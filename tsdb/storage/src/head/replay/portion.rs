@@ -160,7 +160,7 @@ fn with_labels(replay: &Replay<'_>) -> Vec<KeptExemplar> {
 
 impl Head {
     /// Reads a part of the directory as [`Head::replay`] reads all of it, into a head of its own. `None`: that takes more
-    /// than `limit` bytes of memory.
+    /// than `limit` bytes of memory. Tells also what was damaged and could not be kept, which another pass does not meet.
     ///
     /// # Errors
     /// As [`Head::replay`].
@@ -169,15 +169,16 @@ impl Head {
         part: Part,
         limit: Option<u64>,
         monitor: &dyn super::ReplayMonitor,
-    ) -> Result<Option<Portion>, StorageError> {
+    ) -> Result<(Option<Portion>, Vec<String>), StorageError> {
         let Some(durable) = self.durable.as_ref() else {
-            return Ok(None);
+            return Ok((None, Vec::new()));
         };
         let mut replay = Replay::new(self, durable, part, limit);
         replay.all(monitor)?;
+        let lost = replay.found.lost.clone();
         match replay.is_over() {
-            true => Ok(None),
-            false => Portion::new(self, replay).map(Some),
+            true => Ok((None, lost)),
+            false => Ok((Some(Portion::new(self, replay)?), lost)),
         }
     }
 }
