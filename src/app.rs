@@ -225,48 +225,11 @@ impl Rooms {
     ) -> Result<Self, StartError> {
         let ready = Ready::default();
         let build = |e: &dyn std::fmt::Display| StartError::Build(e.to_string());
-        let (cluster, pods, mapper, source) = match &options.cluster {
-            ClusterMode::Connected(cluster) => {
-                let source = PodSource::Cluster(Arc::clone(cluster));
-                let waiting = "extension-apiserver-authentication is not loaded yet".to_owned();
-                ready.set("authentication", Condition::Waiting(waiting));
-                (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
-            }
-            ClusterMode::Demo(demo) => {
-                let source = PodSource::Store {
-                    pods: Arc::clone(&demo.pods),
-                    namespace: demo.namespace.clone(),
-                };
-                (None, Arc::clone(&demo.pods), Mapper::new(None), source)
-            }
-            ClusterMode::Off(why) => {
-                tracing::info!(reason = why, "off: the metrics APIs and kubernetes_sd_configs");
-                ready.set("cluster", Condition::Off(why.clone()));
-                (None, PodStore::new(), Mapper::new(None), PodSource::None)
-            }
-        };
+        let (cluster, pods, mapper, source) = reach(options, &ready);
         let storage = options.storage.settings(&config.storage);
         let kept_ms = storage.retention_ms;
         ready.set("storage", storage::condition(&StorageState::Replaying));
-        let tsdb = Tsdb::build(Parts {
-            settings: leadline_tsdb::Settings {
-                storage,
-                engine: leadline_promql::settings::Settings {
-                    features: options.features,
-                    ..leadline_promql::settings::Settings::default()
-                },
-                seed: seed(),
-            },
-            disk: Arc::new(RealDisk),
-            path: options.storage.path.clone(),
-            pods: source,
-            clock: Arc::clone(&clock),
-            entropy: Arc::new(SystemEntropy::default()),
-        })
-        .map_err(|e| build(&e))?;
-        tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
-        let query_log = tsdb.query_log().open(config.query_log.as_deref());
-        query_log.map_err(|e| build(&e))?.apply();
+        let tsdb = database(options, config, (storage, source), &clock)?;
         let standing = Standing::new(
             leadline_standing::Settings {
                 kept_ms,
@@ -322,6 +285,60 @@ impl Rooms {
             parts.start("cluster", |stop| async move { cluster.run(stop).await });
         }
     }
+}
+
+/// Pods, object kinds and what discovery watches, by where the process runs; what is off or awaited is told to `ready`.
+fn reach(options: &Options, ready: &Ready) -> (Option<Arc<Cluster>>, Arc<PodStore>, Arc<Mapper>, PodSource) {
+    match &options.cluster {
+        ClusterMode::Connected(cluster) => {
+            let source = PodSource::Cluster(Arc::clone(cluster));
+            let waiting = "extension-apiserver-authentication is not loaded yet".to_owned();
+            ready.set("authentication", Condition::Waiting(waiting));
+            (Some(Arc::clone(cluster)), cluster.pods(), cluster.mapper(), source)
+        }
+        ClusterMode::Demo(demo) => {
+            let source = PodSource::Store {
+                pods: Arc::clone(&demo.pods),
+                namespace: demo.namespace.clone(),
+            };
+            (None, Arc::clone(&demo.pods), Mapper::new(None), source)
+        }
+        ClusterMode::Off(why) => {
+            tracing::info!(reason = why, "off: the metrics APIs and kubernetes_sd_configs");
+            ready.set("cluster", Condition::Off(why.clone()));
+            (None, PodStore::new(), Mapper::new(None), PodSource::None)
+        }
+    }
+}
+
+/// The database with its jobs and its query log, as the configuration has them.
+fn database(
+    options: &Options,
+    config: &Config,
+    (storage, pods): (leadline_storage::Settings, PodSource),
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Tsdb>, StartError> {
+    let build = |e: &dyn std::fmt::Display| StartError::Build(e.to_string());
+    let tsdb = Tsdb::build(Parts {
+        settings: leadline_tsdb::Settings {
+            storage,
+            engine: leadline_promql::settings::Settings {
+                features: options.features,
+                ..leadline_promql::settings::Settings::default()
+            },
+            seed: seed(),
+        },
+        disk: Arc::new(RealDisk),
+        path: options.storage.path.clone(),
+        pods,
+        clock: Arc::clone(clock),
+        entropy: Arc::new(SystemEntropy::default()),
+    })
+    .map_err(|e| build(&e))?;
+    tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
+    let query_log = tsdb.query_log().open(config.query_log.as_deref());
+    query_log.map_err(|e| build(&e))?.apply();
+    Ok(tsdb)
 }
 
 /// Metric rules that were disabled, each in a line of the log.
