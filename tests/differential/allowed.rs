@@ -91,8 +91,9 @@ fn of_unordered_series(question: &Question, ours: &Answer, theirs: &Answer) -> b
     let features = question.tree.all_features();
     let has = |names: &[&str]| names.iter().any(|name| features.contains(name));
     let unordered = question.step.is_some() || has(&UNORDERED);
-    // Differences of almost equal numbers have few digits of their own.
-    let rounded = has(&ROUNDING) && ours.is_same_but_for_rounding(theirs, 1e-4);
+    // Differences of almost equal numbers have few digits of their own; other values differ in their last ones.
+    let tolerance = if has(&["-", "stddev", "stdvar"]) { 1e-4 } else { 1e-9 };
+    let rounded = has(&ROUNDING) && ours.is_same_but_for_rounding(theirs, tolerance);
     let ranked =
         || has(&["bottomk", "topk"]) && ours.is_same_but_for_series(theirs) && ours.points() == theirs.points();
     unordered && (rounded || ranked())

@@ -2,7 +2,7 @@
 
 use leadline_model::histogram::{AnyHistogram, FloatHistogram, HistogramSample, Span};
 use leadline_model::matcher::all_match;
-use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
+use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
 use leadline_model::sample::Samples;
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
@@ -176,6 +176,49 @@ impl Queryable for Made {
         _: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         Ok(Box::new(Found(self.matching(matchers))))
+    }
+
+    fn at_most(&self, matchers: &[Matcher], _: Timestamp) -> Option<usize> {
+        Some(self.matching(matchers).len())
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        _: Timestamp,
+        _: Timestamp,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        let found = self.matching(matchers);
+        let differs = |name: &&str| {
+            found
+                .windows(2)
+                .any(|two| two[0].labels.get(name) != two[1].labels.get(name))
+        };
+        if grouping.alike.iter().any(differs) {
+            return Ok(None);
+        }
+        let (mut labels, mut first): (Vec<Labels>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut group = |i: usize, series: &Series| {
+            let named = |name: &str| grouping.names.iter().any(|other| other == name);
+            let of_group = series.labels.without(|name| named(name) == grouping.without);
+            let known = labels.iter().position(|labels| *labels == of_group);
+            known.unwrap_or_else(|| {
+                labels.push(of_group);
+                first.push(i as u32);
+                labels.len() - 1
+            }) as u32
+        };
+        let group_of: Vec<u32> = found.iter().enumerate().map(|(i, series)| group(i, series)).collect();
+        if grouping.order != GroupOrder::Groups {
+            first.clear();
+        }
+        Ok(Some(GroupedSeries {
+            set: Box::new(Found(found)),
+            group_of: group_of.into(),
+            labels: labels.into(),
+            first,
+        }))
     }
 
     fn label_names(&self, matchers: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<String>, QueryError> {
