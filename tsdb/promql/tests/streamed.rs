@@ -3,11 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/fronted.rs"]
+mod fronted;
+
+use fronted::{Front, Fronted};
 use leadline_model::clock::ManualClock;
 use leadline_model::histogram::{AnyHistogram, Histogram};
 use leadline_model::port::{
-    Appender, Attempt, Batch, Entry, Extras, Generation, GroupedSeries, Grouping, HistogramEntry, QueryError,
-    Queryable, SeriesSet, Slot,
+    Appender, Attempt, Batch, Entry, Extras, GroupedSeries, Grouping, HistogramEntry, QueryError, Queryable, SeriesSet,
+    Slot,
 };
 use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
 use leadline_promql::engine::{Engine, Options};
@@ -33,12 +37,15 @@ struct Asked {
     answered: AtomicUsize,
 }
 
-impl Queryable for Asked {
+impl Front for Arc<Asked> {
+    fn store(&self) -> &dyn Queryable {
+        &*self.head
+    }
+
     fn select(
         &self,
         matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
+        (mint, maxt): (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
         self.head.select(matchers, mint, maxt, sorted)
@@ -47,8 +54,7 @@ impl Queryable for Asked {
     fn select_groups(
         &self,
         matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
+        (mint, maxt): (Timestamp, Timestamp),
         grouping: Grouping<'_>,
     ) -> Result<Option<GroupedSeries>, QueryError> {
         if !self.groups {
@@ -56,24 +62,6 @@ impl Queryable for Asked {
         }
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.head.select_groups(matchers, mint, maxt, grouping)
-    }
-
-    fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
-        self.head.label_names(matchers, mint, maxt)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        mint: Timestamp,
-        maxt: Timestamp,
-    ) -> Result<Vec<String>, QueryError> {
-        self.head.label_values(name, matchers, mint, maxt)
-    }
-
-    fn generation(&self) -> Generation {
-        self.head.generation()
     }
 }
 
@@ -267,8 +255,8 @@ async fn groups_of_the_store_and_of_the_engine_give_the_same_answers() {
             ..Settings::default()
         };
         settings.features.delayed_name_removal = delayed;
-        let streamed = Engine::new(with.clone(), settings.clone());
-        let whole = Engine::new(without.clone(), settings);
+        let streamed = Engine::new(Arc::new(Fronted(with.clone())), settings.clone());
+        let whole = Engine::new(Arc::new(Fronted(without.clone())), settings);
         for aggregation in AGGREGATIONS {
             for operand in OPERANDS {
                 let text = aggregation.replace('X', operand);
