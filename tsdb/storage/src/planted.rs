@@ -34,11 +34,13 @@ pub enum Defect {
     OutOfOrderNotReplayed,
     /// A log that is too large is emptied before the blocks that were cut of it are where blocks are.
     LogEmptiedFirst,
+    /// A log that is written anew leaves out what is in open chunks.
+    RebuildWithoutOpenChunks,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LogNotSynced,
         Self::SegmentNameNotSynced,
         Self::BlockRenamedBeforeSync,
@@ -53,6 +55,7 @@ impl Defect {
         Self::ParentsRemovedFirst,
         Self::OutOfOrderNotReplayed,
         Self::LogEmptiedFirst,
+        Self::RebuildWithoutOpenChunks,
     ];
 }
 

@@ -111,6 +111,10 @@ impl Head {
                     chunks.push((series, closed.encoding, Arc::clone(bytes)));
                 }
             }
+            #[cfg(feature = "planted")]
+            if crate::planted::on(crate::planted::Defect::RebuildWithoutOpenChunks) {
+                continue;
+            }
             let mut open = Vec::new();
             if stripe.hot[row].open.copy_to(&mut open) > 0 {
                 chunks.push((series, Encoding::Xor, open.into()));

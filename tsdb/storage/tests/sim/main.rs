@@ -117,7 +117,7 @@ fn nothing_that_was_synced_is_lost_and_nothing_is_made_up() {
     match run_all(from..from + seeds) {
         Ok(counts) => {
             eprintln!("{seeds} seeds: {counts:?}");
-            let reached = [counts.verified, counts.first_cuts, counts.evictions];
+            let reached = [counts.rebuilds, counts.verified, counts.first_cuts, counts.evictions];
             assert!(
                 seeds < 100 || !reached.contains(&0),
                 "a part of the store was not reached"
