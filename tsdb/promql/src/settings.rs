@@ -19,7 +19,8 @@ pub struct Settings {
     pub max_concurrency: usize,
     /// How many queries may wait for their turn; the next one is refused at once.
     pub max_waiting: usize,
-    /// Distance of the steps of a subquery that names none (Prometheus takes its global evaluation interval).
+    /// Distance of the steps of a subquery that names none, until
+    /// [`Engine::set_subquery_step`](crate::engine::Engine::set_subquery_step) says another.
     pub subquery_step: Duration,
     /// Which experimental parts of the language are on (`enable-feature`).
     pub features: Features,
