@@ -13,7 +13,7 @@ pub struct Settings {
     /// How long a query may wait and run (`query.timeout`).
     pub timeout: Duration,
     /// How many samples one query may hold in memory at once (`query.max-samples`). A series holds one for every
-    /// step of a range query.
+    /// step of a range query, and one for every 16 bytes of its labels beyond 512.
     pub max_samples: usize,
     /// How many queries run at the same time (`query.max-concurrency`); more of them wait for their turn.
     pub max_concurrency: usize,
