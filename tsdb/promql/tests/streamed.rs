@@ -35,6 +35,19 @@ struct Asked {
     head: Arc<Head>,
     groups: bool,
     answered: AtomicUsize,
+    /// How often for series.
+    whole: AtomicUsize,
+}
+
+impl Asked {
+    fn of(head: &Arc<Head>, groups: bool) -> Arc<Self> {
+        Arc::new(Self {
+            head: head.clone(),
+            groups,
+            answered: AtomicUsize::new(0),
+            whole: AtomicUsize::new(0),
+        })
+    }
 }
 
 impl Front for Arc<Asked> {
@@ -48,6 +61,7 @@ impl Front for Arc<Asked> {
         (mint, maxt): (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.whole.fetch_add(1, Ordering::Relaxed);
         self.head.select(matchers, mint, maxt, sorted)
     }
 
@@ -241,14 +255,7 @@ async fn ask(engine: &Engine, text: &str) -> [String; 3] {
 #[tokio::test]
 async fn groups_of_the_store_and_of_the_engine_give_the_same_answers() {
     let head = head();
-    let store = |groups| {
-        Arc::new(Asked {
-            head: head.clone(),
-            groups,
-            answered: AtomicUsize::new(0),
-        })
-    };
-    let (with, without) = (store(true), store(false));
+    let (with, without) = (Asked::of(&head, true), Asked::of(&head, false));
     for (max_samples, delayed) in [(50_000_000, false), (400, true)] {
         let mut settings = Settings {
             max_samples,
@@ -273,4 +280,25 @@ async fn groups_of_the_store_and_of_the_engine_give_the_same_answers() {
     let (all, going) = (OPERANDS.len() - 1, 6);
     let expected = 3 * (2 * AGGREGATIONS.len() * all - going);
     assert_eq!(with.answered.load(Ordering::Relaxed), expected);
+}
+
+/// Where the order of groups shows, which some series begin that have no value, and where other parts of a range are fixed.
+#[tokio::test]
+async fn groups_are_read_once_whichever_of_their_series_have_values() {
+    let head = head();
+    let (with, without) = (Asked::of(&head, true), Asked::of(&head, false));
+    let streamed = Engine::new(Arc::new(Fronted(with.clone())), Settings::default());
+    let whole = Engine::new(Arc::new(Fronted(without)), Settings::default());
+    for (text, selections) in [
+        ("topk(9, count by (zone, Shard) (m_total))", 3),
+        ("bottomk(3, sum by (pod) (rate(m_total[2m])))", 3),
+        ("topk(4, max by (series) (m_total) * 0)", 3),
+        ("sum by (pod) (m_total) - on (pod) sum by (pod) (b_bucket @ 2000)", 6),
+        ("max(rate(m_total[5m])) + scalar(sum(m_total @ end()))", 6),
+    ] {
+        let before = with.answered.load(Ordering::Relaxed);
+        assert_eq!(ask(&streamed, text).await, ask(&whole, text).await, "{text}");
+        let asked = with.answered.load(Ordering::Relaxed) - before;
+        assert_eq!((asked, with.whole.load(Ordering::Relaxed)), (selections, 0), "{text}");
+    }
 }

@@ -67,7 +67,7 @@ struct Found {
     set: Arc<dyn SeriesSet>,
     group_of: Arc<[u32]>,
     labels: Arc<[Labels]>,
-    first: Vec<u32>,
+    places: Arc<[u32]>,
 }
 
 impl<'a> Remembered<'a> {
@@ -181,7 +181,7 @@ impl From<GroupedSeries> for Found {
             set: Arc::from(found.set),
             group_of: found.group_of,
             labels: found.labels,
-            first: found.first,
+            places: found.places,
         }
     }
 }
@@ -192,7 +192,7 @@ impl From<Found> for GroupedSeries {
             set: Box::new(found.set),
             group_of: found.group_of,
             labels: found.labels,
-            first: found.first,
+            places: found.places,
         }
     }
 }
