@@ -6,6 +6,7 @@ mod aggregate_histogram;
 mod binary;
 mod binary_histogram;
 mod call;
+mod certain_sum;
 pub(crate) mod constant;
 mod consumption;
 mod context;

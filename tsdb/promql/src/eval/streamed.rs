@@ -2,7 +2,7 @@
 //! each is added to its group as soon as it is read. Neither the labels of single series nor their values are kept.
 //!
 //! What it adds, in which order, and what it counts is what [`super::aggregate`] would do with the vector. Where a series
-//! has histograms, where stored data is damaged (whose report names the series), and where names that go tell series
+//! has histograms, where the order of series shows in a sum, where stored data is damaged (whose report names the series), and where names that go tell series
 //! apart, that is left to it.
 
 use super::aggregate::{Tally, reader, results, selection};
@@ -238,7 +238,7 @@ fn select(
         without: selection.is_without(),
         order: match a.op {
             _ if !cx.ordered => GroupOrder::Any,
-            // The order of their members does not show in these.
+            // Where the order of their members shows in these, their tallies are not certain.
             AggregateOp::Sum | AggregateOp::Count | AggregateOp::Group | AggregateOp::Min | AggregateOp::Max => {
                 GroupOrder::Groups
             }
@@ -321,8 +321,12 @@ impl<'a> Totals<'a> {
         self.places[group] as usize
     }
 
-    /// The values of the groups. `held`: how many samples were held before the first series was read.
+    /// The values of the groups; none where it shows in them in which order the series came. `held`: how many samples were
+    /// held before the first series was read.
     fn finish(mut self, cx: &mut Context<'_>, held: usize) -> Result<Option<Grid>, Error> {
+        if !self.tallies.iter().all(|tally| tally.is_certain(self.series)) {
+            return Ok(None);
+        }
         if !self.order.is_empty() {
             self.reorder();
         }
