@@ -1,6 +1,8 @@
 //! The same samples give the same values wherever the store has them, though head, log and blocks give series out in orders
 //! of their own.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
+
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::histogram::{AnyHistogram, FloatHistogram, Span};

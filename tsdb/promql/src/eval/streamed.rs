@@ -30,7 +30,7 @@ pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
     // Who asks what each node costs is told of the vector too.
     let whole = cx.profile.is_some() || frame.steps == 0;
     // What is fixed in time is evaluated once.
-    let streams = |operand: &Operand<'_>| !whole && !(frame.over_time && operand.is_fixed());
+    let streams = |operand: &Operand<'_>| !(whole || frame.over_time && operand.is_fixed());
     let Some(operand) = Operand::of(cx, a).filter(streams) else {
         return Ok(None);
     };
