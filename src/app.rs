@@ -335,7 +335,8 @@ fn database(
         entropy: Arc::new(SystemEntropy::default()),
     })
     .map_err(|e| build(&e))?;
-    tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
+    tsdb.apply(config.evaluation_interval, config.scrape.clone())
+        .map_err(|e| build(&e))?;
     let query_log = tsdb.query_log().open(config.query_log.as_deref());
     query_log.map_err(|e| build(&e))?.apply();
     Ok(tsdb)

@@ -17,6 +17,9 @@ const STORAGE: [&str; 3] = [
     "--storage.tsdb.max-block-duration=20m",
 ];
 
+/// The configuration of both. The interval is the step of subqueries that name none.
+const GLOBAL: &str = "global: {evaluation_interval: 20s}\n";
+
 /// Both, running.
 pub(crate) struct Both {
     leadline: Leadline,
@@ -31,12 +34,12 @@ impl Both {
     pub(crate) async fn start(oracle: Oracle, data: &Path) -> Self {
         let copy = Copied::of(data);
         let flags: Vec<&str> = oracle.its_features.into_iter().chain(STORAGE).collect();
-        let prometheus = Server::start(&oracle.release, &copy.path(), copy.beside(), "global: {}\n", &flags).await;
+        let prometheus = Server::start(&oracle.release, &copy.path(), copy.beside(), GLOBAL, &flags).await;
         let ours = Copied::of(data);
         let folder = tempfile::tempdir().unwrap();
         std::fs::rename(ours.path(), folder.path().join("data")).unwrap();
         let file = folder.path().join("leadline.yaml");
-        std::fs::write(&file, "global: {}\n").unwrap();
+        std::fs::write(&file, GLOBAL).unwrap();
         let flags: Vec<&str> = std::iter::once(oracle.our_features).chain(STORAGE).collect();
         let leadline = Leadline::start_with(folder, file, &flags).await;
         until(

@@ -155,17 +155,22 @@ impl Tsdb {
         }))
     }
 
-    /// Puts the jobs of a configuration in force, at the start and at each reload: what did not change goes on, targets that
-    /// stay keep their series. Has to be called within a tokio runtime.
+    /// Puts the jobs of a configuration and its `evaluation_interval` in force, at the start and at each reload: what did
+    /// not change goes on, targets that stay keep their series. Has to be called within a tokio runtime.
     ///
     /// # Errors
     /// [`JobError`]: a job is not valid; then nothing is changed.
-    pub fn apply(&self, jobs: Vec<Resolved>) -> Result<(), JobError> {
+    pub fn apply(
+        &self,
+        evaluation_interval: leadline_model::duration::Duration,
+        jobs: Vec<Resolved>,
+    ) -> Result<(), JobError> {
         let (jobs, discoveries): (Vec<Job>, Vec<(Arc<str>, Discoveries)>) = jobs
             .into_iter()
             .map(|r| (r.job.clone(), (Arc::clone(&r.job.name), r.discovery)))
             .unzip();
         self.scrape.apply(jobs)?;
+        self.engine.set_subquery_step(evaluation_interval);
         self.configured.store(true, Ordering::Release);
         self.discovery.apply(discoveries);
         Ok(())

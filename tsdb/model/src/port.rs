@@ -378,7 +378,7 @@ pub struct Grouping<'a> {
 pub enum GroupOrder {
     /// Nothing.
     Any,
-    /// The groups, each by its first series.
+    /// What is told of the groups. The series come in any order, but the place of each is told.
     Groups,
     /// The series.
     Series,
@@ -390,10 +390,11 @@ pub struct GroupedSeries {
     pub set: Box<dyn SeriesSet>,
     /// For each series its group, a place in [`Self::labels`].
     pub group_of: Arc<[u32]>,
-    /// The labels of each group; in no order unless [`GroupOrder::Groups`] asked for one.
+    /// The labels of each group, in no order.
     pub labels: Arc<[Labels]>,
-    /// With [`GroupOrder::Groups`] for each group its first series in the order of labels; else empty.
-    pub first: Vec<u32>,
+    /// With [`GroupOrder::Groups`] for each series its place in the order of labels, so that groups can be brought into the
+    /// order of the first of their series that turns out to have a value; else empty.
+    pub places: Arc<[u32]>,
 }
 
 /// Gives series out.

@@ -19,7 +19,7 @@ use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::port::{ActiveQueries, PrepareError, Queryable, Shape};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,6 +30,9 @@ pub const INLINE_BELOW_US: u64 = 500;
 pub struct Engine {
     pub(crate) store: Arc<dyn Queryable>,
     settings: Arc<Settings>,
+    /// Distance (ms) of the steps of a subquery that names none. It is read where a query begins, so that prepared ones
+    /// follow it.
+    subquery_step_ms: AtomicI64,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     watchers: Watchers,
@@ -75,6 +78,7 @@ impl Engine {
         ));
         Arc::new(Self {
             store,
+            subquery_step_ms: AtomicI64::new(settings.subquery_step.as_millis()),
             settings: Arc::new(settings),
             turns,
             waiting: AtomicUsize::new(0),
@@ -86,6 +90,12 @@ impl Engine {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Sets the distance of the steps of subqueries that name none, for queries that begin from now on: Prometheus takes
+    /// its global evaluation interval, also that of a reload (`noStepSubqueryInterval` of `cmd/prometheus/main.go`).
+    pub fn set_subquery_step(&self, step: Duration) {
+        self.subquery_step_ms.store(step.as_millis(), Ordering::Relaxed);
     }
 
     /// Parses and checks an expression for [`Self::instant`] and [`Self::range`].
@@ -176,6 +186,7 @@ impl Engine {
                 None => Counting::Off,
             }),
             lookback_ms,
+            subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
             queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),

@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
 }
 
 /// Whether the expression has an aggregation that keeps the first of equals, or one whose rounding depends on the order.
-/// A sum is corrected for what rounding loses, so that its order does not show.
+/// Sums, and the smaller of 0 and -0, tell themselves where their order shows (`eval/certain_sum.rs`).
 fn order_shows(expr: &Expr) -> bool {
     use AggregateOp::{Avg, Bottomk, Limitk, Stddev, Stdvar, Topk};
     let mut shows = false;
