@@ -13,6 +13,9 @@ const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-bi
 /// The same, and names of metrics go at the end of a query.
 const DELAYED: &str =
     "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
+/// The same, and names of any script without quotes.
+const UNQUOTED: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
+                        promql-delayed-name-removal,promql-unquoted-utf8-names";
 
 /// One comparison.
 pub(crate) struct Oracle {
@@ -43,6 +46,15 @@ impl Oracle {
             compared: |answer| answer,
             allowed: ALL,
             allowed_in_all: 20,
+        })
+    }
+
+    /// The same with names of any script without quotes.
+    pub(crate) fn newest_with_unquoted_names() -> Option<Self> {
+        Some(Self {
+            its_features: Some(UNQUOTED),
+            our_features: UNQUOTED,
+            ..Self::newest()?
         })
     }
 

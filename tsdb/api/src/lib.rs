@@ -18,6 +18,7 @@ mod respond;
 mod route;
 mod selectors;
 mod series;
+mod smallest;
 mod status;
 mod targets;
 mod times;
