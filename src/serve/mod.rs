@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod authority;
 pub(crate) mod certs;
 pub(crate) mod identity;
+mod impatient;
 pub(crate) mod listener;
 pub(crate) mod page;
 mod store;
