@@ -7,5 +7,6 @@ pub(crate) mod identity;
 mod impatient;
 pub(crate) mod listener;
 pub(crate) mod page;
+pub(crate) mod runtime;
 mod store;
 pub(crate) mod web;

@@ -29,6 +29,7 @@ mod binary;
 mod both;
 mod catalogue;
 mod data;
+mod description;
 #[path = "../interop/folder.rs"]
 #[expect(
     dead_code,

@@ -26,7 +26,7 @@ mod times;
 mod tree;
 
 pub use admin::StorageAdmin;
-pub use number::{push_float, push_timestamp};
+pub use number::{push_float, push_timestamp, rfc3339};
 pub use route::Route;
 pub use status::StatusSource;
 

@@ -36,6 +36,54 @@ const NAMES: [&str; 6] = [
     "promql-delayed-name-removal",
 ];
 
+/// Prometheus' other names whose effect is always there.
+const ALWAYS: [&str; 5] = [
+    "auto-reload-config",
+    "exemplar-storage",
+    "ooo-native-histograms",
+    "promql-duration-expr",
+    "promql-extended-range-selectors",
+];
+
+/// Prometheus' other names: parts that leadline does not have, and `native-histograms`, which does nothing there either.
+const ABSENT: [&str; 21] = [
+    "concurrent-rule-eval",
+    "created-timestamp-zero-ingestion",
+    "delayed-compaction",
+    "extra-scrape-metrics",
+    "fast-startup",
+    "histograms-st-encoding",
+    "memory-snapshot-on-shutdown",
+    "metadata-wal-records",
+    "native-histograms",
+    "old-ui",
+    "openmetrics2",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "query-cost",
+    "search-api",
+    "st-storage",
+    "st-synthesis",
+    "type-and-unit-labels",
+    "use-uncached-io",
+    "xor2-encoding",
+    "zstd-scrape",
+];
+
+/// Why a name turned nothing on; the process goes on as Prometheus does (`cmd/prometheus/main.go`, `setFeatureListOptions`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Idle {
+    /// It needs nothing.
+    #[error("This option for --enable-feature is a no-op: what it turns on is always on")]
+    Always,
+    /// There is no such part here.
+    #[error("This option for --enable-feature is a no-op: leadline has no such feature")]
+    Absent,
+    /// It is none of Prometheus' names.
+    #[error("Unknown option for --enable-feature")]
+    Unknown,
+}
+
 impl Features {
     /// None.
     pub const NONE: Self = Self {
@@ -69,6 +117,32 @@ impl Features {
             _ => self.delayed_name_removal = true,
         }
         Ok(())
+    }
+}
+
+impl Features {
+    /// The features of these names, each of which may be several between commas, and the names that turned nothing on.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> (Self, Vec<(&'a str, Idle)>) {
+        let (mut features, mut idle) = (Self::NONE, Vec::new());
+        let names = names.into_iter().flat_map(|names| names.split(',')).map(str::trim);
+        for name in names.filter(|name| !name.is_empty()) {
+            if features.enable(name).is_err() {
+                idle.push((name, Idle::of(name)));
+            }
+        }
+        (features, idle)
+    }
+}
+
+impl Idle {
+    fn of(name: &str) -> Self {
+        if ALWAYS.contains(&name) {
+            Self::Always
+        } else if ABSENT.contains(&name) {
+            Self::Absent
+        } else {
+            Self::Unknown
+        }
     }
 }
 
@@ -128,5 +202,25 @@ mod tests {
             error.starts_with("unknown feature \"promql\"; known are promql-exp"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_name_that_turns_nothing_on_is_told_and_the_others_count() {
+        let (features, idle) = Features::named([
+            "native-histograms,promql-delayed-name-removal",
+            " use-start-timestamps , ,exemplar-storage,Exemplar-Storage",
+        ]);
+        assert!(features.delayed_name_removal && features.start_timestamps && !features.fill_modifiers);
+        let told = [
+            ("native-histograms", Idle::Absent),
+            ("exemplar-storage", Idle::Always),
+            ("Exemplar-Storage", Idle::Unknown),
+        ];
+        assert_eq!(idle, told);
+        let all: Vec<&str> = NAMES.into_iter().chain(ALWAYS).chain(ABSENT).collect();
+        let (features, idle) = Features::named(all.iter().copied());
+        assert_eq!(Vec::<String>::from(features), NAMES);
+        assert_eq!(idle.len(), ALWAYS.len() + ABSENT.len());
+        assert!(idle.iter().all(|(_, why)| *why != Idle::Unknown), "{idle:?}");
     }
 }
