@@ -43,7 +43,7 @@ pub(crate) struct Limits {
     /// How long a connection may go without its first request: it holds one of [`Self::connections`].
     pub silence: Duration,
     /// How long an answer may wait for its client to take one more byte; then the connection is cut, and what was to be
-    /// answered is given up.
+    /// answered is given up. On HTTP/2 a client that gives a stream no window keeps its answer as long as it answers pings.
     pub stall: Duration,
     /// After this long a connection is asked to end (GOAWAY), give or take a tenth; `None` for never.
     pub age: Option<Duration>,
