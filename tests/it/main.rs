@@ -20,4 +20,5 @@ mod rules;
 mod scaler;
 mod start;
 mod storage;
+mod verify;
 mod world;
