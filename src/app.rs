@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub admin_api: bool,
     /// `--enable-feature`
     pub features: leadline_promql::syntax::Features,
+    /// `--enable-feature=metadata-wal-records`
+    pub metadata: bool,
     /// `--web.listen-address`
     pub web: SocketAddr,
     /// `--adapter.listen-address`
@@ -326,6 +328,7 @@ fn database(
                 features: options.features,
                 ..leadline_promql::settings::Settings::default()
             },
+            metadata: options.metadata,
             seed: seed(),
         },
         disk: Arc::new(RealDisk),

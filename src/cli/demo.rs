@@ -115,6 +115,7 @@ impl Demo {
                 },
             },
             features: leadline_promql::syntax::Features::LANGUAGE,
+            metadata: false,
             admin_api: false,
             web: self.web,
             adapter: self.adapter,

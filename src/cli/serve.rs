@@ -32,7 +32,8 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
-    /// Experimental parts of PromQL, by Prometheus' names: promql-experimental-functions, promql-binop-fill-modifiers,
+    /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
+    /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats. Several between
     /// commas.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',', value_parser = feature)]
@@ -116,8 +117,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
+/// The one feature that is not the language's.
+const METADATA: &str = "metadata-wal-records";
+
 /// The name of a feature that there is.
 fn feature(name: &str) -> Result<String, UnknownFeature> {
+    if name == METADATA {
+        return Ok(name.to_owned());
+    }
     name.parse::<Features>().map(|_| name.to_owned())
 }
 
@@ -148,12 +155,15 @@ impl Serve {
             .map(ClusterMode::Connected)
     }
 
-    fn options(self, cluster: ClusterMode) -> Options {
+    fn options(mut self, cluster: ClusterMode) -> Options {
+        let features = self.features.len();
+        self.features.retain(|name| name != METADATA);
         Options {
             config_file: self.config_file,
             storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
             // Their names were checked when they were read.
+            metadata: self.features.len() < features,
             features: Features::try_from(self.features).unwrap_or_default(),
             web: self.web,
             adapter: self.adapter,

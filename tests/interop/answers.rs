@@ -54,3 +54,17 @@ impl Queries<'_> {
         server.end(Signal::TERM).await;
     }
 }
+
+/// Holds a Prometheus 3.16 to have known, when it read its log, every series that a record names.
+pub(crate) async fn no_unknown_series(server: &Server) {
+    let (status, page) = server.ask("/metrics", &[], false).await;
+    assert!(
+        status == 200 && page.contains("prometheus_tsdb_data_replay_duration_seconds"),
+        "{page}"
+    );
+    let unknown: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("prometheus_tsdb_w") && line.contains("_replay_unknown_refs_total{"))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}

@@ -14,6 +14,7 @@ mod answers;
 mod folder;
 mod foreign;
 mod late;
+mod metadata;
 mod port;
 mod programs;
 mod server;
