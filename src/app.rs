@@ -47,6 +47,8 @@ pub(crate) struct Options {
     pub admin_api: bool,
     /// `--query.*` and `--enable-feature`
     pub engine: leadline_promql::settings::Settings,
+    /// `--enable-feature=metadata-wal-records`
+    pub metadata: bool,
     /// `--web.listen-address`
     pub web: SocketAddr,
     /// `--adapter.listen-address`
@@ -332,6 +334,7 @@ fn database(
         settings: leadline_tsdb::Settings {
             storage,
             engine: options.engine.clone(),
+            metadata: options.metadata,
             seed: seed(),
         },
         disk: Arc::new(RealDisk),

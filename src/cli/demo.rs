@@ -120,6 +120,7 @@ impl Demo {
                 features: leadline_promql::syntax::Features::LANGUAGE,
                 ..leadline_promql::settings::Settings::default()
             },
+            metadata: false,
             admin_api: false,
             web: self.web,
             adapter: self.adapter,

@@ -36,7 +36,8 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
-    /// Experimental parts of PromQL, by Prometheus' names: promql-experimental-functions, promql-binop-fill-modifiers,
+    /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
+    /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats. Several between
     /// commas. Other names are warned of.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
@@ -120,6 +121,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
+/// The one feature that is not the language's.
+const METADATA: &str = "metadata-wal-records";
+
 /// Every flag with its value, given or by default, as `/api/v1/status/flags` tells them: from the same words that were
 /// parsed before.
 fn flags() -> BTreeMap<String, String> {
@@ -178,11 +182,13 @@ impl Serve {
 
     fn options(self, cluster: ClusterMode) -> Options {
         let features = self.features();
+        let metadata = self.features.iter().any(|name| name.trim() == METADATA);
         Options {
             flags: flags(),
             config_file: self.config_file,
             storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
+            metadata,
             engine: self.queries.settings(features),
             web: self.web,
             adapter: self.adapter,

@@ -21,4 +21,5 @@ mod rules;
 mod scaler;
 mod start;
 mod storage;
+mod verify;
 mod world;

@@ -34,6 +34,8 @@ pub struct Settings {
     pub storage: leadline_storage::Settings,
     /// The engine's limits and defaults.
     pub engine: leadline_promql::settings::Settings,
+    /// Whether the log keeps what targets say about their series (`metadata-wal-records`).
+    pub metadata: bool,
     /// Spreads the slots of scrapes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }
@@ -131,6 +133,7 @@ impl Tsdb {
             board: Arc::clone(&board),
             clock,
             runtime: tokio::runtime::Handle::current(),
+            metadata: settings.metadata,
             seed: settings.seed,
         });
         let discovery = leadline_discovery::Manager::new(pods);

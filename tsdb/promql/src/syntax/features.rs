@@ -46,7 +46,7 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// Prometheus' other names: parts that leadline does not have, and `native-histograms`, which does nothing there either.
-const ABSENT: [&str; 21] = [
+const ABSENT: [&str; 20] = [
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
     "delayed-compaction",
@@ -54,7 +54,6 @@ const ABSENT: [&str; 21] = [
     "fast-startup",
     "histograms-st-encoding",
     "memory-snapshot-on-shutdown",
-    "metadata-wal-records",
     "native-histograms",
     "old-ui",
     "openmetrics2",
@@ -69,6 +68,9 @@ const ABSENT: [&str; 21] = [
     "xor2-encoding",
     "zstd-scrape",
 ];
+
+/// Prometheus' other names that other rooms look for.
+const ELSEWHERE: [&str; 1] = ["metadata-wal-records"];
 
 /// Why a name turned nothing on; the process goes on as Prometheus does (`cmd/prometheus/main.go`, `setFeatureListOptions`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +127,7 @@ impl Features {
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> (Self, Vec<(&'a str, Idle)>) {
         let (mut features, mut idle) = (Self::NONE, Vec::new());
         let names = names.into_iter().flat_map(|names| names.split(',')).map(str::trim);
-        for name in names.filter(|name| !name.is_empty()) {
+        for name in names.filter(|name| !name.is_empty() && !ELSEWHERE.contains(name)) {
             if features.enable(name).is_err() {
                 idle.push((name, Idle::of(name)));
             }
@@ -217,7 +219,8 @@ mod tests {
             ("Exemplar-Storage", Idle::Unknown),
         ];
         assert_eq!(idle, told);
-        let all: Vec<&str> = NAMES.into_iter().chain(ALWAYS).chain(ABSENT).collect();
+        let all = NAMES.into_iter().chain(ALWAYS).chain(ABSENT).chain(ELSEWHERE);
+        let all: Vec<&str> = all.collect();
         let (features, idle) = Features::named(all.iter().copied());
         assert_eq!(Vec::<String>::from(features), NAMES);
         assert_eq!(idle.len(), ALWAYS.len() + ABSENT.len());
