@@ -38,8 +38,8 @@ pub(crate) struct Serve {
     admin_api: bool,
     /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
     /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
-    /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats. Several between
-    /// commas. Other names are warned of.
+    /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
+    /// type-and-unit-labels. Several between commas. Other names are warned of.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
     features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.
@@ -176,6 +176,13 @@ impl Serve {
         let (features, idle) = Features::named(self.features.iter().map(String::as_str));
         for (option, why) in idle {
             tracing::warn!(option, "{why}");
+        }
+        if features.type_and_unit_labels {
+            let option = "type-and-unit-labels";
+            tracing::warn!(
+                option,
+                "scrapes do not make these labels; PromQL looks at those of blocks that have them"
+            );
         }
         features
     }

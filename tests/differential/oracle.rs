@@ -13,9 +13,9 @@ const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-bi
 /// The same, and names of metrics go at the end of a query.
 const DELAYED: &str =
     "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
-/// The same, and names of any script without quotes.
-const UNQUOTED: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
-                        promql-delayed-name-removal,promql-unquoted-utf8-names";
+/// The same, names of any script without quotes, and types of metrics as labels.
+const RARER: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
+                        promql-delayed-name-removal,promql-unquoted-utf8-names,type-and-unit-labels";
 
 /// One comparison.
 pub(crate) struct Oracle {
@@ -49,11 +49,11 @@ impl Oracle {
         })
     }
 
-    /// The same with names of any script without quotes.
-    pub(crate) fn newest_with_unquoted_names() -> Option<Self> {
+    /// The same with names of any script without quotes, and types of metrics as labels.
+    pub(crate) fn newest_with_rarer_features() -> Option<Self> {
         Some(Self {
-            its_features: Some(UNQUOTED),
-            our_features: UNQUOTED,
+            its_features: Some(RARER),
+            our_features: RARER,
             ..Self::newest()?
         })
     }

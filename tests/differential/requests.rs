@@ -133,8 +133,9 @@ pub(crate) const REQUESTS: &[&str] = &[
     "parse_query?query=rate(x)",
 ];
 
-/// Requests with names that only the feature `promql-unquoted-utf8-names` lets stand without quotes.
-pub(crate) const UNQUOTED: &[&str] = &[
+/// Requests with names that only the feature `promql-unquoted-utf8-names` lets stand without quotes, and of rates of what has a
+/// type with `type-and-unit-labels`.
+pub(crate) const RARER: &[&str] = &[
     "series?match[]=http.server.duration",
     "series?match[]=up{service.name=\"x\"}",
     "series?match[]=up.{",
@@ -144,6 +145,12 @@ pub(crate) const UNQUOTED: &[&str] = &[
     "targets/metadata?match_target={service.name=",
     "query?query=count(http.server.duration)&time=1795348801",
     "query_exemplars?query=limitk(1, up) + on () fill(1) http.server.duration",
+    "query?query=count(rate(http_requests_total[5m]))&time=1795348801",
+    "query?query=count by (__type__) (increase(http_requests_total[5m]))&time=1795348801",
+    "query?query=count(rate(label_replace(http_requests_total, \"__type__\", \"gauge\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query?query=count(rate(label_replace(memory_bytes, \"__type__\", \"counter\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query?query=count(increase(label_replace(memory_bytes, \"__type__\", \"histogram\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query_range?query=count(rate(memory_bytes[5m]))&start=1795348800&end=1795348830&step=15",
 ];
 
 /// Requests with parameters in the URL and in a form: path, those of the URL, those of the form.

@@ -20,6 +20,8 @@ pub struct Features {
     /// `promql-delayed-name-removal`: the name that `rate` and its like take from a metric goes once the whole expression
     /// has its value, so that what stands around them still sees it.
     pub delayed_name_removal: bool,
+    /// `type-and-unit-labels`: `rate` and `increase` ask the label `__type__`, not the name, whether a metric is a counter.
+    pub type_and_unit_labels: bool,
 }
 
 /// A name that is no feature.
@@ -27,13 +29,14 @@ pub struct Features {
 #[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
 pub struct UnknownFeature(pub String);
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "promql-experimental-functions",
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
     "promql-per-step-stats",
     "promql-delayed-name-removal",
+    "type-and-unit-labels",
 ];
 
 /// Prometheus' other names whose effect is always there.
@@ -46,7 +49,7 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// Prometheus' other names: parts that leadline does not have, and `native-histograms`, which does nothing there either.
-const ABSENT: [&str; 20] = [
+const ABSENT: [&str; 19] = [
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
     "delayed-compaction",
@@ -63,7 +66,6 @@ const ABSENT: [&str; 20] = [
     "search-api",
     "st-storage",
     "st-synthesis",
-    "type-and-unit-labels",
     "use-uncached-io",
     "xor2-encoding",
     "zstd-scrape",
@@ -95,6 +97,7 @@ impl Features {
         start_timestamps: false,
         per_step_stats: false,
         delayed_name_removal: false,
+        type_and_unit_labels: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -116,7 +119,8 @@ impl Features {
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
             4 => self.per_step_stats = true,
-            _ => self.delayed_name_removal = true,
+            5 => self.delayed_name_removal = true,
+            _ => self.type_and_unit_labels = true,
         }
         Ok(())
     }
@@ -179,6 +183,7 @@ impl From<Features> for Vec<String> {
             features.start_timestamps,
             features.per_step_stats,
             features.delayed_name_removal,
+            features.type_and_unit_labels,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()
