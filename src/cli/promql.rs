@@ -1,6 +1,6 @@
 //! `leadline promql …`: expressions, without and with data.
 
-use crate::cli::{fail, on_runtime, print};
+use crate::cli::{fail, features, on_runtime, print};
 use clap::{Args, Subcommand};
 use leadline_promql::check::{describe, parse_checked_with};
 use leadline_promql::syntax::Features;
@@ -27,7 +27,12 @@ pub(crate) struct Expression {
     text: String,
     /// Experimental parts that are on, by Prometheus' names and between commas. Default: all that add to the language.
     #[arg(long = "enable-feature", value_name = "NAMES")]
-    features: Option<Features>,
+    features: Option<String>,
+}
+
+/// What is on where `names` may say so.
+fn enabled(names: Option<&str>) -> Features {
+    names.map_or(Features::LANGUAGE, features::read)
 }
 
 /// What is evaluated, where and when.
@@ -54,6 +59,9 @@ pub(crate) struct Explain {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Experimental parts that are on there, by Prometheus' names and between commas. Default: all that add to the language.
+    #[arg(long = "enable-feature", value_name = "NAMES")]
+    features: Option<String>,
 }
 
 /// The longest text that is read from standard input, bytes: what the parser takes, and a little more to tell.
@@ -103,8 +111,8 @@ impl Expression {
     /// The tree and what its value is.
     fn parsed(&self) -> Result<(leadline_promql::syntax::ast::Expr, &'static str), String> {
         let text = read(&self.text)?;
-        let (expr, shape) = parse_checked_with(&text, self.features.unwrap_or(Features::LANGUAGE))
-            .map_err(|error| error.render(&text))?;
+        let (expr, shape) =
+            parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
         Ok((expr, describe(shape)))
     }
 }
@@ -161,7 +169,7 @@ impl Explain {
     async fn ask(&self) -> Result<String, String> {
         let text = read(&self.text)?;
         // A mistake is shown here, with its place; what needs a feature, the server knows.
-        parse_checked_with(&text, Features::LANGUAGE).map_err(|error| error.render(&text))?;
+        parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
         let url = format!("{}/api/v1/explain", self.url.trim_end_matches('/'));
         let times = [
             ("time", &self.time),
@@ -252,10 +260,10 @@ mod tests {
         command: Promql,
     }
 
-    fn expression(text: &str, features: Option<Features>) -> Expression {
+    fn expression(text: &str, features: Option<&str>) -> Expression {
         Expression {
             text: text.to_owned(),
-            features,
+            features: features.map(str::to_owned),
         }
     }
 
@@ -294,7 +302,7 @@ mod tests {
                 (told, _) => panic!("{text}: {told:?}"),
             }
         }
-        let plain = expression("limitk(1, x)", Some(Features::NONE)).checked();
+        let plain = expression("limitk(1, x)", Some("use-start-timestamps")).checked();
         assert!(
             plain.is_err_and(|e| e.contains("promql-experimental-functions")),
             "a feature that is off is named"
@@ -325,7 +333,6 @@ mod tests {
             &[
                 "explain", "x", "--time", "0", "--start", "0", "--end", "1", "--step", "1",
             ],
-            &["check", "x", "--enable-feature", "y"],
             &["check"],
         ] {
             assert!(Line::try_parse_from([&["promql"], args].concat()).is_err(), "{args:?}");

@@ -13,6 +13,9 @@ const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-bi
 /// The same, and names of metrics go at the end of a query.
 const DELAYED: &str =
     "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
+/// The same, names of any script without quotes, and types of metrics as labels.
+const RARER: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
+                        promql-delayed-name-removal,promql-unquoted-utf8-names,type-and-unit-labels";
 
 /// One comparison.
 pub(crate) struct Oracle {
@@ -43,6 +46,15 @@ impl Oracle {
             compared: |answer| answer,
             allowed: ALL,
             allowed_in_all: 20,
+        })
+    }
+
+    /// The same with names of any script without quotes, and types of metrics as labels.
+    pub(crate) fn newest_with_rarer_features() -> Option<Self> {
+        Some(Self {
+            its_features: Some(RARER),
+            our_features: RARER,
+            ..Self::newest()?
         })
     }
 

@@ -10,8 +10,11 @@
     reason = "what a test needs and does not get fails the test; what is skipped is said"
 )]
 
+mod answers;
 mod folder;
 mod foreign;
+mod late;
+mod metadata;
 mod port;
 mod programs;
 mod server;

@@ -35,6 +35,8 @@ pub struct Settings {
     pub storage: leadline_storage::Settings,
     /// The engine's limits and defaults.
     pub engine: leadline_promql::settings::Settings,
+    /// Whether the log keeps what targets say about their series (`metadata-wal-records`).
+    pub metadata: bool,
     /// Spreads the slots of scrapes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }
@@ -139,6 +141,7 @@ impl Tsdb {
                 let scrapers = Arc::clone(&scrapers);
                 Box::new(move |owner| scrapers.of(owner))
             },
+            metadata: settings.metadata,
             seed: settings.seed,
         });
         let discovery = leadline_discovery::Manager::new(pods);

@@ -206,7 +206,7 @@ impl Engine {
     }
 
     /// Waits for a free place among the running queries.
-    async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
         let closed = |_| Error::Canceled("query queue");
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
@@ -241,7 +241,7 @@ async fn on_blocking_pool(
 }
 
 /// Tells a running job that nobody waits for it.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(crate) struct CancelOnDrop(pub(crate) Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -114,6 +114,7 @@ async fn whole() -> std::io::Result<()> {
         board: Board::new(),
         clock,
         runtime: Box::new(|_| tokio::runtime::Handle::current()),
+        metadata: false,
         seed: 1,
     });
     let mut job = Job::new("bench");

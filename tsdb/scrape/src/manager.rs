@@ -26,6 +26,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where a target's task runs.
     pub runtime: Box<dyn Fn(OwnerId) -> Handle + Send + Sync>,
+    /// Whether the store is told what targets say about their series ([`crate::Ingest::tell_metadata`]).
+    pub metadata: bool,
     /// Spreads the targets' slots and seeds the hashes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }
@@ -81,6 +83,7 @@ impl Manager {
             board: parts.board,
             clock: parts.clock,
             stats: Arc::default(),
+            metadata: parts.metadata,
             seed: parts.seed,
             scratch: Mutex::default(),
             shutdown: CancellationToken::new(),

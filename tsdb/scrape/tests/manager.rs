@@ -122,6 +122,7 @@ impl Rig {
             board: board.clone(),
             clock: Arc::new(SystemClock),
             runtime: Box::new(|_| tokio::runtime::Handle::current()),
+            metadata: false,
             seed: 1,
         });
         Self { head, board, manager }

@@ -94,6 +94,8 @@ impl<'a> Operand<'a> {
         let plain = selector.border == Border::Open
             && name != "absent_over_time"
             && !(reads_starts(name) && cx.settings.features.start_timestamps)
+            // Who says what is a counter has to be asked each series.
+            && !(CounterCheck::of(name).is_wanted() && cx.settings.features.type_and_unit_labels)
             // Notes name the metric.
             && (metric.is_some() || !CounterCheck::of(name).is_wanted())
             && (!at_once || metric.is_some() && reader(a) == Reader::Blind);
