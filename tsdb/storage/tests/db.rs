@@ -4,7 +4,7 @@ mod stores;
 
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{Queryable, Refusal};
+use leadline_model::port::{QueryError, Queryable, Refusal};
 use leadline_model::sample::STALE_NAN;
 use leadline_storage::block::{Meta, STALE_SERIES};
 use leadline_storage::db::Db;
@@ -430,6 +430,47 @@ fn before_the_log_is_read_only_blocks_and_the_present_answer() {
     store.db.replay().unwrap();
     assert_eq!(select(0, end).unwrap(), 1);
     assert_eq!(store.read("a"), Store::samples(0..100));
+}
+
+#[test]
+fn what_came_late_keeps_blocks_from_answering_alone_though_the_window_is_closed_now() {
+    let late = |window| Settings {
+        out_of_order_window_ms: window,
+        ..stores::small()
+    };
+    let mut store = Store::new(late(60 * MINUTE));
+    store.write("a", 0..100);
+    store.write("b", 99..100);
+    store.db.maintain();
+    let end = store.blocks().last().unwrap().1;
+    store.write("b", 50..51);
+    assert!(50 * MINUTE < end, "a block holds the time that came late");
+    store.db.close().unwrap();
+    store.settings = late(0);
+    store.open_without_replay();
+    let b = [Matcher::equal("__name__", "b")];
+    let select = store.db.select(&b, 0, end - 1, true).map(|set| set.len());
+    assert!(matches!(select, Err(QueryError::Unavailable(_))), "{select:?}");
+    let names = store.db.label_values("__name__", &[], 0, end - 1);
+    assert!(matches!(names, Err(QueryError::Unavailable(_))), "{names:?}");
+    store.db.replay().unwrap();
+    assert_eq!(
+        store.read("b"),
+        [Store::samples(50..51), Store::samples(99..100)].concat()
+    );
+    // A log whose late samples are in blocks holds nobody up.
+    store.write("b", 100..250);
+    store.db.maintain();
+    let end = store
+        .db
+        .blocks()
+        .iter()
+        .map(|block| block.meta().max_time)
+        .max()
+        .unwrap();
+    store.db.close().unwrap();
+    store.open_without_replay();
+    assert_eq!(store.db.select(&b, 0, end - 1, true).map(|set| set.len()).unwrap(), 1);
 }
 
 #[test]

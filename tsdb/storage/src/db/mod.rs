@@ -39,6 +39,7 @@ use crate::disk::{Disk, Lock};
 use crate::error::StorageError;
 use crate::head::{Head, HeadParts};
 use crate::settings::Settings;
+use crate::wal;
 use blocks::{Blocks, Found};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::Entropy;
@@ -76,6 +77,8 @@ pub struct Db {
     entropy: Arc<dyn Entropy>,
     head: Arc<Head>,
     blocks: Blocks,
+    /// Whether the log had samples that came out of order when the directory was opened, of whatever time.
+    late_logged: bool,
     cache: Arc<Cache>,
     pace: Box<dyn Pace>,
     work: Mutex<Work>,
@@ -111,6 +114,7 @@ impl Db {
         let superseded = std::mem::take(&mut found.superseded);
         let blocks = Blocks::new(found);
         let begins = blocks.log_begins(&parts.disk, &parts.path)?;
+        let late = wal::segments(parts.disk.as_ref(), &parts.path.join("wbl"))?;
         let head = Head::durable(HeadParts {
             settings: parts.settings.clone(),
             clock: Arc::clone(&parts.clock),
@@ -130,6 +134,7 @@ impl Db {
             entropy: parts.entropy,
             head,
             blocks,
+            late_logged: late.iter().any(|segment| segment.len > 0),
             cache,
             work: Mutex::default(),
             garbage: Mutex::default(),
