@@ -152,10 +152,11 @@ impl Keeper {
 
     /// Notes how writing went. The store logs it.
     fn tell(&self, result: Result<(), StorageError>) {
-        let now = match (result, self.db.health()) {
+        // The store's own word first: it is the same for what fails now and what failed before and is not over.
+        let now = match (self.db.health(), result) {
+            (Err(why), _) => StorageState::Failing(why),
+            (Ok(()), Err(error)) => StorageState::Failing(error.to_string()),
             (Ok(()), Ok(())) => StorageState::Writing,
-            (Err(error), _) => StorageState::Failing(error.to_string()),
-            (Ok(()), Err(why)) => StorageState::Failing(why),
         };
         self.state.send_if_modified(|state| {
             if *state == now || matches!(state, StorageState::Replaying | StorageState::Broken(_)) {

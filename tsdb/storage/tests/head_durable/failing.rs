@@ -119,6 +119,36 @@ fn a_log_without_any_segment_is_told() {
 }
 
 #[test]
+fn that_nothing_becomes_durable_is_told_until_something_does_though_writing_goes_well() {
+    let (w, faulty) = failing(1);
+    go_on(&w);
+    w.head.sync().unwrap();
+    for _ in 0..100 {
+        faulty.arm(Fault::FailedSync, 0);
+    }
+    go_on(&w);
+    w.head.flush().unwrap();
+    assert_eq!(w.head.log_health().failed, None, "nobody has asked for a sync");
+    let since = w.clock.now();
+    for _ in 0..3 {
+        w.head.sync().unwrap_err();
+        go_on(&w);
+        w.head.flush().unwrap();
+        let failed = w.head.log_health().failed.unwrap();
+        assert_eq!(failed.0, since, "{failed:?}");
+        assert!(failed.1.contains("cannot sync"), "{failed:?}");
+    }
+    faulty.arm(Fault::Full, 0);
+    go_on(&w);
+    w.head.flush().unwrap_err();
+    faulty.lift();
+    w.head.flush().unwrap();
+    assert!(w.head.log_health().failed.is_some(), "that can be written says little");
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().failed, None);
+}
+
+#[test]
 fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
     let mut w = World::new(settings());
     w.fill(20);
