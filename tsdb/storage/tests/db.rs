@@ -499,6 +499,31 @@ fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
 }
 
 #[test]
+fn that_memory_is_full_because_the_disk_is_is_told() {
+    let settings = Settings {
+        unwritten_memory_bytes: 1,
+        ..stores::small()
+    };
+    let store = Store::new(settings);
+    store.write("a", 0..5);
+    store.db.sync().unwrap();
+    store.disk.limit(Some(store.disk.used()));
+    store.write("a", 5..6);
+    store.db.flush().unwrap_err();
+    assert_eq!(store.try_write("a", 6).unwrap().refused, [(0, Refusal::MemoryLimit)]);
+    let why = store.db.health().unwrap_err();
+    assert!(
+        why.contains("no storage space") && why.contains("limit of 1 bytes, samples are refused"),
+        "{why}"
+    );
+    store.disk.limit(None);
+    store.db.flush().unwrap();
+    assert_eq!(store.db.health(), Ok(()));
+    store.write("a", 6..8);
+    assert_eq!(store.read("a"), Store::samples(0..8));
+}
+
+#[test]
 fn the_same_seed_ends_in_the_same_bytes() {
     let run = || {
         let mut store = Store::new(stores::small());

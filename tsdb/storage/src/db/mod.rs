@@ -253,14 +253,22 @@ impl Db {
     /// Whether the store keeps what it is given.
     ///
     /// # Errors
-    /// Why it does not: the log cannot be read or written (a full disk, say). Commits go on in memory.
+    /// Why it does not: the log cannot be read or written (a full disk, say). Commits go on in memory, up to
+    /// [`Settings::unwritten_memory_bytes`]; that this is reached is said too.
     pub fn health(&self) -> Result<(), String> {
         if let Some(why) = self.progress.failure() {
             return Err(format!("the write-ahead log cannot be replayed: {why}"));
         }
-        match self.head.log_health().failed {
-            Some((since, why)) => Err(format!("the write-ahead log cannot be written since {since}: {why}")),
-            None => Ok(()),
+        let failed = self.head.log_health().failed;
+        let failed = failed.map(|(since, why)| format!("the write-ahead log cannot be written since {since}: {why}"));
+        let limit = self.settings.unwritten_memory_bytes;
+        match (failed, self.head.is_full()) {
+            (None, false) => Ok(()),
+            (Some(why), false) => Err(why),
+            (failed, true) => Err(format!(
+                "{}; memory has reached its limit of {limit} bytes, samples are refused",
+                failed.unwrap_or_else(|| "chunks cannot be written".to_owned())
+            )),
         }
     }
 

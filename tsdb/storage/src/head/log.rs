@@ -304,6 +304,11 @@ impl Log {
         done
     }
 
+    /// Whether what was written last, or was to become durable, did not.
+    pub(super) fn fails(&self) -> bool {
+        self.failed.lock().is_some()
+    }
+
     pub(super) fn health(&self) -> LogHealth {
         LogHealth {
             failed: self.failed.lock().as_ref().map(|f| (f.since, f.why.clone())),

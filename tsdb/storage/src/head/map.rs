@@ -1,6 +1,7 @@
 //! Writing full chunks away, so that memory holds only where they are.
 
 use super::Head;
+use super::durable::Durable;
 use crate::error::StorageError;
 
 impl Head {
@@ -14,7 +15,14 @@ impl Head {
         let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) else {
             return Ok(0);
         };
-        let _one = self.tidying.lock();
+        let one = self.tidying.lock();
+        let mapped = self.map_all(durable);
+        drop(one);
+        self.chunks_written(durable, mapped.is_ok());
+        mapped
+    }
+
+    fn map_all(&self, durable: &Durable) -> Result<usize, StorageError> {
         let mut mapped = 0;
         for (at, stripe) in self.stripes.iter().enumerate() {
             mapped += self.map_late(durable, at)?;

@@ -18,6 +18,7 @@ mod weight;
 pub(crate) use empty::Remains;
 pub(crate) use part::Part;
 pub(crate) use portion::{KeptExemplar, Portion};
+pub(super) use weight::beside;
 
 use super::Head;
 use super::chunks_head::Found;
