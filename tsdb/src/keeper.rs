@@ -130,6 +130,8 @@ impl Keeper {
                 }
                 self.state.send_replace(StorageState::Writing);
             }
+            // The store is closed before it was read.
+            Err(_) if stop.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(%error, "the write-ahead log cannot be read");
                 self.state.send_replace(StorageState::Broken(error.to_string()));

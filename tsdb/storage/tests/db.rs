@@ -474,6 +474,24 @@ fn what_came_late_keeps_blocks_from_answering_alone_though_the_window_is_closed_
 }
 
 #[test]
+fn a_store_that_is_closed_before_its_log_was_read_leaves_it_to_the_next_start() {
+    let mut store = Store::new(stores::small());
+    store.write("a", 0..50);
+    store.db.maintain();
+    store.db.close().unwrap();
+    let files = store.files();
+    store.open_without_replay();
+    store.write("a", 50..51);
+    store.db.close().unwrap();
+    assert!(store.db.replay().is_err());
+    assert_eq!(store.db.health(), Ok(()), "its log is not to blame");
+    assert!(!store.db.replay_status().done);
+    assert_eq!(store.files(), files);
+    store.reopen();
+    assert_eq!(store.read("a"), Store::samples(0..50));
+}
+
+#[test]
 fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
     let mut store = Store::new(stores::small());
     for minute in 0..50 {

@@ -272,8 +272,8 @@ impl Db {
         }
     }
 
-    /// Refuses commits from now on, makes the log durable and gives the lock back. What writes a block gives up first.
-    /// Reading goes on.
+    /// Refuses commits from now on, makes the log durable and gives the lock back. What writes a block gives up first, and
+    /// so does a replay: what was committed before the log was read is lost then. Reading goes on.
     ///
     /// # Errors
     /// [`StorageError`]: what was pending could not be written.
