@@ -491,6 +491,56 @@ fn a_store_that_is_closed_before_its_log_was_read_leaves_it_to_the_next_start() 
     assert_eq!(store.read("a"), Store::samples(0..50));
 }
 
+/// Whether a block is being written.
+fn is_cutting(store: &Store) -> bool {
+    let names = store.disk.list(Path::new("data")).unwrap();
+    names.iter().any(|entry| entry.name.ends_with(".tmp-for-creation"))
+}
+
+#[test]
+fn chunks_leave_the_memory_while_a_block_is_written_slowly_and_the_block_is_none_the_worse() {
+    // A second for each series.
+    let settings = Settings {
+        compaction_bytes_per_second: 20,
+        chunk_samples: 5,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    let series: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
+    let write = |minutes: std::ops::Range<i64>| {
+        for minute in minutes {
+            series.iter().for_each(|name| store.write(name, minute..minute + 1));
+        }
+    };
+    write(0..50);
+    std::thread::scope(|threads| {
+        let working = threads.spawn(|| store.db.maintain());
+        while !is_cutting(&store) {
+            std::thread::yield_now();
+        }
+        write(50..60);
+        let before = store.db.stats().head.chunk_bytes;
+        let mapped = store.db.map_chunks().unwrap();
+        let after = store.db.stats().head.chunk_bytes;
+        assert!(
+            is_cutting(&store),
+            "the block took less time than 10 samples of each series"
+        );
+        assert_eq!(mapped, 2 * series.len());
+        assert!(after < before, "{before} bytes before, {after} after");
+        store.db.close().unwrap();
+        assert_eq!(working.join().unwrap().cut, [] as [String; 0]);
+        assert_eq!(store.db.map_chunks().unwrap(), 0);
+    });
+    store.settings.compaction_bytes_per_second = 0;
+    store.reopen();
+    store.db.maintain();
+    assert_eq!(store.blocks().len(), 2);
+    for name in &series {
+        assert_eq!(store.read(name), Store::samples(0..60), "{name}");
+    }
+}
+
 #[test]
 fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
     let mut store = Store::new(stores::small());

@@ -213,6 +213,20 @@ impl Db {
         self.head.sync()
     }
 
+    /// Writes full chunks away, as [`Self::maintain`] does too, but without waiting for what works on blocks: a compaction may
+    /// take long, and memory would fill up meanwhile. Those that came out of order wait. Returns how many. Nothing is done
+    /// before the log was read.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the disk fails. The chunks stay in memory and go with the next call.
+    pub fn map_chunks(&self) -> Result<usize, StorageError> {
+        let mapped = self.head.map_in_order();
+        if mapped.is_err() {
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        mapped
+    }
+
     /// Does what is due by the clock: writes full chunks away, cuts the head into blocks, evicts stale series, compacts
     /// one group of blocks, and removes what is past the retention. To be called about once a minute, from a thread that
     /// may block; one call at a time works, others wait. Nothing is done before the log was read.

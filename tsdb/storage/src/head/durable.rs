@@ -182,6 +182,8 @@ impl Head {
         self.flush()?;
         match &self.durable {
             Some(durable) if durable.is_writable() => {
+                // Who writes chunks away is done then, and does not begin again.
+                let _one = self.tidying.lock();
                 durable.chunks.cut()?;
                 durable.wbl.shut(self.clock.now())?;
                 durable.wal.shut(self.clock.now())
