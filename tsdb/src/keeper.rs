@@ -7,14 +7,15 @@ use leadline_storage::db::{Db, Maintenance};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long commits gather before they are written to the log together.
-const GROUP: Duration = Duration::from_millis(10);
+/// How long commits gather before they are written to the log together: so much a process that is killed may lose of them,
+/// a tenth of what a machine that is switched off loses at the default `--storage.tsdb.wal-fsync-interval`. To wake the thread
+/// costs more than to write a small group.
+const GROUP: Duration = Duration::from_millis(100);
 /// The longest time between two looks at what is due.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// The shortest, with blocks that span seconds.
@@ -49,16 +50,6 @@ pub(crate) struct Running {
     log: JoinHandle<()>,
     chunks: JoinHandle<()>,
     work: JoinHandle<()>,
-}
-
-/// Why the log's thread woke up.
-enum Woken {
-    /// Something was committed.
-    Commit,
-    /// It is time to make the log durable.
-    Sync,
-    /// It has to end.
-    Stop,
 }
 
 impl Keeper {
@@ -99,27 +90,31 @@ impl Keeper {
         })
     }
 
-    /// Writes what commits leave pending, until `stop`.
+    /// Writes what commits leave pending, until `stop`. While nothing is committed it sleeps; from the first commit on until
+    /// all is durable it needs nobody to wake it.
     fn write_log(&self, runtime: &Handle, stop: &CancellationToken) {
         let mut commits = self.db.subscribe();
-        let mut sync_at: Option<Instant> = None;
-        loop {
-            let result = match runtime.block_on(wake(&mut commits, sync_at, stop)) {
-                Woken::Stop => return,
-                Woken::Commit => {
-                    std::thread::sleep(GROUP);
-                    while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = commits.try_recv() {}
-                    sync_at.get_or_insert_with(|| Instant::now() + self.sync_every);
-                    self.db.flush()
+        while runtime.block_on(committed(&mut commits, stop)) {
+            let mut sync_at = Instant::now() + self.sync_every;
+            loop {
+                std::thread::sleep(GROUP.min(sync_at.saturating_duration_since(Instant::now())));
+                if stop.is_cancelled() {
+                    return;
                 }
-                Woken::Sync => {
-                    let result = self.db.sync();
-                    // What could not be written is tried again without waiting for a commit.
-                    sync_at = result.is_err().then(|| Instant::now() + self.sync_every);
-                    result
+                while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = commits.try_recv() {}
+                self.tell(self.db.flush());
+                if Instant::now() < sync_at {
+                    continue;
                 }
-            };
-            self.tell(result);
+                let synced = self.db.sync();
+                let durable = synced.is_ok();
+                self.tell(synced);
+                if durable {
+                    break;
+                }
+                // What could not be written is tried again without waiting for a commit.
+                sync_at = Instant::now() + self.sync_every;
+            }
         }
     }
 
@@ -216,25 +211,12 @@ fn be_nice() {
     let _ = rustix::process::setpriority_process(None, NICE);
 }
 
-async fn wake(
-    commits: &mut broadcast::Receiver<Arc<CommitEvent>>,
-    sync_at: Option<Instant>,
-    stop: &CancellationToken,
-) -> Woken {
-    let sync = async {
-        match sync_at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    };
+/// Whether something was committed; `false` when the log's thread has to end.
+async fn committed(commits: &mut broadcast::Receiver<Arc<CommitEvent>>, stop: &CancellationToken) -> bool {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Woken::Stop,
-        () = sync => Woken::Sync,
-        committed = commits.recv() => match committed {
-            Err(broadcast::error::RecvError::Closed) => Woken::Stop,
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Woken::Commit,
-        },
+        () = stop.cancelled() => false,
+        committed = commits.recv() => !matches!(committed, Err(broadcast::error::RecvError::Closed)),
     }
 }
 

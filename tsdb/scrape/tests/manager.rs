@@ -121,7 +121,7 @@ impl Rig {
             appender: head.clone(),
             board: board.clone(),
             clock: Arc::new(SystemClock),
-            runtime: tokio::runtime::Handle::current(),
+            runtime: Box::new(|_| tokio::runtime::Handle::current()),
             seed: 1,
         });
         Self { head, board, manager }
