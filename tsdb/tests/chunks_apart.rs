@@ -4,7 +4,7 @@
 use leadline_model::clock::{Clock, SystemClock};
 use leadline_model::entropy::SystemEntropy;
 use leadline_model::labels::Labels;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
+use leadline_model::port::{Attempt, Batch, Entry, Extras, Slot};
 use leadline_model::target::OwnerId;
 use leadline_storage::disk::{Disk, MemoryDisk};
 use leadline_tsdb::{Parts, PodSource, Settings, Tsdb};
