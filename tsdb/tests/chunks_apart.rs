@@ -1,6 +1,6 @@
 //! Full chunks leave the memory while the store is busy with blocks.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 use leadline_model::clock::{Clock, SystemClock};
 use leadline_model::entropy::SystemEntropy;
 use leadline_model::labels::Labels;

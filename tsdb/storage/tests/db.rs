@@ -491,12 +491,6 @@ fn a_store_that_is_closed_before_its_log_was_read_leaves_it_to_the_next_start() 
     assert_eq!(store.read("a"), Store::samples(0..50));
 }
 
-/// Whether a block is being written.
-fn is_cutting(store: &Store) -> bool {
-    let names = store.disk.list(Path::new("data")).unwrap();
-    names.iter().any(|entry| entry.name.ends_with(".tmp-for-creation"))
-}
-
 #[test]
 fn chunks_leave_the_memory_while_a_block_is_written_slowly_and_the_block_is_none_the_worse() {
     // A second for each series.
@@ -506,6 +500,10 @@ fn chunks_leave_the_memory_while_a_block_is_written_slowly_and_the_block_is_none
         ..stores::small()
     };
     let mut store = Store::new(settings);
+    let is_cutting = |store: &Store| {
+        let names = store.disk.list(Path::new("data")).unwrap();
+        names.iter().any(|entry| entry.name.ends_with(".tmp-for-creation"))
+    };
     let series: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
     let write = |minutes: std::ops::Range<i64>| {
         for minute in minutes {
