@@ -1,5 +1,5 @@
 //! Keeps the store going: reads its log at the start, writes what commits leave pending in groups, makes it durable, and
-//! does what is due by the clock. The store has no threads of its own; these are they.
+//! does what is due by the clock; chunks are written away by a thread of their own, which waits for no block. The store has no threads of its own; these are they.
 
 use leadline_model::port::{CommitEvent, Commits};
 use leadline_storage::StorageError;
@@ -48,6 +48,7 @@ pub(crate) struct Keeper {
 pub(crate) struct Running {
     stop: CancellationToken,
     log: JoinHandle<()>,
+    chunks: JoinHandle<()>,
     work: JoinHandle<()>,
 }
 
@@ -83,6 +84,7 @@ impl Keeper {
         };
         Ok(Running {
             log: thread("storage-log", Self::write_log)?,
+            chunks: thread("storage-chunks", Self::map_chunks)?,
             work: thread("storage-work", Self::work)?,
             stop,
         })
@@ -125,32 +127,50 @@ impl Keeper {
                 }
                 self.state.send_replace(StorageState::Writing);
             }
+            // The store is closed before it was read.
+            Err(_) if stop.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(%error, "the write-ahead log cannot be read");
                 self.state.send_replace(StorageState::Broken(error.to_string()));
                 return;
             }
         }
-        // The calling thread's alone, on Linux. Where it is refused, maintenance is as urgent as everything else.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        be_nice();
         while !stop.is_cancelled() {
             let done = self.db.maintain();
             report(&done);
             let more = done.failures.is_empty() && (!done.cut.is_empty() || done.compacted.is_some());
             if !more {
-                runtime.block_on(async {
-                    let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
-                });
+                self.rest(runtime, stop);
             }
         }
     }
 
+    /// Writes full chunks away while blocks are being made, until `stop`.
+    fn map_chunks(&self, runtime: &Handle, stop: &CancellationToken) {
+        be_nice();
+        while !stop.is_cancelled() {
+            if let Err(error) = self.db.map_chunks() {
+                tracing::error!(%error, "chunks cannot be mapped, which is tried again");
+            }
+            self.rest(runtime, stop);
+        }
+    }
+
+    /// Waits until something may be due again, or for `stop`.
+    fn rest(&self, runtime: &Handle, stop: &CancellationToken) {
+        runtime.block_on(async {
+            let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
+        });
+    }
+
     /// Notes how writing went. The store logs it.
     fn tell(&self, result: Result<(), StorageError>) {
-        let now = match (result, self.db.health()) {
+        // The store's own word first: it is the same for what fails now and what failed before and is not over.
+        let now = match (self.db.health(), result) {
+            (Err(why), _) => StorageState::Failing(why),
+            (Ok(()), Err(error)) => StorageState::Failing(error.to_string()),
             (Ok(()), Ok(())) => StorageState::Writing,
-            (Err(error), _) => StorageState::Failing(error.to_string()),
-            (Ok(()), Err(why)) => StorageState::Failing(why),
         };
         self.state.send_if_modified(|state| {
             if *state == now || matches!(state, StorageState::Replaying | StorageState::Broken(_)) {
@@ -167,7 +187,7 @@ impl Running {
     pub(crate) async fn end(self, db: Arc<Db>) {
         self.stop.cancel();
         let ended = tokio::task::spawn_blocking(move || {
-            let log = self.log.join();
+            let (log, chunks) = (self.log.join(), self.chunks.join());
             let closed = db.close();
             // A compaction that is under way ends by itself; what it leaves behind when it does not is removed at the next
             // start.
@@ -176,7 +196,7 @@ impl Running {
             } else {
                 Ok(())
             };
-            (log.is_ok() && work.is_ok(), closed)
+            (log.is_ok() && chunks.is_ok() && work.is_ok(), closed)
         });
         match ended.await {
             Ok((true, Ok(()))) => tracing::debug!("the store is closed"),
@@ -184,6 +204,11 @@ impl Running {
             Ok((false, _)) | Err(_) => tracing::error!("a thread of the store had panicked"),
         }
     }
+}
+
+/// Makes the calling thread less urgent than all else; on Linux it is the only one. Where that is refused, it is as urgent.
+fn be_nice() {
+    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 /// Whether something was committed; `false` when the log's thread has to end.

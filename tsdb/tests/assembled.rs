@@ -1,47 +1,18 @@
 //! The rooms put together: a configuration is scraped, stored and answered, and a reload changes what has to change.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+mod support;
+
 use leadline_model::clock::{Clock, SystemClock};
 use leadline_model::entropy::SystemEntropy;
 use leadline_model::port::Plan;
 use leadline_model::target::Health;
 use leadline_storage::disk::RealDisk;
-use leadline_tsdb::config::{Global, Resolved, ScrapeConfig, parse_yaml, resolve};
 use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::{exporter, jobs};
 use tokio_util::sync::CancellationToken;
-
-/// A server that answers every request with one gauge.
-async fn exporter(value: u32) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
-                    let body = format!("# TYPE depth gauge\ndepth {value}\n");
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-fn jobs(text: &str, file: &str) -> Vec<Resolved> {
-    let jobs: Vec<ScrapeConfig> = parse_yaml(text, file).unwrap();
-    let global: Global = parse_yaml("scrape_interval: 100ms\n", file).unwrap();
-    resolve(&global, &jobs, file).unwrap()
-}
 
 /// The values of `expression` now, with their label `job`, sorted.
 async fn values(tsdb: &Tsdb, expression: &str) -> Vec<(String, f64)> {

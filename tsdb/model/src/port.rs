@@ -144,6 +144,8 @@ pub enum Refusal {
     UnknownSeries,
     /// The parts of a histogram do not go together, or an exemplar's labels are too long.
     Invalid,
+    /// The disk takes nothing, and what memory holds for it has reached the store's limit.
+    MemoryLimit,
 }
 
 impl Refusal {
@@ -158,6 +160,7 @@ impl Refusal {
             Self::SeriesLimit => "series_limit",
             Self::UnknownSeries => "unknown_series",
             Self::Invalid => "invalid",
+            Self::MemoryLimit => "memory_limit",
         }
     }
 }
@@ -167,7 +170,7 @@ impl Refusal {
 pub struct Outcome {
     /// The commit's number.
     pub generation: Generation,
-    /// The references of [`Batch::created`], in its order; `None` where the series limit refused one.
+    /// The references of [`Batch::created`], in its order; `None` where a limit refused one.
     pub refs: Vec<Option<SeriesRef>>,
     /// Samples that were stored.
     pub appended: usize,
