@@ -130,10 +130,10 @@ impl Tsdb {
         let engine = engine(&db, &*disk, &path, settings.engine, &clock, &query_log);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
+            metadata: settings.metadata,
             board: Arc::clone(&board),
             clock,
             runtime: tokio::runtime::Handle::current(),
-            metadata: settings.metadata,
             seed: settings.seed,
         });
         let discovery = leadline_discovery::Manager::new(pods);
