@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod commands;
 mod folder;
 mod foreign;
 mod late;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Time of the first sample, ms.
 pub(crate) const BEGIN: i64 = 1_795_344_000_000;
 /// Samples per series.
-const SAMPLES: i64 = 400;
+pub(crate) const SAMPLES: i64 = 400;
 /// Time between two, ms.
 pub(crate) const STEP: i64 = 15_000;
 
@@ -100,7 +100,7 @@ pub(crate) fn open(path: &Path, settings: Settings, now: i64) -> (Arc<Db>, Arc<M
 }
 
 /// Writes a directory through the port, with a cut of the head on the way, and closes it.
-fn write(path: &Path) {
+pub(crate) fn write(path: &Path) {
     let settings = Settings {
         block_range_ms: 1_200_000,
         retention_ms: 86_400_000,

@@ -135,13 +135,13 @@ impl Tsdb {
         let scrapers = Arc::new(Scrapers::start().map_err(BuildError::Threads)?);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
+            metadata: settings.metadata,
             board: Arc::clone(&board),
             clock,
             runtime: {
                 let scrapers = Arc::clone(&scrapers);
                 Box::new(move |owner| scrapers.of(owner))
             },
-            metadata: settings.metadata,
             seed: settings.seed,
         });
         let discovery = leadline_discovery::Manager::new(pods);

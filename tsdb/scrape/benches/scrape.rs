@@ -111,10 +111,10 @@ async fn whole() -> std::io::Result<()> {
     };
     let manager = Manager::new(Parts {
         appender: head,
+        metadata: false,
         board: Board::new(),
         clock,
         runtime: Box::new(|_| tokio::runtime::Handle::current()),
-        metadata: false,
         seed: 1,
     });
     let mut job = Job::new("bench");

@@ -20,14 +20,14 @@ use tokio_util::task::TaskTracker;
 pub struct Parts {
     /// Where commits go.
     pub appender: Arc<dyn Appender>,
+    /// Whether the store is told what targets say about their series ([`crate::Ingest::tell_metadata`]).
+    pub metadata: bool,
     /// Where targets and their health are shown.
     pub board: Arc<Board>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Where a target's task runs.
     pub runtime: Box<dyn Fn(OwnerId) -> Handle + Send + Sync>,
-    /// Whether the store is told what targets say about their series ([`crate::Ingest::tell_metadata`]).
-    pub metadata: bool,
     /// Spreads the targets' slots and seeds the hashes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }

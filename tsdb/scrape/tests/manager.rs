@@ -119,10 +119,10 @@ impl Rig {
         let board = Board::new();
         let manager = Manager::new(Parts {
             appender: head.clone(),
+            metadata: false,
             board: board.clone(),
             clock: Arc::new(SystemClock),
             runtime: Box::new(|_| tokio::runtime::Handle::current()),
-            metadata: false,
             seed: 1,
         });
         Self { head, board, manager }
