@@ -6,6 +6,7 @@ use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, Quer
 use leadline_model::{Labels, Matcher, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Selectors of a tree that are compared with each other; a text can have many thousand.
 const MOST_SELECTORS: usize = 64;
@@ -45,6 +46,8 @@ pub(crate) struct Remembered<'a> {
     repeated: &'a [Vec<Matcher>],
     plain: Mutex<Vec<(Asked, Arc<dyn SeriesSet>)>>,
     grouped: Mutex<Vec<(AskedGroups, Option<Found>)>>,
+    /// How many selections were answered from another one's answer.
+    shared: AtomicU64,
 }
 
 /// A question to the store: the place of its matchers, its times (ms) and whether it asked for an order.
@@ -78,7 +81,13 @@ impl<'a> Remembered<'a> {
             repeated,
             plain: Mutex::default(),
             grouped: Mutex::default(),
+            shared: AtomicU64::new(0),
         }
+    }
+
+    /// How many selections were answered from another one's answer.
+    pub(crate) fn shared(&self) -> &AtomicU64 {
+        &self.shared
     }
 
     fn place(&self, matchers: &[Matcher]) -> Option<usize> {
@@ -88,11 +97,12 @@ impl<'a> Remembered<'a> {
 
 /// What was answered to the question, or what `ask` answers now.
 fn once<Q: PartialEq, A: Clone>(
-    answers: &Mutex<Vec<(Q, A)>>,
+    (answers, shared): (&Mutex<Vec<(Q, A)>>, &AtomicU64),
     question: Q,
     ask: impl FnOnce() -> Result<A, QueryError>,
 ) -> Result<A, QueryError> {
     if let Some((_, known)) = answers.lock().iter().find(|(asked, _)| *asked == question) {
+        shared.fetch_add(1, Ordering::Relaxed);
         return Ok(known.clone());
     }
     let answer = ask()?;
@@ -116,7 +126,9 @@ impl Queryable for Remembered<'_> {
         let Some(place) = self.place(matchers) else {
             return ask();
         };
-        let set = once(&self.plain, (place, (mint, maxt), sorted), || ask().map(Arc::from))?;
+        let set = once((&self.plain, &self.shared), (place, (mint, maxt), sorted), || {
+            ask().map(Arc::from)
+        })?;
         Ok(Box::new(set))
     }
 
@@ -139,7 +151,7 @@ impl Queryable for Remembered<'_> {
             alike: grouping.alike.iter().map(|&name| name.to_owned()).collect(),
             newest: grouping.newest,
         };
-        let found = once(&self.grouped, question, || Ok(ask()?.map(Found::from)))?;
+        let found = once((&self.grouped, &self.shared), question, || Ok(ask()?.map(Found::from)))?;
         Ok(found.map(GroupedSeries::from))
     }
 

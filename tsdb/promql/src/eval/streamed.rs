@@ -27,8 +27,8 @@ use leadline_model::{Labels, Timestamp};
 /// # Errors
 /// [`Error`].
 pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Option<Grid>, Error> {
-    // Who asks what each node costs is told of the vector too, and what is fixed in time is evaluated once.
-    let whole = cx.profile.is_some() || cx.fixes && frame.over_time || frame.steps == 0;
+    // What is fixed in time is evaluated once.
+    let whole = cx.fixes && frame.over_time || frame.steps == 0;
     let Some(operand) = Operand::of(cx, a).filter(|_| !whole) else {
         return Ok(None);
     };
@@ -39,7 +39,11 @@ pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
             (cx.stats, cx.consumption) = (stats, consumption);
             Ok(None)
         }
-        done => done,
+        done => {
+            cx.stats.streamed += 1;
+            cx.mark(|how| how.streamed = true);
+            done
+        }
     }
 }
 
