@@ -41,10 +41,9 @@ pub(crate) const ALWAYS: &[Allowed] = &[
         varies: false,
     },
     Allowed {
-        reason: "a range or a subquery's step below 1 ms is refused here; in Prometheus such a range holds nothing and such a step \
-                 divides by 0",
+        reason: "a subquery's step below 1 ms is refused here; in Prometheus it divides by 0",
         at_most: 10,
-        applies: of_tiny_lengths,
+        applies: of_tiny_steps,
         varies: false,
     },
     Allowed {
@@ -135,8 +134,11 @@ fn of_broken_letters(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
     only_refused_here(ours, theirs, "invalid UTF-8 in ")
 }
 
-fn of_tiny_lengths(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
-    only_refused_here(ours, theirs, "duration must be at least 1ms")
+/// How leadline refuses a step below 1 ms.
+pub(crate) const TINY_STEP: &str = "duration must be at least 1ms";
+
+fn of_tiny_steps(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
+    only_refused_here(ours, theirs, TINY_STEP)
 }
 
 fn of_undefined_offsets(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
