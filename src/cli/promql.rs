@@ -139,6 +139,7 @@ struct Explained {
 struct Stats {
     peak_samples: u64,
     eval_micros: u64,
+    inline: bool,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -151,6 +152,7 @@ struct Node {
     series_read: u64,
     samples_read: u64,
     micros: u64,
+    how: Vec<String>,
 }
 
 impl Explain {
@@ -168,8 +170,10 @@ impl Explain {
 
     async fn ask(&self) -> Result<String, String> {
         let text = read(&self.text)?;
-        // A mistake is shown here, with its place; what needs a feature, the server knows.
-        parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
+        // A mistake is shown here, with its place; which features are on, the server knows, unless they are named.
+        let features = self.features.as_deref();
+        let features = features.map_or(Features::LANGUAGE, |named| enabled(Some(named)));
+        parse_checked_with(&text, features).map_err(|error| error.render(&text))?;
         let url = format!("{}/api/v1/explain", self.url.trim_end_matches('/'));
         let times = [
             ("time", &self.time),
@@ -185,8 +189,17 @@ impl Explain {
         match (answer.data, answer.error) {
             (Some(_), _) if self.json => Ok(body),
             (Some(data), _) => Ok(table(&data, &[answer.warnings, answer.infos].concat())),
-            (None, error) => Err(error.unwrap_or_else(|| format!("{url}: an answer without data"))),
+            (None, Some(error)) => Err(placed(&text, error)),
+            (None, None) => Err(format!("{url}: an answer without data")),
         }
+    }
+}
+
+/// The server's `error` about an expression, with the place that it is about where it is a feature that is off there.
+fn placed(text: &str, error: String) -> String {
+    match parse_checked_with(text, Features::NONE) {
+        Err(missing) if error.contains(&missing.to_string()) => missing.render(text),
+        _ => error,
     }
 }
 
@@ -226,23 +239,33 @@ fn table(explained: &Explained, notes: &[String]) -> String {
         line
     };
     let mut lines = vec![format!(
-        "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10}",
-        "part", "series", "values", "series read", "samples read", "ms"
+        "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10} {:>16}",
+        "part", "series", "values", "series read", "samples read", "ms", "how"
     )];
     for node in &explained.nodes {
         lines.push(format!(
-            "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10.3}",
+            "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10.3} {:>16}",
             shown(node),
             node.series,
             node.values,
             node.series_read,
             node.samples_read,
-            node.micros as f64 / 1000.0
+            node.micros as f64 / 1000.0,
+            if node.how.is_empty() {
+                "-".to_owned()
+            } else {
+                node.how.join(",")
+            }
         ));
     }
     lines.push(format!(
-        "whole: {:.3} ms, {} samples in memory at most",
+        "whole: {:.3} ms {}, {} samples in memory at most",
         explained.stats.eval_micros as f64 / 1000.0,
+        if explained.stats.inline {
+            "where it was asked"
+        } else {
+            "on a thread of the pool"
+        },
         explained.stats.peak_samples
     ));
     lines.extend(notes.iter().cloned());
@@ -349,26 +372,32 @@ mod tests {
             series_read: 4,
             samples_read: 5,
             micros: 1500,
+            how: ["once", "streamed"].map(str::to_owned)[..depth].to_vec(),
         };
         let explained = Explained {
             stats: Stats {
                 peak_samples: 7,
                 eval_micros: 2000,
+                inline: true,
             },
             nodes: vec![node(0, "sum(\n  x)"), node(1, &"é".repeat(200))],
         };
         let table = table(&explained, &["PromQL info: x".to_owned()]);
         let lines: Vec<&str> = table.lines().collect();
         assert!(
-            lines[1].starts_with("sum( x) ") && lines[1].ends_with(" 1.500"),
+            lines[1].starts_with("sum( x) ") && lines[1].ends_with(" 1.500                -"),
             "{table}"
         );
         assert!(lines[2].starts_with("  é") && lines[2].contains('…'), "{table}");
+        assert!(lines[2].ends_with(" 1.500             once"), "{table}");
         let widths: Vec<usize> = lines[..3].iter().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
         assert_eq!(
             lines[3..],
-            ["whole: 2.000 ms, 7 samples in memory at most", "PromQL info: x"]
+            [
+                "whole: 2.000 ms where it was asked, 7 samples in memory at most",
+                "PromQL info: x"
+            ]
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Prometheus' OpenAPI document.
 
+use crate::programs::absent;
 use leadline_testkit::openapi::Document;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ pub(crate) fn text() -> Option<String> {
         .map(|folder| folder.join("openapi/openapi_3.2_golden.yaml"))
         .find(|file| file.is_file());
     let Some(file) = file else {
-        println!("SKIPPED in part: Prometheus' OpenAPI document is absent (set LEADLINE_CONFORMANCE_DATA)");
+        absent("Prometheus' OpenAPI document", "set LEADLINE_CONFORMANCE_DATA");
         return None;
     };
     Some(std::fs::read_to_string(file).unwrap())

@@ -59,14 +59,26 @@ impl Made {
         Self(all.into_iter().map(Arc::new).collect())
     }
 
-    /// The series `m{text="…"}` with one sample.
+    /// The series `m{text="…"}` with one sample, and `h{text="…"}` with a histogram whose count, sum and one bucket are it.
     pub(super) fn one(text: &str, t: Timestamp, v: f64) -> Self {
-        let mut series = Series {
-            labels: Labels::from_pairs([("__name__", "m"), ("text", text)]),
+        let named = |name: &str| Series {
+            labels: Labels::from_pairs([("__name__", name), ("text", text)]),
             ..Series::default()
         };
-        series.floats.push(t, v);
-        Self(vec![Arc::new(series)])
+        let (mut number, mut native) = (named("m"), named("h"));
+        number.floats.push(t, v);
+        let h = FloatHistogram {
+            count: v,
+            sum: v,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            positive_buckets: vec![v],
+            ..FloatHistogram::default()
+        };
+        native.histograms.push(HistogramSample {
+            t,
+            h: AnyHistogram::Float(Arc::new(h)),
+        });
+        Self(vec![Arc::new(native), Arc::new(number)])
     }
 }
 

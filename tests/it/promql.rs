@@ -95,7 +95,12 @@ async fn an_expression_is_explained_by_a_running_leadline() {
         (
             &["explain", "sum(m) by (a)"],
             0,
-            &["part", "samples read", "sum(m) by (a) ", "\n  m  ", "\nwhole: "],
+            &["part", "samples read", "sum(m) by (a) ", " streamed", "\nwhole: "],
+        ),
+        (
+            &["explain", "rate(m[1m])"],
+            0,
+            &["rate(m[1m])  ", "\n  m[1m]  ", " -", "\nwhole: "],
         ),
         (
             &["explain", "sum(m)", "--start=0", "--end=60", "--step=30s"],
@@ -114,7 +119,7 @@ async fn an_expression_is_explained_by_a_running_leadline() {
             1,
             &["invalid regular expression"],
         ),
-        (&["explain", "limitk(1, m)"], 1, &["limitk"]),
+        (&["explain", "1 + limitk(1, m)"], 1, &["limitk", "--> 1:5\n", "|     ^"]),
         (&["explain", "a.b"], 1, &["error: ", "1 | a.b\n"]),
         (
             &["explain", "a.b", "--enable-feature=promql-unquoted-utf8-names"],

@@ -13,13 +13,13 @@ use crate::log::{Origin, Pending, QueryLog};
 use crate::query::Query;
 use crate::settings::Settings;
 use crate::small;
-use crate::stats::Counting;
+use crate::stats::{Counting, QueryStats};
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::port::{ActiveQueries, PrepareError, Queryable, Shape};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,6 +36,28 @@ pub struct Engine {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     watchers: Watchers,
+    counts: Counts,
+}
+
+/// How queries that were answered came about.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Queries that ran on the caller's thread.
+    pub inline: AtomicU64,
+    /// Queries that ran on the blocking pool.
+    pub pooled: AtomicU64,
+    /// Aggregations that were answered series by series, from groups that the store told.
+    pub streamed: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, stats: &QueryStats) {
+        let ran = if stats.inline { &self.inline } else { &self.pooled };
+        ran.fetch_add(1, Ordering::Relaxed);
+        if stats.streamed > 0 {
+            self.streamed.fetch_add(stats.streamed, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Who is told of queries.
@@ -83,6 +105,7 @@ impl Engine {
             turns,
             waiting: AtomicUsize::new(0),
             watchers,
+            counts: Counts::default(),
         })
     }
 
@@ -192,11 +215,22 @@ impl Engine {
             cancelled: Arc::new(AtomicBool::new(false)),
             pending,
         };
-        if cheap {
+        let mut result = if cheap {
             job.run()
         } else {
             on_blocking_pool(job, turn, self.watchers.active.clone()).await
+        };
+        if let Ok(result) = &mut result {
+            result.stats.inline = cheap;
+            self.counts.add(&result.stats);
         }
+        result
+    }
+
+    /// How the queries that were answered so far came about.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The query as one whose end is told, where it is.

@@ -80,7 +80,7 @@ impl Job {
         let mut cx = Context::new(store, &self.settings, self.lookback_ms, self.times, &patience);
         cx.subquery_step_ms = self.subquery_step_ms;
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
-        cx.profile = self.explain.then(Profile::default);
+        cx.profile = (self.explain).then(|| Profile::new(Some(remembered.shared()), self.query.folded_spans()));
         let value = self.counted(&mut cx, began);
         *stats = std::mem::take(&mut cx.stats);
         stats.consumed = cx.consumption.finish();

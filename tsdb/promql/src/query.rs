@@ -4,7 +4,7 @@ use crate::check;
 use crate::diagnostic::ParseError;
 use crate::eval::{QueryRange, constant, invariant, length, remembered};
 use crate::syntax::Features;
-use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
+use crate::syntax::ast::{AggregateOp, Expr, ExprKind, Span};
 use leadline_model::Matcher;
 use leadline_model::port::Shape;
 use std::borrow::Cow;
@@ -112,6 +112,14 @@ impl Query {
         let mut expr = expr.clone();
         length::resolve(&mut expr, times)?;
         Ok(Cow::Owned(expr))
+    }
+
+    /// Where calculations with constants stand whose results are in the tree that is evaluated.
+    pub(crate) fn folded_spans(&self) -> Vec<Span> {
+        self.0
+            .folded
+            .as_ref()
+            .map_or_else(Vec::new, |_| constant::places(&self.0.expr))
     }
 
     /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.

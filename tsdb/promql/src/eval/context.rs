@@ -47,7 +47,7 @@ pub(crate) struct Context<'a> {
     /// What the nodes around the one that is evaluated do with histograms.
     pub(crate) statistics: Statistics,
     /// What each node costs, when somebody asks.
-    pub(crate) profile: Option<Profile>,
+    pub(crate) profile: Option<Profile<'a>>,
     patience: &'a dyn Patience,
     live: usize,
     /// Samples that were worked on since the last look at the clock.

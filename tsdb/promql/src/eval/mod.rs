@@ -108,7 +108,7 @@ fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader)
     let out = match invariant::hoisted(cx, expr, frame)? {
         Some(out) => out,
         None => {
-            let (running, around) = (cx.enter(expr), cx.statistics);
+            let (running, around) = (cx.enter(expr.span), cx.statistics);
             cx.statistics = around.below(expr);
             let out = node(cx, expr, frame, reader)?;
             let out = names::settle(cx, out, reader)?;

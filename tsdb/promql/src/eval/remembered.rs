@@ -9,6 +9,7 @@ use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, Quer
 use leadline_model::{Labels, Matcher, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Selectors of a tree that are compared with each other; a text can have many thousand.
 const MOST_SELECTORS: usize = 64;
@@ -48,6 +49,8 @@ pub(crate) struct Remembered<'a> {
     repeated: &'a [Vec<Matcher>],
     plain: Mutex<Vec<(Asked, Arc<dyn SeriesSet>)>>,
     grouped: Mutex<Vec<(AskedGroups, Option<Found>)>>,
+    /// How many selections were answered from another one's answer.
+    shared: AtomicU64,
 }
 
 /// A question to the store: the place of its matchers, its times (ms) and whether it asked for an order.
@@ -81,7 +84,13 @@ impl<'a> Remembered<'a> {
             repeated,
             plain: Mutex::default(),
             grouped: Mutex::default(),
+            shared: AtomicU64::new(0),
         }
+    }
+
+    /// How many selections were answered from another one's answer.
+    pub(crate) fn shared(&self) -> &AtomicU64 {
+        &self.shared
     }
 
     fn place(&self, matchers: &[Matcher]) -> Option<usize> {
@@ -91,7 +100,9 @@ impl<'a> Remembered<'a> {
     /// The series of selection `place`.
     fn series(&self, (place, times, sorted): Asked) -> Result<Arc<dyn SeriesSet>, QueryError> {
         let ask = || self.store.select(&self.repeated[place], times.0, times.1, sorted);
-        once(&self.plain, (place, times, sorted), || ask().map(Arc::from))
+        once((&self.plain, &self.shared), (place, times, sorted), || {
+            ask().map(Arc::from)
+        })
     }
 }
 
@@ -124,11 +135,12 @@ fn grouped(set: Arc<dyn SeriesSet>, grouping: Grouping<'_>) -> Option<Found> {
 
 /// What was answered to the question, or what `ask` answers now.
 fn once<Q: PartialEq, A: Clone>(
-    answers: &Mutex<Vec<(Q, A)>>,
+    (answers, shared): (&Mutex<Vec<(Q, A)>>, &AtomicU64),
     question: Q,
     ask: impl FnOnce() -> Result<A, QueryError>,
 ) -> Result<A, QueryError> {
     if let Some((_, known)) = answers.lock().iter().find(|(asked, _)| *asked == question) {
+        shared.fetch_add(1, Ordering::Relaxed);
         return Ok(known.clone());
     }
     let answer = ask()?;
@@ -173,7 +185,9 @@ impl Queryable for Remembered<'_> {
             alike: grouping.alike.iter().map(|&name| name.to_owned()).collect(),
             newest: grouping.newest,
         };
-        let found = once(&self.grouped, question, || Ok(grouped(self.series(asked)?, grouping)))?;
+        let found = once((&self.grouped, &self.shared), question, || {
+            Ok(grouped(self.series(asked)?, grouping))
+        })?;
         Ok(found.map(GroupedSeries::from))
     }
 

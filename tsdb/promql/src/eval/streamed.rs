@@ -27,10 +27,8 @@ use leadline_model::{Labels, Timestamp};
 /// # Errors
 /// [`Error`].
 pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Option<Grid>, Error> {
-    // Who asks what each node costs is told of the vector too.
-    let whole = cx.profile.is_some() || frame.steps == 0;
     // What is fixed in time is evaluated once.
-    let streams = |operand: &Operand<'_>| !(whole || frame.over_time && operand.is_fixed());
+    let streams = |operand: &Operand<'_>| !(frame.steps == 0 || frame.over_time && operand.is_fixed());
     let Some(operand) = Operand::of(cx, a).filter(streams) else {
         return Ok(None);
     };
@@ -41,7 +39,11 @@ pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
             (cx.stats, cx.consumption) = (stats, consumption);
             Ok(None)
         }
-        done => done,
+        done => {
+            cx.stats.streamed += 1;
+            cx.mark(|how| how.streamed = true);
+            done
+        }
     }
 }
 
