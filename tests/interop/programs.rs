@@ -39,7 +39,7 @@ impl Release {
             return Some(Self { name, folder });
         }
         println!(
-            "skipped: Prometheus {name} is not here: run {} prometheus",
+            "SKIPPED in part: Prometheus {name} is not here: run {} prometheus",
             script.display()
         );
         None
