@@ -135,7 +135,7 @@ async fn the_commands_to_try_answer_as_they_are_printed() {
     // Words that only the command's line has, whether its program is here, and what its answer holds.
     let [kubectl, grpcurl] = folders.map(|folder| folder.is_some());
     let expected = [
-        ("curl -s 'http://", "/api/v1/query?", true, "\"pod\":\""),
+        ("curl -sG 'http://", "/api/v1/query'", true, "\"pod\":\""),
         (
             "curl -s 'http://",
             "/explain/v1/",
