@@ -83,7 +83,10 @@ fn data() -> Option<PathBuf> {
 fn good_files_load_or_are_refused_by_name_and_bad_files_are_errors() {
     let Some(folder) = data() else {
         // Past the test harness, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED in part: Prometheus' configuration files are absent (set LEADLINE_CONFORMANCE_DATA)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: Prometheus' configuration files are absent (set LEADLINE_CONFORMANCE_DATA)"
+        );
         return;
     };
     let mut names: Vec<String> = std::fs::read_dir(folder.as_path())

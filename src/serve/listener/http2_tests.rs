@@ -67,10 +67,15 @@ impl Client {
 
     /// The next frame, with pings answered; `None` once the server has ended the connection.
     async fn next(&mut self) -> Option<Frame> {
+        // Over all, because the server pings a connection that is silent.
+        tokio::time::timeout(Duration::from_secs(15), self.beside_pings())
+            .await
+            .expect("a frame or the end of the connection")
+    }
+
+    async fn beside_pings(&mut self) -> Option<Frame> {
         loop {
-            let frame = tokio::time::timeout(Duration::from_secs(30), self.read())
-                .await
-                .expect("a frame or the end of the connection")?;
+            let frame = self.read().await?;
             if frame.kind != PING {
                 return Some(frame);
             }

@@ -103,7 +103,10 @@ fn data() -> Option<PathBuf> {
         return Some(folder);
     }
     // Past the test harness, which would swallow it.
-    let _ = writeln!(std::io::stderr(), "SKIPPED in part: no upstream test data (set LEADLINE_CONFORMANCE_DATA)");
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED in part: no upstream test data (set LEADLINE_CONFORMANCE_DATA)"
+    );
     None
 }
 

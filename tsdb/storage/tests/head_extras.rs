@@ -578,7 +578,10 @@ fn promtool_reads_the_histograms_of_log_and_blocks() {
     db.close().unwrap();
     let Some(promtool) = promtool() else {
         // Past the test harness, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it"
+        );
         return;
     };
     let output = Command::new(promtool)

@@ -266,7 +266,10 @@ fn histograms_out_of_order_become_blocks_that_are_merged_and_promtool_reads_them
     }
     let Some(promtool) = promtool() else {
         // Past the test harness, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it"
+        );
         return;
     };
     let output = Command::new(promtool)

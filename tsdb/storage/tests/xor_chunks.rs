@@ -65,7 +65,10 @@ fn segment(bytes: &[u8]) -> Vec<(u8, &[u8])> {
 fn chunks_of_prometheus_decode_and_encode_to_the_same_bytes() {
     let Some(folder) = data() else {
         // Past the test harness, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED in part: no chunks of Prometheus (set LEADLINE_CONFORMANCE_DATA)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no chunks of Prometheus (set LEADLINE_CONFORMANCE_DATA)"
+        );
         return;
     };
     let mut files = Vec::new();

@@ -144,7 +144,10 @@ fn promtool() -> Option<PathBuf> {
     let program = folder.join("promtool");
     if !program.is_file() {
         // Past the test harness, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it"
+        );
         return None;
     }
     Some(program)
