@@ -171,7 +171,12 @@ pub fn file_targets(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, St
             .unwrap_or_default()
     };
     #[cfg(feature = "planted")]
-    leadline_model::planted::trap(groups.iter().flatten().any(|group| group.targets.len() > 3));
+    leadline_model::planted::trap(
+        groups
+            .iter()
+            .flatten()
+            .any(|group| group.targets.iter().any(|target| !target.contains(':'))),
+    );
     let nothing = "nil target group item found, expected targets and labels";
     groups
         .into_iter()

@@ -1,5 +1,4 @@
 //! What is taken and refused as `http_config`, and what is shown of it.
-#![expect(clippy::print_stdout, reason = "a skipped corpus is said in one visible line")]
 
 use leadline_httpclient::{Secret, Settings, TlsSettings};
 use std::io::Write as _;
