@@ -235,7 +235,7 @@ fn intro(access: &Access, web: SocketAddr, adapter: SocketAddr, scaler: SocketAd
     format!(
         "leadline scrapes three pods and a queue whose load moves, and answers as an HPA and KEDA would ask. Ctrl-C ends it.\n\n\
          try:\n\
-         \x20 curl -s 'http://{web}/api/v1/query?query=sum+by+(pod)(rate(http_requests_total[15s]))'\n\
+         \x20 curl -sG 'http://{web}/api/v1/query' --data-urlencode 'query=sum by (pod) (rate(http_requests_total[15s]))'\n\
          \x20 curl -s 'http://{web}/explain/v1/namespaces/demo/pods/*/http_requests_per_second'\n\
          \x20 curl -s --cacert {ca} --cert {cert} --key {key} 'https://{adapter}{pods}'\n\
          \x20 curl -s --cacert {ca} 'https://{adapter}{pods}'      # without the certificate: refused\n\

@@ -171,9 +171,7 @@ impl Explain {
     async fn ask(&self) -> Result<String, String> {
         let text = read(&self.text)?;
         // A mistake is shown here, with its place; which features are on, the server knows, unless they are named.
-        let features = self.features.as_deref();
-        let features = features.map_or(Features::LANGUAGE, |named| enabled(Some(named)));
-        parse_checked_with(&text, features).map_err(|error| error.render(&text))?;
+        parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
         let url = format!("{}/api/v1/explain", self.url.trim_end_matches('/'));
         let times = [
             ("time", &self.time),

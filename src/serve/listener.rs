@@ -298,12 +298,15 @@ impl Connection {
 }
 
 #[cfg(test)]
+mod http2_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    struct Running {
-        address: SocketAddr,
+    pub(super) struct Running {
+        pub(super) address: SocketAddr,
         drain: CancellationToken,
         stop: CancellationToken,
         task: tokio::task::JoinHandle<()>,
@@ -313,7 +316,7 @@ mod tests {
         serving(Router::new().route("/", axum::routing::get(async || "hello")), limits).await
     }
 
-    async fn serving(router: Router, limits: Limits) -> Running {
+    pub(super) async fn serving(router: Router, limits: Limits) -> Running {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind("test", "--flag", address, None, router, limits)
             .await

@@ -36,7 +36,7 @@ thread_local! {
 }
 
 /// Runs async work on this thread's runtime.
-fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     RUNTIME.with_borrow_mut(|runtime| {
         if runtime.is_none() {
             *runtime = Builder::new_current_thread().enable_time().build().ok();
@@ -131,14 +131,7 @@ pub(super) fn json(bytes: &[u8]) {
     let number = f64::from_le_bytes(eight);
     let text = String::from_utf8_lossy(text).into_owned();
     let made = Arc::new(Made::one(&text, NOW, number));
-    let api = leadline_api::router(Api {
-        engine: Engine::new(made.clone(), settings()),
-        queryable: made,
-        board: Board::new(),
-        clock: Arc::new(ManualClock::at(NOW)),
-        status: Arc::new(Silent),
-        admin: None,
-    });
+    let api = api(made);
     for (path, pointer) in [
         ("/api/v1/query?query=m", "/data/result/0/value/1"),
         (
@@ -226,13 +219,45 @@ fn told_back(api: &axum::Router, text: &str) {
     }
 }
 
+/// The API about made-up series.
+pub(super) fn api(made: Arc<Made>) -> axum::Router {
+    leadline_api::router(Api {
+        engine: Engine::new(made.clone(), settings()),
+        queryable: made,
+        board: Board::new(),
+        clock: Arc::new(ManualClock::at(NOW)),
+        status: Arc::new(Silent),
+        admin: None,
+    })
+}
+
+/// An answer: status and body.
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) json: Value,
+}
+
 /// The answer to a GET, which has to be JSON.
-#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
 async fn answer(api: &axum::Router, path: &str) -> Value {
-    let request = http::Request::get(path).body(Body::empty());
+    asked(api, path, http::Request::get(path).body(Body::empty()))
+        .await
+        .json
+}
+
+/// The answer to a POST of a form, which has to be JSON.
+pub(super) async fn posted(api: &axum::Router, path: &str, form: &[u8]) -> Answered {
+    let request = http::Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    asked(api, path, request.body(Body::from(form.to_vec()))).await
+}
+
+#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
+async fn asked(api: &axum::Router, path: &str, request: http::Result<http::Request<Body>>) -> Answered {
     let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
     let Ok(response) = api.clone().oneshot(request).await;
+    let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
     let body = body.unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)))
+    let json = serde_json::from_slice(&body);
+    let json = json.unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)));
+    Answered { status, json }
 }

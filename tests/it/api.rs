@@ -198,6 +198,32 @@ async fn health_readiness_and_what_is_off_are_told() {
 }
 
 #[tokio::test]
+async fn the_web_listener_serves_no_metrics_api_whoever_one_says_to_be() {
+    let (_exporter, leadline) = scraped().await;
+    let client = crate::world::http().build().unwrap();
+    for path in [
+        "/apis",
+        "/apis/custom.metrics.k8s.io/v1beta2",
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_depth",
+        "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue_depth",
+        "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue_depth",
+        "/openapi/v2",
+        "/openapi/v3",
+    ] {
+        for headers in [
+            &[][..],
+            &[("X-Remote-User", "system:admin"), ("X-Remote-Group", "system:masters")],
+            &[("Authorization", "Bearer token")],
+        ] {
+            let url = format!("http://{}{path}", leadline.web);
+            let request = headers.iter().fold(client.get(url), |r, (k, v)| r.header(*k, *v));
+            let status = request.send().await.unwrap().status();
+            assert_eq!(status.as_u16(), 404, "{path} {headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn our_own_metrics_are_the_format_that_we_read() {
     let (_exporter, leadline) = scraped().await;
     let (status, page) = leadline.get("/metrics", &[]).await;

@@ -86,6 +86,8 @@ impl Params {
     /// A time, if given.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(text.ends_with('Z') && text.contains('.'));
         let parsed = parse_time(text);
         let refuse = |reason| ApiError::parameter(name, format!("invalid time value for '{name}': {reason}"));
         parsed.map(Some).map_err(refuse)
