@@ -37,7 +37,12 @@ fn queue(depth: f64) -> String {
     format!("# TYPE queue_depth gauge\nqueue_depth {depth}\n")
 }
 
-async fn value(client: &ExternalScalerClient<Channel>, object: ScaledObjectRef, name: &str) -> Result<f64, Status> {
+/// The value of a trigger's metric `name`.
+pub(crate) async fn value(
+    client: &ExternalScalerClient<Channel>,
+    object: ScaledObjectRef,
+    name: &str,
+) -> Result<f64, Status> {
     let request = GetMetricsRequest {
         scaled_object_ref: Some(object),
         metric_name: name.to_owned(),
