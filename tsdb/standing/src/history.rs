@@ -158,6 +158,18 @@ impl History {
 }
 
 #[cfg(test)]
+impl History {
+    /// As if the store had good scrapes of a target from `since` to `until` (ms).
+    pub(crate) fn told(&self, owner: OwnerId, since: Timestamp, until: Timestamp) {
+        let past = Past {
+            reach_ms: i64::MAX,
+            stretches: vec![Stretch { since, until }],
+        };
+        self.known.write().insert(owner, past);
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

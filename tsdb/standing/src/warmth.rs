@@ -351,6 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn an_evaluation_before_the_first_scrape_saw_the_past_alone_and_is_cold() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        let history = blank();
+        let one = admission(60_000, &[("instance", "a:80")]);
+        history.told(OwnerId(1), 1_000, 90_000);
+        good(&board, 1, 100_000);
+        roster.observe(&board, 100_000);
+        for (at, warm) in [(99_000, false), (100_000, true)] {
+            let warmth = assess(&one, &roster, &history, &board.all(), moment(at, &board));
+            assert_eq!(warmth == Warmth::Warm, warm, "at {at}: {warmth:?}");
+        }
+    }
+
+    #[test]
     fn a_job_that_no_target_has_may_come_from_any_of_them() {
         let (board, roster) = world();
         board.set_synced(true);
