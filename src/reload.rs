@@ -112,7 +112,7 @@ impl Reloads {
         // The last that can fail: jobs are checked as a whole before any is changed, and of rules a bad one disables itself.
         self.rooms
             .tsdb
-            .apply(config.scrape.clone())
+            .apply(config.evaluation_interval, config.scrape.clone())
             .map_err(|e| e.to_string())?;
         self.adjust(&storage);
         query_log.apply();
