@@ -18,7 +18,7 @@ pub use error::{TriggerError, Unanswerable};
 pub use evaluate::{is_active, value_of};
 pub use generated::{FILE_DESCRIPTOR_SET, externalscaler};
 pub use service::{Scaler, VerifiedPeer, caller_deadline};
-pub use settings::{Settings, Tenancy};
+pub use settings::{SettingError, Settings, Tenancy};
 pub use state::TriggerStatus;
 pub use stats::{Calls, Method, Stats};
 pub use tonic_health::server::HealthReporter;

@@ -273,6 +273,26 @@ fn scaler(page: &mut Page, rooms: &Rooms) {
         "triggers that KEDA asked for",
         stats.triggers as f64,
     );
+    page.one(
+        Gauge,
+        "leadline_scaler_streams",
+        "streams that KEDA holds open",
+        stats.streams as f64,
+    );
+    for (name, help, count) in [
+        (
+            "leadline_scaler_edges_total",
+            "states of activity that were pushed: the first of a stream, and each change",
+            stats.edges,
+        ),
+        (
+            "leadline_scaler_repeats_total",
+            "times that activity was pushed again",
+            stats.repeats,
+        ),
+    ] {
+        page.one(Counter, name, help, count as f64);
+    }
     let rows = |of: fn(&leadline_scaler::Calls) -> u64| {
         leadline_scaler::Method::ALL
             .iter()
