@@ -1,6 +1,7 @@
 //! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
 
 use leadline_adapter::Autoscaling;
+use leadline_model::duration::Duration;
 use leadline_promql::syntax::Features;
 use leadline_tsdb::config::{
     ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, Storage, parse_yaml, resolve,
@@ -55,6 +56,8 @@ impl File {
 pub(crate) struct Config {
     /// The file it was read from.
     pub file: String,
+    /// The steps of subqueries that name none.
+    pub evaluation_interval: Duration,
     /// The jobs with their discoveries, defaults filled in.
     pub scrape: Vec<Resolved>,
     /// The metric rules. A bad one is no error here: it disables itself alone.
@@ -114,6 +117,7 @@ impl Config {
         match resolve(&parsed.global, &parsed.scrape_configs, file) {
             Ok(scrape) if errors.is_empty() => Ok(Self {
                 file: file.to_owned(),
+                evaluation_interval: parsed.global.evaluation_interval(),
                 scrape,
                 autoscaling: parsed.autoscaling,
                 scaler: parsed.scaler,

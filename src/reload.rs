@@ -108,7 +108,7 @@ impl Reloads {
         // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
         self.rooms
             .tsdb
-            .apply(config.scrape.clone())
+            .apply(config.evaluation_interval, config.scrape.clone())
             .map_err(|e| e.to_string())?;
         self.adjust(&self.storage.settings(&config.storage))?;
         query_log.apply();

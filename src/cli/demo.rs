@@ -15,6 +15,7 @@ use leadline_cluster::{Pod, PodStore};
 use leadline_model::Clock;
 use leadline_model::clock::SystemClock;
 use leadline_model::duration::Duration;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,7 @@ impl Demo {
             ..Pod::default()
         };
         Options {
+            flags: BTreeMap::new(),
             config_file,
             storage: crate::storage::Options {
                 path: data,
@@ -114,7 +116,10 @@ impl Demo {
                     ..leadline_storage::Settings::default()
                 },
             },
-            features: leadline_promql::syntax::Features::LANGUAGE,
+            engine: leadline_promql::settings::Settings {
+                features: leadline_promql::syntax::Features::LANGUAGE,
+                ..leadline_promql::settings::Settings::default()
+            },
             metadata: false,
             admin_api: false,
             web: self.web,

@@ -6,7 +6,7 @@ use crate::app::Rooms;
 use crate::reload::Reloads;
 use crate::telemetry::metrics::{Kind, Page, process};
 use leadline_model::target::Health;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use Kind::{Counter, Gauge};
 
@@ -118,8 +118,24 @@ fn scraping(page: &mut Page, rooms: &Rooms) {
     );
 }
 
-/// The query log; what Prometheus counts too has its name.
+/// Queries and their log; what Prometheus counts too has its name.
 fn queries(page: &mut Page, rooms: &Rooms) {
+    let engine = rooms.tsdb.engine();
+    let counts = engine.counts();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    page.family(
+        Counter,
+        "leadline_queries_total",
+        "answered queries by the thread that they ran on: the one that asked, or one of the pool",
+        &["thread"],
+        [(["caller"], count(&counts.inline)), (["pool"], count(&counts.pooled))],
+    );
+    page.one(
+        Counter,
+        "leadline_query_streamed_aggregations_total",
+        "aggregations that were answered from groups of the store",
+        count(&counts.streamed),
+    );
     let log = rooms.tsdb.query_log();
     page.one(
         Gauge,

@@ -5,7 +5,7 @@ use crate::app::Rooms;
 use crate::ready::Condition;
 use crate::reload::Reloads;
 use crate::serve::store::Admin;
-use crate::serve::{page, store};
+use crate::serve::{page, runtime, store};
 use crate::telemetry::metrics::Page;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -170,6 +170,8 @@ impl StatusSource for Web {
     fn topic(&self, name: &str) -> Option<Value> {
         match name {
             "buildinfo" => Some(buildinfo()),
+            "runtimeinfo" => Some(runtime::info(&self.rooms, &self.reloads.state())),
+            "flags" => Some(json!(self.rooms.flags)),
             "config" => {
                 let state = self.reloads.state();
                 Some(json!({

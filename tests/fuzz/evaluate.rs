@@ -28,6 +28,9 @@ const PATIENCE_S: u64 = 20;
 /// When instant queries are asked, ms.
 const NOW: Timestamp = 600_000;
 
+/// The longest query that an address takes, bytes.
+const LONGEST_ADDRESS: usize = 60_000;
+
 thread_local! {
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
@@ -143,11 +146,19 @@ pub(super) fn json(bytes: &[u8]) {
             "/data/result/0/values/0/1",
         ),
         ("/api/v1/query?query=m[1m]", "/data/result/0/values/0/1"),
+        ("/api/v1/query?query=h", "/data/result/0/histogram/1/count"),
+        ("/api/v1/query?query=h", "/data/result/0/histogram/1/sum"),
+        ("/api/v1/query?query=h[1m]", "/data/result/0/histograms/0/1/sum"),
+        (
+            "/api/v1/query_range?query=h&start=599&end=601&step=1",
+            "/data/result/0/histograms/0/1/buckets/0/3",
+        ),
     ] {
         let Some(answer) = block_on(answer(&api, path)) else {
             return;
         };
-        if leadline_model::is_stale(number) {
+        // Where there is nothing, and a bucket of nothing, nothing is written.
+        if leadline_model::is_stale(number) || (number == 0.0 && pointer.contains("buckets")) {
             continue;
         }
         let read = answer.pointer(pointer).and_then(Value::as_str).map(str::parse::<f64>);
@@ -161,6 +172,7 @@ pub(super) fn json(bytes: &[u8]) {
         let label = answer.pointer("/data/result/0/metric/text").and_then(Value::as_str);
         assert_eq!(label.unwrap_or(""), text, "{path}");
     }
+    told_back(&api, &text);
     for (path, there) in [
         ("/api/v1/labels", !text.is_empty()),
         ("/api/v1/label/text/values", !text.is_empty()),
@@ -174,6 +186,43 @@ pub(super) fn json(bytes: &[u8]) {
             if path.ends_with("labels") { 1 } else { 0 } + usize::from(there),
             "{answer}"
         );
+    }
+}
+
+/// A text in an error and in warnings: what is wrong is an answer with the text in it.
+fn told_back(api: &axum::Router, text: &str) {
+    let quoted = leadline_model::quote::Quoted(text).to_string();
+    for (query, kind) in [
+        (quoted.clone(), "/data/resultType"),
+        (
+            format!("label_replace(m, \"a\", {quoted}, \"text\", \"(\")"),
+            "/errorType",
+        ),
+        (format!("m{{text={quoted}"), "/errorType"),
+        (format!("quantile(2, {{__name__=\"m\",text={quoted}}})"), "/warnings/0"),
+        (format!("rate({{__name__=\"m\",text={quoted}}}[1m])"), "/infos/0"),
+        (format!("count_values({quoted}, m)"), "/status"),
+    ] {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        if encoded.len() > LONGEST_ADDRESS {
+            return;
+        }
+        let Some(answer) = block_on(answer(api, &format!("/api/v1/query?query={encoded}"))) else {
+            return;
+        };
+        let refused = kind == "/warnings/0" || kind == "/infos/0";
+        assert!(
+            answer.pointer(kind).is_some_and(Value::is_string)
+                || refused && answer["data"]["result"] == Value::Array(Vec::new()),
+            "{query:?} was answered {answer}"
+        );
+        if kind == "/data/resultType" {
+            assert_eq!(
+                answer.pointer("/data/result/1").and_then(Value::as_str),
+                Some(text),
+                "{query:?}"
+            );
+        }
     }
 }
 

@@ -57,9 +57,19 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     files.iter().filter_map(|f| std::fs::read(f).ok()).collect()
 }
 
-/// Runs a target on bytes; what it panicked with, if it did.
+/// An input that takes longer is a finding, however busy the machine: what does not grow with the square of the input takes
+/// a thousandth of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a target on bytes; what it panicked with, if it did, or that it took too long.
 fn run(target: Target, bytes: &[u8]) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| targets::run(target.0, bytes))).err()?;
+    let began = Instant::now();
+    let ran = catch_unwind(AssertUnwindSafe(|| targets::run(target.0, bytes)));
+    let took = began.elapsed();
+    if ran.is_ok() && took > PATIENCE {
+        return Some(format!("{took:?} for {} bytes", bytes.len()));
+    }
+    let panic = ran.err()?;
     let text = panic
         .downcast_ref::<String>()
         .cloned()
@@ -90,10 +100,16 @@ fn find(target: Target, limit: Duration) -> Result<u64, Failed> {
     Ok(runs)
 }
 
+/// Characters of an input that are told.
+const SHOWN: usize = 5_000;
+
 fn report(target: Target, input: &[u8]) -> Result<(), Failed> {
     match run(target, input) {
         None => Ok(()),
-        Some(panic) => Err(format!("{} panicked on {:?}: {panic}", target.0, String::from_utf8_lossy(input)).into()),
+        Some(finding) => {
+            let shown: String = String::from_utf8_lossy(input).chars().take(SHOWN).collect();
+            Err(format!("{}: {finding}, on {} bytes: {shown:?}", target.0, input.len()).into())
+        }
     }
 }
 

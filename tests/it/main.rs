@@ -12,6 +12,7 @@ mod datasources;
 mod demo;
 mod errors;
 mod gone;
+mod limits;
 mod openapi;
 mod promql;
 mod query_log;

@@ -114,7 +114,7 @@ async fn whole() -> std::io::Result<()> {
         metadata: false,
         board: Board::new(),
         clock,
-        runtime: tokio::runtime::Handle::current(),
+        runtime: Box::new(|_| tokio::runtime::Handle::current()),
         seed: 1,
     });
     let mut job = Job::new("bench");

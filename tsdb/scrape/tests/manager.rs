@@ -122,7 +122,7 @@ impl Rig {
             metadata: false,
             board: board.clone(),
             clock: Arc::new(SystemClock),
-            runtime: tokio::runtime::Handle::current(),
+            runtime: Box::new(|_| tokio::runtime::Handle::current()),
             seed: 1,
         });
         Self { head, board, manager }

@@ -128,6 +128,7 @@ impl Inner {
         routes.extend(selectors.iter().map(|&selector| (selector, Arc::clone(entry))));
         entry.attach(selectors, self.clock.now());
         registry.attached += 1;
+        self.events.attached.notify_one();
         Ok(())
     }
 

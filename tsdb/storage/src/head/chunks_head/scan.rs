@@ -124,11 +124,11 @@ impl ChunksHead {
     /// `repair` it is removed from the disk too.
     ///
     /// # Errors
-    /// [`StorageError`]: a file cannot be read or repaired.
+    /// [`StorageError`]: a file cannot be read or repaired, or `take` fails.
     pub(in super::super) fn scan(
         &self,
         repair: bool,
-        mut take: impl FnMut(Vec<Found>),
+        mut take: impl FnMut(Vec<Found>) -> Result<(), StorageError>,
     ) -> Result<Scanned, StorageError> {
         let mut scanned = Scanned::default();
         let names = self.numbers()?;
@@ -165,7 +165,7 @@ impl ChunksHead {
                         len,
                     },
                 );
-                take(found);
+                take(found)?;
             }
             let Some(wrong) = wrong else { continue };
             scanned.lost.push(wrong.at(&path, len).to_string());
