@@ -7,7 +7,7 @@ use crate::serve::access::{self, Access};
 use crate::serve::authority::CertError;
 use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
-use crate::serve::{certs, web};
+use crate::serve::{certs, runtime, web};
 use crate::shutdown::Shutdown;
 use crate::storage;
 use leadline_adapter::objects::Objects;
@@ -20,6 +20,7 @@ use leadline_scaler::{HealthReporter, Scaler};
 use leadline_standing::Standing;
 use leadline_storage::disk::RealDisk;
 use leadline_tsdb::{Parts, StorageState, Tsdb};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,14 +37,18 @@ const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What the process is started with.
 pub(crate) struct Options {
+    /// Every flag and its value, as they are shown; none where there were none.
+    pub flags: BTreeMap<String, String>,
     /// `--config.file`
     pub config_file: PathBuf,
     /// `--storage.tsdb.*`
     pub storage: storage::Options,
     /// `--web.enable-admin-api`
     pub admin_api: bool,
-    /// `--enable-feature`
-    pub features: leadline_promql::syntax::Features,
+    /// `--query.*` and `--enable-feature`
+    pub engine: leadline_promql::settings::Settings,
+    /// `--enable-feature=metadata-wal-records`
+    pub metadata: bool,
     /// `--web.listen-address`
     pub web: SocketAddr,
     /// `--adapter.listen-address`
@@ -114,6 +119,10 @@ pub(crate) struct Rooms {
     pub ready: Ready,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// When the process started, ms.
+    pub started: leadline_model::Timestamp,
+    /// Every flag and its value, as they are shown.
+    pub flags: BTreeMap<String, String>,
     /// Whether the store may be changed over HTTP.
     pub admin_api: bool,
 }
@@ -264,7 +273,9 @@ impl Rooms {
             scaler,
             cluster,
             ready,
+            started: clock.now(),
             clock,
+            flags: options.flags.clone(),
             admin_api: options.admin_api,
         })
     }
@@ -322,10 +333,8 @@ fn database(
     let tsdb = Tsdb::build(Parts {
         settings: leadline_tsdb::Settings {
             storage,
-            engine: leadline_promql::settings::Settings {
-                features: options.features,
-                ..leadline_promql::settings::Settings::default()
-            },
+            engine: options.engine.clone(),
+            metadata: options.metadata,
             seed: seed(),
         },
         disk: Arc::new(RealDisk),
@@ -335,7 +344,8 @@ fn database(
         entropy: Arc::new(SystemEntropy::default()),
     })
     .map_err(|e| build(&e))?;
-    tsdb.apply(config.scrape.clone()).map_err(|e| build(&e))?;
+    tsdb.apply(config.evaluation_interval, config.scrape.clone())
+        .map_err(|e| build(&e))?;
     let query_log = tsdb.query_log().open(config.query_log.as_deref());
     query_log.map_err(|e| build(&e))?.apply();
     Ok(tsdb)
@@ -350,9 +360,8 @@ pub(crate) fn log_problems(file: &str, problems: &[leadline_adapter::config::Pro
 
 /// Spreads scrapes: replicas differ by their host's name, a restart keeps it.
 fn seed() -> u64 {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     // FNV-1a, as the seed of Prometheus' scrape offsets (scrape/manager.go).
-    name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+    runtime::hostname().bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
     })
 }

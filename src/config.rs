@@ -1,11 +1,13 @@
 //! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
 
 use leadline_adapter::Autoscaling;
+use leadline_model::duration::Duration;
 use leadline_promql::syntax::Features;
 use leadline_tsdb::config::{
     ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, Storage, parse_yaml, resolve,
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +57,8 @@ impl File {
 pub(crate) struct Config {
     /// The file it was read from.
     pub file: String,
+    /// The steps of subqueries that name none.
+    pub evaluation_interval: Duration,
     /// The jobs with their discoveries, defaults filled in.
     pub scrape: Vec<Resolved>,
     /// The metric rules. A bad one is no error here: it disables itself alone.
@@ -106,14 +110,15 @@ impl Config {
             .refused()
             .map(|(name, section)| Place::of(section).error(file, format!("not supported yet: {name}")))
             .collect();
-        if let Err(reason) = parsed.scaler.check() {
-            errors.push(Place::default().error(file, format!("scaler: {reason}")));
+        if let Err(wrong) = parsed.scaler.check() {
+            errors.push(place_in_scaler(text, wrong.key).error(file, format!("scaler.{wrong}")));
         }
         let storage = parsed.storage.unwrap_or_default();
         errors.extend(storage.check(file));
         match resolve(&parsed.global, &parsed.scrape_configs, file) {
             Ok(scrape) if errors.is_empty() => Ok(Self {
                 file: file.to_owned(),
+                evaluation_interval: parsed.global.evaluation_interval(),
                 scrape,
                 autoscaling: parsed.autoscaling,
                 scaler: parsed.scaler,
@@ -163,6 +168,18 @@ impl Config {
     }
 }
 
+/// Where a key of the section `scaler` stands: its settings have none, since they are compared and shown.
+fn place_in_scaler(text: &str, key: &str) -> Place {
+    #[derive(Deserialize)]
+    struct Places {
+        scaler: BTreeMap<String, Refused>,
+    }
+    let places = parse_yaml::<Places>(text, "").ok();
+    places
+        .and_then(|p| p.scaler.get(key).map(Place::of))
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +211,22 @@ mod tests {
             error.starts_with("leadline.yaml:2:1: ") && error.contains("scrape_config"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_setting_of_the_scaler_that_is_out_of_range_has_its_place() {
+        for (text, expected) in [
+            (
+                "scaler:\n  tenancy: store\n  partial: 7\n",
+                "leadline.yaml:3:12: scaler.partial: 7 is not a share between 0 and 1",
+            ),
+            (
+                "global: {}\nscaler: {max_triggers: 0}\n",
+                "leadline.yaml:2:24: scaler.max_triggers: 0 is not above 0",
+            ),
+        ] {
+            assert_eq!(errors(text), expected);
+        }
     }
 
     #[test]

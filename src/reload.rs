@@ -4,6 +4,7 @@ use crate::app::{Rooms, log_problems};
 use crate::config::{Config, Errors};
 use crate::storage::Options;
 use leadline_model::Timestamp;
+use leadline_storage::{Settings, SettingsError};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,16 +59,17 @@ impl Reloads {
         self.state.lock().clone()
     }
 
-    /// Puts in force what may change of the store while it runs; the retention may not, since rules were checked against it.
-    fn adjust(&self, wanted: &leadline_storage::Settings) -> Result<(), String> {
+    /// Puts in force what may change of the store while it runs, which was checked; the retention may not, since rules were
+    /// checked against it.
+    fn adjust(&self, wanted: &Settings) {
         let db = self.rooms.tsdb.db();
-        db.adjust(wanted.out_of_order_window_ms, wanted.max_exemplars)
-            .map_err(|e| e.to_string())?;
+        if let Err(error) = db.adjust(wanted.out_of_order_window_ms, wanted.max_exemplars) {
+            tracing::error!(%error, "the store keeps its settings");
+        }
         let kept = db.settings();
         if (wanted.retention_ms, wanted.retention_bytes) != (kept.retention_ms, kept.retention_bytes) {
             tracing::warn!("storage.tsdb.retention has changed, which takes effect at the next start");
         }
-        Ok(())
     }
 
     /// Reads the file and puts it in force.
@@ -105,12 +107,14 @@ impl Reloads {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
         let query_log = self.rooms.tsdb.query_log().open(config.query_log.as_deref());
         let query_log = query_log.map_err(|e| e.to_string())?;
-        // Jobs are checked as a whole before any is changed, and rules cannot fail: a bad one disables itself.
+        let storage = self.storage.settings(&config.storage);
+        check(self.rooms.tsdb.db().settings(), &storage).map_err(|e| e.to_string())?;
+        // The last that can fail: jobs are checked as a whole before any is changed, and of rules a bad one disables itself.
         self.rooms
             .tsdb
-            .apply(config.scrape.clone())
+            .apply(config.evaluation_interval, config.scrape.clone())
             .map_err(|e| e.to_string())?;
-        self.adjust(&self.storage.settings(&config.storage))?;
+        self.adjust(&storage);
         query_log.apply();
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
@@ -144,5 +148,37 @@ impl Reloads {
             }
         };
         tokio::select! { () = stop.cancelled() => {}, ((), ()) = async { tokio::join!(follow, work) } => {} }
+    }
+}
+
+/// Checks what may change of a running store's settings.
+fn check(kept: &Settings, wanted: &Settings) -> Result<(), SettingsError> {
+    let settings = Settings {
+        out_of_order_window_ms: wanted.out_of_order_window_ms,
+        max_exemplars: wanted.max_exemplars,
+        ..kept.clone()
+    };
+    settings.validate()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_of_a_running_store_is_checked_and_nothing_else_is() {
+        let kept = Settings::default();
+        let wanted = Settings {
+            out_of_order_window_ms: 1_000,
+            retention_ms: -1,
+            ..kept.clone()
+        };
+        assert!(check(&kept, &wanted).is_ok(), "the retention is not put in force");
+        let wrong = Settings {
+            out_of_order_window_ms: -1,
+            ..wanted
+        };
+        let error = check(&kept, &wrong).unwrap_err().to_string();
+        assert!(error.contains("out_of_order_window_ms"), "{error}");
     }
 }

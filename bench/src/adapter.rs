@@ -55,6 +55,7 @@ async fn with_control_plane(cli: &Cli, folder: &Path, control_plane: &ControlPla
     let args = [
         "serve".to_owned(),
         format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", folder.join("data").display()),
         format!("--kubeconfig={}", control_plane.admin_kubeconfig.display()),
         format!("--adapter.listen-address={adapter}"),
         format!("--web.listen-address={}", free_address()?),

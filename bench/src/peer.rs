@@ -46,6 +46,7 @@ impl Peer {
                     "serve".to_owned(),
                     format!("--config.file={}", text(config)),
                     format!("--web.listen-address={web}"),
+                    format!("--storage.tsdb.path={}", text(&folder.join("data"))),
                     format!("--adapter.listen-address={}", free_address()?),
                     format!("--scaler.listen-address={}", free_address()?),
                 ];

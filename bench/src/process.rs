@@ -4,6 +4,10 @@ use crate::error::BenchError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The time between two looks at whether a program has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A running program; killed when dropped.
 pub(crate) struct Process {
@@ -62,6 +66,19 @@ impl Process {
     /// Lets [`Self::peak_rss`] count from now on.
     pub(crate) fn forget_peak(&self) -> Result<(), BenchError> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5")?)
+    }
+
+    /// Resolves with an error when the program has ended by itself; never otherwise.
+    pub(crate) async fn ended(&self) -> BenchError {
+        let stat = format!("/proc/{}/stat", self.id());
+        loop {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            let state = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next());
+            if matches!(state, None | Some("Z")) {
+                return BenchError::Unexpected("the program ended by itself".to_owned());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Ends it with SIGKILL and waits until it is gone.

@@ -130,7 +130,8 @@ impl Scaler {
         call: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let ours = Duration::from_millis(self.triggers.settings().deadline_ms);
-        let limit = caller_deadline(&metadata).map_or(ours, |theirs| theirs.min(ours));
+        let theirs = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let limit = theirs.and_then(caller_deadline).map_or(ours, |theirs| theirs.min(ours));
         match tokio::time::timeout(limit, call).await {
             Ok(outcome) => outcome.map(Response::new),
             Err(_) => Err(Status::deadline_exceeded(format!(
@@ -244,13 +245,15 @@ fn check_name(asked: &str, name: &str) -> Result<(), Status> {
     )))
 }
 
-/// `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2). What is not that is no deadline.
-fn caller_deadline(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+/// What the header `grpc-timeout` says: up to eight digits and a unit (gRPC over HTTP/2). What is not that is no deadline.
+#[must_use]
+pub fn caller_deadline(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(unit == "n" && digits.len() > 4);
     let n: u64 = digits.parse().ok()?;
     match unit {
         "H" => Some(Duration::from_secs(n * 3600)),
@@ -269,16 +272,11 @@ mod tests {
 
     #[test]
     fn the_callers_deadline_is_read_as_grpc_writes_it() {
-        let of = |text: &'static str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            caller_deadline(&metadata)
-        };
-        assert_eq!(of("59970m"), Some(Duration::from_millis(59_970)));
-        assert_eq!(of("1S"), Some(Duration::from_secs(1)));
-        assert_eq!(of("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(caller_deadline("59970m"), Some(Duration::from_millis(59_970)));
+        assert_eq!(caller_deadline("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(caller_deadline("99999999n"), Some(Duration::from_nanos(99_999_999)));
         for bad in ["", "m", "1", "1x", "-1m", "123456789m", "1.5S"] {
-            assert_eq!(of(bad), None, "{bad:?}");
+            assert_eq!(caller_deadline(bad), None, "{bad:?}");
         }
     }
 

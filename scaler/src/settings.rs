@@ -55,26 +55,41 @@ impl Default for Settings {
     }
 }
 
+/// What is wrong with one setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct SettingError {
+    /// The key.
+    pub key: &'static str,
+    /// Its value, and what was expected.
+    pub reason: String,
+}
+
 impl Settings {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// Names the field, its value and what was expected.
-    pub fn check(&self) -> Result<(), String> {
+    /// [`SettingError`]: the first that is wrong.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let wrong = |key, reason| Err(SettingError { key, reason });
         if !(0.0..=1.0).contains(&self.partial) {
-            return Err(format!("partial: {} is not a share between 0 and 1", self.partial));
+            return wrong("partial", format!("{} is not a share between 0 and 1", self.partial));
         }
         if !(1..=1_000).contains(&self.deadline_ms) {
-            return Err(format!("deadline_ms: {} is not between 1 and 1000", self.deadline_ms));
+            return wrong("deadline_ms", format!("{} is not between 1 and 1000", self.deadline_ms));
         }
-        if self.max_triggers == 0 || self.max_metadata_bytes == 0 || self.max_query_bytes == 0 {
-            return Err("max_triggers, max_metadata_bytes and max_query_bytes must be above 0".to_owned());
+        for (key, most) in [
+            ("max_triggers", self.max_triggers),
+            ("max_metadata_bytes", self.max_metadata_bytes),
+            ("max_query_bytes", self.max_query_bytes),
+        ] {
+            if most == 0 {
+                return wrong(key, "0 is not above 0".to_owned());
+            }
         }
         if self.max_metadata_bytes > MOST_METADATA_BYTES {
-            return Err(format!(
-                "max_metadata_bytes: {} is above {MOST_METADATA_BYTES}",
-                self.max_metadata_bytes
-            ));
+            let reason = format!("{} is above {MOST_METADATA_BYTES}", self.max_metadata_bytes);
+            return wrong("max_metadata_bytes", reason);
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ pub struct Stats {
     pub triggers: usize,
     /// Streams that are open.
     pub streams: u64,
-    /// Changes of activity that were pushed.
+    /// States of activity that were pushed: the first of each stream, and every change.
     pub edges: u64,
     /// Times that `true` was said again.
     pub repeats: u64,

@@ -34,7 +34,8 @@ const IGNORED: [&str; 11] = [
 ];
 
 /// What a trigger asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Trigger {
     /// PromQL.
     pub query: String,

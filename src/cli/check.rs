@@ -1,9 +1,8 @@
 //! `leadline check …`: is a file right, before it is used?
 
-use crate::cli::{fail, print};
+use crate::cli::{fail, features, print};
 use crate::config::Config;
 use clap::Subcommand;
-use leadline_promql::syntax::Features;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,7 +16,7 @@ pub(crate) enum Check {
         files: Vec<PathBuf>,
         /// Experimental parts of PromQL that `serve` is started with, by Prometheus' names and between commas.
         #[arg(long = "enable-feature", value_name = "NAMES")]
-        features: Option<Features>,
+        features: Option<String>,
     },
 }
 
@@ -25,12 +24,13 @@ impl Check {
     /// Prints what is right or wrong; fails when anything is wrong.
     pub(crate) fn run(self) -> ExitCode {
         let Self::Config { files, features } = self;
+        let features = features.as_deref().map(features::read).unwrap_or_default();
         let mut code = ExitCode::SUCCESS;
         for file in files {
             print(&format_args!("Checking {}", file.display()));
             match Config::load(&file) {
                 Ok(config) => {
-                    let refused = config.refused_rules(features.unwrap_or_default());
+                    let refused = config.refused_rules(features);
                     for error in &refused {
                         code = fail(error);
                     }

@@ -15,6 +15,7 @@ use leadline_cluster::{Pod, PodStore};
 use leadline_model::Clock;
 use leadline_model::clock::SystemClock;
 use leadline_model::duration::Duration;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,7 @@ impl Demo {
             ..Pod::default()
         };
         Options {
+            flags: BTreeMap::new(),
             config_file,
             storage: crate::storage::Options {
                 path: data,
@@ -114,7 +116,11 @@ impl Demo {
                     ..leadline_storage::Settings::default()
                 },
             },
-            features: leadline_promql::syntax::Features::LANGUAGE,
+            engine: leadline_promql::settings::Settings {
+                features: leadline_promql::syntax::Features::LANGUAGE,
+                ..leadline_promql::settings::Settings::default()
+            },
+            metadata: false,
             admin_api: false,
             web: self.web,
             adapter: self.adapter,
@@ -229,7 +235,7 @@ fn intro(access: &Access, web: SocketAddr, adapter: SocketAddr, scaler: SocketAd
     format!(
         "leadline scrapes three pods and a queue whose load moves, and answers as an HPA and KEDA would ask. Ctrl-C ends it.\n\n\
          try:\n\
-         \x20 curl -s 'http://{web}/api/v1/query?query=sum+by+(pod)(rate(http_requests_total[15s]))'\n\
+         \x20 curl -sG 'http://{web}/api/v1/query' --data-urlencode 'query=sum by (pod) (rate(http_requests_total[15s]))'\n\
          \x20 curl -s 'http://{web}/explain/v1/namespaces/demo/pods/*/http_requests_per_second'\n\
          \x20 curl -s --cacert {ca} --cert {cert} --key {key} 'https://{adapter}{pods}'\n\
          \x20 curl -s --cacert {ca} 'https://{adapter}{pods}'      # without the certificate: refused\n\

@@ -3,7 +3,9 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
+mod features;
 pub(crate) mod promql;
+mod query;
 pub(crate) mod serve;
 mod storage;
 mod tsdb;

@@ -1,6 +1,6 @@
 //! `leadline promql …`: expressions, without and with data.
 
-use crate::cli::{fail, on_runtime, print};
+use crate::cli::{fail, features, on_runtime, print};
 use clap::{Args, Subcommand};
 use leadline_promql::check::{describe, parse_checked_with};
 use leadline_promql::syntax::Features;
@@ -27,7 +27,12 @@ pub(crate) struct Expression {
     text: String,
     /// Experimental parts that are on, by Prometheus' names and between commas. Default: all that add to the language.
     #[arg(long = "enable-feature", value_name = "NAMES")]
-    features: Option<Features>,
+    features: Option<String>,
+}
+
+/// What is on where `names` may say so.
+fn enabled(names: Option<&str>) -> Features {
+    names.map_or(Features::LANGUAGE, features::read)
 }
 
 /// What is evaluated, where and when.
@@ -54,6 +59,9 @@ pub(crate) struct Explain {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Experimental parts that are on there, by Prometheus' names and between commas. Default: all that add to the language.
+    #[arg(long = "enable-feature", value_name = "NAMES")]
+    features: Option<String>,
 }
 
 /// The longest text that is read from standard input, bytes: what the parser takes, and a little more to tell.
@@ -103,8 +111,8 @@ impl Expression {
     /// The tree and what its value is.
     fn parsed(&self) -> Result<(leadline_promql::syntax::ast::Expr, &'static str), String> {
         let text = read(&self.text)?;
-        let (expr, shape) = parse_checked_with(&text, self.features.unwrap_or(Features::LANGUAGE))
-            .map_err(|error| error.render(&text))?;
+        let (expr, shape) =
+            parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
         Ok((expr, describe(shape)))
     }
 }
@@ -131,6 +139,7 @@ struct Explained {
 struct Stats {
     peak_samples: u64,
     eval_micros: u64,
+    inline: bool,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -143,6 +152,7 @@ struct Node {
     series_read: u64,
     samples_read: u64,
     micros: u64,
+    how: Vec<String>,
 }
 
 impl Explain {
@@ -160,8 +170,8 @@ impl Explain {
 
     async fn ask(&self) -> Result<String, String> {
         let text = read(&self.text)?;
-        // A mistake is shown here, with its place; what needs a feature, the server knows.
-        parse_checked_with(&text, Features::LANGUAGE).map_err(|error| error.render(&text))?;
+        // A mistake is shown here, with its place; which features are on, the server knows, unless they are named.
+        parse_checked_with(&text, enabled(self.features.as_deref())).map_err(|error| error.render(&text))?;
         let url = format!("{}/api/v1/explain", self.url.trim_end_matches('/'));
         let times = [
             ("time", &self.time),
@@ -177,8 +187,17 @@ impl Explain {
         match (answer.data, answer.error) {
             (Some(_), _) if self.json => Ok(body),
             (Some(data), _) => Ok(table(&data, &[answer.warnings, answer.infos].concat())),
-            (None, error) => Err(error.unwrap_or_else(|| format!("{url}: an answer without data"))),
+            (None, Some(error)) => Err(placed(&text, error)),
+            (None, None) => Err(format!("{url}: an answer without data")),
         }
+    }
+}
+
+/// The server's `error` about an expression, with the place that it is about where it is a feature that is off there.
+fn placed(text: &str, error: String) -> String {
+    match parse_checked_with(text, Features::NONE) {
+        Err(missing) if error.contains(&missing.to_string()) => missing.render(text),
+        _ => error,
     }
 }
 
@@ -218,23 +237,33 @@ fn table(explained: &Explained, notes: &[String]) -> String {
         line
     };
     let mut lines = vec![format!(
-        "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10}",
-        "part", "series", "values", "series read", "samples read", "ms"
+        "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10} {:>16}",
+        "part", "series", "values", "series read", "samples read", "ms", "how"
     )];
     for node in &explained.nodes {
         lines.push(format!(
-            "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10.3}",
+            "{:<SHOWN$} {:>9} {:>10} {:>11} {:>12} {:>10.3} {:>16}",
             shown(node),
             node.series,
             node.values,
             node.series_read,
             node.samples_read,
-            node.micros as f64 / 1000.0
+            node.micros as f64 / 1000.0,
+            if node.how.is_empty() {
+                "-".to_owned()
+            } else {
+                node.how.join(",")
+            }
         ));
     }
     lines.push(format!(
-        "whole: {:.3} ms, {} samples in memory at most",
+        "whole: {:.3} ms {}, {} samples in memory at most",
         explained.stats.eval_micros as f64 / 1000.0,
+        if explained.stats.inline {
+            "where it was asked"
+        } else {
+            "on a thread of the pool"
+        },
         explained.stats.peak_samples
     ));
     lines.extend(notes.iter().cloned());
@@ -252,10 +281,10 @@ mod tests {
         command: Promql,
     }
 
-    fn expression(text: &str, features: Option<Features>) -> Expression {
+    fn expression(text: &str, features: Option<&str>) -> Expression {
         Expression {
             text: text.to_owned(),
-            features,
+            features: features.map(str::to_owned),
         }
     }
 
@@ -294,7 +323,7 @@ mod tests {
                 (told, _) => panic!("{text}: {told:?}"),
             }
         }
-        let plain = expression("limitk(1, x)", Some(Features::NONE)).checked();
+        let plain = expression("limitk(1, x)", Some("use-start-timestamps")).checked();
         assert!(
             plain.is_err_and(|e| e.contains("promql-experimental-functions")),
             "a feature that is off is named"
@@ -325,7 +354,6 @@ mod tests {
             &[
                 "explain", "x", "--time", "0", "--start", "0", "--end", "1", "--step", "1",
             ],
-            &["check", "x", "--enable-feature", "y"],
             &["check"],
         ] {
             assert!(Line::try_parse_from([&["promql"], args].concat()).is_err(), "{args:?}");
@@ -342,26 +370,32 @@ mod tests {
             series_read: 4,
             samples_read: 5,
             micros: 1500,
+            how: ["once", "streamed"].map(str::to_owned)[..depth].to_vec(),
         };
         let explained = Explained {
             stats: Stats {
                 peak_samples: 7,
                 eval_micros: 2000,
+                inline: true,
             },
             nodes: vec![node(0, "sum(\n  x)"), node(1, &"é".repeat(200))],
         };
         let table = table(&explained, &["PromQL info: x".to_owned()]);
         let lines: Vec<&str> = table.lines().collect();
         assert!(
-            lines[1].starts_with("sum( x) ") && lines[1].ends_with(" 1.500"),
+            lines[1].starts_with("sum( x) ") && lines[1].ends_with(" 1.500                -"),
             "{table}"
         );
         assert!(lines[2].starts_with("  é") && lines[2].contains('…'), "{table}");
+        assert!(lines[2].ends_with(" 1.500             once"), "{table}");
         let widths: Vec<usize> = lines[..3].iter().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
         assert_eq!(
             lines[3..],
-            ["whole: 2.000 ms, 7 samples in memory at most", "PromQL info: x"]
+            [
+                "whole: 2.000 ms where it was asked, 7 samples in memory at most",
+                "PromQL info: x"
+            ]
         );
     }
 }

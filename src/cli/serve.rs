@@ -1,13 +1,15 @@
 //! `leadline serve`.
 
 use crate::app::{App, ClusterMode, Options};
+use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
-use crate::cli::{fail, on_runtime};
+use crate::cli::{Cli, fail, on_runtime};
 use crate::telemetry::log::{Format, Level, install};
-use clap::Args;
+use clap::{ArgMatches, Args, Command, CommandFactory};
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
-use leadline_promql::syntax::{Features, UnknownFeature};
+use leadline_promql::syntax::Features;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ pub(crate) struct Serve {
     config_file: PathBuf,
     #[command(flatten)]
     storage: Storage,
+    #[command(flatten)]
+    queries: Queries,
     /// Where Prometheus' HTTP API, explain and /metrics are served, without authentication.
     #[arg(
         long = "web.listen-address",
@@ -32,10 +36,11 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
-    /// Experimental parts of PromQL, by Prometheus' names: promql-experimental-functions, promql-binop-fill-modifiers,
-    /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats. Several between
-    /// commas.
-    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',', value_parser = feature)]
+    /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
+    /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
+    /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
+    /// type-and-unit-labels. Several between commas. Other names are warned of.
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
     features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.
     #[arg(
@@ -116,9 +121,28 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
-/// The name of a feature that there is.
-fn feature(name: &str) -> Result<String, UnknownFeature> {
-    name.parse::<Features>().map(|_| name.to_owned())
+/// The one feature that is not the language's.
+const METADATA: &str = "metadata-wal-records";
+
+/// Every flag with its value, given or by default, as `/api/v1/status/flags` tells them: from the same words that were
+/// parsed before.
+fn flags() -> BTreeMap<String, String> {
+    let command = Cli::command();
+    let matches = command.clone().try_get_matches().ok();
+    let of_serve = matches.as_ref().and_then(|matches| matches.subcommand_matches("serve"));
+    let both = command.find_subcommand("serve").zip(of_serve);
+    both.map(|(serve, matches)| told(serve, matches)).unwrap_or_default()
+}
+
+fn told(command: &Command, matches: &ArgMatches) -> BTreeMap<String, String> {
+    let value = |id: &str| {
+        let given = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+        given.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(",")
+    };
+    let named = command
+        .get_arguments()
+        .filter_map(|arg| Some((arg.get_long()?, arg.get_id().as_str())));
+    named.map(|(name, id)| (name.to_owned(), value(id))).collect()
 }
 
 impl Serve {
@@ -148,13 +172,31 @@ impl Serve {
             .map(ClusterMode::Connected)
     }
 
+    fn features(&self) -> Features {
+        let (features, idle) = Features::named(self.features.iter().map(String::as_str));
+        for (option, why) in idle {
+            tracing::warn!(option, "{why}");
+        }
+        if features.type_and_unit_labels {
+            let option = "type-and-unit-labels";
+            tracing::warn!(
+                option,
+                "scrapes do not make these labels; PromQL looks at those of blocks that have them"
+            );
+        }
+        features
+    }
+
     fn options(self, cluster: ClusterMode) -> Options {
+        let features = self.features();
+        let metadata = self.features.iter().any(|name| name.trim() == METADATA);
         Options {
+            flags: flags(),
             config_file: self.config_file,
             storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
-            // Their names were checked when they were read.
-            features: Features::try_from(self.features).unwrap_or_default(),
+            metadata,
+            engine: self.queries.settings(features),
             web: self.web,
             adapter: self.adapter,
             adapter_files: self.adapter_cert.zip(self.adapter_key),
@@ -172,7 +214,39 @@ impl Serve {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn flags_are_told_with_their_values_given_or_by_default() {
+        let matches = Line::command().get_matches_from([
+            "x",
+            "--web.enable-admin-api",
+            "--query.timeout=7s",
+            "--enable-feature=a,b",
+            "--enable-feature=c",
+        ]);
+        let told = told(&Line::command(), &matches);
+        for (name, value) in [
+            ("web.enable-admin-api", "true"),
+            ("scaler.insecure", "false"),
+            ("query.timeout", "7s"),
+            ("query.lookback-delta", "5m"),
+            ("query.max-concurrency", "20"),
+            ("web.listen-address", "127.0.0.1:9090"),
+            ("enable-feature", "a,b,c"),
+            ("kubeconfig", ""),
+            ("log.level", "info"),
+        ] {
+            assert_eq!(told.get(name).map(String::as_str), Some(value), "{name}: {told:?}");
+        }
+    }
 
     #[test]
     fn addresses_are_taken_as_prometheus_takes_them() {

@@ -25,6 +25,10 @@ pub(crate) struct Storage {
     /// first, and memory begins without its series. 0: no limit. Default: two thirds of what the process may use.
     #[arg(long = "storage.tsdb.replay-memory", value_name = "BYTES", value_parser = ByteSize::parse)]
     replay_memory: Option<ByteSize>,
+    /// The most memory that series and samples may take while the disk is full or fails (512MB, 2GB); further samples are
+    /// refused and counted. 0: no limit. Default: two thirds of what the process may use.
+    #[arg(long = "storage.tsdb.unwritten-memory", value_name = "BYTES", value_parser = ByteSize::parse)]
+    unwritten_memory: Option<ByteSize>,
     /// How often the log is made durable: at most so much is lost when the machine fails.
     #[arg(long = "storage.tsdb.wal-fsync-interval", default_value = "1s", value_name = "DURATION", value_parser = duration)]
     wal_fsync_interval: Duration,
@@ -41,8 +45,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
     Duration::parse(text)
 }
 
-/// The share of the memory that the process may use which reading the log may take, when nothing was chosen: the rest is
-/// for what else a start needs.
+/// The share of the memory that the process may use which series and samples may take, when nothing was chosen, where the
+/// store would take more and more: while it reads the log, and while the disk takes nothing. The rest is for all else.
 fn share(allowed: u64) -> u64 {
     allowed / 3 * 2
 }
@@ -50,14 +54,15 @@ fn share(allowed: u64) -> u64 {
 impl Storage {
     /// What they say together; `memory` (bytes) is what the process may use, where that is known.
     pub(crate) fn options(self, memory: Option<u64>) -> Options {
-        let replay_memory = self.replay_memory.map(|size| size.0);
+        let or_share = |chosen: Option<ByteSize>| chosen.map(|size| size.0).or_else(|| memory.map(share)).unwrap_or(0);
         Options {
             path: self.path,
             settings: leadline_storage::Settings {
                 retention_ms: self.retention.as_millis(),
                 retention_bytes: self.retention_size.0,
                 max_series: self.max_series,
-                replay_memory_bytes: replay_memory.or_else(|| memory.map(share)).unwrap_or(0),
+                replay_memory_bytes: or_share(self.replay_memory),
+                unwritten_memory_bytes: or_share(self.unwritten_memory),
                 wal_fsync_interval_ms: self.wal_fsync_interval.as_millis(),
                 block_range_ms: self.min_block.as_millis(),
                 max_block_range_ms: self.max_block.map_or(0, Duration::as_millis),
@@ -79,15 +84,31 @@ mod tests {
     }
 
     #[test]
-    fn reading_the_log_may_take_what_was_chosen_or_two_thirds_of_what_there_is() {
-        for (flags, memory, bytes) in [
-            (&["x"][..], Some(3_000_000), 2_000_000),
-            (&["x"], None, 0),
-            (&["x", "--storage.tsdb.replay-memory=2GB"], Some(3_000_000), 2 << 30),
-            (&["x", "--storage.tsdb.replay-memory=0"], Some(3_000_000), 0),
+    fn the_log_and_a_full_disk_may_take_what_was_chosen_or_two_thirds_of_what_there_is() {
+        for (flags, memory, replay, unwritten) in [
+            (&["x"][..], Some(3_000_000), 2_000_000, 2_000_000),
+            (&["x"], None, 0, 0),
+            (
+                &["x", "--storage.tsdb.replay-memory=2GB"],
+                Some(3_000_000),
+                2 << 30,
+                2_000_000,
+            ),
+            (&["x", "--storage.tsdb.replay-memory=0"], Some(3_000_000), 0, 2_000_000),
+            (
+                &["x", "--storage.tsdb.unwritten-memory=1GB"],
+                Some(3_000_000),
+                2_000_000,
+                1 << 30,
+            ),
+            (&["x", "--storage.tsdb.unwritten-memory=0"], None, 0, 0),
         ] {
             let options = Flags::try_parse_from(flags).unwrap().storage.options(memory);
-            assert_eq!(options.settings.replay_memory_bytes, bytes, "{flags:?} {memory:?}");
+            let limits = (
+                options.settings.replay_memory_bytes,
+                options.settings.unwritten_memory_bytes,
+            );
+            assert_eq!(limits, (replay, unwritten), "{flags:?} {memory:?}");
         }
         assert!(Flags::try_parse_from(["x", "--storage.tsdb.replay-memory=2XB"]).is_err());
     }

@@ -335,4 +335,81 @@ mod tests {
             "nobody gets in without a certificate"
         );
     }
+
+    /// Shows one chain and signs with one key, whatever is asked for.
+    #[derive(Debug)]
+    struct Shows(Arc<CertifiedKey>);
+
+    impl rustls::client::ResolvesClientCert for Shows {
+        fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(Arc::clone(&self.0))
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    /// Shakes hands with a client that shows `shown`, over `version`.
+    fn shake(
+        server: &Tls,
+        root: &Authority,
+        shown: CertifiedKey,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Result<(), rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        let root = certificates("test", root.cert_pem()).unwrap().remove(0);
+        roots.add(root).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(Shows(Arc::new(shown))));
+        let name = "leadline".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(&server.config)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let (mut sent, mut answered) = (Vec::new(), Vec::new());
+            client.write_tls(&mut sent).unwrap();
+            let mut rest = sent.as_slice();
+            while !rest.is_empty() {
+                server.read_tls(&mut rest).unwrap();
+                server.process_new_packets()?;
+            }
+            server.write_tls(&mut answered).unwrap();
+            let mut rest = answered.as_slice();
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+            assert!(!sent.is_empty() || !answered.is_empty(), "nobody has anything to say");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_listener_takes_a_chain_that_is_shown_with_another_key() {
+        let clock = Arc::new(leadline_model::clock::SystemClock);
+        let now = clock.now();
+        let authority = Arc::new(Authority::create(now).unwrap());
+        let serving = Serving::own(Arc::clone(&authority), vec!["leadline".to_owned()], clock).unwrap();
+        let required = ClientAuthorities::fixed(authority.cert_pem(), "test").unwrap();
+        let [own, other] = ["front-proxy-client", "somebody"]
+            .map(|user| authority.client(user, now).unwrap().certified("test").unwrap());
+        let stolen = || CertifiedKey::new(own.cert.clone(), Arc::clone(&other.key));
+        for clients in [
+            Clients::PerRequest(crate::serve::access::verifier()),
+            Clients::Required(required),
+        ] {
+            let server = tls(Arc::clone(&serving), clients.clone(), &[]).unwrap();
+            for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+                let shaken = shake(&server, &authority, CertifiedKey::clone(&own), version);
+                assert_eq!(shaken, Ok(()), "{clients:?} {version:?}");
+                let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature);
+                let shaken = shake(&server, &authority, stolen(), version);
+                assert_eq!(shaken, Err(refused), "{clients:?} {version:?}");
+            }
+        }
+    }
 }

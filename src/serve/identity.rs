@@ -9,7 +9,9 @@ use crate::serve::authority::{Authority, CertError};
 use crate::serve::certs::{self, ClientAuthorities, Clients, Serving};
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
-use leadline_cluster::{Cluster, SecretData, SecretError, ServiceName, create_once, keep_ca_bundles};
+use leadline_cluster::{
+    Cluster, Kept, SecretData, SecretError, ServiceName, create_once, keep_ca_bundles, keep_fitting,
+};
 use leadline_model::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,7 +201,8 @@ async fn shared_authority(cluster: &Cluster, clock: &dyn Clock) -> Result<Arc<Au
     )?))
 }
 
-/// Puts a client certificate for KEDA where its TriggerAuthentication finds it.
+/// Puts a client certificate for KEDA where its TriggerAuthentication finds it. One of another authority than ours (which
+/// somebody had made anew) would lock KEDA out.
 async fn share_client(
     cluster: &Cluster,
     namespace: &str,
@@ -218,7 +221,32 @@ async fn share_client(
         ]
         .into())
     };
-    patiently(|| create_once(cluster.client(), namespace, CLIENT_SECRET, make)).await?;
+    let fits = |data: &SecretData| {
+        let whole = ["tls.crt", "tls.key"].iter().all(|key| data.contains_key(*key));
+        whole
+            && data
+                .get("ca.crt")
+                .is_some_and(|ca| ca == authority.cert_pem().as_bytes())
+    };
+    match patiently(|| keep_fitting(cluster.client(), namespace, CLIENT_SECRET, fits, make)).await? {
+        Kept::Fits => {}
+        Kept::Created => tracing::info!(
+            namespace,
+            secret = CLIENT_SECRET,
+            "made the client certificate for KEDA"
+        ),
+        Kept::Renewed => tracing::warn!(
+            namespace,
+            secret = CLIENT_SECRET,
+            "the client certificate for KEDA was of another authority than {AUTHORITY_SECRET}, and is renewed"
+        ),
+        Kept::Foreign => tracing::error!(
+            namespace,
+            secret = CLIENT_SECRET,
+            "the client certificate for KEDA is not of {AUTHORITY_SECRET}'s authority, and not of leadline's making: KEDA \
+             will be refused until the Secret is deleted"
+        ),
+    }
     Ok(())
 }
 

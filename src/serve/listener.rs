@@ -9,6 +9,7 @@
 //! adapter: an API server keeps one connection to an aggregated server, so without it all traffic would stay on one
 //! replica for ever.
 
+use crate::serve::impatient::Impatient;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
@@ -41,6 +42,9 @@ pub(crate) struct Limits {
     pub head: Duration,
     /// How long a connection may go without its first request: it holds one of [`Self::connections`].
     pub silence: Duration,
+    /// How long an answer may wait for its client to take one more byte; then the connection is cut, and what was to be
+    /// answered is given up. On HTTP/2 a client that gives a stream no window keeps its answer as long as it answers pings.
+    pub stall: Duration,
     /// After this long a connection is asked to end (GOAWAY), give or take a tenth; `None` for never.
     pub age: Option<Duration>,
     /// A ping after so much silence on HTTP/2, and the wait for its answer.
@@ -55,6 +59,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             silence: Duration::from_secs(60),
+            stall: Duration::from_secs(60),
             age: None,
             keepalive: (Duration::from_secs(20), Duration::from_secs(10)),
         }
@@ -187,6 +192,7 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
+        let stream = Impatient::new(stream, self.limits.stall);
         let Some(tls) = &self.tls else {
             self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer)
                 .await;
@@ -292,12 +298,15 @@ impl Connection {
 }
 
 #[cfg(test)]
+mod http2_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    struct Running {
-        address: SocketAddr,
+    pub(super) struct Running {
+        pub(super) address: SocketAddr,
         drain: CancellationToken,
         stop: CancellationToken,
         task: tokio::task::JoinHandle<()>,
@@ -307,7 +316,7 @@ mod tests {
         serving(Router::new().route("/", axum::routing::get(async || "hello")), limits).await
     }
 
-    async fn serving(router: Router, limits: Limits) -> Running {
+    pub(super) async fn serving(router: Router, limits: Limits) -> Running {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind("test", "--flag", address, None, router, limits)
             .await
@@ -390,5 +399,34 @@ mod tests {
             let given_up = tokio::time::timeout(Duration::from_secs(30), given_up).await;
             assert!(matches!(given_up, Ok(Err(_))), "{request}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_its_client_does_not_take_is_given_up() {
+        let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        let endless = async move || {
+            let (held, given_up) = tokio::sync::oneshot::channel::<()>();
+            begins.send(given_up).unwrap();
+            let piece = bytes::Bytes::from(vec![0; 1 << 16]);
+            axum::body::Body::from_stream(futures::stream::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, std::convert::Infallible>(piece.clone())
+            }))
+        };
+        let limits = Limits {
+            stall: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let router = Router::new().route("/", axum::routing::get(endless));
+        let running = serving(router, limits).await;
+        let mut connection = TcpStream::connect(running.address).await.unwrap();
+        connection
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let given_up = begun.recv().await.unwrap();
+        let given_up = tokio::time::timeout(Duration::from_secs(30), given_up).await;
+        assert!(matches!(given_up, Ok(Err(_))), "it is still held");
+        drop(connection);
     }
 }

@@ -6,7 +6,7 @@ use crate::app::Rooms;
 use crate::reload::Reloads;
 use crate::telemetry::metrics::{Kind, Page, process};
 use leadline_model::target::Health;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use Kind::{Counter, Gauge};
 
@@ -118,8 +118,24 @@ fn scraping(page: &mut Page, rooms: &Rooms) {
     );
 }
 
-/// The query log; what Prometheus counts too has its name.
+/// Queries and their log; what Prometheus counts too has its name.
 fn queries(page: &mut Page, rooms: &Rooms) {
+    let engine = rooms.tsdb.engine();
+    let counts = engine.counts();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    page.family(
+        Counter,
+        "leadline_queries_total",
+        "answered queries by the thread that they ran on: the one that asked, or one of the pool",
+        &["thread"],
+        [(["caller"], count(&counts.inline)), (["pool"], count(&counts.pooled))],
+    );
+    page.one(
+        Counter,
+        "leadline_query_streamed_aggregations_total",
+        "aggregations that were answered from groups of the store",
+        count(&counts.streamed),
+    );
     let log = rooms.tsdb.query_log();
     page.one(
         Gauge,
@@ -257,6 +273,26 @@ fn scaler(page: &mut Page, rooms: &Rooms) {
         "triggers that KEDA asked for",
         stats.triggers as f64,
     );
+    page.one(
+        Gauge,
+        "leadline_scaler_streams",
+        "streams that KEDA holds open",
+        stats.streams as f64,
+    );
+    for (name, help, count) in [
+        (
+            "leadline_scaler_edges_total",
+            "states of activity that were pushed: the first of a stream, and each change",
+            stats.edges,
+        ),
+        (
+            "leadline_scaler_repeats_total",
+            "times that activity was pushed again",
+            stats.repeats,
+        ),
+    ] {
+        page.one(Counter, name, help, count as f64);
+    }
     let rows = |of: fn(&leadline_scaler::Calls) -> u64| {
         leadline_scaler::Method::ALL
             .iter()

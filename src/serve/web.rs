@@ -5,7 +5,7 @@ use crate::app::Rooms;
 use crate::ready::Condition;
 use crate::reload::Reloads;
 use crate::serve::store::Admin;
-use crate::serve::{page, store};
+use crate::serve::{page, runtime, store};
 use crate::telemetry::metrics::Page;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -13,7 +13,9 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use leadline_adapter::explain::{Subject, explain};
 use leadline_api::{Api, Route, StatusSource, StorageAdmin};
+use leadline_cluster::WatchReport;
 use leadline_model::Labels;
+use leadline_scaler::TriggerStatus;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -170,6 +172,8 @@ impl StatusSource for Web {
     fn topic(&self, name: &str) -> Option<Value> {
         match name {
             "buildinfo" => Some(buildinfo()),
+            "runtimeinfo" => Some(runtime::info(&self.rooms, &self.reloads.state())),
+            "flags" => Some(json!(self.rooms.flags)),
             "config" => {
                 let state = self.reloads.state();
                 Some(json!({
@@ -210,14 +214,14 @@ impl Web {
 
     fn triggers(&self) -> Value {
         let triggers = self.rooms.scaler.triggers();
-        Value::Array(triggers.iter().map(|t| json!(format!("{t:?}"))).collect())
+        Value::Array(triggers.iter().map(trigger).collect())
     }
 
     fn cluster(&self) -> Value {
         let Some(cluster) = &self.rooms.cluster else {
             return json!({ "connected": false });
         };
-        let watches: Vec<String> = cluster.status().iter().map(|w| format!("{w:?}")).collect();
+        let watches: Vec<Value> = cluster.status().iter().map(watch).collect();
         json!({ "connected": true, "server": cluster.url(), "namespace": cluster.namespace(), "watches": watches })
     }
 
@@ -248,6 +252,31 @@ impl Web {
     }
 }
 
+/// A trigger: whose, what it asks for, when KEDA asked last (ms), and the value or error that it got.
+fn trigger(status: &TriggerStatus) -> Value {
+    let last = status.last.as_ref();
+    json!({
+        "namespace": status.namespace,
+        "name": status.name,
+        "trigger": status.trigger,
+        "asked": status.asked,
+        "value": last.and_then(|last| last.as_ref().ok()),
+        "error": last.and_then(|last| last.as_ref().err()).map(ToString::to_string),
+    })
+}
+
+/// A watch of the API server's.
+fn watch(report: &WatchReport) -> Value {
+    json!({
+        "name": report.name,
+        "synced": report.synced,
+        "events": report.events,
+        "relists": report.relists,
+        "errors": report.errors,
+        "lastError": report.last_error,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +303,22 @@ mod tests {
             .flat_map(|(path, operations)| of(path, &mut operations.as_object().unwrap().keys().map(String::as_str)))
             .collect();
         assert_eq!(served, described);
+    }
+
+    #[test]
+    fn a_watch_is_shown_by_its_fields() {
+        let report = WatchReport {
+            name: "pods".to_owned(),
+            synced: true,
+            events: 3,
+            relists: 1,
+            errors: 2,
+            last_error: Some("gone".to_owned()),
+        };
+        let expected = json!({
+            "name": "pods", "synced": true, "events": 3, "relists": 1, "errors": 2, "lastError": "gone",
+        });
+        assert_eq!(watch(&report), expected);
     }
 
     #[test]

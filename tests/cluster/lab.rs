@@ -9,7 +9,7 @@ use leadline_testkit::failure::Context;
 use leadline_testkit::kubelet::PodState;
 use leadline_testkit::pki::Credential;
 use leadline_testkit::wait::until;
-use leadline_testkit::{Cluster, Failure, Result, Settings, manifests};
+use leadline_testkit::{Cluster, Failure, Result, Settings, fail, manifests};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -158,6 +158,22 @@ impl Lab {
             .pods(NAMESPACE, "app.kubernetes.io/name", "leadline")
     }
 
+    /// One of leadline's own metrics, added up over the replicas.
+    pub(crate) async fn own(&self, series: &str) -> Result<f64> {
+        let mut sum = 0.0;
+        for replica in self.replicas() {
+            let page = get(&replica.address, "/metrics").await?;
+            let line = page
+                .lines()
+                .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            match line.and_then(|value| value.parse::<f64>().ok()) {
+                Some(value) => sum += value,
+                None => fail!("{} has no {series}:\n{page}", replica.name),
+            }
+        }
+        Ok(sum)
+    }
+
     /// Waits until a replica has the trials' configuration.
     async fn reloaded(&self, replica: &PodState) -> Result<()> {
         let what = format!("{} to load the changed ConfigMap", replica.name);
@@ -247,7 +263,7 @@ pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
         .build()?;
     let response = client.get(&url).send().await.context(&url)?;
     if !response.status().is_success() {
-        leadline_testkit::fail!("GET {url}: {}", response.status());
+        fail!("GET {url}: {}", response.status());
     }
     Ok(response.text().await?)
 }

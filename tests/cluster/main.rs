@@ -11,6 +11,7 @@ mod lab;
 mod reads;
 mod rolling;
 mod scaled_object;
+mod secrets;
 mod stage;
 mod stand_in;
 mod workload;
@@ -49,6 +50,11 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             stand_in::kill,
         ),
         stage.trial("stand_in_leads_services_to_ready_pods", Metrics, stand_in::services),
+        stage.trial(
+            "a_secret_that_no_longer_fits_is_renewed_by_whoever_made_it",
+            Metrics,
+            secrets::renewed,
+        ),
         stage.trial(
             "an_hpa_with_pods_object_and_external_metrics_scales_up_and_down",
             Metrics,

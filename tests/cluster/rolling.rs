@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const WEB: Workload<'_> = Workload {
     namespace: "rolling",
@@ -31,6 +32,10 @@ const READS: [(&str, usize); 2] = [
         1,
     ),
 ];
+
+/// The fewest good reads per second, of the ten that are tried: a replica that has just begun is warming up for a window, and
+/// every second read is its.
+const GOOD_READS: f64 = 5.0;
 
 /// Both replicas are replaced while somebody reads ten times a second through the API server: no connection error, no gap
 /// in discovery, no false value, and no error but 'warming up'.
@@ -58,15 +63,19 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     tokio::pin!(replaced);
     let mut tally = Tally::default();
+    let began = Instant::now();
     loop {
         tokio::select! {
             done = &mut replaced => { done?; break }
             _ = ticks.tick() => tally.read(&hpa).await,
         }
     }
-    if !tally.wrong.is_empty() || tally.values == 0 {
+    let seconds = began.elapsed().as_secs_f64();
+    let fewest = tally.lists.min(tally.values[0]).min(tally.values[1]);
+    let good = tally.lists + tally.values.iter().sum::<u64>();
+    if !tally.wrong.is_empty() || fewest == 0 || (good as f64) < GOOD_READS * seconds {
         fail!(
-            "{} good reads of discovery, {} of values, {} warming up, and: {}",
+            "in {seconds:.0} s {} good reads of discovery, {:?} of values, {} warming up, and: {}",
             tally.lists,
             tally.values,
             tally.warming,
@@ -80,7 +89,8 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
 struct Tally {
     next: usize,
     lists: u64,
-    values: u64,
+    /// By [`READS`].
+    values: [u64; READS.len()],
     warming: u64,
     wrong: Vec<String>,
 }
@@ -93,7 +103,7 @@ impl Tally {
         let count = match turn.checked_sub(1) {
             None => discover(api).await.map(|()| &mut self.lists),
             Some(index) => match value(api, READS[index].0, READS[index].1).await {
-                Ok(true) => Ok(&mut self.values),
+                Ok(true) => Ok(&mut self.values[index]),
                 Ok(false) => Ok(&mut self.warming),
                 Err(error) => Err(error),
             },

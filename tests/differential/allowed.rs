@@ -12,6 +12,8 @@ pub(crate) struct Allowed {
     pub(crate) at_most: usize,
     /// Whether these two answers to this question are a case of it.
     pub(crate) applies: fn(&Question, &Answer, &Answer) -> bool,
+    /// Whether Prometheus has to give another answer when it is asked again.
+    pub(crate) varies: bool,
 }
 
 /// Those that have nothing to do with a feature.
@@ -23,29 +25,33 @@ pub(crate) const ALWAYS: &[Allowed] = &[
                  and topk and bottomk keep others of equal values",
         at_most: 15,
         applies: of_unordered_series,
+        varies: true,
     },
     Allowed {
         reason: "util/annotations/annotations.go:93 (AsStrings) tells ten warnings and ten infos in the order of a map: which of \
                  more are told changes from one request to the next",
         at_most: 5,
         applies: of_many_notes,
+        varies: false,
     },
     Allowed {
         reason: "labels are UTF-8, so leadline refuses a matcher for what is not; Prometheus finds nothing that it matches",
         at_most: 15,
         applies: of_broken_letters,
+        varies: false,
     },
     Allowed {
-        reason: "a range or a subquery's step below 1 ms is refused here; in Prometheus such a range holds nothing and such a step \
-                 divides by 0",
+        reason: "a subquery's step below 1 ms is refused here; in Prometheus it divides by 0",
         at_most: 10,
-        applies: of_tiny_lengths,
+        applies: of_tiny_steps,
+        varies: false,
     },
     Allowed {
         reason: "promql/parser/generated_parser.y:613 makes a whole number of NaN for an offset, which Go leaves to the processor; \
                  leadline refuses it",
         at_most: 5,
         applies: of_undefined_offsets,
+        varies: false,
     },
 ];
 
@@ -62,12 +68,14 @@ pub(crate) const ALL: &[Allowed] = &[
                  first sample; without the feature Prometheus has no name there, and leadline never has",
         at_most: 5,
         applies: of_names_in_comparisons,
+        varies: false,
     },
     Allowed {
         reason: "promql/engine.go:2099: series that cannot be told apart are an error at once, as for leadline; with delayed \
                  name removal at the end only, and not at all where nothing of them is left then",
         at_most: 5,
         applies: of_late_refusals,
+        varies: false,
     },
 ];
 
@@ -126,8 +134,11 @@ fn of_broken_letters(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
     only_refused_here(ours, theirs, "invalid UTF-8 in ")
 }
 
-fn of_tiny_lengths(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
-    only_refused_here(ours, theirs, "duration must be at least 1ms")
+/// How leadline refuses a step below 1 ms.
+pub(crate) const TINY_STEP: &str = "duration must be at least 1ms";
+
+fn of_tiny_steps(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
+    only_refused_here(ours, theirs, TINY_STEP)
 }
 
 fn of_undefined_offsets(question: &Question, ours: &Answer, theirs: &Answer) -> bool {

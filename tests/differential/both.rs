@@ -10,12 +10,27 @@ use crate::world::{Leadline, until};
 use rustix::process::Signal;
 use std::path::Path;
 
-/// Both keep the blocks as they are.
-const STORAGE: [&str; 3] = [
-    "--storage.tsdb.retention.time=100y",
-    "--storage.tsdb.min-block-duration=20m",
-    "--storage.tsdb.max-block-duration=20m",
-];
+/// Flags by which both keep blocks of a length (ms) as they are.
+fn storage(block_ms: i64) -> [String; 3] {
+    let length = format!("{}m", block_ms / 60_000);
+    [
+        "--storage.tsdb.retention.time=100y".to_owned(),
+        format!("--storage.tsdb.min-block-duration={length}"),
+        format!("--storage.tsdb.max-block-duration={length}"),
+    ]
+}
+
+/// How leadline answered so far.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    /// Queries that ran on the caller's thread.
+    pub(crate) inline: u64,
+    /// Aggregations that were answered from groups of the store.
+    pub(crate) streamed: u64,
+}
+
+/// The configuration of both. The interval is the step of subqueries that name none.
+const GLOBAL: &str = "global: {evaluation_interval: 20s}\n";
 
 /// Both, running.
 pub(crate) struct Both {
@@ -27,17 +42,19 @@ pub(crate) struct Both {
 }
 
 impl Both {
-    /// Starts both on copies of `data`.
-    pub(crate) async fn start(oracle: Oracle, data: &Path) -> Self {
+    /// Starts both on copies of `data`, whose blocks span `block_ms`.
+    pub(crate) async fn start(oracle: Oracle, data: &Path, block_ms: i64) -> Self {
+        let storage = storage(block_ms);
+        let storage = || storage.iter().map(String::as_str);
         let copy = Copied::of(data);
-        let flags: Vec<&str> = oracle.its_features.into_iter().chain(STORAGE).collect();
-        let prometheus = Server::start(&oracle.release, &copy.path(), copy.beside(), "global: {}\n", &flags).await;
+        let flags: Vec<&str> = oracle.its_features.into_iter().chain(storage()).collect();
+        let prometheus = Server::start(&oracle.release, &copy.path(), copy.beside(), GLOBAL, &flags).await;
         let ours = Copied::of(data);
         let folder = tempfile::tempdir().unwrap();
         std::fs::rename(ours.path(), folder.path().join("data")).unwrap();
         let file = folder.path().join("leadline.yaml");
-        std::fs::write(&file, "global: {}\n").unwrap();
-        let flags: Vec<&str> = std::iter::once(oracle.our_features).chain(STORAGE).collect();
+        std::fs::write(&file, GLOBAL).unwrap();
+        let flags: Vec<&str> = std::iter::once(oracle.our_features).chain(storage()).collect();
         let leadline = Leadline::start_with(folder, file, &flags).await;
         until(
             "leadline to be ready",
@@ -55,7 +72,8 @@ impl Both {
 
     /// The answers of leadline and of Prometheus.
     pub(crate) async fn ask(&self, question: &Question) -> (Answer, Answer) {
-        let parameters = question.parameters();
+        let mut parameters = question.parameters();
+        parameters[0].1 = (self.oracle.written)(&parameters[0].1);
         let parameters: Vec<(&str, &str)> = parameters.iter().map(|(n, v)| (*n, v.as_str())).collect();
         // Long expressions come as forms, as clients send them.
         let form = parameters[0].1.len() > 150;
@@ -76,6 +94,23 @@ impl Both {
         (read(ours), read(theirs))
     }
 
+    /// The place among the differences that are meant of the one between these answers.
+    pub(crate) async fn allows(&self, question: &Question, ours: &Answer, theirs: &Answer) -> Option<usize> {
+        let place = self.oracle.allows(question, ours, theirs)?;
+        let varies = self.oracle.allowed[place].varies;
+        (!varies || self.varies(question, theirs).await).then_some(place)
+    }
+
+    /// Whether Prometheus answers otherwise than before, when it is asked often enough for the order of a map to change.
+    async fn varies(&self, question: &Question, before: &Answer) -> bool {
+        for _ in 0..40 {
+            if self.ask(question).await.1 != *before {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Status and body of what leadline and Prometheus answer to a request as it stands.
     pub(crate) async fn plainly(&self, path: &str, parameters: &[(&str, &str)], form: bool) -> [(u16, String); 2] {
         let ours = match form {
@@ -83,6 +118,20 @@ impl Both {
             false => self.leadline.get(path, parameters).await,
         };
         [ours, self.prometheus.ask(path, parameters, form).await]
+    }
+
+    /// How leadline answered so far, as it counts itself.
+    pub(crate) async fn ways(&self) -> Ways {
+        let (_, page) = self.leadline.get("/metrics", &[]).await;
+        let counted = |series: &str| {
+            let line = page.lines().find_map(|line| line.strip_prefix(series));
+            line.and_then(|value| value.trim().parse().ok())
+                .unwrap_or_else(|| panic!("{series} is not counted:\n{page}"))
+        };
+        Ways {
+            inline: counted("leadline_queries_total{thread=\"caller\"}"),
+            streamed: counted("leadline_query_streamed_aggregations_total"),
+        }
     }
 
     /// Ends both.

@@ -176,3 +176,13 @@ pub(crate) fn all() -> Vec<&'static str> {
     ];
     functions.chain(rest.into_iter().flatten().copied()).collect()
 }
+
+#[test]
+fn every_function_is_asked_about() {
+    let known = leadline_promql::check::signatures()
+        .iter()
+        .map(|signature| signature.name);
+    let listed = FUNCTIONS.iter().chain(NUMBERS).map(|function| function.name);
+    let listed: std::collections::BTreeSet<_> = listed.chain(TEXTUAL.iter().copied()).collect();
+    assert_eq!(listed, known.collect());
+}

@@ -62,7 +62,14 @@ pub(crate) struct Shape {
     shift: i64,
     /// Whether there are infinite, undefined and very large values, and counters near 0.
     extremes: bool,
+    /// How much time a block spans, ms.
+    pub(crate) block_ms: i64,
 }
+
+/// Blocks of which two hours make several.
+const SHORT_BLOCKS: i64 = 1_200_000;
+/// Blocks of which two hours do not fill one, so that all is in the head.
+const LONG_BLOCKS: i64 = 14_400_000;
 
 impl Shape {
     /// Everything.
@@ -71,6 +78,13 @@ impl Shape {
         grid: 1,
         shift: 0,
         extremes: true,
+        block_ms: SHORT_BLOCKS,
+    };
+    /// What is in the head alone, of numbers alone, as where an HPA's queries are asked.
+    pub(crate) const HEAD: Self = Self {
+        histograms: false,
+        block_ms: LONG_BLOCKS,
+        ..Self::WHOLE
     };
     /// Ordinary numbers, none of them at a time whose last digit of milliseconds is 0 or 1.
     pub(crate) const OFF_GRID: Self = Self {
@@ -78,6 +92,7 @@ impl Shape {
         grid: 10,
         shift: 5,
         extremes: false,
+        block_ms: SHORT_BLOCKS,
     };
 
     /// Where a counter begins that grows by up to `most` a scrape: so far above 0 that no window reaches back to it.
@@ -315,8 +330,8 @@ pub(crate) fn write(path: &Path, seed: u64, shape: Shape) {
         disk: Arc::new(RealDisk),
         path: path.to_owned(),
         settings: Settings {
-            block_range_ms: 1_200_000,
-            max_block_range_ms: 1_200_000,
+            block_range_ms: shape.block_ms,
+            max_block_range_ms: shape.block_ms,
             retention_ms: 86_400_000,
             ..Settings::default()
         },

@@ -120,31 +120,37 @@ pub(crate) const ALLOWED: &[Allowed] = &[
                  deg() divide first. Last digits differ",
         at_most: 150,
         applies: of_rounding,
+        varies: false,
     },
     Allowed {
         reason: "promql/engine.go, shouldDropMetricName: 2.42 does not list atan2 among the operators whose result has no name",
         at_most: 15,
         applies: of_names_of_atan2,
+        varies: false,
     },
     Allowed {
         reason: "#13725: a counter that begins again within a window of few samples is carried less far beyond the first",
         at_most: 2,
         applies: of_extrapolation,
+        varies: false,
     },
     Allowed {
         reason: "#12190: topk and bottomk keep others of equal values",
         at_most: 5,
         applies: of_ties,
+        varies: false,
     },
     Allowed {
         reason: "#14941: stddev and stdvar of one value that is infinite or none are none; 0 in 2.42",
         at_most: 5,
         applies: of_undefined_deviations,
+        varies: false,
     },
     Allowed {
         reason: "#19899: a quantile whose rank falls on an infinite value is that value; none in 2.42",
         at_most: 5,
         applies: of_infinite_ranks,
+        varies: false,
     },
 ];
 

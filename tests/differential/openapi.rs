@@ -1,10 +1,16 @@
 //! Prometheus' OpenAPI document.
 
+use crate::programs::absent;
 use leadline_testkit::openapi::Document;
 use std::path::{Path, PathBuf};
 
-/// From `openapi/` of the test data, where that is here.
+/// Taken apart.
 pub(crate) fn load() -> Option<Document> {
+    text().map(|text| Document::parse(&text).unwrap())
+}
+
+/// From `openapi/` of the test data, where that is here.
+pub(crate) fn text() -> Option<String> {
     let given = std::env::var_os("LEADLINE_CONFORMANCE_DATA").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let files = given.into_iter().chain([beside]);
@@ -12,9 +18,8 @@ pub(crate) fn load() -> Option<Document> {
         .map(|folder| folder.join("openapi/openapi_3.2_golden.yaml"))
         .find(|file| file.is_file());
     let Some(file) = file else {
-        println!("SKIPPED in part: Prometheus' OpenAPI document is absent (set LEADLINE_CONFORMANCE_DATA)");
+        absent("Prometheus' OpenAPI document", "set LEADLINE_CONFORMANCE_DATA");
         return None;
     };
-    let text = std::fs::read_to_string(file).unwrap();
-    Some(Document::parse(&text).unwrap())
+    Some(std::fs::read_to_string(file).unwrap())
 }

@@ -13,6 +13,13 @@ const FEATURES: &str = "--enable-feature=promql-experimental-functions,promql-bi
 /// The same, and names of metrics go at the end of a query.
 const DELAYED: &str =
     "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,promql-delayed-name-removal";
+/// The same, names of any script without quotes, and types of metrics as labels.
+const RARER: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
+                        promql-delayed-name-removal,promql-unquoted-utf8-names,type-and-unit-labels";
+
+/// What changes how names are written and what is counted.
+const IN_THE_HEAD: &str = "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers,\
+    promql-unquoted-utf8-names,promql-per-step-stats";
 
 /// One comparison.
 pub(crate) struct Oracle {
@@ -22,7 +29,9 @@ pub(crate) struct Oracle {
     pub(crate) its_features: Option<&'static str>,
     /// What leadline is told to know.
     pub(crate) our_features: &'static str,
-    /// How Prometheus spells an expression.
+    /// How both spell an expression.
+    pub(crate) written: fn(&str) -> String,
+    /// How Prometheus spells it then.
     pub(crate) spelled: fn(&str) -> String,
     /// What of an answer is compared.
     pub(crate) compared: fn(Answer) -> Answer,
@@ -39,10 +48,20 @@ impl Oracle {
             release: Release::newest()?,
             its_features: Some(DELAYED),
             our_features: DELAYED,
+            written: str::to_owned,
             spelled: str::to_owned,
             compared: |answer| answer,
             allowed: ALL,
             allowed_in_all: 20,
+        })
+    }
+
+    /// The same with names of any script without quotes, and types of metrics as labels.
+    pub(crate) fn newest_with_rarer_features() -> Option<Self> {
+        Some(Self {
+            its_features: Some(RARER),
+            our_features: RARER,
+            ..Self::newest()?
         })
     }
 
@@ -56,12 +75,23 @@ impl Oracle {
         })
     }
 
+    /// The same with names that need no quotes, and counts of each step.
+    pub(crate) fn newest_in_the_head() -> Option<Self> {
+        Some(Self {
+            its_features: Some(IN_THE_HEAD),
+            our_features: IN_THE_HEAD,
+            written: unquoted,
+            ..Self::newest_by_default()?
+        })
+    }
+
     /// Prometheus 2.42 as Debian has it.
     pub(crate) fn older() -> Option<Self> {
         Some(Self {
             release: Release::debian()?,
             its_features: None,
             our_features: FEATURES,
+            written: str::to_owned,
             spelled: older::spelled,
             compared: older::compared,
             allowed: older::ALLOWED,
@@ -79,4 +109,19 @@ impl Oracle {
         let applies = |allowed: &Allowed| (allowed.applies)(question, ours, theirs);
         self.allowed.iter().position(applies)
     }
+}
+
+/// An expression with names of the data as they can be written without quotes.
+fn unquoted(expression: &str) -> String {
+    expression
+        .replace("{\"http.server.duration\", ", "http.server.duration{")
+        .replace("{\"http.server.duration\"}", "http.server.duration")
+        .replace("\"service.name\"=", "service.name=")
+}
+
+#[test]
+fn names_of_the_data_are_written_without_quotes() {
+    let quoted = "rate({\"http.server.duration\", \"service.name\"=~\"gr.*\"}[5m]) - {\"http.server.duration\"}";
+    let plain = "rate(http.server.duration{service.name=~\"gr.*\"}[5m]) - http.server.duration";
+    assert_eq!(unquoted(quoted), plain);
 }

@@ -73,7 +73,7 @@ impl Refusals {
         if ours == theirs {
             return;
         }
-        if let Some(place) = both.oracle.allows(&question, &ours, &theirs) {
+        if let Some(place) = both.allows(&question, &ours, &theirs).await {
             return self.answered.allow(place);
         }
         let (small, ours, theirs) = shrink(both, question.clone(), ours, theirs).await;

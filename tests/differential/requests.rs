@@ -61,6 +61,13 @@ pub(crate) const REQUESTS: &[&str] = &[
     "query?query=vector(123456789.125)&time=1795345200",
     "query?query=label_replace(vector(1), \"x\", \"<&>\", \"\", \"\")&time=1795345200",
     "query?query=once[1d]&time=1795351200",
+    "query?query=up[0.0001]&time=1795348800",
+    "query?query=count_over_time(up[0.0009])&time=1795348800",
+    "query?query=absent_over_time(up[0.0009])&time=1795348800",
+    "query?query=count_over_time(up[0.0001:])&time=1795348800",
+    "query?query=sum(rate(http_requests_total[1e-7]))&time=1795348800",
+    "query?query=up[0]&time=1795348800",
+    "query?query=up[1e-10]&time=1795348800",
     "query?query=sort_by_label(up, \"instance\")&limit=2&time=1795348801",
     "query?query=up offset 1y&time=1795348801",
     "query?query=quantile(7, up)&time=1795348801",
@@ -85,6 +92,12 @@ pub(crate) const REQUESTS: &[&str] = &[
     "query_exemplars?query=up",
     "query_exemplars?query=up&start=2&end=1",
     "query_exemplars?query=up{",
+    "query_exemplars?query=",
+    "query_exemplars?query=1",
+    "query_exemplars?query=vector(1) + 2",
+    "query_exemplars?query=rate(up)",
+    "query_exemplars?query=sum(rate(up[5m])) by (job)",
+    "query_exemplars?query=limitk(1, up) + on () fill(1) up",
     "metadata",
     "metadata?limit=x",
     "metadata?metric=up",
@@ -105,6 +118,8 @@ pub(crate) const REQUESTS: &[&str] = &[
     "parse_query?query=rate(up[step() * 2 + (5m)] smoothed)",
     "parse_query?query=up[1h:5m] @ end() offset 1m",
     "parse_query?query=up[-(1m) + max_of(step(), range()):]",
+    "parse_query?query=up[0.0001]",
+    "parse_query?query=up[0.0001:5m]",
     "parse_query?query=1 + 2 * -3",
     "parse_query?query=-up",
     "parse_query?query=+5m",
@@ -127,6 +142,47 @@ pub(crate) const REQUESTS: &[&str] = &[
     "parse_query?query=rate(x)",
 ];
 
+/// Requests with names that only the feature `promql-unquoted-utf8-names` lets stand without quotes, and of rates of what has a
+/// type with `type-and-unit-labels`.
+pub(crate) const RARER: &[&str] = &[
+    "series?match[]=http.server.duration",
+    "series?match[]=up{service.name=\"x\"}",
+    "series?match[]=up.{",
+    "labels?match[]=http.server.duration",
+    "label/job/values?match[]=http.server.duration",
+    "targets/metadata?match_target={service.name=\"x\"}",
+    "targets/metadata?match_target={service.name=",
+    "query?query=count(http.server.duration)&time=1795348801",
+    "query_exemplars?query=limitk(1, up) + on () fill(1) http.server.duration",
+    "query?query=count(rate(http_requests_total[5m]))&time=1795348801",
+    "query?query=count by (__type__) (increase(http_requests_total[5m]))&time=1795348801",
+    "query?query=count(rate(label_replace(http_requests_total, \"__type__\", \"gauge\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query?query=count(rate(label_replace(memory_bytes, \"__type__\", \"counter\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query?query=count(increase(label_replace(memory_bytes, \"__type__\", \"histogram\", \"\", \"\")[5m:1m]))&time=1795348801",
+    "query_range?query=count(rate(memory_bytes[5m]))&start=1795348800&end=1795348830&step=15",
+];
+
+/// Requests with parameters in the URL and in a form: path, those of the URL, those of the form.
+type Twofold = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Which of two values counts, and how lists are put together.
+pub(crate) const TWOFOLD: &[Twofold] = &[
+    ("query", "query=1&time=5", &[("query", "2"), ("time", "7")]),
+    ("query", "query=1&time=5", &[("time", "7")]),
+    ("query", "query=1&time=5", &[("query", "")]),
+    ("query_range", "query=1&start=1&end=2&step=1", &[("step", "")]),
+    ("query", "query=&query=1&time=5", &[]),
+    ("query", "time=5", &[("query", "1"), ("query", "2")]),
+    ("series", "match[]=once&limit=1", &[("match[]", "up"), ("limit", "3")]),
+    ("labels", "limit=1", &[("limit", "2")]),
+    ("format_query", "query=a+b", &[("query", "a  +  c")]),
+    (
+        "query_range",
+        "query=1&start=1&end=2&step=1",
+        &[("query", "vector(2)"), ("start", "0"), ("step", "2")],
+    ),
+];
+
 /// Splits a request into path and parameters.
 pub(crate) fn split(request: &str) -> (String, Vec<(&str, &str)>) {
     let (path, parameters) = request.split_once('?').unwrap_or((request, ""));
@@ -142,6 +198,7 @@ pub(crate) fn split(request: &str) -> (String, Vec<(&str, &str)>) {
         "timeout",
         "lookback_delta",
         "metric",
+        "match_target",
     ];
     let mut found: Vec<(&str, &str)> = Vec::new();
     let mut rest = parameters;

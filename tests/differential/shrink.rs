@@ -26,7 +26,7 @@ pub(crate) async fn shrink(
             let (ours, theirs) = both.ask(&simple).await;
             let same_sort =
                 ours.error.is_some() == best.1.error.is_some() && theirs.error.is_some() == best.2.error.is_some();
-            if ours != theirs && same_sort && both.oracle.allows(&simple, &ours, &theirs).is_none() {
+            if ours != theirs && same_sort && both.allows(&simple, &ours, &theirs).await.is_none() {
                 best = (simple, ours, theirs);
                 continue 'smaller;
             }

@@ -1,5 +1,6 @@
 //! The words of refusals: which differ from Prometheus' and why.
 
+use crate::allowed::TINY_STEP;
 use crate::answer::Answer;
 
 /// A refusal in other words.
@@ -12,8 +13,8 @@ pub(crate) struct Wording {
 
 /// All that are known.
 pub(crate) const LISTED: &[Wording] = &[Wording {
-    reason: "a length of time below 1 ms is refused where it stands; Prometheus takes it and tells the next mistake",
-    applies: |ours, _| ours.contains("duration must be at least 1ms"),
+    reason: "a subquery's step below 1 ms is refused where it stands; Prometheus takes it and tells the next mistake",
+    applies: |ours, _| ours.contains(TINY_STEP),
 }];
 
 /// The place of a pair of texts in [`LISTED`].

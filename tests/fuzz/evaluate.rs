@@ -28,12 +28,15 @@ const PATIENCE_S: u64 = 20;
 /// When instant queries are asked, ms.
 const NOW: Timestamp = 600_000;
 
+/// The longest query that an address takes, bytes.
+const LONGEST_ADDRESS: usize = 60_000;
+
 thread_local! {
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
 
 /// Runs async work on this thread's runtime.
-fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     RUNTIME.with_borrow_mut(|runtime| {
         if runtime.is_none() {
             *runtime = Builder::new_current_thread().enable_time().build().ok();
@@ -128,14 +131,7 @@ pub(super) fn json(bytes: &[u8]) {
     let number = f64::from_le_bytes(eight);
     let text = String::from_utf8_lossy(text).into_owned();
     let made = Arc::new(Made::one(&text, NOW, number));
-    let api = leadline_api::router(Api {
-        engine: Engine::new(made.clone(), settings()),
-        queryable: made,
-        board: Board::new(),
-        clock: Arc::new(ManualClock::at(NOW)),
-        status: Arc::new(Silent),
-        admin: None,
-    });
+    let api = api(made);
     for (path, pointer) in [
         ("/api/v1/query?query=m", "/data/result/0/value/1"),
         (
@@ -143,11 +139,19 @@ pub(super) fn json(bytes: &[u8]) {
             "/data/result/0/values/0/1",
         ),
         ("/api/v1/query?query=m[1m]", "/data/result/0/values/0/1"),
+        ("/api/v1/query?query=h", "/data/result/0/histogram/1/count"),
+        ("/api/v1/query?query=h", "/data/result/0/histogram/1/sum"),
+        ("/api/v1/query?query=h[1m]", "/data/result/0/histograms/0/1/sum"),
+        (
+            "/api/v1/query_range?query=h&start=599&end=601&step=1",
+            "/data/result/0/histograms/0/1/buckets/0/3",
+        ),
     ] {
         let Some(answer) = block_on(answer(&api, path)) else {
             return;
         };
-        if leadline_model::is_stale(number) {
+        // Where there is nothing, and a bucket of nothing, nothing is written.
+        if leadline_model::is_stale(number) || (number == 0.0 && pointer.contains("buckets")) {
             continue;
         }
         let read = answer.pointer(pointer).and_then(Value::as_str).map(str::parse::<f64>);
@@ -161,6 +165,7 @@ pub(super) fn json(bytes: &[u8]) {
         let label = answer.pointer("/data/result/0/metric/text").and_then(Value::as_str);
         assert_eq!(label.unwrap_or(""), text, "{path}");
     }
+    told_back(&api, &text);
     for (path, there) in [
         ("/api/v1/labels", !text.is_empty()),
         ("/api/v1/label/text/values", !text.is_empty()),
@@ -177,13 +182,82 @@ pub(super) fn json(bytes: &[u8]) {
     }
 }
 
+/// A text in an error and in warnings: what is wrong is an answer with the text in it.
+fn told_back(api: &axum::Router, text: &str) {
+    let quoted = leadline_model::quote::Quoted(text).to_string();
+    for (query, kind) in [
+        (quoted.clone(), "/data/resultType"),
+        (
+            format!("label_replace(m, \"a\", {quoted}, \"text\", \"(\")"),
+            "/errorType",
+        ),
+        (format!("m{{text={quoted}"), "/errorType"),
+        (format!("quantile(2, {{__name__=\"m\",text={quoted}}})"), "/warnings/0"),
+        (format!("rate({{__name__=\"m\",text={quoted}}}[1m])"), "/infos/0"),
+        (format!("count_values({quoted}, m)"), "/status"),
+    ] {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        if encoded.len() > LONGEST_ADDRESS {
+            return;
+        }
+        let Some(answer) = block_on(answer(api, &format!("/api/v1/query?query={encoded}"))) else {
+            return;
+        };
+        let refused = kind == "/warnings/0" || kind == "/infos/0";
+        assert!(
+            answer.pointer(kind).is_some_and(Value::is_string)
+                || refused && answer["data"]["result"] == Value::Array(Vec::new()),
+            "{query:?} was answered {answer}"
+        );
+        if kind == "/data/resultType" {
+            assert_eq!(
+                answer.pointer("/data/result/1").and_then(Value::as_str),
+                Some(text),
+                "{query:?}"
+            );
+        }
+    }
+}
+
+/// The API about made-up series.
+pub(super) fn api(made: Arc<Made>) -> axum::Router {
+    leadline_api::router(Api {
+        engine: Engine::new(made.clone(), settings()),
+        queryable: made,
+        board: Board::new(),
+        clock: Arc::new(ManualClock::at(NOW)),
+        status: Arc::new(Silent),
+        admin: None,
+    })
+}
+
+/// An answer: status and body.
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) json: Value,
+}
+
 /// The answer to a GET, which has to be JSON.
-#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
 async fn answer(api: &axum::Router, path: &str) -> Value {
-    let request = http::Request::get(path).body(Body::empty());
+    asked(api, path, http::Request::get(path).body(Body::empty()))
+        .await
+        .json
+}
+
+/// The answer to a POST of a form, which has to be JSON.
+pub(super) async fn posted(api: &axum::Router, path: &str, form: &[u8]) -> Answered {
+    let request = http::Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    asked(api, path, request.body(Body::from(form.to_vec()))).await
+}
+
+#[expect(clippy::panic, reason = "a panic is how a target tells a finding")]
+async fn asked(api: &axum::Router, path: &str, request: http::Result<http::Request<Body>>) -> Answered {
     let request = request.unwrap_or_else(|error| panic!("{path}: {error}"));
     let Ok(response) = api.clone().oneshot(request).await;
+    let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
     let body = body.unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)))
+    let json = serde_json::from_slice(&body);
+    let json = json.unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)));
+    Answered { status, json }
 }

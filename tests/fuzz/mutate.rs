@@ -62,8 +62,12 @@ const TOKENS: &[&[u8]] = &[
     b"start()",
 ];
 
-/// The longest input that is made, bytes.
+/// The longest input that is made as a rule, bytes.
 const LONGEST: usize = 4096;
+/// One input of so many is a long one.
+const ONE_LONG_OF: usize = 2048;
+/// How long it is at most, bytes: what a parser of expressions takes, and a little more.
+const LONG: usize = 256 * 1024 + 16;
 
 /// Makes inputs.
 pub(crate) struct Mutator<'a> {
@@ -105,7 +109,21 @@ impl<'a> Mutator<'a> {
             self.step();
         }
         self.current.truncate(LONGEST);
+        if self.below(ONE_LONG_OF) == 0 {
+            self.lengthen();
+        }
         &self.current
+    }
+
+    /// Repeats a piece where it stands, so that what is done again for each part of an input is done very often.
+    fn lengthen(&mut self) {
+        let from = self.below(self.current.len());
+        let to = (from + 1 + self.below(16)).min(self.current.len());
+        let piece = self.current[from.min(to)..to].to_vec();
+        // Not all of them longer than what is taken at all.
+        let wanted = [LONG / 16, LONG / 2, LONG - 1024, LONG][self.below(4)];
+        let times = wanted.saturating_sub(self.current.len()) / piece.len().max(1);
+        self.current.splice(from..from, piece.repeat(times));
     }
 
     fn step(&mut self) {

@@ -59,14 +59,26 @@ impl Made {
         Self(all.into_iter().map(Arc::new).collect())
     }
 
-    /// The series `m{text="…"}` with one sample.
+    /// The series `m{text="…"}` with one sample, and `h{text="…"}` with a histogram whose count, sum and one bucket are it.
     pub(super) fn one(text: &str, t: Timestamp, v: f64) -> Self {
-        let mut series = Series {
-            labels: Labels::from_pairs([("__name__", "m"), ("text", text)]),
+        let named = |name: &str| Series {
+            labels: Labels::from_pairs([("__name__", name), ("text", text)]),
             ..Series::default()
         };
-        series.floats.push(t, v);
-        Self(vec![Arc::new(series)])
+        let (mut number, mut native) = (named("m"), named("h"));
+        number.floats.push(t, v);
+        let h = FloatHistogram {
+            count: v,
+            sum: v,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            positive_buckets: vec![v],
+            ..FloatHistogram::default()
+        };
+        native.histograms.push(HistogramSample {
+            t,
+            h: AnyHistogram::Float(Arc::new(h)),
+        });
+        Self(vec![Arc::new(native), Arc::new(number)])
     }
 }
 
@@ -198,26 +210,24 @@ impl Queryable for Made {
         if grouping.alike.iter().any(differs) {
             return Ok(None);
         }
-        let (mut labels, mut first): (Vec<Labels>, Vec<u32>) = (Vec::new(), Vec::new());
-        let mut group = |i: usize, series: &Series| {
+        let mut labels: Vec<Labels> = Vec::new();
+        let mut group = |series: &Series| {
             let named = |name: &str| grouping.names.iter().any(|other| other == name);
             let of_group = series.labels.without(|name| named(name) == grouping.without);
             let known = labels.iter().position(|labels| *labels == of_group);
             known.unwrap_or_else(|| {
                 labels.push(of_group);
-                first.push(i as u32);
                 labels.len() - 1
             }) as u32
         };
-        let group_of: Vec<u32> = found.iter().enumerate().map(|(i, series)| group(i, series)).collect();
-        if grouping.order != GroupOrder::Groups {
-            first.clear();
-        }
+        let group_of: Vec<u32> = found.iter().map(|series| group(series)).collect();
+        // They are kept in the order of their labels.
+        let told = (grouping.order == GroupOrder::Groups).then_some(0..group_of.len() as u32);
         Ok(Some(GroupedSeries {
             set: Box::new(Found(found)),
             group_of: group_of.into(),
             labels: labels.into(),
-            first,
+            places: told.into_iter().flatten().collect(),
         }))
     }
 

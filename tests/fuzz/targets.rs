@@ -3,6 +3,11 @@
 
 #[path = "evaluate.rs"]
 mod evaluate;
+#[path = "../../src/config.rs"]
+#[expect(dead_code, reason = "the binary uses the rest")]
+mod file;
+#[path = "remote.rs"]
+mod remote;
 #[path = "store.rs"]
 mod store;
 
@@ -16,21 +21,24 @@ use leadline_model::duration::Duration;
 use leadline_model::regex::Regex;
 use leadline_model::relabel::{self, RelabelConfig};
 use leadline_model::sample::Samples;
-use leadline_tsdb::config::{Global, ScrapeConfig, parse_yaml, resolve};
-use serde::Deserialize;
+use leadline_tsdb::config::parse_yaml;
 
 /// A target's name (its corpus' folder), and what it does with bytes.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub(crate) const TARGETS: &[Target] = &[
+    ("certificate", remote::certificate),
     ("chunk", chunk),
     ("config", config),
     ("duration", duration),
     ("engine", evaluate::engine),
     ("exposition", exposition),
+    ("file_sd", file_sd),
+    ("grpc", remote::grpc),
     ("json", evaluate::json),
     ("openmetrics", openmetrics),
+    ("parameters", remote::parameters),
     ("promql", promql),
     ("quantity", quantity),
     ("record", record),
@@ -42,6 +50,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("selector", selector),
     ("series", series),
     ("trigger", trigger),
+    ("trust", remote::trust),
 ];
 
 /// Runs the target `name` on bytes.
@@ -229,18 +238,24 @@ fn segment(mut bytes: &[u8]) {
     assert_eq!(again, Some((records, false)), "repair keeps what was read");
 }
 
-/// Prometheus' sections of the configuration file.
+/// The configuration file: what is wrong has a place, and what is shown of the rest holds no secret.
 fn config(bytes: &[u8]) {
-    #[derive(Deserialize, Default)]
-    #[serde(deny_unknown_fields, default)]
-    struct File {
-        global: Global,
-        scrape_configs: Vec<ScrapeConfig>,
-    }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(file) = parse_yaml::<File>(text, "fuzz.yaml") {
+    match file::Config::parse(text, "fuzz.yaml") {
+        Ok(config) => {
+            let told = config.refused_rules(leadline_promql::syntax::Features::LANGUAGE);
+            assert!(told.iter().all(|problem| !problem.to_string().is_empty()));
+            assert!(!config.shown().is_empty() || text.is_empty());
+        }
+        Err(errors) => assert!(!errors.0.is_empty(), "a refusal says why"),
+    }
+}
+
+/// Files of targets, as YAML and as JSON.
+fn file_sd(bytes: &[u8]) {
+    for name in ["targets.yaml", "targets.json"] {
         // A refusal is an answer.
-        let _ = resolve(&file.global, &file.scrape_configs, "fuzz.yaml");
+        let _ = leadline_discovery::file_targets(std::path::Path::new(name), bytes);
     }
 }
 

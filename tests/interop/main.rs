@@ -10,8 +10,12 @@
     reason = "what a test needs and does not get fails the test; what is skipped is said"
 )]
 
+mod answers;
+mod commands;
 mod folder;
 mod foreign;
+mod late;
+mod metadata;
 mod port;
 mod programs;
 mod server;

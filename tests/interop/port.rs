@@ -17,20 +17,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Time of the first sample, ms.
-const BEGIN: i64 = 1_795_344_000_000;
+pub(crate) const BEGIN: i64 = 1_795_344_000_000;
 /// Samples per series.
-const SAMPLES: i64 = 400;
+pub(crate) const SAMPLES: i64 = 400;
 /// Time between two, ms.
-const STEP: i64 = 15_000;
+pub(crate) const STEP: i64 = 15_000;
 
 /// The series: a float, an integer histogram that is reset once, a float histogram, one with bounds of its own.
-fn labels() -> Vec<Labels> {
+pub(crate) fn labels() -> Vec<Labels> {
     ["plain_total", "latency", "sizes", "classes"]
         .map(|name| Labels::from_pairs([("__name__", name), ("job", "port")]))
         .to_vec()
 }
 
-fn int(i: i64) -> AnyHistogram {
+/// An integer histogram; every 250th begins again.
+pub(crate) fn int(i: i64) -> AnyHistogram {
     let n = i % 250 + 1;
     AnyHistogram::Int(Arc::new(Histogram {
         schema: 3,
@@ -46,7 +47,8 @@ fn int(i: i64) -> AnyHistogram {
     }))
 }
 
-fn float(i: i64) -> AnyHistogram {
+/// A gauge of floats.
+pub(crate) fn float(i: i64) -> AnyHistogram {
     let v = i as f64 + 0.5;
     AnyHistogram::Float(Arc::new(FloatHistogram {
         reset: ResetHint::Gauge,
@@ -61,7 +63,8 @@ fn float(i: i64) -> AnyHistogram {
     }))
 }
 
-fn custom(i: i64) -> AnyHistogram {
+/// An integer histogram with bounds of its own.
+pub(crate) fn custom(i: i64) -> AnyHistogram {
     AnyHistogram::Int(Arc::new(Histogram {
         schema: CUSTOM_BUCKETS,
         count: 3 * i as u64,
@@ -81,22 +84,29 @@ fn exemplar(i: i64) -> Exemplar {
     }
 }
 
-/// Writes a directory through the port, with a cut of the head on the way, and closes it.
-fn write(path: &Path) {
-    let clock = Arc::new(ManualClock::at(BEGIN));
+/// A store whose log is read, and the clock (ms) that it goes by.
+pub(crate) fn open(path: &Path, settings: Settings, now: i64) -> (Arc<Db>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(now));
     let db = Db::open(Parts {
         disk: Arc::new(RealDisk),
         path: path.to_owned(),
-        settings: Settings {
-            block_range_ms: 1_200_000,
-            retention_ms: 86_400_000,
-            ..Settings::default()
-        },
+        settings,
         clock: Arc::clone(&clock) as _,
-        entropy: Arc::new(SeededEntropy::new(7)),
+        entropy: Arc::new(SeededEntropy::new(now as u64)),
     })
     .unwrap();
     db.replay().unwrap();
+    (db, clock)
+}
+
+/// Writes a directory through the port, with a cut of the head on the way, and closes it.
+pub(crate) fn write(path: &Path) {
+    let settings = Settings {
+        block_range_ms: 1_200_000,
+        retention_ms: 86_400_000,
+        ..Settings::default()
+    };
+    let (db, clock) = open(path, settings, BEGIN);
     let owner = db.new_owner();
     let mut refs = Vec::new();
     for i in 0..SAMPLES {

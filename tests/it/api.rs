@@ -198,6 +198,32 @@ async fn health_readiness_and_what_is_off_are_told() {
 }
 
 #[tokio::test]
+async fn the_web_listener_serves_no_metrics_api_whoever_one_says_to_be() {
+    let (_exporter, leadline) = scraped().await;
+    let client = crate::world::http().build().unwrap();
+    for path in [
+        "/apis",
+        "/apis/custom.metrics.k8s.io/v1beta2",
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue_depth",
+        "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue_depth",
+        "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue_depth",
+        "/openapi/v2",
+        "/openapi/v3",
+    ] {
+        for headers in [
+            &[][..],
+            &[("X-Remote-User", "system:admin"), ("X-Remote-Group", "system:masters")],
+            &[("Authorization", "Bearer token")],
+        ] {
+            let url = format!("http://{}{path}", leadline.web);
+            let request = headers.iter().fold(client.get(url), |r, (k, v)| r.header(*k, *v));
+            let status = request.send().await.unwrap().status();
+            assert_eq!(status.as_u16(), 404, "{path} {headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn our_own_metrics_are_the_format_that_we_read() {
     let (_exporter, leadline) = scraped().await;
     let (status, page) = leadline.get("/metrics", &[]).await;
@@ -328,4 +354,101 @@ async fn stats_tell_what_a_query_cost_and_each_step_where_the_feature_is_on() {
         let (_, without) = leadline.json("/api/v1/query", &[("query", query)]).await;
         assert_eq!(without["data"].get("stats"), None, "{without}");
     }
+}
+
+#[tokio::test]
+async fn flags_and_how_the_process_runs_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leadline.yaml");
+    std::fs::write(&file, "global: {}\n").unwrap();
+    let flags = [
+        "--storage.tsdb.retention.time=36h",
+        "--storage.tsdb.retention.size=1GB",
+        "--web.enable-admin-api",
+        "--enable-feature=exemplar-storage,promql-per-step-stats",
+        "--enable-feature=no-such-thing",
+    ];
+    let leadline = Leadline::start_with(folder, file.clone(), &flags).await;
+    let topic = async |name: &str| leadline.json(&format!("/api/v1/status/{name}"), &[]).await.1["data"].clone();
+    let told = topic("flags").await;
+    for (name, value) in [
+        ("config.file", file.display().to_string().as_str()),
+        ("storage.tsdb.retention.time", "36h"),
+        ("web.enable-admin-api", "true"),
+        ("scaler.insecure", "false"),
+        ("query.timeout", "2m"),
+        ("enable-feature", "exemplar-storage,promql-per-step-stats,no-such-thing"),
+    ] {
+        assert_eq!(told[name], value, "{name}: {told}");
+    }
+    // Names that turn nothing on are warned of, and the others count.
+    leadline
+        .until_logged(&["no-op: what it turns on is always on", "exemplar-storage"])
+        .await;
+    leadline
+        .until_logged(&["Unknown option for --enable-feature", "no-such-thing"])
+        .await;
+    assert!(
+        !leadline.log().contains("option=promql-per-step-stats"),
+        "{}",
+        leadline.log()
+    );
+
+    let told = topic("runtimeinfo").await;
+    let here = std::env::current_dir().unwrap().display().to_string();
+    assert_eq!(
+        (&told["CWD"], &told["reloadConfigSuccess"]),
+        (&json!(here), &json!(true)),
+        "{told}"
+    );
+    assert_eq!(told["storageRetention"], "1d12h or 1GB", "{told}");
+    assert!(
+        told["goroutineCount"].as_u64() > Some(0) && told["GOMAXPROCS"].as_u64() > Some(0),
+        "{told}"
+    );
+    let time = |name: &str| told[name].as_str().unwrap().to_owned();
+    assert!(
+        time("startTime") <= time("lastConfigTime") && time("lastConfigTime") <= time("serverTime"),
+        "{told}"
+    );
+    std::fs::write(&file, "globl: {}\n").unwrap();
+    assert_eq!(leadline.post("/-/reload", &[]).await.0, 500);
+    assert_eq!(topic("runtimeinfo").await["reloadConfigSuccess"], false);
+}
+
+#[tokio::test]
+async fn a_long_answer_is_compressed_for_who_takes_that() {
+    use std::io::Read;
+    let leadline = Leadline::start("global: {}\n").await;
+    let url = format!("http://{}/api/v1/query_range", leadline.web);
+    let asked = [
+        ("query", "vector(time())"),
+        ("start", "0"),
+        ("end", "11000"),
+        ("step", "1"),
+    ];
+    let client = crate::world::http().build().unwrap();
+    let ask = async |accepted: &str| {
+        let request = client.get(&url).query(&asked).header("accept-encoding", accepted);
+        let answer = request.send().await.unwrap();
+        let encoding = answer.headers().get("content-encoding").cloned();
+        let encoding = encoding.map(|name| name.to_str().unwrap().to_owned());
+        (encoding, answer.bytes().await.unwrap())
+    };
+    let (encoding, plain) = ask("identity").await;
+    assert!(
+        encoding.is_none() && plain.len() > 100_000,
+        "{encoding:?} {}",
+        plain.len()
+    );
+    let (encoding, sent) = ask("gzip, deflate, br").await;
+    let mut read = Vec::new();
+    flate2::read::GzDecoder::new(&sent[..]).read_to_end(&mut read).unwrap();
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    assert!(
+        read == plain && sent.len() < plain.len() / 2,
+        "{} of {}",
+        sent.len(),
+        plain.len()
+    );
 }

@@ -58,8 +58,16 @@ const GRAFANA: &[Call] = &[
         send: Get,
         path: "/api/v1/metadata",
         parameters: &[],
-        // Scrapes bring no kinds yet, so that there may be none.
-        expected: &[("/data", "null")],
+        expected: &[
+            (
+                "/data/http_requests_total",
+                "[{\"type\":\"counter\",\"unit\":\"\",\"help\":\"Requests.\"}]",
+            ),
+            (
+                "/data/took_seconds",
+                "[{\"type\":\"histogram\",\"unit\":\"\",\"help\":\"Durations.\"}]",
+            ),
+        ],
     },
     Call {
         what: "label names",
@@ -191,7 +199,10 @@ const PERSES: &[Call] = &[
         send: Get,
         path: "/api/v1/metadata",
         parameters: &[("metric", "took_seconds"), ("limit", "1"), ("limit_per_metric", "1")],
-        expected: &[("/data", "null")],
+        expected: &[(
+            "/data",
+            "{\"took_seconds\":[{\"type\":\"histogram\",\"unit\":\"\",\"help\":\"Durations.\"}]}",
+        )],
     },
     Call {
         what: "series",

@@ -1,11 +1,14 @@
 //! `leadline demo` where no terminal is.
 
-use crate::world::{binary, http, until};
+use crate::world::{PATIENCE, binary, http, until};
 use leadline_testkit::process::{Process, Spec};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
 const LISTEN: [&str; 3] = [
     "--web.listen-address=127.0.0.1:0",
@@ -58,14 +61,7 @@ async fn it_prints_plain_lines_and_ends_after_its_time() {
         .unwrap();
     let printed = demo.printed();
     assert_eq!(status.code(), Some(0), "{printed}");
-    for part in [
-        "curl",
-        "grpcurl",
-        "kubectl",
-        "0 s | hpa pods ",
-        "3 s | hpa pods ",
-        "keda",
-    ] {
+    for part in ["0 s | hpa pods ", "3 s | hpa pods ", "keda"] {
         assert!(printed.contains(part), "{part} in\n{printed}");
     }
     assert!(!printed.contains('\u{1b}'), "plain lines: {printed}");
@@ -84,6 +80,92 @@ async fn signals_end_it_well_and_remove_its_folders() {
             .unwrap();
         assert_eq!(status.code(), Some(0), "{signal:?}: {}", demo.printed());
         assert_eq!(demo.left(), Vec::<std::path::PathBuf>::new(), "{signal:?}");
+    }
+}
+
+/// The folder of a program's binary, where it was built; otherwise it is said that what needs it is left out.
+fn built(program: &str, name: &str) -> Option<std::path::PathBuf> {
+    let Ok(file) = leadline_testkit::programs::binary(program, name) else {
+        // Past the test harness, which would swallow it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: {name} is not built (run tests/programs/build {program})"
+        );
+        return None;
+    };
+    file.parent().map(Path::to_path_buf)
+}
+
+/// The commands to try that it printed, each on a line of its own.
+fn commands(printed: &str) -> Vec<&str> {
+    let programs = ["curl ", "kubectl ", "grpcurl "];
+    let lines = printed.lines().map(str::trim_start);
+    lines
+        .filter(|line| programs.iter().any(|program| line.starts_with(program)))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_commands_to_try_answer_as_they_are_printed() {
+    let demo = Demo::start(&[]);
+    demo.until_printed("0 s | hpa").await;
+    let printed = demo.printed();
+    let folders = [built("kubernetes", "kubectl"), built("grpcurl", "grpcurl")];
+    let path = std::env::join_paths(
+        folders
+            .iter()
+            .flatten()
+            .cloned()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    )
+    .unwrap();
+    // What a command prints until it holds `part`: a stream does not end by itself.
+    let prints = async |command: &str, part: &str| {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &format!("exec {command}")]).env("PATH", &path);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut running = shell.spawn().unwrap();
+        let mut out = running.stdout.take().unwrap();
+        let mut printed = Vec::new();
+        let there = |printed: &[u8]| String::from_utf8_lossy(printed).contains(part);
+        let read = async { while !there(&printed) && out.read_buf(&mut printed).await.unwrap() > 0 {} };
+        tokio::time::timeout(PATIENCE, read).await.unwrap();
+        there(&printed).then_some(())
+    };
+    // Words that only the command's line has, whether its program is here, and what its answer holds.
+    let [kubectl, grpcurl] = folders.map(|folder| folder.is_some());
+    let expected = [
+        ("curl -sG 'http://", "/api/v1/query'", true, "\"pod\":\""),
+        (
+            "curl -s 'http://",
+            "/explain/v1/",
+            true,
+            "rate(http_requests_total[15s])",
+        ),
+        ("--cert ", "https://", true, "\"kind\":\"Pod\""),
+        (
+            "# without the certificate",
+            "https://",
+            true,
+            "\"reason\":\"Forbidden\"",
+        ),
+        ("kubectl --kubeconfig ", "get --raw", kubectl, "\"kind\":\"Pod\""),
+        // The state at open, which is false while the queue is empty: an object without fields.
+        ("grpcurl -plaintext", "StreamIsActive", grpcurl, "}"),
+    ];
+    let commands = commands(&printed);
+    assert_eq!(commands.len(), expected.len(), "{commands:?}");
+    for (first, second, here, part) in expected {
+        let matching = |line: &&&str| line.contains(first) && line.contains(second);
+        let command = *commands.iter().find(matching).unwrap();
+        if here {
+            until(
+                &format!("{part:?} from {command}"),
+                || demo.printed(),
+                async || prints(command, part).await,
+            )
+            .await;
+        }
     }
 }
 

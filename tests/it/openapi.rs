@@ -40,6 +40,8 @@ async fn answers_are_what_the_document_says() {
         ("/api/v1/targets/metadata", vec![]),
         ("/api/v1/status/buildinfo", vec![]),
         ("/api/v1/status/config", vec![]),
+        ("/api/v1/status/runtimeinfo", vec![]),
+        ("/api/v1/status/flags", vec![]),
         ("/api/v1/status/tsdb", vec![]),
         ("/api/v1/status/walreplay", vec![]),
         ("/api/v1/status/rules", vec![]),
@@ -54,6 +56,11 @@ async fn answers_are_what_the_document_says() {
         let (status, body) = leadline.get(path, parameters).await;
         let complaint = document.complaint(path, false, status, &body);
         wrong.extend(complaint.map(|why| format!("{path} {parameters:?}: {why}: {body}")));
+        if document.takes_form(path) {
+            let (status, body) = leadline.post(path, parameters).await;
+            let complaint = document.complaint(path, true, status, &body);
+            wrong.extend(complaint.map(|why| format!("POST {path} {parameters:?}: {why}: {body}")));
+        }
     }
     for path in ["delete_series", "clean_tombstones", "snapshot"].map(|name| format!("/api/v1/admin/tsdb/{name}")) {
         let (status, body) = leadline.post(&path, &[]).await;

@@ -67,9 +67,17 @@ async fn expressions_are_formatted_and_checked_and_mistakes_are_pointed_at() {
             &["error: ", "limitk", "^"],
         ),
         (
-            &["check", "x", "--enable-feature=nothing"],
-            2,
-            &["nothing", "known are promql-experimental-functions"],
+            &[
+                "check",
+                "a.b",
+                "--enable-feature=nothing,promql-unquoted-utf8-names,native-histograms",
+            ],
+            0,
+            &[
+                "valid: instant vector",
+                "Unknown option for --enable-feature: nothing",
+                "leadline has no such feature: native-histograms",
+            ],
         ),
         (&["check"], 2, &["EXPRESSION"]),
         (&["polish", "x"], 2, &["polish"]),
@@ -87,7 +95,12 @@ async fn an_expression_is_explained_by_a_running_leadline() {
         (
             &["explain", "sum(m) by (a)"],
             0,
-            &["part", "samples read", "sum(m) by (a) ", "\n  m  ", "\nwhole: "],
+            &["part", "samples read", "sum(m) by (a) ", " streamed", "\nwhole: "],
+        ),
+        (
+            &["explain", "rate(m[1m])"],
+            0,
+            &["rate(m[1m])  ", "\n  m[1m]  ", " -", "\nwhole: "],
         ),
         (
             &["explain", "sum(m)", "--start=0", "--end=60", "--step=30s"],
@@ -106,7 +119,13 @@ async fn an_expression_is_explained_by_a_running_leadline() {
             1,
             &["invalid regular expression"],
         ),
-        (&["explain", "limitk(1, m)"], 1, &["limitk"]),
+        (&["explain", "1 + limitk(1, m)"], 1, &["limitk", "--> 1:5\n", "|     ^"]),
+        (&["explain", "a.b"], 1, &["error: ", "1 | a.b\n"]),
+        (
+            &["explain", "a.b", "--enable-feature=promql-unquoted-utf8-names"],
+            1,
+            &["parse error"],
+        ),
         (
             &["explain", "m", "--time=yesterday"],
             1,

@@ -7,6 +7,7 @@ use leadline_scaler::externalscaler::{GetMetricsRequest, ScaledObjectRef};
 use leadline_testkit::pki::{Authority, Pair, Usage};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,12 @@ fn queue(depth: f64) -> String {
     format!("# TYPE queue_depth gauge\nqueue_depth {depth}\n")
 }
 
-async fn value(client: &ExternalScalerClient<Channel>, object: ScaledObjectRef, name: &str) -> Result<f64, Status> {
+/// The value of a trigger's metric `name`.
+pub(crate) async fn value(
+    client: &ExternalScalerClient<Channel>,
+    object: ScaledObjectRef,
+    name: &str,
+) -> Result<f64, Status> {
     let request = GetMetricsRequest {
         scaled_object_ref: Some(object),
         metric_name: name.to_owned(),
@@ -79,6 +85,30 @@ async fn a_trigger_is_specified_measured_and_activated() {
     assert!(edge.unwrap().unwrap().result, "the edge is pushed");
     until("the new value", || leadline.log(), async || answers(25.5).await).await;
     assert!(client.clone().is_active(trigger()).await.unwrap().into_inner().result);
+    assert_eq!(leadline.own("leadline_scaler_streams").await, Some(1.0));
+    let edges = leadline.own("leadline_scaler_edges_total").await;
+    assert_eq!(edges, Some(2.0), "the state at open, and the change");
+    assert!(leadline.own("leadline_scaler_repeats_total").await.is_some());
+
+    let (_, status) = leadline.json("/api/v1/status/triggers", &[]).await;
+    let shown = &status["data"][0];
+    assert_eq!(
+        shown["trigger"],
+        json!({
+            "query": "sum(queue_depth)", "threshold": 10.0, "activationThreshold": 0.0, "ignoreNullValues": true,
+            "metricName": "queue-depth", "namespace": null, "partial": 0.1, "onPartial": "raise",
+        })
+    );
+    assert_eq!(
+        (&shown["namespace"], &shown["name"]),
+        (&json!("default"), &json!("worker"))
+    );
+    assert_eq!(
+        (&shown["value"], &shown["error"]),
+        (&json!(25.5), &json!(null)),
+        "{status}"
+    );
+    assert!(shown["asked"].as_i64() > Some(1_600_000_000_000), "ms: {status}");
 
     for (metadata, part) in [
         (vec![("query", "sum(")], "query"),

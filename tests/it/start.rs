@@ -45,6 +45,26 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
             2,
             vec!["--web.listen-address", "here"],
         ),
+        (
+            vec![flag("query.lookback-delta", "0s")],
+            2,
+            vec!["--query.lookback-delta", "0s", "greater than 0"],
+        ),
+        (
+            vec![flag("query.timeout", "soon")],
+            2,
+            vec!["--query.timeout", "soon", "1h30m"],
+        ),
+        (
+            vec![flag("query.max-concurrency", "0")],
+            2,
+            vec!["--query.max-concurrency", "1..=4000"],
+        ),
+        (
+            vec![flag("query.max-samples", "1e6")],
+            2,
+            vec!["--query.max-samples", "1e6"],
+        ),
         (vec![flag("log.level", "loud")], 2, vec!["--log.level", "loud", "debug"]),
         (vec![config.clone(), flag("kubeconfig", &missing)], 1, vec![&missing]),
         (

@@ -1,10 +1,13 @@
 //! The store over restarts, and what is done to it from outside.
 
+use crate::scaler;
 use crate::world::{Exporter, Leadline, binary, config, http, printed, run, until};
+use leadline_model::clock::{Clock, SystemClock};
 use leadline_testkit::process::Spec;
 use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Every file of a directory with its content.
@@ -66,6 +69,62 @@ async fn samples_survive_an_ordered_end_and_a_kill() {
     assert!(tsdb["data"]["headStats"]["numSeries"].as_u64() >= Some(1), "{tsdb}");
     let bytes = leadline.own("prometheus_tsdb_wal_storage_size_bytes").await;
     assert!(bytes > Some(0.0), "{bytes:?}");
+}
+
+/// Half an hour of an exporter's counter, ten more every second and 18 000 in the end, and of its `up`, five a second, as
+/// OpenMetrics.
+fn half_an_hour(exporter: &Exporter) -> String {
+    let now = SystemClock.now();
+    let labels = format!(
+        "job=\"app\",namespace=\"default\",pod=\"app-0\",instance=\"{}\"",
+        exporter.address
+    );
+    let mut text = String::new();
+    for (name, kind, step, per_ms) in [("up", "gauge", 200, None), ("jobs", "counter", 1000, Some(0.01))] {
+        let series = if name == "up" { "up" } else { "jobs_total" };
+        writeln!(text, "# TYPE {name} {kind}").unwrap();
+        for ms in (0..=1_800_000_i64).step_by(step) {
+            let value = per_ms.map_or(1.0, |rate| ms as f64 * rate);
+            let seconds = (now - 1_800_000 + ms) as f64 / 1000.0;
+            writeln!(text, "{series}{{{labels}}} {value} {seconds:.3}").unwrap();
+        }
+    }
+    text + "# EOF\n"
+}
+
+#[tokio::test]
+async fn what_was_observed_before_a_kill_is_warm_at_once() {
+    let exporter = Exporter::start("# TYPE jobs_total counter\njobs_total 18000\n").await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let text = config(&[exporter.job("app")], "");
+    std::fs::write(at("leadline.yaml"), &text).unwrap();
+    std::fs::write(at("past.om"), half_an_hour(&exporter)).unwrap();
+    let output = run(&["tsdb", "create-blocks-from", "openmetrics", &at("past.om"), &at("data")]).await;
+    assert!(output.status.success(), "{}", printed(&output));
+    let file = folder.path().join("leadline.yaml");
+    let mut leadline = Leadline::start_with(folder, file, &[]).await;
+    for life in 1..=2 {
+        let client = scaler::client(leadline.scaler).await;
+        // Observed anew, this window would be cold for twenty minutes.
+        let trigger = || scaler::object(&[("query", "sum(rate(jobs_total{job=\"app\"}[20m]))")]);
+        let rate = until(
+            "the first value",
+            || leadline.log(),
+            async || match scaler::value(&client, trigger(), "prometheus").await {
+                Ok(rate) => Some(rate),
+                Err(status) => {
+                    assert!(status.code() == tonic::Code::Unavailable, "life {life}: {status:?}");
+                    None
+                }
+            },
+        )
+        .await;
+        assert!((9.0..10.1).contains(&rate), "life {life}: {rate} a second");
+        if life == 1 {
+            leadline = restarted(leadline, Signal::KILL, &text, &[]).await;
+        }
+    }
 }
 
 #[tokio::test]

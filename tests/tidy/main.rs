@@ -7,6 +7,7 @@
 
 mod arrows;
 mod graph;
+mod image;
 mod text;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use crate::config::Resolved;
 use crate::keeper::{Keeper, StorageState};
 use crate::query_log::QueryLogFile;
+use crate::scrapers::Scrapers;
 use crate::status::Status;
 use leadline_discovery::{Discoveries, JobTargets, PodSource, Snapshot};
 use leadline_model::clock::Clock;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub storage: leadline_storage::Settings,
     /// The engine's limits and defaults.
     pub engine: leadline_promql::settings::Settings,
+    /// Whether the log keeps what targets say about their series (`metadata-wal-records`).
+    pub metadata: bool,
     /// Spreads the slots of scrapes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }
@@ -60,6 +63,9 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error("storage: {0}")]
     Storage(#[from] StorageError),
+    /// The operating system has no thread or no descriptor left for scraping.
+    #[error("cannot start the threads that scrape: {0}")]
+    Threads(#[source] std::io::Error),
 }
 
 /// The engine on the store, which notes in the store's directory what it runs. Where there is no room for that, queries go
@@ -93,17 +99,17 @@ pub struct Tsdb {
     engine: Arc<Engine>,
     query_log: Arc<QueryLogFile>,
     scrape: leadline_scrape::Manager,
+    scrapers: Arc<Scrapers>,
     discovery: Arc<leadline_discovery::Manager>,
     /// Whether a configuration is in force; before that nothing is discovered, and nothing is known in full.
     configured: AtomicBool,
 }
 
 impl Tsdb {
-    /// Opens the store and puts the rooms together, without jobs. Has to be called within a tokio runtime, on which the
-    /// scrapes then run.
+    /// Opens the store and puts the rooms together, without jobs. Scrapes run on threads of their own.
     ///
     /// # Errors
-    /// [`BuildError`]: a setting is out of its range, or the store's directory cannot be used.
+    /// [`BuildError`]: a setting is out of its range, the store's directory cannot be used, or there is no thread left.
     pub fn build(parts: Parts) -> Result<Arc<Self>, BuildError> {
         let Parts {
             settings,
@@ -126,11 +132,16 @@ impl Tsdb {
         // The store has the directory to itself now.
         let query_log = QueryLogFile::new(Arc::clone(&clock));
         let engine = engine(&db, &*disk, &path, settings.engine, &clock, &query_log);
+        let scrapers = Arc::new(Scrapers::start().map_err(BuildError::Threads)?);
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
+            metadata: settings.metadata,
             board: Arc::clone(&board),
             clock,
-            runtime: tokio::runtime::Handle::current(),
+            runtime: {
+                let scrapers = Arc::clone(&scrapers);
+                Box::new(move |owner| scrapers.of(owner))
+            },
             seed: settings.seed,
         });
         let discovery = leadline_discovery::Manager::new(pods);
@@ -141,22 +152,28 @@ impl Tsdb {
             engine,
             query_log,
             scrape,
+            scrapers,
             discovery,
             configured: AtomicBool::new(false),
         }))
     }
 
-    /// Puts the jobs of a configuration in force, at the start and at each reload: what did not change goes on, targets that
-    /// stay keep their series. Has to be called within a tokio runtime.
+    /// Puts the jobs of a configuration and its `evaluation_interval` in force, at the start and at each reload: what did
+    /// not change goes on, targets that stay keep their series. Has to be called within a tokio runtime.
     ///
     /// # Errors
     /// [`JobError`]: a job is not valid; then nothing is changed.
-    pub fn apply(&self, jobs: Vec<Resolved>) -> Result<(), JobError> {
+    pub fn apply(
+        &self,
+        evaluation_interval: leadline_model::duration::Duration,
+        jobs: Vec<Resolved>,
+    ) -> Result<(), JobError> {
         let (jobs, discoveries): (Vec<Job>, Vec<(Arc<str>, Discoveries)>) = jobs
             .into_iter()
             .map(|r| (r.job.clone(), (Arc::clone(&r.job.name), r.discovery)))
             .unzip();
         self.scrape.apply(jobs)?;
+        self.engine.set_subquery_step(evaluation_interval);
         self.configured.store(true, Ordering::Release);
         self.discovery.apply(discoveries);
         Ok(())
@@ -176,6 +193,8 @@ impl Tsdb {
             self.discovery.run(cancel.clone())
         );
         self.scrape.shutdown().await;
+        let scrapers = Arc::clone(&self.scrapers);
+        let _ = tokio::task::spawn_blocking(move || scrapers.end()).await;
         // Whoever reads the log may have stopped, and the store has to be closed in any case.
         if tokio::time::timeout(LOG_PATIENCE, self.query_log.close())
             .await

@@ -1,5 +1,5 @@
 //! Keeps the store going: reads its log at the start, writes what commits leave pending in groups, makes it durable, and
-//! does what is due by the clock. The store has no threads of its own; these are they.
+//! does what is due by the clock; chunks are written away by a thread of their own, which waits for no block. The store has no threads of its own; these are they.
 
 use leadline_model::port::{CommitEvent, Commits};
 use leadline_storage::StorageError;
@@ -7,14 +7,15 @@ use leadline_storage::db::{Db, Maintenance};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long commits gather before they are written to the log together.
-const GROUP: Duration = Duration::from_millis(10);
+/// How long commits gather before they are written to the log together: so much a process that is killed may lose of them,
+/// a tenth of what a machine that is switched off loses at the default `--storage.tsdb.wal-fsync-interval`. To wake the thread
+/// costs more than to write a small group.
+const GROUP: Duration = Duration::from_millis(100);
 /// The longest time between two looks at what is due.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// The shortest, with blocks that span seconds.
@@ -47,17 +48,8 @@ pub(crate) struct Keeper {
 pub(crate) struct Running {
     stop: CancellationToken,
     log: JoinHandle<()>,
+    chunks: JoinHandle<()>,
     work: JoinHandle<()>,
-}
-
-/// Why the log's thread woke up.
-enum Woken {
-    /// Something was committed.
-    Commit,
-    /// It is time to make the log durable.
-    Sync,
-    /// It has to end.
-    Stop,
 }
 
 impl Keeper {
@@ -92,32 +84,37 @@ impl Keeper {
         };
         Ok(Running {
             log: thread("storage-log", Self::write_log)?,
+            chunks: thread("storage-chunks", Self::map_chunks)?,
             work: thread("storage-work", Self::work)?,
             stop,
         })
     }
 
-    /// Writes what commits leave pending, until `stop`.
+    /// Writes what commits leave pending, until `stop`. While nothing is committed it sleeps; from the first commit on until
+    /// all is durable it needs nobody to wake it.
     fn write_log(&self, runtime: &Handle, stop: &CancellationToken) {
         let mut commits = self.db.subscribe();
-        let mut sync_at: Option<Instant> = None;
-        loop {
-            let result = match runtime.block_on(wake(&mut commits, sync_at, stop)) {
-                Woken::Stop => return,
-                Woken::Commit => {
-                    std::thread::sleep(GROUP);
-                    while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = commits.try_recv() {}
-                    sync_at.get_or_insert_with(|| Instant::now() + self.sync_every);
-                    self.db.flush()
+        while runtime.block_on(committed(&mut commits, stop)) {
+            let mut sync_at = Instant::now() + self.sync_every;
+            loop {
+                std::thread::sleep(GROUP.min(sync_at.saturating_duration_since(Instant::now())));
+                if stop.is_cancelled() {
+                    return;
                 }
-                Woken::Sync => {
-                    let result = self.db.sync();
-                    // What could not be written is tried again without waiting for a commit.
-                    sync_at = result.is_err().then(|| Instant::now() + self.sync_every);
-                    result
+                while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = commits.try_recv() {}
+                self.tell(self.db.flush());
+                if Instant::now() < sync_at {
+                    continue;
                 }
-            };
-            self.tell(result);
+                let synced = self.db.sync();
+                let durable = synced.is_ok();
+                self.tell(synced);
+                if durable {
+                    break;
+                }
+                // What could not be written is tried again without waiting for a commit.
+                sync_at = Instant::now() + self.sync_every;
+            }
         }
     }
 
@@ -130,32 +127,50 @@ impl Keeper {
                 }
                 self.state.send_replace(StorageState::Writing);
             }
+            // The store is closed before it was read.
+            Err(_) if stop.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(%error, "the write-ahead log cannot be read");
                 self.state.send_replace(StorageState::Broken(error.to_string()));
                 return;
             }
         }
-        // The calling thread's alone, on Linux. Where it is refused, maintenance is as urgent as everything else.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        be_nice();
         while !stop.is_cancelled() {
             let done = self.db.maintain();
             report(&done);
             let more = done.failures.is_empty() && (!done.cut.is_empty() || done.compacted.is_some());
             if !more {
-                runtime.block_on(async {
-                    let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
-                });
+                self.rest(runtime, stop);
             }
         }
     }
 
+    /// Writes full chunks away while blocks are being made, until `stop`.
+    fn map_chunks(&self, runtime: &Handle, stop: &CancellationToken) {
+        be_nice();
+        while !stop.is_cancelled() {
+            if let Err(error) = self.db.map_chunks() {
+                tracing::error!(%error, "chunks cannot be mapped, which is tried again");
+            }
+            self.rest(runtime, stop);
+        }
+    }
+
+    /// Waits until something may be due again, or for `stop`.
+    fn rest(&self, runtime: &Handle, stop: &CancellationToken) {
+        runtime.block_on(async {
+            let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
+        });
+    }
+
     /// Notes how writing went. The store logs it.
     fn tell(&self, result: Result<(), StorageError>) {
-        let now = match (result, self.db.health()) {
+        // The store's own word first: it is the same for what fails now and what failed before and is not over.
+        let now = match (self.db.health(), result) {
+            (Err(why), _) => StorageState::Failing(why),
+            (Ok(()), Err(error)) => StorageState::Failing(error.to_string()),
             (Ok(()), Ok(())) => StorageState::Writing,
-            (Err(error), _) => StorageState::Failing(error.to_string()),
-            (Ok(()), Err(why)) => StorageState::Failing(why),
         };
         self.state.send_if_modified(|state| {
             if *state == now || matches!(state, StorageState::Replaying | StorageState::Broken(_)) {
@@ -172,7 +187,7 @@ impl Running {
     pub(crate) async fn end(self, db: Arc<Db>) {
         self.stop.cancel();
         let ended = tokio::task::spawn_blocking(move || {
-            let log = self.log.join();
+            let (log, chunks) = (self.log.join(), self.chunks.join());
             let closed = db.close();
             // A compaction that is under way ends by itself; what it leaves behind when it does not is removed at the next
             // start.
@@ -181,7 +196,7 @@ impl Running {
             } else {
                 Ok(())
             };
-            (log.is_ok() && work.is_ok(), closed)
+            (log.is_ok() && chunks.is_ok() && work.is_ok(), closed)
         });
         match ended.await {
             Ok((true, Ok(()))) => tracing::debug!("the store is closed"),
@@ -191,25 +206,17 @@ impl Running {
     }
 }
 
-async fn wake(
-    commits: &mut broadcast::Receiver<Arc<CommitEvent>>,
-    sync_at: Option<Instant>,
-    stop: &CancellationToken,
-) -> Woken {
-    let sync = async {
-        match sync_at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    };
+/// Makes the calling thread less urgent than all else; on Linux it is the only one. Where that is refused, it is as urgent.
+fn be_nice() {
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
+/// Whether something was committed; `false` when the log's thread has to end.
+async fn committed(commits: &mut broadcast::Receiver<Arc<CommitEvent>>, stop: &CancellationToken) -> bool {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Woken::Stop,
-        () = sync => Woken::Sync,
-        committed = commits.recv() => match committed {
-            Err(broadcast::error::RecvError::Closed) => Woken::Stop,
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Woken::Commit,
-        },
+        () = stop.cancelled() => false,
+        committed = commits.recv() => !matches!(committed, Err(broadcast::error::RecvError::Closed)),
     }
 }
 

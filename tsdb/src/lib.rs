@@ -8,6 +8,7 @@ pub mod config;
 mod keeper;
 mod query_log;
 pub mod reload;
+mod scrapers;
 mod status;
 
 pub use assemble::{BuildError, Parts, Settings, Tsdb};

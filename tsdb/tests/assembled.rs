@@ -1,46 +1,18 @@
 //! The rooms put together: a configuration is scraped, stored and answered, and a reload changes what has to change.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+mod support;
+
 use leadline_model::clock::{Clock, SystemClock};
 use leadline_model::entropy::SystemEntropy;
+use leadline_model::port::Plan;
 use leadline_model::target::Health;
 use leadline_storage::disk::RealDisk;
-use leadline_tsdb::config::{Global, Resolved, ScrapeConfig, parse_yaml, resolve};
 use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::{exporter, jobs};
 use tokio_util::sync::CancellationToken;
-
-/// A server that answers every request with one gauge.
-async fn exporter(value: u32) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
-                    let body = format!("# TYPE depth gauge\ndepth {value}\n");
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-fn jobs(text: &str, file: &str) -> Vec<Resolved> {
-    let jobs: Vec<ScrapeConfig> = parse_yaml(text, file).unwrap();
-    let global: Global = parse_yaml("scrape_interval: 100ms\n", file).unwrap();
-    resolve(&global, &jobs, file).unwrap()
-}
 
 /// The values of `expression` now, with their label `job`, sorted.
 async fn values(tsdb: &Tsdb, expression: &str) -> Vec<(String, f64)> {
@@ -81,6 +53,43 @@ async fn until(tsdb: &Tsdb, expression: &str, expected: &[(&str, f64)]) {
     }
 }
 
+/// The rooms, with the store's directory in `dir`.
+fn build(dir: &std::path::Path) -> Arc<Tsdb> {
+    Tsdb::build(Parts {
+        settings: Settings::default(),
+        disk: Arc::new(RealDisk),
+        path: dir.join("data"),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::default()),
+        pods: PodSource::None,
+    })
+    .unwrap()
+}
+
+/// How many steps an hour of a subquery without a step has.
+async fn steps_of_an_hour(tsdb: &Tsdb, plan: &Arc<Plan>) -> f64 {
+    let found = tsdb.evaluate().evaluate(plan, 7_200_000).await.unwrap();
+    found.values[0].value
+}
+
+#[tokio::test]
+async fn subqueries_without_a_step_take_the_evaluation_interval_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let tsdb = build(dir.path());
+    let plan = tsdb.evaluate().prepare("count_over_time(vector(1)[1h:])", &[]).unwrap();
+    for (global, steps) in [
+        ("evaluation_interval: 20s", 180.0),
+        ("evaluation_interval: 30m", 2.0),
+        ("scrape_interval: 20s", 60.0),
+        ("evaluation_interval: 0s", 60.0),
+    ] {
+        let global: Global = parse_yaml(global, "leadline.yml").unwrap();
+        tsdb.apply(global.evaluation_interval(), Vec::new()).unwrap();
+        // A plan that was made before, as rules and standing expressions have them.
+        assert_eq!(steps_of_an_hour(&tsdb, &plan).await, steps, "{global:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_it() {
     let (one, two) = (exporter(1).await, exporter(2).await);
@@ -91,15 +100,7 @@ async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_
         format!(r#"[{{"targets": ["{two}"]}}]"#),
     )
     .unwrap();
-    let tsdb = Tsdb::build(Parts {
-        settings: Settings::default(),
-        disk: Arc::new(RealDisk),
-        path: dir.path().join("data"),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy::default()),
-        pods: PodSource::None,
-    })
-    .unwrap();
+    let tsdb = build(dir.path());
     let cancel = CancellationToken::new();
     let running = tokio::spawn({
         let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
@@ -109,7 +110,8 @@ async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_
 
     let fixed = format!("- job_name: fixed\n  static_configs: [{{targets: ['{one}']}}]\n");
     let filed = "- job_name: filed\n  file_sd_configs: [{files: [targets.json]}]\n";
-    tsdb.apply(jobs(&format!("{fixed}{filed}"), &file)).unwrap();
+    let minute = leadline_model::duration::Duration::from_secs(60);
+    tsdb.apply(minute, jobs(&format!("{fixed}{filed}"), &file)).unwrap();
     until(&tsdb, "depth", &[("filed", 2.0), ("fixed", 1.0)]).await;
     until(&tsdb, "up", &[("filed", 1.0), ("fixed", 1.0)]).await;
     assert!(tsdb.status().synced);
@@ -123,7 +125,7 @@ async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_
     )
     .unwrap();
     until(&tsdb, "depth{job='filed'} == 1", &[("filed", 1.0)]).await;
-    tsdb.apply(jobs(&fixed, &file)).unwrap();
+    tsdb.apply(minute, jobs(&fixed, &file)).unwrap();
     let only = async {
         while tsdb.board().all().len() != 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -24,7 +24,6 @@ use crate::registry::Registry;
 use crate::selection::Selections;
 use crate::stats::Stats;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, Method, Version};
@@ -159,17 +158,9 @@ fn close(response: &mut Response, http1: bool) {
 async fn authorized(
     adapter: &Arc<Adapter>,
     route: Result<&Route, ApiError>,
-    mut request: Request<Body>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let peer = request.extensions().get::<PeerCertificates>();
-    let identity = adapter
-        .authenticator
-        .authenticate(peer, request.headers(), &adapter.stats)
-        .await;
-    let identity = identity.map_err(unauthenticated)?;
-    // What follows, logs included, sees no credential and no proxied identity.
-    adapter.authenticator.strip(request.headers_mut());
-    request.extensions_mut().remove::<PeerCertificates>();
+    let (identity, request) = identified(&adapter.authenticator, &adapter.stats, request).await?;
     // A path that is none is refused only now, so that nobody without a credential learns what exists.
     let route = route?;
     let query = ParsedQuery::parse(request.uri().query().unwrap_or(""));
@@ -186,6 +177,21 @@ async fn authorized(
         ));
     }
     answer(adapter, route, &query, request.headers()).await
+}
+
+/// Who asks, and the request without anything that it said of that: what comes after, logs included, sees no credential
+/// and no proxied identity.
+async fn identified(
+    authenticator: &Authenticator,
+    stats: &Stats,
+    mut request: Request,
+) -> Result<(Identity, Request), ApiError> {
+    let peer = request.extensions().get::<PeerCertificates>();
+    let identity = authenticator.authenticate(peer, request.headers(), stats).await;
+    let identity = identity.map_err(unauthenticated)?;
+    authenticator.strip(request.headers_mut());
+    request.extensions_mut().remove::<PeerCertificates>();
+    Ok((identity, request))
 }
 
 fn unauthenticated(error: AuthenticateError) -> ApiError {
@@ -249,5 +255,49 @@ fn verb_word(method: &Method) -> &'static str {
         "PATCH" => "patch",
         "DELETE" => "delete",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::token_review::{TokenError, TokenReviewer, Tokens};
+    use crate::auth::trust::Trust;
+    use axum::body::Body;
+    use leadline_model::clock::ManualClock;
+
+    /// Every token is `u`'s.
+    struct Everybody;
+
+    #[async_trait::async_trait]
+    impl TokenReviewer for Everybody {
+        async fn review(&self, _token: &str, _audiences: &[String]) -> Result<Option<Identity>, TokenError> {
+            Ok(Some(Identity {
+                user: "u".to_owned(),
+                ..Identity::default()
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_authentication_sees_no_credential_and_no_proxied_identity() {
+        let tokens = Tokens::new(Arc::new(Everybody), Vec::new()).unwrap();
+        let authenticator = Authenticator::new(Arc::new(ManualClock::at(0)), Some(tokens));
+        authenticator.set_trust(Trust::default());
+        let mut request = Request::get("/apis")
+            .header("authorization", "Bearer good")
+            .header("x-remote-user", "admin")
+            .header("X-Remote-Group", "system:masters")
+            .header("x_remote_uid", "0")
+            .header("x-remote-extra-scopes", "all")
+            .header("accept", "application/json")
+            .body(Body::empty())
+            .unwrap();
+        request.extensions_mut().insert(PeerCertificates(Vec::new()));
+        let (identity, request) = identified(&authenticator, &Stats::default(), request).await.unwrap();
+        assert_eq!(identity.user, "u");
+        let seen: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(seen, ["accept"]);
+        assert!(request.extensions().get::<PeerCertificates>().is_none());
     }
 }

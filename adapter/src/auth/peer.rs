@@ -88,6 +88,42 @@ pub struct Subject {
     pub organizations: Vec<String>,
 }
 
+impl Subject {
+    /// Of a certificate, which is not verified by this.
+    ///
+    /// # Errors
+    /// A text, where it is no certificate or a part of its subject is no text.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, certificate) = X509Certificate::from_der(certificate).map_err(|e| format!("certificate: {e}"))?;
+        let name = certificate.subject();
+        let texts = |attributes: Vec<Result<&str, _>>| -> Result<Vec<String>, String> {
+            attributes
+                .into_iter()
+                .map(|t: Result<&str, x509_parser::error::X509Error>| {
+                    t.map(str::to_owned).map_err(|e| format!("subject: {e}"))
+                })
+                .collect()
+        };
+        let names = texts(
+            name.iter_common_name()
+                .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
+                .collect(),
+        )?;
+        let organizations = texts(
+            name.iter_organization()
+                .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
+                .collect(),
+        )?;
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(names.iter().any(|name| name.contains(|c: char| c.is_ascii_uppercase())));
+        // Go's pkix.Name keeps the last common name of a subject.
+        Ok(Self {
+            common_name: names.into_iter().next_back().unwrap_or_default(),
+            organizations,
+        })
+    }
+}
+
 /// A chain that verified, and until when that holds without looking again.
 struct Verified {
     subject: Arc<Subject>,
@@ -167,36 +203,8 @@ fn verify(authority: &Authority, peer: &PeerCertificates, now: Timestamp) -> Res
         not_after = not_after.min(certificate.validity().not_after.timestamp().saturating_mul(1000));
     }
     Ok(Verified {
-        subject: Arc::new(subject(end)?),
+        subject: Arc::new(Subject::of(end)?),
         not_before,
         not_after,
-    })
-}
-
-fn subject(end: &CertificateDer<'_>) -> Result<Subject, String> {
-    let (_, certificate) = X509Certificate::from_der(end).map_err(|e| format!("certificate: {e}"))?;
-    let name = certificate.subject();
-    let texts = |attributes: Vec<Result<&str, _>>| -> Result<Vec<String>, String> {
-        attributes
-            .into_iter()
-            .map(|t: Result<&str, x509_parser::error::X509Error>| {
-                t.map(str::to_owned).map_err(|e| format!("subject: {e}"))
-            })
-            .collect()
-    };
-    let names = texts(
-        name.iter_common_name()
-            .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
-            .collect(),
-    )?;
-    let organizations = texts(
-        name.iter_organization()
-            .map(x509_parser::prelude::AttributeTypeAndValue::as_str)
-            .collect(),
-    )?;
-    // Go's pkix.Name keeps the last common name of a subject.
-    Ok(Subject {
-        common_name: names.into_iter().next_back().unwrap_or_default(),
-        organizations,
     })
 }

@@ -277,15 +277,56 @@ fn credentials_and_identities_are_stripped() {
 
 #[tokio::test]
 async fn until_its_trust_is_loaded_only_health_answers() {
+    let world = World::untrusting("metrics: []", leadline_adapter::Limits::default(), None);
+    let token = [("authorization", "Bearer good")];
+    let proxied = [("x-remote-user", "admin")];
+    let proxy = world.proxies.client("front-proxy-client", &[]);
+    for (peer, headers) in [
+        (None, &[][..]),
+        (None, &token[..]),
+        (Some(&world.user), &[][..]),
+        (Some(&proxy), &proxied[..]),
+    ] {
+        for path in [PATH, "/nowhere", "/explain/nowhere", "//"] {
+            let reply = world.get_as(peer, path, headers).await;
+            assert_eq!(
+                (reply.code(), reply.message().as_str()),
+                (503, "authentication data is not loaded yet"),
+                "{path}"
+            );
+        }
+    }
+    assert_eq!(
+        world.tokens.asked.load(Ordering::SeqCst),
+        0,
+        "nobody's token is reviewed"
+    );
+    assert!(world.reviewer.asked.lock().is_empty(), "nobody's access is reviewed");
+    for (path, code, part) in [
+        ("/healthz", 200, "ok"),
+        ("/livez", 200, "ok"),
+        ("/readyz", 500, "[-]authentication failed: "),
+    ] {
+        let reply = world.get_as(None, path, &[]).await;
+        assert_eq!(reply.code(), code, "{path}");
+        assert!(reply.text.contains(part), "{path}: {}", reply.text);
+    }
+    world.trust();
+    for (peer, path) in [(None, "/readyz"), (Some(&world.user), PATH)] {
+        assert_eq!(world.get_as(peer, path, &[]).await.code(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_to_end_and_http2_needs_no_header_for_that() {
     let world = World::new("metrics: []");
-    let empty = Authenticator::new(world.clock.clone(), None);
-    let refused = empty
-        .authenticate(Some(&world.user), &HeaderMap::new(), &Stats::default())
-        .await;
-    assert!(matches!(
-        refused,
-        Err(leadline_adapter::auth::AuthenticateError::NotReady(_))
-    ));
+    for (version, header) in [(http::Version::HTTP_11, "close"), (http::Version::HTTP_2, "")] {
+        let mut request = crate::world::request("GET", None, PATH, &[("authorization", "Bearer bad")]);
+        *request.version_mut() = version;
+        let reply = world.send(request).await;
+        assert_eq!((reply.code(), reply.header("connection")), (401, header), "{version:?}");
+        assert!(reply.closes, "{version:?}");
+    }
 }
 
 #[test]
@@ -331,30 +372,97 @@ fn trust_comes_from_the_clusters_configmap_and_says_what_is_wrong_with_it() {
     }
 }
 
-#[tokio::test]
-async fn a_listener_takes_any_chain_but_only_with_its_key() {
-    use rustls::server::danger::ClientCertVerifier as _;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let verifier = leadline_adapter::auth::peer::ClientCertVerifier::new(provider.signature_verification_algorithms);
-    assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
-    assert!(verifier.root_hint_subjects().is_empty() && !verifier.supported_verify_schemes().is_empty());
-    let chain = Ca::new("anybody").client("x", &[]);
-    let now = rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::ZERO);
-    assert!(verifier.verify_client_cert(&chain.0[0], &[], now).is_ok());
+/// What access was asked for: verb, namespace, resource, subresource and name, or the path.
+fn asked(world: &World) -> Vec<String> {
+    let told = |target: &Target| match target {
+        Target::Path(path) => path.clone(),
+        Target::Resource {
+            namespace,
+            resource,
+            subresource,
+            name,
+            ..
+        } => format!("{namespace}|{resource}|{subresource}|{name}"),
+    };
+    let asked = world.reviewer.asked.lock();
+    asked
+        .iter()
+        .map(|(_, what)| format!("{} {}", what.verb, told(&what.target)))
+        .collect()
 }
+
+fn paths_world() -> World {
+    World::new("metrics: [{name: q, describes: external, query: q}, {name: rps, describes: pods, query: rps}]")
+}
+
+const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/demo";
+const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/demo";
 
 #[tokio::test]
 async fn no_path_that_is_authorized_is_answered_as_another() {
-    let world = World::new("metrics: [{name: q, describes: external, query: q}]");
-    let proxied = "/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/q";
-    world.get(proxied).await;
-    let asked = world.reviewer.asked.lock().first().cloned().unwrap();
-    assert_eq!(asked.1.verb, "list");
-    let Target::Resource {
-        namespace, resource, ..
-    } = asked.1.target
-    else {
-        panic!("a path")
-    };
-    assert_eq!((namespace.as_str(), resource.as_str()), ("demo", "q"));
+    use crate::world::{pod_row, row};
+    for (path, access, values) in [
+        (
+            format!("{CUSTOM}/pods/p-1/rps"),
+            "get demo|pods|rps|p-1",
+            &["p-1=1"][..],
+        ),
+        (
+            format!("{CUSTOM}/pods/%70-1/r%70s"),
+            "get demo|pods|rps|p-1",
+            &["p-1=1"],
+        ),
+        (
+            format!("{CUSTOM}/pods/%2A/rps"),
+            "get demo|pods|rps|*",
+            &["p-1=1", "p-2=2"],
+        ),
+        (format!("{EXTERNAL}/q"), "list demo|q||", &["-=3"]),
+        (format!("{EXTERNAL}/%71"), "list demo|q||", &["-=3"]),
+    ] {
+        let world = paths_world();
+        world.rows("rps", vec![pod_row("p-1", 1.0), pod_row("p-2", 2.0)]);
+        world.rows("q", vec![row(&[("namespace", "demo")], 3.0, 1_000)]);
+        let reply = world.get(&path).await;
+        assert_eq!((reply.code(), asked(&world)), (200, vec![access.to_owned()]), "{path}");
+        assert_eq!(reply.values(), values, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_two_readers_could_read_differently_is_neither_authorized_nor_answered() {
+    for path in [
+        format!("{CUSTOM}/pods/p-1%2Frps/rps"),
+        format!("{CUSTOM}/pods%2Fp-1/rps"),
+        format!("{CUSTOM}/pods%2fp-1%2frps"),
+        format!("{CUSTOM}/pods/p-1%252Frps/rps"),
+        format!("{CUSTOM}//pods/p-1/rps"),
+        format!("/{CUSTOM}/pods/p-1/rps"),
+        format!("{CUSTOM}/pods/p-1/rps/"),
+        format!("{CUSTOM}/../demo/pods/p-1/rps"),
+        format!("{CUSTOM}/%2e%2e/demo/pods/p-1/rps"),
+        format!("{CUSTOM}/pods/./p-1/rps"),
+        format!("/healthz/..{CUSTOM}/pods/p-1/rps"),
+        format!("{CUSTOM}/pods;x/p-1/rps"),
+        format!("{CUSTOM}/pods/p-1;x=1/rps"),
+        format!("{CUSTOM}/pods/p-1/rps%3Bx"),
+        format!("{CUSTOM}/pods/p-1%5Crps/rps"),
+        format!("{CUSTOM}/pods/p-1%00/rps"),
+        format!("{EXTERNAL}/q;x"),
+        format!("{EXTERNAL}//q"),
+        format!("{EXTERNAL}/..%2Fq"),
+        "/readyz;x/../apis".to_owned(),
+        "/readyz/".to_owned(),
+        "/%2Fapis".to_owned(),
+    ] {
+        let world = paths_world();
+        let reply = world.get(&path).await;
+        assert_eq!(reply.code(), 400, "{path}: {}", reply.text);
+        let told = reply.message();
+        assert!(told.starts_with("invalid request path: "), "{path}: {told}");
+        assert_eq!(asked(&world), Vec::<String>::new(), "{path}");
+        // Without a credential nothing is told, not even that the path is none.
+        let reply = world.get_as(None, &path, &[("authorization", "Bearer bad")]).await;
+        assert_eq!(reply.code(), 401, "{path}");
+    }
 }

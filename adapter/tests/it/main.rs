@@ -5,5 +5,7 @@ mod access;
 mod answers;
 mod discovery;
 mod explaining;
+mod handshake;
 mod identity;
+mod log;
 mod world;

@@ -191,11 +191,22 @@ impl Ca {
         organizations: &[&str],
         change: impl FnOnce(&mut CertificateParams),
     ) -> PeerCertificates {
+        self.issue_with_key(name, organizations, change).0
+    }
+
+    /// As [`Self::issue`], with the key that the certificate is for.
+    pub(crate) fn issue_with_key(
+        &self,
+        name: &str,
+        organizations: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (PeerCertificates, KeyPair) {
         let mut params = params(name, organizations);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
-        let certificate = params.signed_by(&KeyPair::generate().unwrap(), &self.0).unwrap();
-        PeerCertificates(vec![certificate.der().clone()])
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (PeerCertificates(vec![certificate.der().clone()]), key)
     }
 }
 
@@ -323,15 +334,22 @@ impl World {
     }
 
     pub(crate) fn with_limits(rules: &str, limits: Limits) -> Self {
+        let world = Self::untrusting(rules, limits, None);
+        world.trust();
+        world
+    }
+
+    /// As [`Self::new`], but nobody is believed before [`Self::trust`]. Tokens are reviewed by `reviewer`, or by
+    /// [`Self::tokens`].
+    pub(crate) fn untrusting(rules: &str, limits: Limits, reviewer: Option<Arc<dyn TokenReviewer>>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let standing = Arc::new(FakeStanding::default());
         let registry = Registry::new(Arc::new(Door(Arc::clone(&standing))), Mapper::new(None));
         registry.apply(&serde_saphyr::from_str(rules).unwrap());
         let (clients, proxies) = (Ca::new("clients"), Ca::new("proxies"));
         let tokens = Arc::new(FakeTokens::default());
-        let kept = Tokens::new(Arc::clone(&tokens) as Arc<dyn TokenReviewer>, Vec::new()).unwrap();
+        let kept = Tokens::new(reviewer.unwrap_or_else(|| tokens.clone()), Vec::new()).unwrap();
         let authenticator = Arc::new(Authenticator::new(clock.clone(), Some(kept)));
-        authenticator.set_trust(trust(&clients, &proxies, &["front-proxy-client"]));
         let reviewer = Arc::new(FakeReviewer {
             mood: Mutex::new(Mood::AllowAll),
             asked: Mutex::default(),
@@ -369,6 +387,12 @@ impl World {
             proxies,
             user,
         }
+    }
+
+    /// Loads the data that authentication needs.
+    pub(crate) fn trust(&self) {
+        let data = trust(&self.clients, &self.proxies, &["front-proxy-client"]);
+        self.adapter.authenticator.set_trust(data);
     }
 
     /// Sets the rows of a query.

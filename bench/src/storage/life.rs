@@ -212,7 +212,11 @@ impl Life<'_> {
     /// Waits until queries see every series that is live, of `generation` where one is given.
     async fn settled(&self, generation: Option<usize>) -> Result<(), BenchError> {
         let wanted = ask::expected(self.scenario);
-        ask::until(self.home.web, &ask::live(generation), wanted, PATIENCE).await
+        let query = ask::live(generation);
+        tokio::select! {
+            seen = ask::until(self.home.web, &query, wanted, PATIENCE) => seen,
+            ended = self.process.ended() => Err(ended),
+        }
     }
 
     async fn mark(&self) -> Result<Mark, BenchError> {

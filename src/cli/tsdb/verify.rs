@@ -110,22 +110,21 @@ impl Check<'_> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            self.segments(&checkpoint.path, 0, &format!("{name}/{folder}"))?;
+            // It appears whole or not at all, so its end cannot be torn.
+            let read = Reader::open(Arc::clone(&self.disk), &checkpoint.path, ..).map(Reader::whole);
+            self.segments(read, &format!("{name}/{folder}"))?;
         }
-        self.segments(dir, first, name)
+        let read = Reader::open(Arc::clone(&self.disk), dir, first..);
+        self.segments(read, name)
     }
 
-    fn segments(&mut self, dir: &Path, first: u32, name: &str) -> Result<(), Failure> {
-        let count = wal::segments(self.disk.as_ref(), dir)?
-            .iter()
-            .filter(|s| s.number >= first)
-            .count();
-        let read = Reader::open(Arc::clone(&self.disk), dir, first..).and_then(|mut reader| {
+    fn segments(&mut self, opened: Result<Reader, StorageError>, name: &str) -> Result<(), Failure> {
+        let read = opened.and_then(|mut reader| {
             let records = records(&mut reader)?;
-            Ok((records, reader.torn().cloned()))
+            Ok((reader.segments().len(), records, reader.torn().cloned()))
         });
         match read {
-            Ok((records, torn)) => {
+            Ok((count, records, torn)) => {
                 writeln!(self.out, "{name}: ok: {count} segments, {records} records")?;
                 match torn {
                     // A process that was killed leaves this behind; the next start cuts it off.
@@ -167,6 +166,7 @@ fn check_entries(record: Record<'_>) -> Result<(), leadline_storage::codec::Malf
         Record::Exemplars(mut all) => all.try_for_each(|entry| entry.map(drop)),
         Record::MmapMarkers(mut all) => all.try_for_each(|entry| entry.map(drop)),
         Record::Metadata(mut all) => all.try_for_each(|entry| entry.map(drop)),
-        Record::Histograms(_) | Record::MinValidTime(_) | Record::Unknown(_) => Ok(()),
+        Record::Histograms(mut all) => all.try_for_each(|entry| entry.map(drop)),
+        Record::MinValidTime(_) | Record::Unknown(_) => Ok(()),
     }
 }

@@ -27,6 +27,15 @@ impl Document {
             .flat_map(|paths| paths.keys().map(String::as_str))
     }
 
+    /// Whether a path takes its parameters from a form too.
+    #[must_use]
+    pub fn takes_form(&self, path: &str) -> bool {
+        let Some(template) = self.paths().find(|template| same_path(template, path)) else {
+            return false;
+        };
+        !self.0["paths"][template]["post"]["requestBody"].is_null()
+    }
+
     /// What an answer has that the document does not allow.
     #[must_use]
     pub fn complaint(&self, path: &str, form: bool, status: u16, body: &str) -> Option<String> {

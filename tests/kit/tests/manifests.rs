@@ -194,7 +194,7 @@ fn permissions_are_exactly_these() {
              [v1beta2.custom.metrics.k8s.io,v1beta1.custom.metrics.k8s.io] get,patch",
             "external-metrics * [apiregistration.k8s.io] apiservices [v1beta1.external.metrics.k8s.io] get,patch",
             "scaler keda [] secrets [] create",
-            "scaler keda [] secrets [leadline-scaler-client] get",
+            "scaler keda [] secrets [leadline-scaler-client] get,update",
         ]
     );
     let bound: Vec<Value> = all()

@@ -36,7 +36,8 @@ pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Res
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let wanted = selectors::parse(&params).map_err(|reason| ApiError::parameter("match[]", reason))?;
+    let wanted = selectors::parse(&params, api.engine.settings().features)
+        .map_err(|reason| ApiError::parameter("match[]", reason))?;
     let (mint, maxt) = selectors::times(&params)?;
     blocking(move || {
         let mut wanted = wanted.iter();

@@ -2,33 +2,41 @@
 
 use crate::number::{push_float, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, blocking, parse_error, push_labels, success};
+use crate::respond::{ApiError, parse_error, push_labels, success};
 use crate::{Api, selectors};
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use leadline_model::exemplar::Exemplar;
-use leadline_model::port::QueryError;
 use leadline_model::{Labels, Matcher};
+use leadline_promql::check::parse_checked_with;
 use leadline_promql::syntax::ast::{Expr, ExprKind};
 use std::collections::BTreeMap;
 
-/// The exemplars of every series that the selectors of an expression match.
+/// The exemplars of every series that the selectors of an expression match (`web/api/v1/api.go`, `queryExemplars`).
 pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let (start, end) = selectors::times(&params)?;
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = leadline_promql::syntax::parse(params.query())
-        .map_err(|e| ApiError::bad_data(parse_error(params.query(), &e)))?;
-    let found = blocking(move || {
+    let text = params.query();
+    let (expr, _) = parse_checked_with(text, api.engine.settings().features)
+        .map_err(|e| ApiError::bad_data(parse_error(text, &e)))?;
+    if matchers(&expr).is_empty() {
+        // Prometheus has no data for an expression without selectors, and says so with a status.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let store = api.queryable;
+    let read = api.engine.read("reading of exemplars", move |reading| {
         // By labels, so that a series which several selectors match is there once.
         let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for matchers in matchers(&expr) {
-            found.extend(api.queryable.exemplars(matchers, start, end)?);
+            reading.look()?;
+            found.extend(store.exemplars(matchers, start, end)?);
         }
-        Ok::<_, QueryError>(found)
-    })
-    .await?;
+        Ok(found)
+    });
+    let found = read.await?;
     let mut data = String::from("[");
     for (labels, exemplars) in &found {
         if data.len() > 1 {

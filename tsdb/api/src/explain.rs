@@ -35,8 +35,9 @@ fn data(query: &Query, result: &QueryResult) -> String {
     let stats = &result.stats;
     let written = write!(
         out,
-        ",\"stats\":{{\"seriesRead\":{},\"samplesRead\":{},\"peakSamples\":{},\"queuedMicros\":{},\"evalMicros\":{}}}",
-        stats.series_read, stats.samples_read, stats.peak_samples, stats.queued_us, stats.eval_us
+        ",\"stats\":{{\"seriesRead\":{},\"samplesRead\":{},\"peakSamples\":{},\"queuedMicros\":{},\"evalMicros\":{},\
+         \"inline\":{}}}",
+        stats.series_read, stats.samples_read, stats.peak_samples, stats.queued_us, stats.eval_us, stats.inline
     );
     // Writing to a String cannot fail.
     debug_assert!(written.is_ok());
@@ -49,10 +50,15 @@ fn data(query: &Query, result: &QueryResult) -> String {
         let written = write!(
             out,
             ",\"position\":\"{line}:{column}\",\"depth\":{},\"series\":{},\"values\":{},\"seriesRead\":{},\
-             \"samplesRead\":{},\"micros\":{}}}",
+             \"samplesRead\":{},\"micros\":{},\"how\":[",
             node.depth, node.series, node.values, node.series_read, node.samples_read, node.micros
         );
         debug_assert!(written.is_ok());
+        for (i, name) in node.how.names().enumerate() {
+            out.push_str(if i > 0 { "," } else { "" });
+            push_text(&mut out, name);
+        }
+        out.push_str("]}");
     }
     out.push_str("]}");
     out

@@ -1,19 +1,20 @@
 //! `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
 use crate::params::Params;
-use crate::respond::{ApiError, blocking, push_list, success};
+use crate::respond::{ApiError, push_list, success};
+use crate::smallest::{Smallest, warnings};
 use crate::{Api, selectors};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use leadline_model::port::QueryError;
 use leadline_model::quote::Quoted;
 use leadline_model::{Matcher, Timestamp};
-use std::collections::BTreeSet;
+use leadline_promql::engine::Engine;
 
 /// The names of labels.
 pub(crate) async fn names(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let store = api.queryable;
-    answer(&params, move |matchers, mint, maxt| {
+    answer(&api.engine, &params, move |matchers, mint, maxt| {
         store.label_names(matchers, mint, maxt)
     })
     .await
@@ -30,7 +31,7 @@ pub(crate) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {}", Quoted(&name))));
     }
     let store = api.queryable;
-    answer(&params, move |matchers, mint, maxt| {
+    answer(&api.engine, &params, move |matchers, mint, maxt| {
         store.label_values(&name, matchers, mint, maxt)
     })
     .await
@@ -65,33 +66,32 @@ fn unescape(name: &str) -> String {
 }
 
 async fn answer(
+    engine: &Engine,
     params: &Params,
     ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let (mint, maxt) = selectors::times(params)?;
-    let wanted = selectors::parse(params).map_err(ApiError::bad_data)?;
-    let found = blocking(move || match wanted.as_slice() {
-        [] => ask(&[], mint, maxt),
-        [one] => ask(one, mint, maxt),
-        several => {
-            let mut union = BTreeSet::new();
-            for matchers in several {
-                union.extend(ask(matchers, mint, maxt)?);
-            }
-            Ok(union.into_iter().collect())
+    let wanted = selectors::parse(params, engine.settings().features).map_err(ApiError::bad_data)?;
+    let read = engine.read("reading of labels", move |reading| {
+        if let [] | [_] = wanted.as_slice() {
+            let mut found = ask(wanted.first().map(Vec::as_slice).unwrap_or_default(), mint, maxt)?;
+            let shown = limit.unwrap_or(usize::MAX).min(found.len());
+            let more = shown < found.len();
+            found.truncate(shown);
+            return Ok((found, more));
         }
-    })
-    .await?;
-    let shown = limit.unwrap_or(found.len()).min(found.len());
-    let warnings = if shown < found.len() {
-        vec!["results truncated due to limit".to_owned()]
-    } else {
-        Vec::new()
-    };
+        let mut union = Smallest::new(limit);
+        for matchers in &wanted {
+            reading.look()?;
+            ask(matchers, mint, maxt)?.into_iter().for_each(|text| union.add(text));
+        }
+        Ok(union.finish())
+    });
+    let (found, more) = read.await?;
     let mut data = String::new();
-    push_list(&mut data, found[..shown].iter().map(String::as_str));
-    Ok(success(&data, &warnings, &[]))
+    push_list(&mut data, found.iter().map(String::as_str));
+    Ok(success(&data, &warnings(more), &[]))
 }
 
 #[cfg(test)]

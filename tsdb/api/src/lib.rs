@@ -6,6 +6,7 @@
 mod admin;
 mod answer;
 mod asker;
+mod compress;
 mod exemplars;
 mod explain;
 mod histogram;
@@ -18,13 +19,14 @@ mod respond;
 mod route;
 mod selectors;
 mod series;
+mod smallest;
 mod status;
 mod targets;
 mod times;
 mod tree;
 
 pub use admin::StorageAdmin;
-pub use number::{push_float, push_timestamp};
+pub use number::{push_float, push_timestamp, rfc3339};
 pub use route::Route;
 pub use status::StatusSource;
 
@@ -75,10 +77,11 @@ pub fn routes() -> Vec<Route<Api>> {
     ]
 }
 
-/// A router of [`routes`], which tells in the API's words what it does not have.
+/// A router of [`routes`], which tells in the API's words what it does not have and compresses for who takes that.
 pub fn router(api: Api) -> Router {
     Route::router(routes())
         .fallback(respond::not_found)
         .method_not_allowed_fallback(respond::method_not_allowed)
+        .layer(axum::middleware::from_fn(compress::answers))
         .with_state(api)
 }

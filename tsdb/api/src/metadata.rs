@@ -58,7 +58,8 @@ fn families(board: &Board, wanted: Option<&str>, most: usize) -> BTreeMap<String
 pub(crate) async fn of_targets(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let limit = params.count("limit")?.unwrap_or(usize::MAX);
     let matchers = match params.get("match_target") {
-        Some(text) => selectors::selector(text).map_err(|why| ApiError::parameter("match_target", why))?,
+        Some(text) => selectors::selector(text, api.engine.settings().features)
+            .map_err(|why| ApiError::parameter("match_target", why))?,
         None => Vec::new(),
     };
     let wanted = params.get("metric");

@@ -46,7 +46,8 @@ pub(crate) fn push_short_timestamp(out: &mut String, t: Timestamp) {
 }
 
 /// A time (ms) as RFC 3339 in UTC; the civil date is Howard Hinnant's `civil_from_days`.
-pub(crate) fn rfc3339(t: Timestamp) -> String {
+#[must_use]
+pub fn rfc3339(t: Timestamp) -> String {
     let (days, ms) = (t.div_euclid(86_400_000), t.rem_euclid(86_400_000));
     let z = days + 719_468;
     let era = z.div_euclid(146_097);

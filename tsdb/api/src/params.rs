@@ -1,4 +1,4 @@
-//! Parameters of a request: from the query string and, for POST, from a form body too.
+//! Parameters of a request: from the query string and, for POST and PUT, from a form body too.
 
 use crate::respond::ApiError;
 use axum::body::to_bytes;
@@ -16,27 +16,36 @@ const FORM_LIMIT: usize = 1 << 20;
 /// The most points a range query may answer per series (`web/api/v1/api.go`).
 const MOST_POINTS: i64 = 11_000;
 
-/// The name and value pairs in the order they came; the body's follow the query string's.
+/// The name and value pairs: the body's, then the query string's, each in the order they came, as Go's `Request.Form` has
+/// them.
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        let mut pairs = decode(request.uri().query().unwrap_or("").as_bytes());
+        let of_url = decode(request.uri().query().unwrap_or("").as_bytes());
         let form = request
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
-        if request.method() == Method::POST && form {
+            .is_some_and(is_form);
+        let mut pairs = Vec::new();
+        if [Method::POST, Method::PUT].contains(request.method()) && form {
             let body = to_bytes(request.into_body(), FORM_LIMIT).await.map_err(|_| {
                 ApiError::bad_data(format!("the form cannot be read or has more than {FORM_LIMIT} bytes"))
             })?;
-            pairs.extend(decode(&body));
+            pairs = decode(&body);
         }
+        pairs.extend(of_url);
         Ok(Self(pairs))
     }
+}
+
+/// Whether a content type is that of forms; the case of letters and what follows a semicolon say nothing.
+fn is_form(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or("");
+    kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// `a=b&c=d` with `+` and percent escapes.
@@ -57,12 +66,11 @@ fn decode(text: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Params {
-    /// The first value of `name` that is not empty.
+    /// The first value of `name`; none where that is empty, whatever may follow it (`FormValue` of Go's net/http, and what
+    /// `web/api/v1/api.go` makes of an empty one).
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, v)| n == name && !v.is_empty())
-            .map(|(_, v)| v.as_str())
+        let (_, first) = self.0.iter().find(|(n, _)| n == name)?;
+        (!first.is_empty()).then_some(first)
     }
 
     /// Every value of `name`.
@@ -78,6 +86,8 @@ impl Params {
     /// A time, if given.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(text.ends_with('Z') && text.contains('.'));
         let parsed = parse_time(text);
         let refuse = |reason| ApiError::parameter(name, format!("invalid time value for '{name}': {reason}"));
         parsed.map(Some).map_err(refuse)
@@ -262,6 +272,46 @@ fn parse_duration(text: &str) -> Result<i64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The parameters of a request with this method, content type, query string and body.
+    async fn params(method: Method, kind: &str, query: &str, body: &'static str) -> Params {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/query?{query}"))
+            .header(header::CONTENT_TYPE, kind)
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        Params::from_request(request, &()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_bodys_pairs_go_before_the_urls() {
+        let form = "application/x-www-form-urlencoded";
+        let (url, body) = ("a=1&b=2&match[]=x", "a=3&match[]=y&match[]=z&c=");
+        for (method, kind, a, matches) in [
+            (Method::POST, form, "3", vec!["y", "z", "x"]),
+            (Method::PUT, form, "3", vec!["y", "z", "x"]),
+            (
+                Method::POST,
+                "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+                "3",
+                vec!["y", "z", "x"],
+            ),
+            (Method::POST, "text/plain", "1", vec!["x"]),
+            (Method::GET, form, "1", vec!["x"]),
+        ] {
+            let params = params(method.clone(), kind, url, body).await;
+            assert_eq!(params.get("a"), Some(a), "{method} {kind}");
+            assert_eq!(params.get("b"), Some("2"), "{method} {kind}");
+            assert_eq!(params.all("match[]").collect::<Vec<_>>(), matches, "{method} {kind}");
+        }
+        let emptied = params(Method::POST, form, "a=1&b=&b=2", "a=").await;
+        assert_eq!(
+            (emptied.get("a"), emptied.get("b")),
+            (None, None),
+            "the first one counts"
+        );
+    }
 
     #[test]
     fn times_are_unix_seconds_or_rfc3339() {

@@ -1,13 +1,14 @@
 //! `/api/v1/series`.
 
 use crate::params::Params;
-use crate::respond::{ApiError, blocking, push_labels, success};
+use crate::respond::{ApiError, push_labels, success};
+use crate::smallest::{Smallest, warnings};
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::response::Response;
-use leadline_model::Labels;
-use leadline_model::port::QueryError;
-use std::collections::BTreeSet;
+
+/// Series between two looks at the clock.
+const AT_ONCE: usize = 256;
 
 /// The label sets of series that match one of `match[]`.
 pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
@@ -16,29 +17,33 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
     }
     let limit = params.limit()?;
     let (mint, maxt) = selectors::times(&params)?;
-    let wanted = selectors::parse(&params).map_err(|reason| ApiError::parameter("match[]", reason))?;
-    let found = blocking(move || {
-        let mut found: BTreeSet<Labels> = BTreeSet::new();
+    let wanted = selectors::parse(&params, api.engine.settings().features)
+        .map_err(|reason| ApiError::parameter("match[]", reason))?;
+    let store = api.queryable;
+    let read = api.engine.read("reading of series", move |reading| {
+        let mut found = Smallest::new(limit);
         for matchers in &wanted {
-            let set = api.queryable.select(matchers, mint, maxt, false)?;
-            found.extend((0..set.len()).map(|i| set.labels(i)));
+            reading.look()?;
+            let set = store.select(matchers, mint, maxt, false)?;
+            for i in 0..set.len() {
+                if i % AT_ONCE == 0 {
+                    reading.look()?;
+                }
+                found.add(set.labels(i));
+            }
         }
-        Ok::<_, QueryError>(found)
-    })
-    .await?;
-    let shown = limit.unwrap_or(found.len()).min(found.len());
-    let warnings = if shown < found.len() {
-        vec!["results truncated due to limit".to_owned()]
-    } else {
-        Vec::new()
-    };
-    let mut data = String::from("[");
-    for (i, labels) in found.iter().take(shown).enumerate() {
-        if i > 0 {
-            data.push(',');
+        let (found, more) = found.finish();
+        let mut data = String::from("[");
+        for (i, labels) in found.iter().enumerate() {
+            if i % AT_ONCE == 0 {
+                reading.look()?;
+            }
+            data.push_str(if i > 0 { "," } else { "" });
+            push_labels(&mut data, labels);
         }
-        push_labels(&mut data, labels);
-    }
-    data.push(']');
-    Ok(success(&data, &warnings, &[]))
+        data.push(']');
+        Ok((data, more))
+    });
+    let (data, more) = read.await?;
+    Ok(success(&data, &warnings(more), &[]))
 }

@@ -79,7 +79,7 @@ fn node(expr: &Expr) -> Value {
         } => {
             let mut fields = selected("matrixSelector", selector);
             fields.insert("range".to_owned(), json!(range_ms));
-            fields.insert("rangeExpr".to_owned(), length(computed.as_deref()));
+            fields.insert("rangeExpr".to_owned(), window_length(computed.as_deref()));
             Value::Object(fields)
         }
         ExprKind::Subquery(inner) => subquery(inner),
@@ -127,7 +127,7 @@ fn subquery(subquery: &Subquery) -> Value {
         "type": "subquery",
         "expr": node(&subquery.expr),
         "range": subquery.range_ms,
-        "rangeExpr": length(computed.range.as_deref()),
+        "rangeExpr": window_length(computed.range.as_deref()),
         "offset": subquery.shift.offset_ms,
         "offsetExpr": length(computed.offset.as_deref()),
         "step": subquery.step_ms.unwrap_or(0),
@@ -195,6 +195,12 @@ fn call(call: &Call) -> Value {
 
 fn length(expr: Option<&DurationExpr>) -> Value {
     expr.map_or(Value::Null, |expr| duration(expr, false))
+}
+
+/// The length of a window where it is computed: one that is written as a number, for it is below 1 ms, is not.
+fn window_length(expr: Option<&DurationExpr>) -> Value {
+    let is_number = |expr: &&DurationExpr| matches!(expr.kind, DurationKind::Number(_) | DurationKind::Duration(_));
+    length(expr.filter(|expr| !is_number(expr)))
 }
 
 /// A computed length of time; `wrapped` in parentheses or not.

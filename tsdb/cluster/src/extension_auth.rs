@@ -82,6 +82,8 @@ impl ExtensionAuth {
             (None, Some(previous)) => previous.client_ca.clone_into(&mut next.client_ca),
             (None, None) => {}
         }
+        #[cfg(feature = "planted")]
+        leadline_model::planted::trap(next.allowed_names.len() > 2);
         if next.client_ca.is_empty() && next.request_header_ca.is_empty() {
             return Err(ExtensionAuthError::NoCa);
         }

@@ -28,7 +28,7 @@ pub use objects::{LookupError, Object, ObjectWatches};
 pub use pairs::Pairs;
 pub use pod::{Container, Controller, Pod, Port, Readiness};
 pub use pod_store::PodStore;
-pub use secret::{SecretData, SecretError, create_once};
+pub use secret::{Kept, SecretData, SecretError, create_once, keep_fitting};
 pub use selector::{Operator, Requirement, Selector, SelectorError};
 pub use watch::WatchReport;
 pub use watched_pod::WatchedPod;

@@ -139,7 +139,7 @@ fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result
         return Ok(false);
     }
     // The mark is kept only with what was understood: a broken file is reported at each look until it is mended.
-    let written = parse(path, &content)?;
+    let written = file_targets(path, &content)?;
     let name = path.display().to_string();
     let group = |(i, config): (usize, &StaticConfig)| {
         Arc::new(fixed::group(
@@ -154,7 +154,11 @@ fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result
     Ok(true)
 }
 
-fn parse(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, String> {
+/// The groups of a file of targets: JSON where its name ends so, otherwise YAML.
+///
+/// # Errors
+/// What is wrong with it, for people; nothing of a broken file is taken over.
+pub fn file_targets(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, String> {
     let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
     let groups: Vec<Option<StaticConfig>> = if json {
         serde_json::from_slice(content).map_err(|e| e.to_string())?
@@ -166,6 +170,13 @@ fn parse(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, String> {
             .map_err(|e| e.without_snippet().to_string())?
             .unwrap_or_default()
     };
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(
+        groups
+            .iter()
+            .flatten()
+            .any(|group| group.targets.iter().any(|target| !target.contains(':'))),
+    );
     let nothing = "nil target group item found, expected targets and labels";
     groups
         .into_iter()

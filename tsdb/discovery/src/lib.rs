@@ -13,4 +13,5 @@ mod kubernetes;
 mod manager;
 
 pub use config::{Discoveries, FileConfig, KubernetesConfig, StaticConfig};
+pub use file::file_targets;
 pub use manager::{DiscoveryReport, JobTargets, Manager, PodSource, Snapshot};

@@ -19,7 +19,7 @@ const MOST_KEPT: usize = 2;
 
 /// The most bytes read at once, and the most that the headers of an answer may have. A connection keeps this much while it
 /// waits for its next request; hyper's own 400 KiB would be more than all series of most targets take.
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// The connections that one caller keeps between requests. Dropping it closes them.
 #[derive(Debug, Default)]

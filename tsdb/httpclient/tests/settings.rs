@@ -1,7 +1,7 @@
 //! What is taken and refused as `http_config`, and what is shown of it.
-#![expect(clippy::print_stdout, reason = "a skipped corpus is said in one visible line")]
 
 use leadline_httpclient::{Secret, Settings, TlsSettings};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 fn read(yaml: &str) -> Result<Settings, String> {
@@ -101,7 +101,11 @@ fn data() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: no upstream test data (set LEADLINE_CONFORMANCE_DATA)");
+    // Past the test harness, which would swallow it.
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED in part: no upstream test data (set LEADLINE_CONFORMANCE_DATA)"
+    );
     None
 }
 

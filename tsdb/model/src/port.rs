@@ -144,6 +144,8 @@ pub enum Refusal {
     UnknownSeries,
     /// The parts of a histogram do not go together, or an exemplar's labels are too long.
     Invalid,
+    /// The disk takes nothing, and what memory holds for it has reached the store's limit.
+    MemoryLimit,
 }
 
 impl Refusal {
@@ -158,6 +160,7 @@ impl Refusal {
             Self::SeriesLimit => "series_limit",
             Self::UnknownSeries => "unknown_series",
             Self::Invalid => "invalid",
+            Self::MemoryLimit => "memory_limit",
         }
     }
 }
@@ -167,7 +170,7 @@ impl Refusal {
 pub struct Outcome {
     /// The commit's number.
     pub generation: Generation,
-    /// The references of [`Batch::created`], in its order; `None` where the series limit refused one.
+    /// The references of [`Batch::created`], in its order; `None` where a limit refused one.
     pub refs: Vec<Option<SeriesRef>>,
     /// Samples that were stored.
     pub appended: usize,
@@ -378,7 +381,7 @@ pub struct Grouping<'a> {
 pub enum GroupOrder {
     /// Nothing.
     Any,
-    /// The groups, each by its first series.
+    /// What is told of the groups. The series come in any order, but the place of each is told.
     Groups,
     /// The series.
     Series,
@@ -390,10 +393,11 @@ pub struct GroupedSeries {
     pub set: Box<dyn SeriesSet>,
     /// For each series its group, a place in [`Self::labels`].
     pub group_of: Arc<[u32]>,
-    /// The labels of each group; in no order unless [`GroupOrder::Groups`] asked for one.
+    /// The labels of each group, in no order.
     pub labels: Arc<[Labels]>,
-    /// With [`GroupOrder::Groups`] for each group its first series in the order of labels; else empty.
-    pub first: Vec<u32>,
+    /// With [`GroupOrder::Groups`] for each series its place in the order of labels, so that groups can be brought into the
+    /// order of the first of their series that turns out to have a value; else empty.
+    pub places: Arc<[u32]>,
 }
 
 /// Gives series out.

@@ -13,13 +13,13 @@ use crate::log::{Origin, Pending, QueryLog};
 use crate::query::Query;
 use crate::settings::Settings;
 use crate::small;
-use crate::stats::Counting;
+use crate::stats::{Counting, QueryStats};
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::port::{ActiveQueries, PrepareError, Queryable, Shape};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,9 +30,34 @@ pub const INLINE_BELOW_US: u64 = 500;
 pub struct Engine {
     pub(crate) store: Arc<dyn Queryable>,
     settings: Arc<Settings>,
+    /// Distance (ms) of the steps of a subquery that names none. It is read where a query begins, so that prepared ones
+    /// follow it.
+    subquery_step_ms: AtomicI64,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     watchers: Watchers,
+    counts: Counts,
+}
+
+/// How queries that were answered came about.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Queries that ran on the caller's thread.
+    pub inline: AtomicU64,
+    /// Queries that ran on the blocking pool.
+    pub pooled: AtomicU64,
+    /// Aggregations that were answered series by series, from groups that the store told.
+    pub streamed: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, stats: &QueryStats) {
+        let ran = if stats.inline { &self.inline } else { &self.pooled };
+        ran.fetch_add(1, Ordering::Relaxed);
+        if stats.streamed > 0 {
+            self.streamed.fetch_add(stats.streamed, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Who is told of queries.
@@ -75,10 +100,12 @@ impl Engine {
         ));
         Arc::new(Self {
             store,
+            subquery_step_ms: AtomicI64::new(settings.subquery_step.as_millis()),
             settings: Arc::new(settings),
             turns,
             waiting: AtomicUsize::new(0),
             watchers,
+            counts: Counts::default(),
         })
     }
 
@@ -86,6 +113,12 @@ impl Engine {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Sets the distance of the steps of subqueries that name none, for queries that begin from now on: Prometheus takes
+    /// its global evaluation interval, also that of a reload (`noStepSubqueryInterval` of `cmd/prometheus/main.go`).
+    pub fn set_subquery_step(&self, step: Duration) {
+        self.subquery_step_ms.store(step.as_millis(), Ordering::Relaxed);
     }
 
     /// Parses and checks an expression for [`Self::instant`] and [`Self::range`].
@@ -176,16 +209,28 @@ impl Engine {
                 None => Counting::Off,
             }),
             lookback_ms,
+            subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
             queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
             deadline: asked + timeout.to_std(),
             cancelled: Arc::new(AtomicBool::new(false)),
             pending,
         };
-        if cheap {
+        let mut result = if cheap {
             job.run()
         } else {
             on_blocking_pool(job, turn, self.watchers.active.clone()).await
+        };
+        if let Ok(result) = &mut result {
+            result.stats.inline = cheap;
+            self.counts.add(&result.stats);
         }
+        result
+    }
+
+    /// How the queries that were answered so far came about.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The query as one whose end is told, where it is.
@@ -195,7 +240,7 @@ impl Engine {
     }
 
     /// Waits for a free place among the running queries.
-    async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
         let closed = |_| Error::Canceled("query queue");
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
@@ -230,7 +275,7 @@ async fn on_blocking_pool(
 }
 
 /// Tells a running job that nobody waits for it.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(crate) struct CancelOnDrop(pub(crate) Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -30,6 +30,8 @@ pub(crate) struct Job {
     /// What is counted of the samples that it consumes.
     pub(crate) counting: Counting,
     pub(crate) lookback_ms: i64,
+    /// Distance (ms) of the steps of a subquery that names none.
+    pub(crate) subquery_step_ms: i64,
     /// How long it waited for its turn.
     pub(crate) queued_us: u64,
     pub(crate) deadline: Instant,
@@ -76,8 +78,9 @@ impl Job {
             &remembered
         };
         let mut cx = Context::new(store, &self.settings, self.lookback_ms, self.times, &patience);
+        cx.subquery_step_ms = self.subquery_step_ms;
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
-        cx.profile = self.explain.then(Profile::default);
+        cx.profile = (self.explain).then(|| Profile::new(Some(remembered.shared()), self.query.folded_spans()));
         let value = self.counted(&mut cx, began);
         *stats = std::mem::take(&mut cx.stats);
         stats.consumed = cx.consumption.finish();

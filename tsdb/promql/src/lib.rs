@@ -14,6 +14,7 @@ mod job;
 pub mod log;
 mod port;
 pub mod query;
+pub mod reading;
 pub mod settings;
 mod small;
 pub mod stats;

@@ -4,7 +4,7 @@ use crate::check;
 use crate::diagnostic::ParseError;
 use crate::eval::{QueryRange, constant, invariant, length, remembered};
 use crate::syntax::Features;
-use crate::syntax::ast::{AggregateOp, Expr, ExprKind};
+use crate::syntax::ast::{AggregateOp, Expr, ExprKind, Span};
 use leadline_model::Matcher;
 use leadline_model::port::Shape;
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
 }
 
 /// Whether the expression has an aggregation that keeps the first of equals, or one whose rounding depends on the order.
-/// A sum is corrected for what rounding loses, so that its order does not show.
+/// Sums, and the smaller of 0 and -0, tell themselves where their order shows (`eval/certain_sum.rs`).
 fn order_shows(expr: &Expr) -> bool {
     use AggregateOp::{Avg, Bottomk, Limitk, Stddev, Stdvar, Topk};
     let mut shows = false;
@@ -112,6 +112,14 @@ impl Query {
         let mut expr = expr.clone();
         length::resolve(&mut expr, times)?;
         Ok(Cow::Owned(expr))
+    }
+
+    /// Where calculations with constants stand whose results are in the tree that is evaluated.
+    pub(crate) fn folded_spans(&self) -> Vec<Span> {
+        self.0
+            .folded
+            .as_ref()
+            .map_or_else(Vec::new, |_| constant::places(&self.0.expr))
     }
 
     /// Whether the order of series shows in the result: Prometheus reads them in that of their labels.

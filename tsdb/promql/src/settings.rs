@@ -13,13 +13,14 @@ pub struct Settings {
     /// How long a query may wait and run (`query.timeout`).
     pub timeout: Duration,
     /// How many samples one query may hold in memory at once (`query.max-samples`). A series holds one for every
-    /// step of a range query.
+    /// step of a range query, and one for every 16 bytes of its labels beyond 512.
     pub max_samples: usize,
     /// How many queries run at the same time (`query.max-concurrency`); more of them wait for their turn.
     pub max_concurrency: usize,
     /// How many queries may wait for their turn; the next one is refused at once.
     pub max_waiting: usize,
-    /// Distance of the steps of a subquery that names none (Prometheus takes its global evaluation interval).
+    /// Distance of the steps of a subquery that names none, until
+    /// [`Engine::set_subquery_step`](crate::engine::Engine::set_subquery_step) says another.
     pub subquery_step: Duration,
     /// Which experimental parts of the language are on (`enable-feature`).
     pub features: Features,

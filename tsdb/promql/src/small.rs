@@ -8,7 +8,7 @@
 use crate::engine::INLINE_BELOW_US;
 use crate::eval::QueryRange;
 use crate::query::Query;
-use crate::syntax::ast::{AggregateOp, Expr, ExprKind, Selector};
+use crate::syntax::ast::{AggregateOp, Border, Expr, ExprKind, Selector};
 use leadline_model::port::Queryable;
 
 /// Longer texts (bytes) have more nodes and patterns than a small query.
@@ -70,7 +70,15 @@ impl Guess<'_> {
         let cost = match &node.kind {
             ExprKind::Selector(selector) => self.selector(selector, self.lookback_ms),
             ExprKind::Matrix { computed: Some(_), .. } | ExprKind::Subquery(_) => None,
-            ExprKind::Matrix { selector, range_ms, .. } => self.selector(selector, *range_ms),
+            ExprKind::Matrix { selector, range_ms, .. } => {
+                // What stands at its border may be before it.
+                let margin = if selector.border == Border::Open {
+                    0
+                } else {
+                    self.lookback_ms
+                };
+                self.selector(selector, range_ms.saturating_add(margin))
+            }
             ExprKind::Call(call) if UNBOUNDED.contains(&call.function.as_str()) => None,
             // Each value makes a series of its own.
             ExprKind::Aggregate(aggregate) if aggregate.op == AggregateOp::CountValues => None,
@@ -151,6 +159,10 @@ mod tests {
             ("m", 1, 1_000, false),
             ("max_over_time(m[1h])", 1, 1, true),
             ("max_over_time(m[1h])", 1, 1_000, false),
+            ("increase(m[1h])", 1, 1, true),
+            ("increase(m[1h] anchored)", 1, 1, false),
+            ("rate(m[1h] smoothed)", 1, 1, false),
+            ("increase(m[55m] anchored)", 1, 1, true),
             ("quantile_over_time(0.9, m[1m])", 1, 1, false),
             ("mad_over_time(m[1m])", 1, 1, false),
             ("count_values(\"v\", vector(time()))", 0, 1, false),

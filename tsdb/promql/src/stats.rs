@@ -12,6 +12,10 @@ pub struct QueryStats {
     pub samples_read: u64,
     /// Most samples that were held in memory at once.
     pub peak_samples: u64,
+    /// Aggregations that were answered series by series, from groups that the store told.
+    pub streamed: u64,
+    /// Whether it ran on the caller's thread.
+    pub inline: bool,
     /// How long the query waited for its turn, microseconds.
     pub queued_us: u64,
     /// How long it took until the evaluation could begin, microseconds. Series are selected where they are read, so that is
@@ -81,8 +85,26 @@ struct Timings {
     exec_total_time: f64,
 }
 
-/// Pairs of a time in seconds and a count.
-type PerStep = Vec<(f64, u64)>;
+/// Pairs of a time and a count.
+type PerStep = Vec<(Seconds, u64)>;
+
+/// A time in seconds, whole ones without a fraction, as Go writes numbers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Seconds {
+    Whole(i64),
+    Part(f64),
+}
+
+impl Seconds {
+    fn of(t: Timestamp) -> Self {
+        if t % 1000 == 0 {
+            Self::Whole(t / 1000)
+        } else {
+            Self::Part(t as f64 / 1000.0)
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,7 +129,7 @@ impl QueryStats {
             None => (0, 0, [].as_slice()),
         };
         let per_step = |count: fn(&StepConsumed) -> u64| -> PerStep {
-            steps.iter().map(|step| (step.t as f64 / 1000.0, count(step))).collect()
+            steps.iter().map(|step| (Seconds::of(step.t), count(step))).collect()
         };
         Shown {
             timings: Timings {

@@ -219,6 +219,62 @@ async fn label_values_that_grow_without_bound_are_refused() {
 }
 
 #[tokio::test]
+async fn label_sets_count_as_samples_for_as_long_as_they_live() {
+    // 100,000 samples are labels of 1.6 MB.
+    let engine = engine(Settings {
+        max_samples: 100_000,
+        features: leadline_promql::syntax::Features::LANGUAGE,
+        ..Settings::default()
+    });
+    let x = |n: usize| "x".repeat(n);
+    let labelled = |bytes: usize| format!(r#"label_replace(http_requests_total, "big", "{}", "", "")"#, x(bytes));
+    let joined = |to: &str| format!(r#"label_join({}, "{to}", "", "big")"#, labelled(10_000));
+    let (once, many) = (
+        labelled(50_000),
+        [0, 1, 2, 3].map(|to| joined(&format!("to{to}"))).join(" or "),
+    );
+    let bucket = format!(r#"label_replace({}, "le", "$1", "code", "(.*)")"#, labelled(20_000));
+    let copied = |bytes: usize| {
+        let one = format!(r#"label_replace(vector(1), "big", "{}", "", "")"#, x(bytes));
+        format!("http_requests_total * on () group_left (big) {one}")
+    };
+    let values = |by: &str| {
+        format!(
+            r#"sum by ({by}) (count_values without () ("value", {}))"#,
+            labelled(3_000)
+        )
+    };
+    for (query, fits) in [
+        (once.clone(), true),
+        (format!("{once} or vector(1)"), true),
+        (format!("{once} or -{once}"), false),
+        (joined("to"), true),
+        (many, false),
+        (copied(10_000), true),
+        (copied(100_000), false),
+        (format!(r#"histogram_quantiles({bucket}, "q", 0.5, 0.9)"#), true),
+        (
+            format!(
+                r#"histogram_quantiles({bucket}, "q", {})"#,
+                "0.5, 0.6, 0.7, 0.8, 0.9, ".repeat(2).trim_end_matches(", ")
+            ),
+            false,
+        ),
+        (values("pod"), false),
+        (values("pod").replace(&x(3_000), "short"), true),
+    ] {
+        // 30 values of each series.
+        let query = engine.parse(&query).unwrap();
+        let result = engine
+            .range(&query, (150_000, 600_000, 15_000), Options::default())
+            .await;
+        let refused = matches!(result, Err(Error::TooManySamples(_)));
+        let text = query.text().replace(&"x".repeat(100), "");
+        assert_eq!((result.is_ok(), refused), (fits, !fits), "{text}: {:?}", result.err());
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_prepared_points_at_its_place() {
     let engine = engine(Settings::default());
     for (text, line, column) in [("sum(", 1, 5), ("1 +\n  rate(up)", 2, 8), ("info(up)", 1, 1)] {

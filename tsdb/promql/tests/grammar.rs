@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper may fail loudly")]
 
 mod data;
+#[path = "support/placeless.rs"]
+mod placeless;
 
 use leadline_promql::check::parse_checked;
 
@@ -57,7 +59,10 @@ fn prometheus_own_table_is_accepted_and_refused_as_listed() {
                 }
                 let printed = expr.to_string();
                 match parse_checked(&printed) {
-                    Ok((again, same)) => assert!(again.to_string() == printed && same == shape, "{text} -> {printed}"),
+                    Ok((again, same)) => {
+                        assert!(again.to_string() == printed && same == shape, "{text} -> {printed}");
+                        assert_eq!(placeless::tree(again), placeless::tree(expr), "{text} -> {printed}");
+                    }
                     Err(error) => wrong.push(format!("printed as {printed}, which is refused: {error}")),
                 }
             }

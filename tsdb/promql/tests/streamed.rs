@@ -13,12 +13,13 @@ use leadline_model::port::{
     Appender, Attempt, Batch, Entry, Extras, GroupedSeries, Grouping, HistogramEntry, QueryError, Queryable, SeriesSet,
     Slot,
 };
+use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Matcher, STALE_NAN, Timestamp};
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::error::Error;
 use leadline_promql::settings::Settings;
 use leadline_promql::stats::Counting;
-use leadline_promql::value::QueryResult;
+use leadline_promql::value::{QueryResult, Value};
 use leadline_storage::Head;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,19 @@ struct Asked {
     head: Arc<Head>,
     groups: bool,
     answered: AtomicUsize,
+    /// How often for series.
+    whole: AtomicUsize,
+}
+
+impl Asked {
+    fn of(head: &Arc<Head>, groups: bool) -> Arc<Self> {
+        Arc::new(Self {
+            head: head.clone(),
+            groups,
+            answered: AtomicUsize::new(0),
+            whole: AtomicUsize::new(0),
+        })
+    }
 }
 
 impl Front for Arc<Asked> {
@@ -48,6 +62,7 @@ impl Front for Arc<Asked> {
         (mint, maxt): (Timestamp, Timestamp),
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.whole.fetch_add(1, Ordering::Relaxed);
         self.head.select(matchers, mint, maxt, sorted)
     }
 
@@ -241,14 +256,7 @@ async fn ask(engine: &Engine, text: &str) -> [String; 3] {
 #[tokio::test]
 async fn groups_of_the_store_and_of_the_engine_give_the_same_answers() {
     let head = head();
-    let store = |groups| {
-        Arc::new(Asked {
-            head: head.clone(),
-            groups,
-            answered: AtomicUsize::new(0),
-        })
-    };
-    let (with, without) = (store(true), store(false));
+    let (with, without) = (Asked::of(&head, true), Asked::of(&head, false));
     for (max_samples, delayed) in [(50_000_000, false), (400, true)] {
         let mut settings = Settings {
             max_samples,
@@ -273,4 +281,109 @@ async fn groups_of_the_store_and_of_the_engine_give_the_same_answers() {
     let (all, going) = (OPERANDS.len() - 1, 6);
     let expected = 3 * (2 * AGGREGATIONS.len() * all - going);
     assert_eq!(with.answered.load(Ordering::Relaxed), expected);
+}
+
+/// Where the order of groups shows, which some series begin that have no value, and where other parts of a range are fixed.
+#[tokio::test]
+async fn groups_are_read_once_whichever_of_their_series_have_values() {
+    let head = head();
+    let (with, without) = (Asked::of(&head, true), Asked::of(&head, false));
+    let streamed = Engine::new(Arc::new(Fronted(with.clone())), Settings::default());
+    let whole = Engine::new(Arc::new(Fronted(without)), Settings::default());
+    for (text, selections) in [
+        ("topk(9, count by (zone, Shard) (m_total))", 3),
+        ("bottomk(3, sum by (pod) (rate(m_total[2m])))", 3),
+        ("topk(4, max by (series) (m_total) * 0)", 3),
+        ("sum by (pod) (m_total) - on (pod) sum by (pod) (b_bucket @ 2000)", 6),
+        ("max(rate(m_total[5m])) + scalar(sum(m_total @ end()))", 6),
+    ] {
+        let before = with.answered.load(Ordering::Relaxed);
+        assert_eq!(ask(&streamed, text).await, ask(&whole, text).await, "{text}");
+        let asked = with.answered.load(Ordering::Relaxed) - before;
+        assert_eq!((asked, with.whole.load(Ordering::Relaxed)), (selections, 0), "{text}");
+    }
+}
+
+/// A head into which a sample comes in whenever something is selected.
+struct Growing {
+    head: Arc<Head>,
+    owner: OwnerId,
+    selections: AtomicUsize,
+}
+
+impl Growing {
+    fn grow(&self) {
+        let n = self.selections.fetch_add(1, Ordering::Relaxed) as i64 + 1;
+        let created = vec![Labels::from_pairs([("__name__", "m")])];
+        let entry = Entry {
+            series: Slot::New(0),
+            t: n,
+            v: n as f64,
+        };
+        let batch = Batch {
+            owner: self.owner,
+            slot: n,
+            attempt: Attempt::Good,
+            created,
+            entries: vec![entry],
+            extras: Extras::default(),
+        };
+        self.head.commit(&batch).unwrap();
+    }
+}
+
+impl Front for Arc<Growing> {
+    fn store(&self) -> &dyn Queryable {
+        &*self.head
+    }
+
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        (mint, maxt): (Timestamp, Timestamp),
+        sorted: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.grow();
+        self.head.select(matchers, mint, maxt, sorted)
+    }
+
+    fn select_groups(
+        &self,
+        matchers: &[Matcher],
+        (mint, maxt): (Timestamp, Timestamp),
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedSeries>, QueryError> {
+        self.grow();
+        self.head.select_groups(matchers, mint, maxt, grouping)
+    }
+}
+
+#[tokio::test]
+async fn series_and_groups_of_one_selector_are_of_one_moment() {
+    for (text, selections, expected) in [
+        ("m - on () avg(m) + on () max(m)", 1, 1.0),
+        ("max(m) - min(m)", 1, 0.0),
+        ("sum(m) - on () topk(1, m)", 1, 0.0),
+        ("sum(max_over_time(m[1m])) - on () group by (__name__) (m) * 1", 2, 0.0),
+        ("avg(last_over_time(m[1m])) - max(last_over_time(m[1m]))", 1, 0.0),
+        ("stddev(m) + count(m) + min without (a) (m offset 1ms)", 2, 3.0),
+        // Each is made once.
+        ("max(m) - max(m @ 1)", 2, -1.0),
+    ] {
+        let head = Head::new(leadline_storage::Settings::default(), Arc::new(ManualClock::at(0))).unwrap();
+        let growing = Arc::new(Growing {
+            owner: head.new_owner(),
+            head,
+            selections: AtomicUsize::new(0),
+        });
+        let engine = Engine::new(Arc::new(Fronted(Arc::clone(&growing))), Settings::default());
+        let query = engine.parse(text).unwrap();
+        let found = engine.instant(&query, 1_000, Options::default()).await.unwrap();
+        let Value::Vector(samples) = found.value else {
+            panic!("{text}: {:?}", found.value);
+        };
+        let values: Vec<_> = samples.iter().map(|sample| sample.value.float()).collect();
+        let seen = growing.selections.load(Ordering::Relaxed);
+        assert_eq!((seen, values), (selections, vec![Some(expected)]), "{text}");
+    }
 }

@@ -111,9 +111,10 @@ async fn whole() -> std::io::Result<()> {
     };
     let manager = Manager::new(Parts {
         appender: head,
+        metadata: false,
         board: Board::new(),
         clock,
-        runtime: tokio::runtime::Handle::current(),
+        runtime: Box::new(|_| tokio::runtime::Handle::current()),
         seed: 1,
     });
     let mut job = Job::new("bench");

@@ -3,13 +3,14 @@
 use crate::cache::{Cache, Hasher, Probe, SeriesHash, State};
 use crate::config::Job;
 use crate::error::ScrapeError;
+use crate::metadata::Follower;
 use crate::relabel::final_labels;
 use crate::report::{Measured, Report};
 use crate::stats::{Stats, add};
 use crate::told::Comments;
-use leadline_exposition::{Event, Pair, Parser, parse_series};
+use leadline_exposition::{Event, Kind, Pair, Parser, parse_series};
 use leadline_model::labels::Labels;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Outcome, Refusal, SeriesRef, Slot};
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, MetadataEntry, Outcome, Refusal, SeriesRef, Slot};
 use leadline_model::target::{Families, OwnerId};
 use leadline_model::{STALE_NAN, Timestamp, is_stale};
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub struct Ingest {
     comments: Comments,
     /// What the target says about its families, until somebody takes it.
     news: Option<Families>,
+    /// Whether the store is told what the target says about its series.
+    tell: bool,
     /// Series alive under former rules; the first good scrape marks those that did not come back.
     orphans: Vec<SeriesRef>,
 }
@@ -83,8 +86,15 @@ impl Ingest {
             report,
             comments: Comments::new(seed),
             news: None,
+            tell: false,
             orphans: Vec::new(),
         }
+    }
+
+    /// Whether commits bring kind and help of series too: of each once, and again where the target says something else
+    /// (`metadata-wal-records`). They do not at first.
+    pub fn tell_metadata(&mut self, tell: bool) {
+        self.tell = tell;
     }
 
     /// Follows new rules from the next scrape on; series stay, and those that the new rules end get their markers.
@@ -173,7 +183,7 @@ impl Ingest {
         scratch: &mut Scratch,
     ) -> Result<Outcome, ScrapeError> {
         self.mark_gone(at, scratch);
-        self.report.append(at, measured, scratch);
+        self.report.append(at, measured, self.tell, scratch);
         let outcome = self.commit(at, Attempt::Good, scratch)?;
         self.learn(&outcome, scratch);
         self.cache.commit();
@@ -215,13 +225,13 @@ impl Ingest {
             duration_s,
             counts,
         };
-        self.report.append(at, measured, scratch);
+        self.report.append(at, measured, self.tell, scratch);
         let outcome = self.commit(at, Attempt::Failed, scratch)?;
         self.learn(&outcome, scratch);
         if lost_series(&outcome, scratch) {
             self.report.forget();
             scratch.clear();
-            self.report.append(at, measured, scratch);
+            self.report.append(at, measured, self.tell, scratch);
             let outcome = self.commit(at, Attempt::Failed, scratch)?;
             self.learn(&outcome, scratch);
         }
@@ -258,6 +268,7 @@ impl Ingest {
         );
         let limit = self.rules.job.limits.sample_limit;
         let mut pairs: Vec<Pair<'_>> = Vec::new();
+        let mut follower = self.tell.then(Follower::default);
         let mut parser = Parser::new(body);
         while let Some(event) = parser.next_event()? {
             let Event::Sample {
@@ -267,6 +278,9 @@ impl Ingest {
             } = event
             else {
                 self.comments.note(&event);
+                if let Some(follower) = &mut follower {
+                    follower.note(&event);
+                }
                 continue;
             };
             let timestamp = timestamp.filter(|_| honor);
@@ -289,6 +303,9 @@ impl Ingest {
                 t: timestamp.unwrap_or(at),
                 v: value,
             });
+            if let Some(follower) = &mut follower {
+                self.tell(follower, series, slot, parser.kind(), &mut pairs, scratch);
+            }
         }
         if limit > 0 && counts.kept > limit {
             return Err(ScrapeError::SampleLimit {
@@ -297,6 +314,40 @@ impl Ingest {
             });
         }
         Ok(())
+    }
+
+    /// Adds what the comments say of a series that is new, or whose family they say something else of than before.
+    fn tell<'b>(
+        &self,
+        follower: &mut Follower<'b>,
+        series: &'b [u8],
+        slot: Slot,
+        kind: Kind,
+        pairs: &mut Vec<Pair<'b>>,
+        scratch: &mut Scratch,
+    ) {
+        let Some(family) = follower.family(&self.comments) else {
+            return;
+        };
+        let belongs = match slot {
+            Slot::New(n) => scratch
+                .created
+                .get(n as usize)
+                .is_some_and(|labels| family.has(labels.name())),
+            Slot::Known(_) if !family.is_news => false,
+            Slot::Known(_) => {
+                let labels = parse_series(series, kind, pairs)
+                    .ok()
+                    .and_then(|()| final_labels(&self.rules.job, &self.rules.labels, pairs).ok()?);
+                labels.is_some_and(|labels| family.has(labels.name()))
+            }
+        };
+        if belongs {
+            scratch.metadata.push(MetadataEntry {
+                series: slot,
+                metadata: family.metadata.clone(),
+            });
+        }
     }
 
     /// The cache's entry of a sample's series, which is created if need be; `None` when the sample is not to be kept, or is
@@ -385,10 +436,14 @@ impl Ingest {
             attempt,
             created: std::mem::take(&mut scratch.created),
             entries: std::mem::take(&mut scratch.batch_entries),
-            extras: Extras::default(),
+            extras: Extras {
+                metadata: std::mem::take(&mut scratch.metadata),
+                ..Extras::default()
+            },
         };
         let outcome = self.appender.commit(&batch);
         (scratch.created, scratch.batch_entries) = (batch.created, batch.entries);
+        scratch.metadata = batch.extras.metadata;
         let outcome = outcome?;
         let marks = |index: u32| scratch.batch_entries.get(index as usize).is_some_and(|e| is_stale(e.v));
         // A marker that comes too late is expected: the series lives on through somebody else.
@@ -439,6 +494,7 @@ pub struct Scratch {
     pub(crate) created: Vec<Labels>,
     pub(crate) created_for: Vec<Created>,
     pub(crate) batch_entries: Vec<Entry>,
+    pub(crate) metadata: Vec<MetadataEntry>,
 }
 
 impl Scratch {
@@ -446,6 +502,7 @@ impl Scratch {
         self.created.clear();
         self.created_for.clear();
         self.batch_entries.clear();
+        self.metadata.clear();
     }
 
     /// Bytes it holds, roughly.
@@ -453,6 +510,7 @@ impl Scratch {
         self.body.capacity()
             + self.compressed.capacity()
             + self.batch_entries.capacity() * size_of::<Entry>()
+            + self.metadata.capacity() * size_of::<MetadataEntry>()
             + self.created.capacity() * size_of::<Labels>()
     }
 }

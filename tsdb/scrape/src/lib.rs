@@ -12,6 +12,7 @@ pub mod error;
 mod fetch;
 pub mod ingest;
 pub mod manager;
+mod metadata;
 mod relabel;
 mod report;
 mod runner;

@@ -20,12 +20,14 @@ use tokio_util::task::TaskTracker;
 pub struct Parts {
     /// Where commits go.
     pub appender: Arc<dyn Appender>,
+    /// Whether the store is told what targets say about their series ([`crate::Ingest::tell_metadata`]).
+    pub metadata: bool,
     /// Where targets and their health are shown.
     pub board: Arc<Board>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Where the targets' tasks run.
-    pub runtime: Handle,
+    /// Where a target's task runs.
+    pub runtime: Box<dyn Fn(OwnerId) -> Handle + Send + Sync>,
     /// Spreads the targets' slots and seeds the hashes. Replicas should differ, restarts of one should not.
     pub seed: u64,
 }
@@ -33,7 +35,7 @@ pub struct Parts {
 /// Runs the targets of all jobs. Cheap calls from any thread; the work happens in one task per target.
 pub struct Manager {
     shared: Arc<Shared>,
-    runtime: Handle,
+    runtime: Box<dyn Fn(OwnerId) -> Handle + Send + Sync>,
     tasks: TaskTracker,
     jobs: Mutex<HashMap<Arc<str>, JobState>>,
 }
@@ -81,6 +83,7 @@ impl Manager {
             board: parts.board,
             clock: parts.clock,
             stats: Arc::default(),
+            metadata: parts.metadata,
             seed: parts.seed,
             scratch: Mutex::default(),
             shutdown: CancellationToken::new(),
@@ -211,7 +214,7 @@ impl Manager {
         let retired = CancellationToken::new();
         self.shared.board.put(shown(owner, assignment));
         let runner = Runner::new(self.shared.clone(), owner, receiver, retired.clone());
-        self.tasks.spawn_on(runner.run(), &self.runtime);
+        self.tasks.spawn_on(runner.run(), &(self.runtime)(owner));
         Running { owner, orders, retired }
     }
 

@@ -3,7 +3,8 @@
 use crate::ingest::{Counts, Created, Scratch};
 use crate::relabel::report_labels;
 use leadline_model::labels::Labels;
-use leadline_model::port::{Entry, SeriesRef, Slot};
+use leadline_model::metadata::{Metadata, MetricKind};
+use leadline_model::port::{Entry, MetadataEntry, SeriesRef, Slot};
 use leadline_model::{STALE_NAN, Timestamp};
 
 const NAMES: [&str; 5] = [
@@ -12,6 +13,18 @@ const NAMES: [&str; 5] = [
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
+];
+
+/// Unit and meaning of each.
+const MEANINGS: [(&str, &str); NAMES.len()] = [
+    ("targets", "Whether the last scrape of the target succeeded: 1, or 0."),
+    ("seconds", "How long the last scrape took."),
+    ("samples", "How many samples the last scrape brought."),
+    ("samples", "How many of them metric relabelling left."),
+    (
+        "series",
+        "How many series the last scrape brought that were not known before.",
+    ),
 ];
 
 /// What one scrape reports.
@@ -37,8 +50,8 @@ impl Report {
         }
     }
 
-    /// Adds one sample of each series to the batch.
-    pub(crate) fn append(&self, at: Timestamp, measured: Measured, scratch: &mut Scratch) {
+    /// Adds one sample of each series to the batch and, with `tell`, what a series that is new means.
+    pub(crate) fn append(&self, at: Timestamp, measured: Measured, tell: bool, scratch: &mut Scratch) {
         let counts = measured.counts;
         let values = [
             f64::from(u8::from(measured.up)),
@@ -53,7 +66,14 @@ impl Report {
                 None => {
                     scratch.created.push(self.labels[n].clone());
                     scratch.created_for.push(Created::Report(n));
-                    Slot::New(scratch.created.len() as u32 - 1)
+                    let series = Slot::New(scratch.created.len() as u32 - 1);
+                    if tell {
+                        scratch.metadata.push(MetadataEntry {
+                            series,
+                            metadata: meaning(n),
+                        });
+                    }
+                    series
                 }
             };
             scratch.batch_entries.push(Entry { series, t: at, v });
@@ -77,5 +97,14 @@ impl Report {
     /// Forgets the references; they are asked for again.
     pub(crate) fn forget(&mut self) {
         self.refs = [None; NAMES.len()];
+    }
+}
+
+fn meaning(n: usize) -> Metadata {
+    let (unit, help) = MEANINGS[n];
+    Metadata {
+        kind: MetricKind::Gauge,
+        unit: unit.into(),
+        help: help.into(),
     }
 }

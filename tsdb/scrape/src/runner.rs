@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<Stats>,
+    /// Whether commits bring metadata.
+    pub(crate) metadata: bool,
     /// Spreads the slots, so that replicas do not scrape at once, and seeds the hashes of series.
     pub(crate) seed: u64,
     pub(crate) scratch: Mutex<Vec<Scratch>>,
@@ -100,7 +102,8 @@ impl Runner {
         retired: CancellationToken,
     ) -> Self {
         let rules = orders.borrow().rules();
-        let ingest = Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.seed, rules);
+        let mut ingest = Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.seed, rules);
+        ingest.tell_metadata(shared.metadata);
         Self {
             shared,
             owner,

@@ -4,7 +4,7 @@ use crate::error::{OTHER_REASON, REASONS, ScrapeError};
 use leadline_model::port::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const REFUSALS: [Refusal; 7] = [
+const REFUSALS: [Refusal; 8] = [
     Refusal::OutOfOrder,
     Refusal::Duplicate,
     Refusal::TooOld,
@@ -12,6 +12,7 @@ const REFUSALS: [Refusal; 7] = [
     Refusal::SeriesLimit,
     Refusal::UnknownSeries,
     Refusal::Invalid,
+    Refusal::MemoryLimit,
 ];
 
 /// Counters of all scraping; every one only grows.

@@ -87,6 +87,11 @@ impl Comments {
         changed.then(|| self.told())
     }
 
+    /// What the last good scrape said of a family.
+    pub(crate) fn said(&self, family: &str) -> Option<&Metadata> {
+        self.current.get(family)
+    }
+
     fn told(&self) -> Families {
         if self.gone.is_empty() {
             return Arc::clone(&self.current);
@@ -132,7 +137,7 @@ fn families(body: &[u8]) -> BTreeMap<Arc<str>, Metadata> {
     all
 }
 
-fn metric_kind(kind: Kind) -> MetricKind {
+pub(crate) fn metric_kind(kind: Kind) -> MetricKind {
     match kind {
         Kind::Counter => MetricKind::Counter,
         Kind::Gauge => MetricKind::Gauge,
@@ -143,7 +148,7 @@ fn metric_kind(kind: Kind) -> MetricKind {
 }
 
 /// A help text without its escapes: a backslash and a line feed have one.
-fn unescaped(text: &str) -> Arc<str> {
+pub(crate) fn unescaped(text: &str) -> Arc<str> {
     if !text.contains('\\') {
         return Arc::from(text);
     }

@@ -119,9 +119,10 @@ impl Rig {
         let board = Board::new();
         let manager = Manager::new(Parts {
             appender: head.clone(),
+            metadata: false,
             board: board.clone(),
             clock: Arc::new(SystemClock),
-            runtime: tokio::runtime::Handle::current(),
+            runtime: Box::new(|_| tokio::runtime::Handle::current()),
             seed: 1,
         });
         Self { head, board, manager }

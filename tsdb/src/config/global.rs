@@ -20,7 +20,7 @@ pub struct Global {
     pub scrape_timeout: Option<Spanned<Duration>>,
     /// The formats that are asked for; at least one of the text formats.
     pub scrape_protocols: Option<Spanned<Vec<Protocol>>>,
-    /// How often rules are evaluated (default 1m).
+    /// The steps of subqueries that name none (default 1m); it is how often Prometheus evaluates rules.
     pub evaluation_interval: Option<Spanned<Duration>>,
     /// Labels that tell this server from others.
     pub external_labels: Option<Spanned<BTreeMap<String, String>>>,
@@ -81,10 +81,10 @@ impl Global {
         given(self.scrape_timeout.as_ref()).unwrap_or_else(|| TIMEOUT_MS.min(self.scrape_interval_ms()))
     }
 
-    /// `evaluation_interval`, ms.
+    /// `evaluation_interval`.
     #[must_use]
-    pub fn evaluation_interval_ms(&self) -> i64 {
-        given(self.evaluation_interval.as_ref()).unwrap_or(MINUTE_MS)
+    pub fn evaluation_interval(&self) -> Duration {
+        Duration::from_millis(given(self.evaluation_interval.as_ref()).unwrap_or(MINUTE_MS))
     }
 
     /// `external_labels`.

@@ -5,7 +5,7 @@ use crate::registry::Inner;
 use crate::snapshot::{Snapshot, Warmth};
 use crate::stats::{Counters, ExpressionStats, count};
 use crate::subscribe::{Judged, View};
-use crate::warmth::{Admission, Moment, admissions, assess};
+use crate::warmth::{Admission, Moment, admissions, assess, wanted};
 use futures::FutureExt;
 use leadline_model::Timestamp;
 use leadline_model::port::{EvaluateError, Evaluation, Generation, Plan, SelectorId, Value};
@@ -246,13 +246,28 @@ impl Entry {
             count(&self.counters.failures);
             tracing::debug!(expression = self.plan.text, at, %error, "a standing query failed");
         }
+        let cost = begun.elapsed();
+        // Before it is there to be judged: who asks meanwhile waits, instead of hearing that it is cold.
+        self.recall(inner, at).await;
+        self.keep(evaluated, cost, epoch);
+        self.publish(inner);
+    }
+
+    /// Keeps an evaluation, unless everything was forgotten since it began.
+    fn keep(&self, evaluated: Evaluated, cost: Duration, epoch: u64) {
         let mut state = self.state.lock();
-        state.cost = begun.elapsed();
+        state.cost = cost;
         if state.epoch == epoch {
             state.newest = Some(Arc::new(evaluated));
         }
-        drop(state);
-        self.publish(inner);
+    }
+
+    /// Reads what the store has of the targets that an evaluation at `at` (ms) waits for, while it is cold.
+    async fn recall(&self, inner: &Inner, at: Timestamp) {
+        if self.window_ms > 0 && !self.state.lock().warm {
+            let wanted = wanted(&self.admissions, &inner.board.all(), &inner.history, at);
+            inner.history.recall(wanted, &inner.board).await;
+        }
     }
 
     /// The time to evaluate at and why, if it is needed and due.
@@ -342,7 +357,7 @@ impl Entry {
             behind: state.is_behind(),
             synced: inner.board.synced(),
         };
-        let warmth = assess(&self.admissions, &inner.roster, targets, moment);
+        let warmth = assess(&self.admissions, &inner.roster, &inner.history, targets, moment);
         state.warm = warmth == Warmth::Warm;
         warmth
     }

@@ -11,6 +11,7 @@ mod feed;
 #[cfg(test)]
 mod fixture;
 pub mod freshness;
+mod history;
 mod index;
 mod outage;
 mod registry;
@@ -81,7 +82,8 @@ pub struct Standing {
 
 impl Standing {
     /// A room without queries. Its start is now: what is discovered from here on has to be observed before values
-    /// that read it are warm. `store` is asked for its generation alone.
+    /// that read it are warm, as far as the store does not have it from before. `store` is asked for its generation, and
+    /// for the `up` of targets before their first scrape.
     #[must_use]
     pub fn new(
         settings: Settings,

@@ -2,6 +2,7 @@
 
 use crate::entry::{Answer, Entry};
 use crate::error::RegisterError;
+use crate::history::History;
 use crate::outage::Outages;
 use crate::roster::Roster;
 use crate::settings::Settings;
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roster: Roster,
+    pub(crate) history: Arc<History>,
     pub(crate) outages: RwLock<Outages>,
     pub(crate) routes: RwLock<HashMap<SelectorId, Arc<Entry>>>,
     pub(crate) forgotten: Counters,
@@ -60,6 +62,7 @@ impl Inner {
     ) -> Self {
         let events = crate::schedule::Events::new(commits.as_ref(), settings.concurrency);
         let roster = Roster::new(clock.now());
+        let history = History::new(Arc::clone(&store));
         Self {
             settings,
             evaluate,
@@ -68,6 +71,7 @@ impl Inner {
             board,
             clock,
             roster,
+            history,
             outages: RwLock::default(),
             routes: RwLock::default(),
             forgotten: Counters::default(),
@@ -128,6 +132,7 @@ impl Inner {
         routes.extend(selectors.iter().map(|&selector| (selector, Arc::clone(entry))));
         entry.attach(selectors, self.clock.now());
         registry.attached += 1;
+        self.events.attached.notify_one();
         Ok(())
     }
 

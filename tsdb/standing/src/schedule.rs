@@ -17,6 +17,7 @@ use leadline_model::port::{CommitEvent, Commits};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -33,6 +34,8 @@ pub(crate) struct Events {
     queue: Mutex<Receiver<Arc<CommitEvent>>>,
     /// Only wakes the loop.
     bell: tokio::sync::Mutex<Receiver<Arc<CommitEvent>>>,
+    /// Told when there is an expression that commits can touch.
+    pub(crate) attached: Notify,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Evaluations that nobody waits for run at most so many at a time.
@@ -44,6 +47,7 @@ impl Events {
         Self {
             queue: Mutex::new(commits.subscribe()),
             bell: tokio::sync::Mutex::new(commits.subscribe()),
+            attached: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             permits: Semaphore::new(concurrency.max(1)),
@@ -65,7 +69,9 @@ impl Inner {
                     self.tick();
                     next_tick = self.next_tick();
                 }
-                rung = bell.recv(), if open => {
+                () = self.events.attached.notified() => {}
+                // Without an expression no commit is worth waking up for: the tick takes them in.
+                rung = bell.recv(), if open && !self.routes.read().is_empty() => {
                     // What rang before the queue is emptied needs no second look.
                     while matches!(bell.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
                     self.take_in();
@@ -125,11 +131,13 @@ impl Inner {
 
     /// Commits were missed: everything counts as touched, and the board knows who is up again.
     fn on_lag(self: &Arc<Self>, missed: u64) {
-        count(&self.lagged);
-        tracing::warn!(
-            missed,
-            "commits came faster than standing queries took them in; all count as touched"
-        );
+        if !self.routes.read().is_empty() {
+            count(&self.lagged);
+            tracing::warn!(
+                missed,
+                "commits came faster than standing queries took them in; all count as touched"
+            );
+        }
         self.outages.write().catch_up(&self.board);
         let generation = self.store.generation();
         for entry in self.attached() {

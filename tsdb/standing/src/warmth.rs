@@ -2,11 +2,13 @@
 //!
 //! After a start an instant selector is warm once every target that its `job` and `instance` matchers admit was
 //! scraped well, a selector that reads back in time once those targets were observed for all of its window (and twice
-//! at least: two samples in a minute's window give an eighth of the rate). A target that never answers is waited for
-//! ten minutes. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
+//! at least: two samples in a minute's window give an eighth of the rate). What the store has of a target from before the
+//! start counts as observed, once the target was scraped again and less than a quarter of the window went by meanwhile
+//! (`history`). A target that never answers is waited for ten minutes. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
 //! an expression that was warm stays warm.
 
 use crate::freshness::name_of;
+use crate::history::{History, Wanted};
 use crate::roster::Roster;
 use crate::snapshot::Warmth;
 use leadline_model::duration::Duration;
@@ -79,10 +81,32 @@ struct Missing {
     window_ms: i64,
 }
 
+/// The targets whose past has to be known before [`assess`] can say at `at` (ms) that they were observed long enough.
+pub(crate) fn wanted(
+    admissions: &[Admission],
+    targets: &[Arc<TargetState>],
+    history: &History,
+    at: Timestamp,
+) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for admission in admissions.iter().filter(|a| a.window_ms > 0) {
+        wanted.extend(admitted(admission, targets).into_iter().filter_map(|target| {
+            let need = admission.need_ms(target);
+            let short = target.first_good.is_some_and(|first| first.saturating_add(need) > at);
+            (short && !history.knows(target.owner, need)).then(|| (Arc::clone(target), need))
+        }));
+    }
+    // Of several windows the longest, which knows the others.
+    wanted.sort_unstable_by_key(|(target, need)| (target.owner, std::cmp::Reverse(*need)));
+    wanted.dedup_by_key(|(target, _)| target.owner);
+    wanted
+}
+
 /// Judges an expression that was not warm before.
 pub(crate) fn assess(
     admissions: &[Admission],
     roster: &Roster,
+    history: &History,
     targets: &[Arc<TargetState>],
     moment: Moment,
 ) -> Warmth {
@@ -95,7 +119,7 @@ pub(crate) fn assess(
     }
     let worst = admissions
         .iter()
-        .map(|admission| missing(admission, targets, roster, moment))
+        .map(|admission| missing(admission, targets, (roster, history), moment))
         .filter(|m| m.never + m.short > 0)
         .max_by_key(|m| m.until);
     worst.map_or(Warmth::Warm, |m| Warmth::Cold {
@@ -104,13 +128,24 @@ pub(crate) fn assess(
     })
 }
 
-fn missing(admission: &Admission, targets: &[Arc<TargetState>], roster: &Roster, moment: Moment) -> Missing {
+/// The targets that may feed a selector.
+fn admitted<'a>(admission: &Admission, targets: &'a [Arc<TargetState>]) -> Vec<&'a Arc<TargetState>> {
     let mut admitted: Vec<&Arc<TargetState>> = targets.iter().filter(|t| admission.admits(t)).collect();
     if admitted.is_empty() {
         // With honor_labels a target exposes series of jobs that are none: any of them may feed the selector, and an
         // empty result before it was scraped is no answer.
         admitted.extend(targets);
     }
+    admitted
+}
+
+fn missing(
+    admission: &Admission,
+    targets: &[Arc<TargetState>],
+    (roster, history): (&Roster, &History),
+    moment: Moment,
+) -> Missing {
+    let admitted = admitted(admission, targets);
     let mut missing = Missing {
         window_ms: admission.window_ms,
         ..Missing::default()
@@ -124,13 +159,22 @@ fn missing(admission: &Admission, targets: &[Arc<TargetState>], roster: &Roster,
         }
         missing.of += 1;
         let need = admission.need_ms(target);
-        let until = match target.first_good {
-            Some(first) if first + need <= moment.at => continue,
+        let observed = target.first_good.map(|first| {
+            let since = if need == 0 {
+                first
+            } else {
+                history.since(target, first, need)
+            };
+            // An evaluation before the first scrape saw the past alone.
+            first.max(since.saturating_add(need))
+        });
+        let until = match observed {
+            Some(until) if until <= moment.at => continue,
             // Its first commit touched nothing that the expression reads, or was seen.
             Some(_) if need == 0 && !moment.behind => continue,
-            Some(first) => {
+            Some(until) => {
                 missing.short += 1;
-                first + need
+                until
             }
             None if moment.now >= cohort.since + moment.give_up_ms => continue,
             None => {
@@ -165,7 +209,9 @@ fn describe(missing: &Missing) -> String {
 mod tests {
     use super::*;
     use crate::fixture::put_target;
+    use leadline_model::clock::ManualClock;
     use leadline_model::target::{Board, Health, OwnerId};
+    use leadline_storage::Head;
 
     const GIVE_UP: i64 = 600_000;
 
@@ -184,6 +230,11 @@ mod tests {
         (board, Roster::new(0))
     }
 
+    /// The history of a store that knows none of the targets.
+    fn blank() -> Arc<History> {
+        History::new(Head::new(leadline_storage::Settings::default(), Arc::new(ManualClock::at(0))).unwrap())
+    }
+
     fn good(board: &Board, owner: u32, at: Timestamp) {
         board.update(OwnerId(owner), |t| {
             t.first_good.get_or_insert(at);
@@ -193,7 +244,7 @@ mod tests {
 
     fn warm(admissions: &[Admission], roster: &Roster, board: &Board, at: Timestamp) -> bool {
         roster.observe(board, at);
-        assess(admissions, roster, &board.all(), moment(at, board)) == Warmth::Warm
+        assess(admissions, roster, &blank(), &board.all(), moment(at, board)) == Warmth::Warm
     }
 
     fn moment(at: Timestamp, board: &Board) -> Moment {
@@ -294,8 +345,23 @@ mod tests {
                 behind,
                 ..moment(3_000, &board)
             };
-            let warmth = assess(&web, &roster, &board.all(), moment);
+            let warmth = assess(&web, &roster, &blank(), &board.all(), moment);
             assert_eq!(warmth == Warmth::Warm, warm, "at {at}, behind {behind}: {warmth:?}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_before_the_first_scrape_saw_the_past_alone_and_is_cold() {
+        let (board, roster) = world();
+        board.set_synced(true);
+        let history = blank();
+        let one = admission(60_000, &[("instance", "a:80")]);
+        history.told(OwnerId(1), 1_000, 90_000);
+        good(&board, 1, 100_000);
+        roster.observe(&board, 100_000);
+        for (at, warm) in [(99_000, false), (100_000, true)] {
+            let warmth = assess(&one, &roster, &history, &board.all(), moment(at, &board));
+            assert_eq!(warmth == Warmth::Warm, warm, "at {at}: {warmth:?}");
         }
     }
 
@@ -321,6 +387,7 @@ mod tests {
         let db = assess(
             &admission(60_000, &[("job", "db")]),
             &roster,
+            &blank(),
             &board.all(),
             moment(5_000, &board),
         );

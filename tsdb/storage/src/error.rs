@@ -152,6 +152,11 @@ impl StorageError {
         })
     }
 
+    /// What was begun is given up, because the store is being closed.
+    pub(crate) fn closing() -> Self {
+        Self::Refused("the store is being closed".to_owned())
+    }
+
     /// Whether the disk has no room.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -57,6 +57,9 @@ pub struct Settings {
     /// The most memory that reading the log at the start may take, bytes, as the store reckons it; 0, the default, sets no
     /// limit. A log that takes more is read in parts and cut into blocks, and the head begins empty.
     pub replay_memory_bytes: u64,
+    /// The most memory that the head may take, bytes, as it reckons it, while the disk takes nothing from it; 0, the default,
+    /// sets no limit. Samples beyond it are refused and counted, until the disk takes what is there.
+    pub unwritten_memory_bytes: u64,
     /// Memory for postings, series and chunks that were read from blocks, bytes; default 64 MiB.
     pub cache_bytes: u64,
     /// How long a series has to be stale before it may leave the head for a block of its own, ms; default 10 min, twice
@@ -87,6 +90,7 @@ impl Default for Settings {
             wal_segment_bytes: 128 * MIB,
             wal_fsync_interval_ms: 1_000,
             replay_memory_bytes: 0,
+            unwritten_memory_bytes: 0,
             cache_bytes: 64 * MIB,
             stale_after_ms: 10 * MINUTE_MS,
             stale_percent: 5,

@@ -68,12 +68,14 @@ pub struct Refusals {
     pub unknown_series: u64,
     /// A histogram or an exemplar was invalid.
     pub invalid: u64,
+    /// The limit on memory was reached while the disk took nothing.
+    pub memory_limit: u64,
 }
 
 impl Refusals {
     /// The counts with the words of [`Refusal::as_str`], as metrics show them.
     #[must_use]
-    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 8] {
         [
             (Refusal::OutOfOrder.as_str(), self.out_of_order),
             (Refusal::Duplicate.as_str(), self.duplicate),
@@ -82,6 +84,7 @@ impl Refusals {
             (Refusal::SeriesLimit.as_str(), self.series_limit),
             (Refusal::UnknownSeries.as_str(), self.unknown_series),
             (Refusal::Invalid.as_str(), self.invalid),
+            (Refusal::MemoryLimit.as_str(), self.memory_limit),
         ]
     }
 
@@ -94,6 +97,7 @@ impl Refusals {
             Refusal::SeriesLimit => &mut self.series_limit,
             Refusal::UnknownSeries => &mut self.unknown_series,
             Refusal::Invalid => &mut self.invalid,
+            Refusal::MemoryLimit => &mut self.memory_limit,
         }
     }
 }

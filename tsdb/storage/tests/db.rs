@@ -4,7 +4,7 @@ mod stores;
 
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{Queryable, Refusal};
+use leadline_model::port::{QueryError, Queryable, Refusal};
 use leadline_model::sample::STALE_NAN;
 use leadline_storage::block::{Meta, STALE_SERIES};
 use leadline_storage::db::Db;
@@ -433,6 +433,111 @@ fn before_the_log_is_read_only_blocks_and_the_present_answer() {
 }
 
 #[test]
+fn what_came_late_keeps_blocks_from_answering_alone_though_the_window_is_closed_now() {
+    let late = |window| Settings {
+        out_of_order_window_ms: window,
+        ..stores::small()
+    };
+    let mut store = Store::new(late(60 * MINUTE));
+    store.write("a", 0..100);
+    store.write("b", 99..100);
+    store.db.maintain();
+    let end = store.blocks().last().unwrap().1;
+    store.write("b", 50..51);
+    assert!(50 * MINUTE < end, "a block holds the time that came late");
+    store.db.close().unwrap();
+    store.settings = late(0);
+    store.open_without_replay();
+    let b = [Matcher::equal("__name__", "b")];
+    let select = store.db.select(&b, 0, end - 1, true).map(|set| set.len());
+    assert!(matches!(select, Err(QueryError::Unavailable(_))), "{select:?}");
+    let names = store.db.label_values("__name__", &[], 0, end - 1);
+    assert!(matches!(names, Err(QueryError::Unavailable(_))), "{names:?}");
+    store.db.replay().unwrap();
+    assert_eq!(
+        store.read("b"),
+        [Store::samples(50..51), Store::samples(99..100)].concat()
+    );
+    // A log whose late samples are in blocks holds nobody up.
+    store.write("b", 100..250);
+    store.db.maintain();
+    let end = store
+        .db
+        .blocks()
+        .iter()
+        .map(|block| block.meta().max_time)
+        .max()
+        .unwrap();
+    store.db.close().unwrap();
+    store.open_without_replay();
+    assert_eq!(store.db.select(&b, 0, end - 1, true).map(|set| set.len()).unwrap(), 1);
+}
+
+#[test]
+fn a_store_that_is_closed_before_its_log_was_read_leaves_it_to_the_next_start() {
+    let mut store = Store::new(stores::small());
+    store.write("a", 0..50);
+    store.db.maintain();
+    store.db.close().unwrap();
+    let files = store.files();
+    store.open_without_replay();
+    store.write("a", 50..51);
+    store.db.close().unwrap();
+    assert!(store.db.replay().is_err());
+    assert_eq!(store.db.health(), Ok(()), "its log is not to blame");
+    assert!(!store.db.replay_status().done);
+    assert_eq!(store.files(), files);
+    store.reopen();
+    assert_eq!(store.read("a"), Store::samples(0..50));
+}
+
+#[test]
+fn chunks_leave_the_memory_while_a_block_is_written_slowly_and_the_block_is_none_the_worse() {
+    // A second for each series.
+    let settings = Settings {
+        compaction_bytes_per_second: 20,
+        chunk_samples: 5,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    let is_cutting = |store: &Store| {
+        let names = store.disk.list(Path::new("data")).unwrap();
+        names.iter().any(|entry| entry.name.ends_with(".tmp-for-creation"))
+    };
+    let series: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
+    let write = |minutes: std::ops::Range<i64>| {
+        for minute in minutes {
+            series.iter().for_each(|name| store.write(name, minute..minute + 1));
+        }
+    };
+    write(0..50);
+    std::thread::scope(|threads| {
+        let working = threads.spawn(|| store.db.maintain());
+        while !is_cutting(&store) {
+            std::thread::yield_now();
+        }
+        write(50..60);
+        let before = store.db.stats().head.chunk_bytes;
+        let mapped = store.db.map_chunks().unwrap();
+        let after = store.db.stats().head.chunk_bytes;
+        let cutting = is_cutting(&store);
+        store.db.close().unwrap();
+        assert!(cutting, "the block took less time than 10 samples of each series");
+        assert_eq!(mapped, 2 * series.len());
+        assert!(after < before, "{before} bytes before, {after} after");
+        assert_eq!(working.join().unwrap().cut, [] as [String; 0]);
+        assert_eq!(store.db.map_chunks().unwrap(), 0);
+    });
+    store.settings.compaction_bytes_per_second = 0;
+    store.reopen();
+    store.db.maintain();
+    assert_eq!(store.blocks().len(), 2);
+    for name in &series {
+        assert_eq!(store.read(name), Store::samples(0..60), "{name}");
+    }
+}
+
+#[test]
 fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
     let mut store = Store::new(stores::small());
     for minute in 0..50 {
@@ -455,6 +560,31 @@ fn a_full_disk_leaves_no_half_block_and_is_tried_again() {
     assert_eq!(store.db.health(), Ok(()));
     store.crash(9);
     assert_eq!(store.read("a"), Store::samples(0..60));
+}
+
+#[test]
+fn that_memory_is_full_because_the_disk_is_is_told() {
+    let settings = Settings {
+        unwritten_memory_bytes: 1,
+        ..stores::small()
+    };
+    let store = Store::new(settings);
+    store.write("a", 0..5);
+    store.db.sync().unwrap();
+    store.disk.limit(Some(store.disk.used()));
+    store.write("a", 5..6);
+    store.db.flush().unwrap_err();
+    assert_eq!(store.try_write("a", 6).unwrap().refused, [(0, Refusal::MemoryLimit)]);
+    let why = store.db.health().unwrap_err();
+    assert!(
+        why.contains("no storage space") && why.contains("limit of 1 bytes, samples are refused"),
+        "{why}"
+    );
+    store.disk.limit(None);
+    store.db.flush().unwrap();
+    assert_eq!(store.db.health(), Ok(()));
+    store.write("a", 6..8);
+    assert_eq!(store.read("a"), Store::samples(0..8));
 }
 
 #[test]

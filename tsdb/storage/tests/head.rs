@@ -169,7 +169,8 @@ fn each_sample_is_refused_on_its_own_merits() {
             ("too_far_ahead", 1),
             ("series_limit", 1),
             ("unknown_series", 3),
-            ("invalid", 0)
+            ("invalid", 0),
+            ("memory_limit", 0)
         ]
     );
     s.put(owner, &[("a=1", NOW + 600_000, 2.0)]);

@@ -20,6 +20,7 @@ use leadline_storage::db::{Db, Parts};
 use leadline_storage::disk::{Disk, MemoryDisk, RealDisk};
 use leadline_storage::source::Source;
 use leadline_storage::{Head, HeadParts, Settings, chunk};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -576,7 +577,11 @@ fn promtool_reads_the_histograms_of_log_and_blocks() {
     drop(blocks);
     db.close().unwrap();
     let Some(promtool) = promtool() else {
-        println!("skipped: no promtool; `tests/programs/build prometheus` builds it");
+        // Past the test harness, which would swallow it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it"
+        );
         return;
     };
     let output = Command::new(promtool)

@@ -1,5 +1,6 @@
 //! Aggregations: many series to one for each group.
 
+use super::certain_sum::CertainSum;
 use super::key::{Numbering, Selection, is_metadata};
 use super::names::Reader;
 use super::{
@@ -7,7 +8,7 @@ use super::{
     evaluate_for, rank, streamed,
 };
 use crate::error::Error;
-use crate::functions::number::{Kahan, Mean, quantile};
+use crate::functions::number::{Mean, quantile};
 use crate::syntax::ast::{Aggregate, AggregateOp, Span};
 
 /// Evaluates an aggregation at all times of `frame`.
@@ -125,10 +126,12 @@ impl Groups {
 pub(super) enum Tally {
     #[default]
     Nothing,
-    Sum(Kahan),
+    Sum(CertainSum),
     Mean(Mean),
     /// Count, or 1 of `group`; the smallest; the largest.
     Number(f64),
+    /// The smallest or largest, of which there are 0 and -0.
+    Zeros(f64),
     /// Welford's: count, mean, sum of squares.
     Spread(f64, f64, f64),
 }
@@ -136,7 +139,7 @@ pub(super) enum Tally {
 impl Tally {
     fn first(op: AggregateOp, x: f64) -> Self {
         match op {
-            AggregateOp::Sum => Self::Sum(Kahan::at(x)),
+            AggregateOp::Sum => Self::Sum(CertainSum::at(x)),
             AggregateOp::Avg => Self::Mean(Mean::of(x)),
             AggregateOp::Count | AggregateOp::Group => Self::Number(1.0),
             // An infinite or NaN value has no distance to any mean.
@@ -158,8 +161,15 @@ impl Tally {
                 AggregateOp::Count => *n += 1.0,
                 AggregateOp::Min if *n > x || n.is_nan() => *n = x,
                 AggregateOp::Max if *n < x || n.is_nan() => *n = x,
+                AggregateOp::Min | AggregateOp::Max if *n == x && n.is_sign_negative() != x.is_sign_negative() => {
+                    *self = Self::Zeros(*n);
+                }
                 _ => {}
             },
+            Self::Zeros(_) if op == AggregateOp::Min && x < 0.0 || op == AggregateOp::Max && x > 0.0 => {
+                *self = Self::Number(x);
+            }
+            Self::Zeros(_) => {}
             Self::Spread(count, mean, squares) => {
                 *count += 1.0;
                 let delta = x - *mean;
@@ -185,13 +195,23 @@ impl Tally {
         }
     }
 
+    /// Whether every order of the numbers, which are at most so many, makes this value. What is read in the order of labels
+    /// anyway is not looked at (`order_shows` of `query.rs`).
+    pub(super) fn is_certain(self, terms: usize) -> bool {
+        match self {
+            Self::Sum(sum) => sum.is_certain(terms),
+            Self::Zeros(_) => false,
+            Self::Nothing | Self::Mean(_) | Self::Number(_) | Self::Spread(..) => true,
+        }
+    }
+
     /// The group's value; none where nothing was seen.
     pub(super) fn result(self, op: AggregateOp) -> Option<f64> {
         match self {
             Self::Nothing => None,
             Self::Sum(sum) => Some(sum.total()),
             Self::Mean(mean) => Some(mean.total()),
-            Self::Number(n) => Some(n),
+            Self::Number(n) | Self::Zeros(n) => Some(n),
             Self::Spread(count, _, squares) => {
                 let variance = squares / count;
                 Some(if op == AggregateOp::Stddev {
@@ -209,15 +229,39 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<
     let groups = Groups::of(selection(a), input);
     let steps = input.steps;
     cx.hold(groups.rows.len().saturating_mul(steps))?;
+    let mut tallies = tallied(cx, a.op, (input, &groups), 0..input.len())?;
+    if !cx.ordered && !tallies.iter().all(|tally| tally.is_certain(input.len())) {
+        let order = in_order(cx, input, (0..input.len()).collect())?;
+        tallies = tallied(cx, a.op, (input, &groups), order.into_iter())?;
+    }
+    Ok(results(a.op, steps, groups.rows, tallies))
+}
+
+/// The tallies of all groups, to which the rows are added in the given order.
+fn tallied(
+    cx: &mut Context<'_>,
+    op: AggregateOp,
+    (input, groups): (&Grid, &Groups),
+    rows: impl Iterator<Item = usize>,
+) -> Result<Vec<Tally>, Error> {
+    let steps = input.steps;
     let mut tallies = vec![Tally::Nothing; groups.rows.len() * steps];
-    for (i, group) in groups.of_row.iter().enumerate() {
+    for i in rows {
         cx.spend(steps)?;
         cx.tick()?;
         let (values, present) = input.row(i);
+        let group = groups.of_row[i];
         let tallies = &mut tallies[group * steps..(group + 1) * steps];
-        Tally::add_row(a.op, tallies, values, present);
+        Tally::add_row(op, tallies, values, present);
     }
-    Ok(results(a.op, steps, groups.rows, tallies))
+    Ok(tallies)
+}
+
+/// Rows of a vector in the order of their labels, in which nothing shows of the order in which a store gave them out.
+pub(super) fn in_order(cx: &mut Context<'_>, input: &Grid, mut rows: Vec<usize>) -> Result<Vec<usize>, Error> {
+    cx.spend(rows.len().saturating_mul(8))?;
+    rows.sort_by(|&a, &b| input.rows[a].labels.cmp(&input.rows[b].labels));
+    Ok(rows)
 }
 
 /// The values of groups, of which each has `steps` tallies.

@@ -1,6 +1,6 @@
 //! Aggregations of vectors with native histograms among their values.
 
-use super::aggregate::{Groups, Tally, fold as fold_floats, selection};
+use super::aggregate::{Groups, Tally, fold as fold_floats, in_order, selection};
 use super::histogram_points::weight;
 use super::notes::Notes;
 use super::{Cell, Combining, Context, Grid};
@@ -152,6 +152,12 @@ fn totals(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<Grid, Err
     let mut out = Grid::with_capacity(input.steps, groups.rows.len());
     for (number, (row, members)) in groups.rows.into_iter().zip(members).enumerate() {
         cx.hold(input.steps)?;
+        // Sums of buckets do not tell whether their order shows.
+        let members = if cx.ordered {
+            members
+        } else {
+            in_order(cx, input, members)?
+        };
         out.open();
         for step in 0..input.steps {
             let mut tally = MixedTally::default();

@@ -1,7 +1,7 @@
 //! Calculations with constants alone: done once when a query is prepared, not at every step of every run.
 
 use super::operator::apply;
-use crate::syntax::ast::{Expr, ExprKind};
+use crate::syntax::ast::{Expr, ExprKind, Span};
 use std::f64::consts::PI;
 
 /// The tree with the results in the place of such calculations; `None` where it has none.
@@ -11,15 +11,25 @@ pub(crate) fn folded(expr: &Expr) -> Option<Expr> {
     expr.visit(&mut |node| found |= value(node).is_some());
     found.then(|| {
         let mut expr = expr.clone();
-        fold(&mut expr);
+        fold(&mut expr, &mut Vec::new());
         expr
     })
 }
 
-fn fold(expr: &mut Expr) {
-    expr.children_mut().into_iter().for_each(fold);
+/// Where such calculations stand.
+pub(crate) fn places(expr: &Expr) -> Vec<Span> {
+    let mut places = Vec::new();
+    fold(&mut expr.clone(), &mut places);
+    places
+}
+
+fn fold(expr: &mut Expr, places: &mut Vec<Span>) {
+    for child in expr.children_mut() {
+        fold(child, places);
+    }
     if let Some(value) = value(expr) {
         expr.kind = ExprKind::Number(value);
+        places.push(expr.span);
     }
 }
 

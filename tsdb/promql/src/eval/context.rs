@@ -30,6 +30,8 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     /// How far back (ms) instant selectors look.
     pub(crate) lookback_ms: i64,
+    /// Distance (ms) of the steps of a subquery that names none.
+    pub(crate) subquery_step_ms: i64,
     /// The whole query's start, end and step (ms), which `@ start()`, `@ end()` and `step()` mean.
     pub(crate) query: QueryRange,
     /// Whether series are read in the order of their labels, because the order shows in the result.
@@ -45,7 +47,7 @@ pub(crate) struct Context<'a> {
     /// What the nodes around the one that is evaluated do with histograms.
     pub(crate) statistics: Statistics,
     /// What each node costs, when somebody asks.
-    pub(crate) profile: Option<Profile>,
+    pub(crate) profile: Option<Profile<'a>>,
     patience: &'a dyn Patience,
     live: usize,
     /// Samples that were worked on since the last look at the clock.
@@ -102,6 +104,7 @@ impl<'a> Context<'a> {
             store,
             settings,
             lookback_ms,
+            subquery_step_ms: settings.subquery_step.as_millis(),
             query,
             ordered: false,
             fixes: false,

@@ -3,7 +3,7 @@
 use super::aggregate::{operand, selection};
 use super::key::{Numbering, Selection};
 use super::names::Reader;
-use super::{Cell, Context, Frame, Grid, Row, Trace};
+use super::{Cell, Context, Frame, Grid, Row, Trace, label_weight};
 use crate::error::Error;
 use crate::functions::label::is_label_name;
 use crate::functions::number::format_f;
@@ -79,9 +79,9 @@ fn row_for(
     let labels = row.labels.to_builder().set(name, value).build();
     let number = numbers.number(&labels);
     if number == out.len() {
-        cx.hold(out.steps)?;
-        out.open();
         let labels = numbers.selection().pick(&labels);
+        cx.hold(out.steps.saturating_add(label_weight::of(&labels)))?;
+        out.open();
         out.keep(Row {
             labels,
             drop_name: false,

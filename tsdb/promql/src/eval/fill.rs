@@ -3,7 +3,7 @@
 
 use super::key::Numbering;
 use super::set::Presence;
-use super::{Context, Grid, Row, Trace};
+use super::{Context, Grid, Row, Trace, label_weight};
 use crate::error::Error;
 
 /// A side of an operation and the match group of each of its rows.
@@ -71,12 +71,13 @@ fn rows(
         let Some(row) = row.filter(|_| (0..steps).any(|step| lacks(&step))) else {
             continue;
         };
-        cx.hold(steps)?;
+        let labels = numbers.selection().pick(&other.grid.rows[row].labels);
+        cx.hold(steps.saturating_add(label_weight::of(&labels)))?;
         let (cells, present) = grid.open();
         cells.fill(value);
         (0..steps).filter(lacks).for_each(|step| present[step] = true);
         grid.keep(Row {
-            labels: numbers.selection().pick(&other.grid.rows[row].labels),
+            labels,
             drop_name: false,
             trace: Trace::default(),
         });

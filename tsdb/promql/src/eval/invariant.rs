@@ -31,7 +31,9 @@ pub(super) fn hoisted(cx: &mut Context<'_>, expr: &Expr, frame: Frame) -> Result
         return Ok(None);
     }
     cx.consumption.below(Frame::instant(frame.start));
+    let place = cx.next_node();
     let out = evaluate(cx, expr, Frame::instant(frame.start))?;
+    cx.mark_at(place, |how| how.once = true);
     cx.consumption.repeat();
     cx.must_fit(cx.held().saturating_add(out.samples().saturating_mul(frame.steps)))?;
     Ok(Some(match out {

@@ -65,6 +65,11 @@ impl Selection {
         Self::new(names, true)
     }
 
+    /// Chooses or leaves out exactly `names`.
+    pub(crate) fn of(names: &[String], without: bool) -> Self {
+        Self::new(names.to_vec(), without)
+    }
+
     /// Leaves out exactly `name`.
     pub(crate) fn all_but(name: &str) -> Self {
         Self::new(vec![name.to_owned()], true)

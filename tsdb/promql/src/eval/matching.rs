@@ -137,8 +137,13 @@ impl Operation<'_> {
             }
             let new = out.grid.cells.len();
             let histograms = out.grid.histogram_weight_from(out.counted);
-            cx.hold(new.saturating_sub(out.counted).saturating_add(histograms))?;
-            out.counted = new;
+            let labels = out.grid.label_weight_from(out.rows_counted);
+            cx.hold(
+                new.saturating_sub(out.counted)
+                    .saturating_add(histograms)
+                    .saturating_add(labels),
+            )?;
+            (out.counted, out.rows_counted) = (new, out.grid.len());
         }
         Ok(())
     }
@@ -292,6 +297,8 @@ struct Results {
     to_one: bool,
     /// Cells that are counted as held.
     counted: usize,
+    /// Rows whose labels are.
+    rows_counted: usize,
 }
 
 impl Results {
@@ -304,6 +311,7 @@ impl Results {
             met: vec![false; groups * steps],
             to_one,
             counted: 0,
+            rows_counted: 0,
         }
     }
 

@@ -6,6 +6,7 @@ mod aggregate_histogram;
 mod binary;
 mod binary_histogram;
 mod call;
+mod certain_sum;
 pub(crate) mod constant;
 mod consumption;
 mod context;
@@ -16,6 +17,7 @@ mod histogram_notes;
 mod histogram_points;
 pub(crate) mod invariant;
 pub(crate) mod key;
+pub(crate) mod label_weight;
 pub(crate) mod length;
 mod matching;
 mod mixed_selector;
@@ -68,12 +70,20 @@ pub(crate) enum Out {
 }
 
 impl Out {
-    /// How many samples it holds.
+    /// How many samples its values count for.
     fn samples(&self) -> usize {
         match self {
             Self::Scalar(s) => s.values.len(),
             Self::Vector(g) => g.cells.len() + g.histogram_weight(),
             Self::String(_) => 0,
+        }
+    }
+
+    /// How many samples its labels count for.
+    fn label_weight(&self) -> usize {
+        match self {
+            Self::Vector(grid) => grid.label_weight_from(0),
+            Self::Scalar(_) | Self::String(_) => 0,
         }
     }
 }
@@ -98,7 +108,7 @@ fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader)
     let out = match invariant::hoisted(cx, expr, frame)? {
         Some(out) => out,
         None => {
-            let (running, around) = (cx.enter(expr), cx.statistics);
+            let (running, around) = (cx.enter(expr.span), cx.statistics);
             cx.statistics = around.below(expr);
             let out = node(cx, expr, frame, reader)?;
             let out = names::settle(cx, out, reader)?;
@@ -110,7 +120,7 @@ fn evaluate_for(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader)
     // What the children held is gone; what the node made is here.
     cx.settle(held);
     let samples = out.samples();
-    cx.hold(samples)?;
+    cx.hold(samples.saturating_add(out.label_weight()))?;
     // Whatever takes each value of the result in turn.
     cx.spend(samples)?;
     Ok(out)

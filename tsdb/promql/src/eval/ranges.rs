@@ -2,6 +2,7 @@
 
 use super::grid::{Frame, Grid, Row};
 use super::histogram_points::{HistogramPoint, HistogramPoints};
+use super::profile::Running;
 use super::selector::first_instant;
 use super::start_times::StartTimes;
 use super::trace::Trace;
@@ -46,6 +47,8 @@ pub(super) struct Ranges {
     pub(super) margins: (i64, i64),
     /// All windows of the evaluation lie within, ms, both included.
     bounds: (Timestamp, Timestamp),
+    /// The place of a range selector's node, for those who ask what it costs to read its series.
+    node: Option<usize>,
 }
 
 /// Where the windows of a range vector are.
@@ -99,6 +102,7 @@ impl Ranges {
             border,
             margins,
             bounds,
+            node: None,
         }
     }
 
@@ -110,21 +114,29 @@ impl Ranges {
             _ => return Err(Error::execution("a range vector was expected")),
         };
         let place = Place::of(cx, (shift, range_ms, border), frame);
+        let running = cx.enter(expr.span);
+        let node = running.as_ref().map(Running::place);
         let source = match &expr.kind {
             ExprKind::Subquery(s) => {
                 let around = cx.statistics;
                 cx.statistics = around.below(expr);
                 let (grid, inner) = subquery::evaluate(cx, s, place.moved, frame)?;
                 cx.statistics = around;
+                cx.leave_vector(running, &grid);
                 Source::Computed(grid, inner)
             }
             ExprKind::Matrix { selector, .. } => {
                 let (mint, maxt) = place.bounds;
-                Source::Stored(cx.store.select(&selector.matchers, mint, maxt, cx.ordered)?)
+                let set = cx.store.select(&selector.matchers, mint, maxt, cx.ordered)?;
+                cx.leave_sized(running, (0, 0));
+                Source::Stored(set)
             }
             _ => return Err(Error::execution("a range vector was expected")),
         };
-        Ok(Self::at(place, source))
+        Ok(Self {
+            node,
+            ..Self::at(place, source)
+        })
     }
 
     /// Number of series.
@@ -140,10 +152,12 @@ impl Ranges {
         let Loaded { samples, histograms } = into;
         match &self.source {
             Source::Stored(set) => {
+                let running = cx.resume(self.node);
                 histograms.read_with(cx, (&**set, i), self.bounds, samples)?;
                 cx.decoded(samples.len())?;
                 drop_stale(samples);
                 histograms.drop_stale();
+                cx.pause(running, samples.len() + histograms.points.len());
             }
             Source::Computed(grid, frame) => {
                 samples.clear();

@@ -1,11 +1,15 @@
-//! Selections that a query makes more than once: the store is asked once, and all of them see the same moment.
+//! Selections that a query makes more than once: the store is asked once, and all of them see the same moment, also where one
+//! takes series and another groups of them. That holds for as many at a time as answers are kept; of a query with more, a
+//! selection that comes again late may see what was committed meanwhile, as one that is made once does.
 
+use super::key::{Numbering, Selection};
 use crate::syntax::ast::{Expr, ExprKind, Selector};
 use leadline_model::exemplar::Exemplar;
 use leadline_model::port::{Generation, GroupOrder, GroupedSeries, Grouping, QueryError, Queryable, SeriesSet};
 use leadline_model::{Labels, Matcher, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Selectors of a tree that are compared with each other; a text can have many thousand.
 const MOST_SELECTORS: usize = 64;
@@ -45,6 +49,8 @@ pub(crate) struct Remembered<'a> {
     repeated: &'a [Vec<Matcher>],
     plain: Mutex<Vec<(Asked, Arc<dyn SeriesSet>)>>,
     grouped: Mutex<Vec<(AskedGroups, Option<Found>)>>,
+    /// How many selections were answered from another one's answer.
+    shared: AtomicU64,
 }
 
 /// A question to the store: the place of its matchers, its times (ms) and whether it asked for an order.
@@ -61,13 +67,13 @@ struct AskedGroups {
     newest: bool,
 }
 
-/// What a store answered to a question with groups.
+/// What is answered to a question with groups.
 #[derive(Clone)]
 struct Found {
     set: Arc<dyn SeriesSet>,
     group_of: Arc<[u32]>,
     labels: Arc<[Labels]>,
-    first: Vec<u32>,
+    places: Arc<[u32]>,
 }
 
 impl<'a> Remembered<'a> {
@@ -78,21 +84,63 @@ impl<'a> Remembered<'a> {
             repeated,
             plain: Mutex::default(),
             grouped: Mutex::default(),
+            shared: AtomicU64::new(0),
         }
+    }
+
+    /// How many selections were answered from another one's answer.
+    pub(crate) fn shared(&self) -> &AtomicU64 {
+        &self.shared
     }
 
     fn place(&self, matchers: &[Matcher]) -> Option<usize> {
         self.repeated.iter().position(|known| known == matchers)
     }
+
+    /// The series of selection `place`.
+    fn series(&self, (place, times, sorted): Asked) -> Result<Arc<dyn SeriesSet>, QueryError> {
+        let ask = || self.store.select(&self.repeated[place], times.0, times.1, sorted);
+        once((&self.plain, &self.shared), (place, times, sorted), || {
+            ask().map(Arc::from)
+        })
+    }
+}
+
+/// Series sorted into groups as a store would do it, which come in the order of labels where one is asked for.
+fn grouped(set: Arc<dyn SeriesSet>, grouping: Grouping<'_>) -> Option<Found> {
+    let count = set.len();
+    let mut numbers = Numbering::new(Selection::of(grouping.names, grouping.without));
+    let (mut group_of, mut labels) = (Vec::with_capacity(count), Vec::new());
+    let mut first: Option<Labels> = None;
+    for i in 0..count {
+        let of_series = set.labels(i);
+        let first = first.get_or_insert_with(|| of_series.clone());
+        if !grouping.alike.iter().all(|name| first.get(name) == of_series.get(name)) {
+            return None;
+        }
+        let group = numbers.number(&of_series);
+        if group == labels.len() {
+            labels.push(numbers.selection().pick(&of_series));
+        }
+        group_of.push(group as u32);
+    }
+    let in_order = (grouping.order == GroupOrder::Groups).then_some(0..count as u32);
+    Some(Found {
+        set,
+        group_of: group_of.into(),
+        labels: labels.into(),
+        places: in_order.into_iter().flatten().collect(),
+    })
 }
 
 /// What was answered to the question, or what `ask` answers now.
 fn once<Q: PartialEq, A: Clone>(
-    answers: &Mutex<Vec<(Q, A)>>,
+    (answers, shared): (&Mutex<Vec<(Q, A)>>, &AtomicU64),
     question: Q,
     ask: impl FnOnce() -> Result<A, QueryError>,
 ) -> Result<A, QueryError> {
     if let Some((_, known)) = answers.lock().iter().find(|(asked, _)| *asked == question) {
+        shared.fetch_add(1, Ordering::Relaxed);
         return Ok(known.clone());
     }
     let answer = ask()?;
@@ -112,12 +160,10 @@ impl Queryable for Remembered<'_> {
         maxt: Timestamp,
         sorted: bool,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let ask = || self.store.select(matchers, mint, maxt, sorted);
-        let Some(place) = self.place(matchers) else {
-            return ask();
-        };
-        let set = once(&self.plain, (place, (mint, maxt), sorted), || ask().map(Arc::from))?;
-        Ok(Box::new(set))
+        match self.place(matchers) {
+            None => self.store.select(matchers, mint, maxt, sorted),
+            Some(place) => Ok(Box::new(self.series((place, (mint, maxt), sorted))?)),
+        }
     }
 
     fn select_groups(
@@ -127,19 +173,21 @@ impl Queryable for Remembered<'_> {
         maxt: Timestamp,
         grouping: Grouping<'_>,
     ) -> Result<Option<GroupedSeries>, QueryError> {
-        let ask = || self.store.select_groups(matchers, mint, maxt, grouping);
         let Some(place) = self.place(matchers) else {
-            return ask();
+            return self.store.select_groups(matchers, mint, maxt, grouping);
         };
+        let asked = (place, (mint, maxt), grouping.order != GroupOrder::Any);
         let question = AskedGroups {
-            asked: (place, (mint, maxt), false),
+            asked,
             names: grouping.names.to_vec(),
             without: grouping.without,
             order: grouping.order,
             alike: grouping.alike.iter().map(|&name| name.to_owned()).collect(),
             newest: grouping.newest,
         };
-        let found = once(&self.grouped, question, || Ok(ask()?.map(Found::from)))?;
+        let found = once((&self.grouped, &self.shared), question, || {
+            Ok(grouped(self.series(asked)?, grouping))
+        })?;
         Ok(found.map(GroupedSeries::from))
     }
 
@@ -175,24 +223,13 @@ impl Queryable for Remembered<'_> {
     }
 }
 
-impl From<GroupedSeries> for Found {
-    fn from(found: GroupedSeries) -> Self {
-        Self {
-            set: Arc::from(found.set),
-            group_of: found.group_of,
-            labels: found.labels,
-            first: found.first,
-        }
-    }
-}
-
 impl From<Found> for GroupedSeries {
     fn from(found: Found) -> Self {
         Self {
             set: Box::new(found.set),
             group_of: found.group_of,
             labels: found.labels,
-            first: found.first,
+            places: found.places,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! each is added to its group as soon as it is read. Neither the labels of single series nor their values are kept.
 //!
 //! What it adds, in which order, and what it counts is what [`super::aggregate`] would do with the vector. Where a series
-//! has histograms, where stored data is damaged (whose report names the series), and where names that go tell series
+//! has histograms, where the order of series shows in a sum, where stored data is damaged (whose report names the series), and where names that go tell series
 //! apart, that is left to it.
 
 use super::aggregate::{Tally, reader, results, selection};
@@ -27,9 +27,9 @@ use leadline_model::{Labels, Timestamp};
 /// # Errors
 /// [`Error`].
 pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Option<Grid>, Error> {
-    // Who asks what each node costs is told of the vector too, and what is fixed in time is evaluated once.
-    let whole = cx.profile.is_some() || cx.fixes && frame.over_time || frame.steps == 0;
-    let Some(operand) = Operand::of(cx, a).filter(|_| !whole) else {
+    // What is fixed in time is evaluated once.
+    let streams = |operand: &Operand<'_>| !(frame.steps == 0 || frame.over_time && operand.is_fixed());
+    let Some(operand) = Operand::of(cx, a).filter(streams) else {
         return Ok(None);
     };
     let (held, stats, consumption) = (cx.held(), cx.stats.clone(), cx.consumption.clone());
@@ -39,7 +39,11 @@ pub(super) fn evaluate(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Res
             (cx.stats, cx.consumption) = (stats, consumption);
             Ok(None)
         }
-        done => done,
+        done => {
+            cx.stats.streamed += 1;
+            cx.mark(|how| how.streamed = true);
+            done
+        }
     }
 }
 
@@ -71,6 +75,12 @@ impl<'a> Operand<'a> {
         }
     }
 
+    /// Whether the time of what it reads is fixed.
+    fn is_fixed(&self) -> bool {
+        let (Self::Instant(selector, _) | Self::Windows { selector, .. }) = self;
+        selector.shift.at.is_some()
+    }
+
     fn windows(cx: &Context<'_>, a: &Aggregate, call: &'a Call) -> Option<Self> {
         let [arg] = call.args.as_slice() else {
             return None;
@@ -86,6 +96,8 @@ impl<'a> Operand<'a> {
         let plain = selector.border == Border::Open
             && name != "absent_over_time"
             && !(reads_starts(name) && cx.settings.features.start_timestamps)
+            // Who says what is a counter has to be asked each series.
+            && !(CounterCheck::of(name).is_wanted() && cx.settings.features.type_and_unit_labels)
             // Notes name the metric.
             && (metric.is_some() || !CounterCheck::of(name).is_wanted())
             && (!at_once || metric.is_some() && reader(a) == Reader::Blind);
@@ -127,7 +139,7 @@ impl<'a> Operand<'a> {
         let ranges = Ranges::at(place, Source::Stored(found.set));
         let call = WindowCall::of_selector(cx, name, *f, *span);
         let mut counters = CounterCheck::of(name);
-        let mut totals = Totals::new(a.op, frame.steps, (&found.labels, &found.first), drops_name(name));
+        let mut totals = Totals::new(a.op, frame.steps, (&found.labels, &found.places), drops_name(name));
         let mut loaded = Loaded::default();
         let (mut cells, mut present) = (vec![0.0; frame.steps], vec![false; frame.steps]);
         for (i, &group) in found.group_of.iter().enumerate() {
@@ -192,7 +204,7 @@ fn instant(
         read: Read::Value,
         span,
     };
-    let mut totals = Totals::new(a.op, frame.steps, (&series.labels, &series.first), false);
+    let mut totals = Totals::new(a.op, frame.steps, (&series.labels, &series.places), false);
     let mut found = Found::default();
     let (mut cells, mut present) = (vec![0.0; frame.steps], vec![false; frame.steps]);
     for (i, &group) in series.group_of.iter().enumerate() {
@@ -230,7 +242,7 @@ fn select(
         without: selection.is_without(),
         order: match a.op {
             _ if !cx.ordered => GroupOrder::Any,
-            // The order of their members does not show in these.
+            // Where the order of their members shows in these, their tallies are not certain.
             AggregateOp::Sum | AggregateOp::Count | AggregateOp::Group | AggregateOp::Min | AggregateOp::Max => {
                 GroupOrder::Groups
             }
@@ -250,28 +262,28 @@ struct Totals<'a> {
     op: AggregateOp,
     steps: usize,
     labels: &'a [Labels],
-    /// The first series of each group, where the groups are in order.
-    first: &'a [u32],
+    /// The place of each series in the order of labels, where the groups are to be in order.
+    order: &'a [u32],
     drop_name: bool,
     /// The place in `rows` of each group of the store: they come in the order of their first value.
     places: Vec<u32>,
     rows: Vec<Row>,
-    /// How many groups have a value of their first series.
-    begun: usize,
+    /// For each row the first place of its series that had a value, where the groups are to be in order.
+    first: Vec<u32>,
     tallies: Vec<Tally>,
     /// How many series had a value.
     series: usize,
 }
 
 impl<'a> Totals<'a> {
-    fn new(op: AggregateOp, steps: usize, (labels, first): (&'a [Labels], &'a [u32]), drop_name: bool) -> Self {
+    fn new(op: AggregateOp, steps: usize, (labels, order): (&'a [Labels], &'a [u32]), drop_name: bool) -> Self {
         Self {
             op,
             steps,
             labels,
-            first,
+            order,
             drop_name,
-            begun: 0,
+            first: Vec::new(),
             places: vec![UNSEEN; labels.len()],
             rows: Vec::new(),
             tallies: Vec::new(),
@@ -291,7 +303,9 @@ impl<'a> Totals<'a> {
         let place = self.place(group as usize);
         self.series += 1;
         self.rows[place].trace.add_series(oldest, newest, owner);
-        self.begun += usize::from(self.first.get(group as usize).is_some_and(|&first| first as usize == i));
+        if let Some(&at) = self.order.get(i) {
+            self.first[place] = self.first[place].min(at);
+        }
         let tallies = &mut self.tallies[place * self.steps..(place + 1) * self.steps];
         Tally::add_row(self.op, tallies, cells, present);
     }
@@ -306,17 +320,18 @@ impl<'a> Totals<'a> {
                 trace: Trace::default(),
             });
             self.tallies.resize(self.rows.len() * self.steps, Tally::Nothing);
+            self.first.push(u32::MAX);
         }
         self.places[group] as usize
     }
 
-    /// The values of the groups; none where their order is that of the labels and is not known, because the first series of
-    /// one has no value. `held`: how many samples were held before the first series was read.
+    /// The values of the groups; none where it shows in them in which order the series came. `held`: how many samples were
+    /// held before the first series was read.
     fn finish(mut self, cx: &mut Context<'_>, held: usize) -> Result<Option<Grid>, Error> {
-        if !self.first.is_empty() {
-            if self.begun < self.rows.len() {
-                return Ok(None);
-            }
+        if !self.tallies.iter().all(|tally| tally.is_certain(self.series)) {
+            return Ok(None);
+        }
+        if !self.order.is_empty() {
             self.reorder();
         }
         // What the vector would take, and the groups beside it.
@@ -326,17 +341,15 @@ impl<'a> Totals<'a> {
         Ok(Some(results(self.op, self.steps, self.rows, self.tallies)))
     }
 
-    /// Brings the rows into the store's order of groups.
+    /// Brings the rows into the order of the first of their series that had a value, as the vector of all would make them.
     fn reorder(&mut self) {
-        let places = || {
-            self.places
-                .iter()
-                .filter(|place| **place != UNSEEN)
-                .map(|&place| place as usize)
-        };
-        let tallies = places().flat_map(|place| &self.tallies[place * self.steps..(place + 1) * self.steps]);
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_unstable_by_key(|&row| self.first[row]);
+        let tallies = order
+            .iter()
+            .flat_map(|&row| &self.tallies[row * self.steps..(row + 1) * self.steps]);
         let tallies = tallies.copied().collect();
-        let rows = places().map(|place| self.rows[place].clone()).collect();
+        let rows = order.iter().map(|&row| self.rows[row].clone()).collect();
         (self.rows, self.tallies) = (rows, tallies);
     }
 }

@@ -16,10 +16,7 @@ pub(crate) fn evaluate(
     moved: Moved,
     parent: Frame,
 ) -> Result<(Grid, Frame), Error> {
-    let step = s
-        .step_ms
-        .unwrap_or_else(|| cx.settings.subquery_step.as_millis())
-        .max(1);
+    let step = s.step_ms.unwrap_or(cx.subquery_step_ms).max(1);
     let frame = aligned(moved.time(parent.start), moved.time(parent.last()), s.range_ms, step);
     if frame.steps == 0 {
         return Ok((Grid::with_capacity(0, 0), frame));

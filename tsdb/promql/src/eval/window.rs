@@ -3,6 +3,7 @@
 use super::call::CallSite;
 use super::grid::{Frame, Grid};
 use super::histogram_points::weight;
+use super::key::METADATA;
 use super::mixed_windows::MixedColumns;
 use super::notes::Notes;
 use super::ranges::{Cutter, Loaded, Ranges, Source};
@@ -63,6 +64,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
     let mut grid = Grid::with_capacity(frame.steps, ranges.len());
     let mut loaded = Loaded::default();
     let mut counters = CounterCheck::of(name);
+    let by_type = cx.settings.features.type_and_unit_labels;
     for i in 0..ranges.len() {
         ranges.load(cx, i, &mut loaded)?;
         cx.consumption.consume_windows(&ranges, &loaded, frame);
@@ -90,8 +92,10 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, site: &CallSite<'_>, f: WindowFn, f
         match used {
             Some(used) => {
                 let row = ranges.row(i, call.drops_name(), used);
-                if grid.open_has_number() {
-                    counters.check(&mut cx.notes, row.labels.name(), call.span);
+                match grid.open_has_number() {
+                    true if by_type => counters.check_type(&mut cx.notes, &row.labels, call.span),
+                    true => counters.check(&mut cx.notes, row.labels.name(), call.span),
+                    false => {}
                 }
                 grid.keep(row);
                 cx.hold(grid.last_histogram_weight())?;
@@ -303,11 +307,15 @@ impl WindowCall<'_> {
     }
 }
 
-/// Tells that `rate` or `increase` read a metric that is not called like a counter, once a metric.
+/// Tells that `rate` or `increase` read a metric that is not called like a counter, or is not of such a type where the feature
+/// `type-and-unit-labels` is on; once a metric (`promql/engine.go`, `rangeEval` of range vectors).
 pub(super) struct CounterCheck {
     wanted: bool,
     last: Vec<u8>,
 }
+
+/// The label that has the type of a metric.
+const TYPE: &str = METADATA[1];
 
 impl CounterCheck {
     pub(super) fn of(function: &str) -> Self {
@@ -342,6 +350,15 @@ impl CounterCheck {
         {
             let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
             notes.info(span, format!("{text}: {}", Quoted(metric)));
+        }
+    }
+
+    /// The same by the label for types.
+    pub(super) fn check_type(&mut self, notes: &mut Notes, labels: &Labels, span: Span) {
+        let (metric, kind) = (labels.name(), labels.get(TYPE).unwrap_or(""));
+        if self.wanted && !metric.is_empty() && !["counter", "histogram"].contains(&kind) {
+            let text = "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\"";
+            notes.info(span, format!("{text}, got {}: {}", Quoted(kind), Quoted(metric)));
         }
     }
 }

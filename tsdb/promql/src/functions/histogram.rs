@@ -5,7 +5,7 @@ use super::native::{self, Asked};
 use super::number::format_openmetrics;
 use crate::error::Error;
 use crate::eval::notes::{Notes, Repair};
-use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key, weight};
+use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key, label_weight, weight};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
 use leadline_model::histogram::FloatHistogram;
@@ -164,13 +164,20 @@ impl<'a> Histograms<'a> {
                 present[step] = true;
                 cells[step] = native(step, h, &mut cx.notes, asked);
             }
-            out.keep(self.result_row(labels(&row.labels), &row.trace));
+            self.keep(cx, out, labels(&row.labels), &row.trace)?;
         }
         for (number, histogram) in self.classic.iter().enumerate() {
             self.each_classic(cx, out, number, &classic)?;
-            out.keep(self.result_row(labels(&histogram.labels), &histogram.trace));
+            self.keep(cx, out, labels(&histogram.labels), &histogram.trace)?;
         }
         out.prune();
+        Ok(())
+    }
+
+    /// Keeps the opened row.
+    fn keep(&self, cx: &mut Context<'_>, out: &mut Grid, labels: Labels, trace: &Trace) -> Result<(), Error> {
+        cx.hold(label_weight::of(&labels))?;
+        out.keep(self.result_row(labels, trace));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! (`promql/info.go`).
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Grid, Moved, Out, Row, SAME_LABELSET, key, selector};
+use crate::eval::{CallSite, Context, Frame, Grid, Moved, Out, Row, SAME_LABELSET, key, label_weight, selector};
 use crate::syntax::ast::{At, Call, Expr, ExprKind, Selector, Shift, Span};
 use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
@@ -399,7 +399,7 @@ impl<'a> Joined<'a> {
             self.out.rows[i].trace.absorb(&row.trace);
             return Ok(i);
         }
-        cx.hold(self.out.steps)?;
+        cx.hold(self.out.steps.saturating_add(label_weight::of(&row.labels)))?;
         self.index.insert(row.labels.clone(), self.out.len());
         self.out.open();
         self.out.keep(row);

@@ -1,7 +1,7 @@
 //! Functions that write labels: `label_replace`, `label_join`.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Context, Frame, Grid, Out};
+use crate::eval::{CallSite, Context, Frame, Grid, Out, label_weight};
 use leadline_model::labels::NAME;
 use leadline_model::regex::Regex;
 
@@ -33,9 +33,6 @@ pub(crate) fn is_label_name(name: &str) -> bool {
     !name.is_empty()
 }
 
-/// The bytes of labels that count as one sample, which is a time and a value.
-const SAMPLE_BYTES: usize = 16;
-
 /// Writes a label; a metric name that is written is meant to stay. Label sets that are written count as samples: no series
 /// of the store has as long ones, and no limit on series holds here.
 fn set(
@@ -49,7 +46,7 @@ fn set(
     if row.labels.get(name).unwrap_or("") != value {
         let bytes = row.labels.as_bytes().len().saturating_add(value.len());
         check_length(bytes, function)?;
-        cx.hold(bytes / SAMPLE_BYTES)?;
+        cx.hold(label_weight::of_bytes(bytes))?;
         row.labels = row.labels.to_builder().set(name, value).build();
     }
     if name == NAME {

@@ -1,8 +1,9 @@
 //! Functions over the time of the evaluation and of samples.
 
 use crate::error::Error;
-use crate::eval::{CallSite, Cell, Context, Frame, Grid, Out, Scalar, selector};
-use crate::syntax::ast::ExprKind;
+use crate::eval::selector::{self, Read};
+use crate::eval::{CallSite, Cell, Context, Frame, Grid, Out, Scalar};
+use crate::syntax::ast::{ExprKind, Selector, Span};
 
 fn constant(value: f64, frame: Frame) -> Out {
     Out::Scalar(Scalar::constant(value, frame))
@@ -41,11 +42,19 @@ pub(crate) fn step(cx: &mut Context<'_>, _: &CallSite<'_>, frame: Frame) -> Resu
     Ok(constant(cx.query.step_ms() as f64 / 1000.0, frame))
 }
 
+/// Times of a selector's samples.
+fn selected(cx: &mut Context<'_>, at: (&Selector, Span), frame: Frame, read: Read) -> Result<Grid, Error> {
+    let running = cx.enter(at.1);
+    let grid = selector::evaluate(cx, at, frame, read)?;
+    cx.leave_vector(running, &grid);
+    Ok(grid)
+}
+
 /// `timestamp(v)`: of a selector the times of its samples, of anything else the evaluation time; seconds.
 pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
-        ExprKind::Selector(s) => selector::evaluate(cx, (s, argument.span), frame, selector::Read::Time)?,
+        ExprKind::Selector(s) => selected(cx, (s, argument.span), frame, Read::Time)?,
         _ => {
             let mut grid = site.vector(cx, 0, frame)?;
             for i in 0..grid.len() {
@@ -69,7 +78,7 @@ pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: 
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
         ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
-            selector::evaluate(cx, (s, argument.span), frame, selector::Read::Start)?
+            selected(cx, (s, argument.span), frame, Read::Start)?
         }
         _ => {
             site.vector(cx, 0, frame)?;

@@ -20,6 +20,8 @@ pub struct Features {
     /// `promql-delayed-name-removal`: the name that `rate` and its like take from a metric goes once the whole expression
     /// has its value, so that what stands around them still sees it.
     pub delayed_name_removal: bool,
+    /// `type-and-unit-labels`: `rate` and `increase` ask the label `__type__`, not the name, whether a metric is a counter.
+    pub type_and_unit_labels: bool,
 }
 
 /// A name that is no feature.
@@ -27,14 +29,64 @@ pub struct Features {
 #[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
 pub struct UnknownFeature(pub String);
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "promql-experimental-functions",
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
     "use-start-timestamps",
     "promql-per-step-stats",
     "promql-delayed-name-removal",
+    "type-and-unit-labels",
 ];
+
+/// Prometheus' other names whose effect is always there.
+const ALWAYS: [&str; 5] = [
+    "auto-reload-config",
+    "exemplar-storage",
+    "ooo-native-histograms",
+    "promql-duration-expr",
+    "promql-extended-range-selectors",
+];
+
+/// Prometheus' other names: parts that leadline does not have, and `native-histograms`, which does nothing there either.
+const ABSENT: [&str; 19] = [
+    "concurrent-rule-eval",
+    "created-timestamp-zero-ingestion",
+    "delayed-compaction",
+    "extra-scrape-metrics",
+    "fast-startup",
+    "histograms-st-encoding",
+    "memory-snapshot-on-shutdown",
+    "native-histograms",
+    "old-ui",
+    "openmetrics2",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "query-cost",
+    "search-api",
+    "st-storage",
+    "st-synthesis",
+    "use-uncached-io",
+    "xor2-encoding",
+    "zstd-scrape",
+];
+
+/// Prometheus' other names that other rooms look for.
+const ELSEWHERE: [&str; 1] = ["metadata-wal-records"];
+
+/// Why a name turned nothing on; the process goes on as Prometheus does (`cmd/prometheus/main.go`, `setFeatureListOptions`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Idle {
+    /// It needs nothing.
+    #[error("This option for --enable-feature is a no-op: what it turns on is always on")]
+    Always,
+    /// There is no such part here.
+    #[error("This option for --enable-feature is a no-op: leadline has no such feature")]
+    Absent,
+    /// It is none of Prometheus' names.
+    #[error("Unknown option for --enable-feature")]
+    Unknown,
+}
 
 impl Features {
     /// None.
@@ -45,6 +97,7 @@ impl Features {
         start_timestamps: false,
         per_step_stats: false,
         delayed_name_removal: false,
+        type_and_unit_labels: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -66,9 +119,36 @@ impl Features {
             2 => self.unquoted_names = true,
             3 => self.start_timestamps = true,
             4 => self.per_step_stats = true,
-            _ => self.delayed_name_removal = true,
+            5 => self.delayed_name_removal = true,
+            _ => self.type_and_unit_labels = true,
         }
         Ok(())
+    }
+}
+
+impl Features {
+    /// The features of these names, each of which may be several between commas, and the names that turned nothing on.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> (Self, Vec<(&'a str, Idle)>) {
+        let (mut features, mut idle) = (Self::NONE, Vec::new());
+        let names = names.into_iter().flat_map(|names| names.split(',')).map(str::trim);
+        for name in names.filter(|name| !name.is_empty() && !ELSEWHERE.contains(name)) {
+            if features.enable(name).is_err() {
+                idle.push((name, Idle::of(name)));
+            }
+        }
+        (features, idle)
+    }
+}
+
+impl Idle {
+    fn of(name: &str) -> Self {
+        if ALWAYS.contains(&name) {
+            Self::Always
+        } else if ABSENT.contains(&name) {
+            Self::Absent
+        } else {
+            Self::Unknown
+        }
     }
 }
 
@@ -103,6 +183,7 @@ impl From<Features> for Vec<String> {
             features.start_timestamps,
             features.per_step_stats,
             features.delayed_name_removal,
+            features.type_and_unit_labels,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()
@@ -128,5 +209,26 @@ mod tests {
             error.starts_with("unknown feature \"promql\"; known are promql-exp"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_name_that_turns_nothing_on_is_told_and_the_others_count() {
+        let (features, idle) = Features::named([
+            "native-histograms,promql-delayed-name-removal",
+            " use-start-timestamps , ,exemplar-storage,Exemplar-Storage",
+        ]);
+        assert!(features.delayed_name_removal && features.start_timestamps && !features.fill_modifiers);
+        let told = [
+            ("native-histograms", Idle::Absent),
+            ("exemplar-storage", Idle::Always),
+            ("Exemplar-Storage", Idle::Unknown),
+        ];
+        assert_eq!(idle, told);
+        let all = NAMES.into_iter().chain(ALWAYS).chain(ABSENT).chain(ELSEWHERE);
+        let all: Vec<&str> = all.collect();
+        let (features, idle) = Features::named(all.iter().copied());
+        assert_eq!(Vec::<String>::from(features), NAMES);
+        assert_eq!(idle.len(), ALWAYS.len() + ABSENT.len());
+        assert!(idle.iter().all(|(_, why)| *why != Idle::Unknown), "{idle:?}");
     }
 }

@@ -11,7 +11,7 @@ mod printer;
 mod token;
 mod walk;
 
-pub use features::{Features, UnknownFeature};
+pub use features::{Features, Idle, UnknownFeature};
 pub(crate) use literal::LONGEST_SECONDS;
 pub(crate) use parser::parse_syntax;
 pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_with};

@@ -9,14 +9,16 @@ mod data;
 mod fronted;
 mod histograms;
 mod own;
+#[path = "../support/placeless.rs"]
+mod placeless;
 mod replaced;
 mod run;
 mod scope;
 mod script;
 mod series;
 mod starts;
+mod ways;
 
-use leadline_promql::syntax::ast::Expr;
 use leadline_promql::syntax::{Features, parse};
 use libtest_mimic::{Arguments, Failed, Trial};
 use run::Report;
@@ -26,36 +28,46 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let Some(folder) = data::promql_folder() else {
+    let (pinned, newest) = (data::promql_folder(), module_folder());
+    if pinned.is_none() && newest.is_none() {
         data::say_skipped("the scripts");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
-    };
-    let trials = scripts(&folder).into_iter().flat_map(|path| {
-        let name = name_of(&path);
-        let (script, printed) = (path.clone(), path);
-        let file = name.clone();
-        [
-            Trial::test(format!("{name}.test"), move || run_file(&file, &script)),
-            Trial::test(format!("{name}.test is printed as it was parsed"), move || {
-                print_file(&printed)
-            }),
-        ]
-    });
-    let own = Trial::test("the runner notices what is wrong", notices_what_is_wrong);
-    let ours = Trial::test("scripts of our own", own::pass);
-    let all = Trial::test("every file is there", move || none_is_missing(&folder));
-    let newest = module_folder().into_iter().flat_map(|folder| scripts(&folder));
-    let newest = newest.map(|path| {
+    }
+    let mut trials = vec![
+        Trial::test("the runner notices what is wrong", notices_what_is_wrong),
+        Trial::test("scripts of our own", own::pass),
+    ];
+    trials.extend(pinned.into_iter().flat_map(|folder| of_pinned(&folder)));
+    trials.extend(newest.into_iter().flat_map(|folder| scripts(&folder)).map(|path| {
         let name = format!("{}.test of the newest Prometheus", name_of(&path));
         Trial::test(name, move || run_newest(&path))
-    });
-    libtest_mimic::run(&arguments, trials.chain([own, ours, all]).chain(newest).collect()).exit_code()
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The scripts of the pinned Prometheus module (`$LEADLINE_PROMQLTEST`), where they are not the ones that run anyway.
+/// The trials of the scripts whose evaluations are counted.
+fn of_pinned(folder: &Path) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for path in scripts(folder) {
+        let name = name_of(&path);
+        let (script, file) = (path.clone(), name.clone());
+        trials.push(Trial::test(format!("{name}.test"), move || run_file(&file, &script)));
+        let printed = format!("{name}.test is printed as it was parsed");
+        trials.push(Trial::test(printed, move || print_file(&path)));
+    }
+    for way in ways::WAYS {
+        let folder = folder.to_owned();
+        trials.push(Trial::test(way.name, move || way.pass(&scripts(&folder))));
+    }
+    let folder = folder.to_owned();
+    trials.push(Trial::test("every file is there", move || none_is_missing(&folder)));
+    trials
+}
+
+/// The scripts of the pinned Prometheus module (`$LEADLINE_PROMQLTEST`), where they are here.
 fn module_folder() -> Option<PathBuf> {
     let module = std::env::var_os("LEADLINE_PROMQLTEST").map(PathBuf::from)?;
-    (module.is_dir() && data::promql_folder().is_some_and(|folder| folder != module)).then_some(module)
+    module.is_dir().then_some(module)
 }
 
 /// The scripts of a folder, sorted.
@@ -78,21 +90,26 @@ fn name_of(path: &Path) -> String {
 fn run_newest(path: &Path) -> Result<(), Failed> {
     let name = name_of(path);
     let features = Features {
-        start_timestamps: true,
-        delayed_name_removal: true,
         unquoted_names: name == "unquoted_utf8_names",
-        ..Features::LANGUAGE
+        ..run::UPSTREAM
     };
-    let Report { passed, failed } = run::run_with(&read(path)?, features)?;
-    println!(
-        "conformance: newest {name}.test: {passed} passed, {} failed",
-        failed.len()
-    );
-    if failed.is_empty() && passed > 0 {
-        Ok(())
-    } else {
-        Err(failed.join("\n").into())
+    let commands = read(path)?;
+    let report = run::run_with(&commands, features)?;
+    report.print(&format!("newest {name}.test"));
+    if let Some(complaint) = report.complaint() {
+        return Err(complaint.into());
     }
+    // The same from groups of the store.
+    let features = Features {
+        start_timestamps: false,
+        ..features
+    };
+    let streamed = run::run_with(&commands, features)?;
+    if report.passed == 0 || !streamed.failed.is_empty() {
+        let failed = streamed.failed.join("\n");
+        return Err(format!("{} evaluations; without start times:\n{failed}", report.passed).into());
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<Command>, String> {
@@ -100,17 +117,22 @@ fn read(path: &Path) -> Result<Vec<Command>, String> {
     parse_script(&text)
 }
 
-fn run_file(name: &str, path: &Path) -> Result<(), Failed> {
+/// A script of the pinned data, with the answers of the release that is followed.
+fn read_pinned(path: &Path) -> Result<Vec<Command>, String> {
     let mut commands = read(path)?;
-    replaced::apply(name, &mut commands)?;
-    let Report { passed, failed } = run::run(&commands)?;
-    println!("conformance: {name}.test: {passed} passed, {} failed", failed.len());
-    if !failed.is_empty() {
-        return Err(failed.join("\n").into());
+    replaced::apply(&name_of(path), &mut commands)?;
+    Ok(commands)
+}
+
+fn run_file(name: &str, path: &Path) -> Result<(), Failed> {
+    let report = run::run(&read_pinned(path)?)?;
+    report.print(&format!("{name}.test"));
+    if let Some(complaint) = report.complaint() {
+        return Err(complaint.into());
     }
     match scope::expected(name) {
-        Some(expected) if passed >= expected => Ok(()),
-        Some(expected) => Err(format!("{passed} evaluations, {expected} were expected").into()),
+        Some(expected) if report.passed >= expected => Ok(()),
+        Some(expected) => Err(format!("{} evaluations, {expected} were expected", report.passed).into()),
         None => Err("a file that is not in the list of counts".into()),
     }
 }
@@ -184,7 +206,7 @@ fn print_file(path: &Path) -> Result<(), Failed> {
         };
         let printed = expr.to_string();
         match parse(&printed) {
-            Ok(again) if tree(again.clone()) == tree(expr) && again.to_string() == printed => {}
+            Ok(again) if placeless::tree(again.clone()) == placeless::tree(expr) && again.to_string() == printed => {}
             Ok(again) => wrong.push(format!("{} -> {printed} -> {again}", eval.expr)),
             Err(error) => wrong.push(format!("{} -> {printed}: {error}", eval.expr)),
         }
@@ -194,15 +216,4 @@ fn print_file(path: &Path) -> Result<(), Failed> {
     } else {
         Err(wrong.join("\n").into())
     }
-}
-
-/// The tree as text, without the spans and with the matchers in one order.
-fn tree(mut expr: Expr) -> String {
-    expr.for_each_selector_mut(&mut |selector| selector.matchers.sort_by_key(ToString::to_string));
-    let text = format!("{expr:?}");
-    let mut parts = text.split("Span {");
-    let head = parts.next().unwrap_or("").to_owned();
-    parts.fold(head, |out, part| {
-        out + part.split_once('}').map_or(part, |(_, rest)| rest)
-    })
 }

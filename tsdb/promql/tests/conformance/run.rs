@@ -12,12 +12,14 @@ use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, HistogramEnt
 use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Timestamp};
 use leadline_promql::engine::{Engine, Options};
+use leadline_promql::error::Error;
 use leadline_promql::query::Query;
 use leadline_promql::settings::Settings;
 use leadline_promql::syntax::ast::{At, Expr, ExprKind};
 use leadline_promql::syntax::{Features, parse_with};
 use leadline_promql::value::{QueryResult, RangeSeries, SampleValue, Value};
 use leadline_storage::Head;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -28,34 +30,83 @@ pub(crate) struct Report {
     pub(crate) passed: usize,
     /// Line, expression and what is wrong.
     pub(crate) failed: Vec<String>,
+    /// The lines of those that failed.
+    pub(crate) failed_lines: Vec<usize>,
+    /// Evaluations that were not run.
+    pub(crate) outside: usize,
+    /// Aggregations that were answered from groups of the store.
+    pub(crate) streamed: u64,
 }
+
+impl Report {
+    /// Prints the counts of what was run, which has this name.
+    pub(crate) fn print(&self, name: &str) {
+        let Self { passed, outside, .. } = self;
+        println!(
+            "conformance: {name}: {passed} passed, {} failed, {outside} outside",
+            self.failed.len()
+        );
+    }
+
+    /// Adds what became of another file.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed.extend(other.failed);
+        self.outside += other.outside;
+        self.streamed += other.streamed;
+    }
+
+    /// What is wrong, if anything failed or was left out.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        if self.failed.is_empty() && self.outside == 0 {
+            return None;
+        }
+        Some(format!("{}\n{} were not run", self.failed.join("\n"), self.outside))
+    }
+}
+
+/// What upstream runs its scripts with, of what changes answers.
+pub(crate) const UPSTREAM: Features = Features {
+    start_timestamps: true,
+    delayed_name_removal: true,
+    ..Features::LANGUAGE
+};
 
 /// Runs every evaluation.
 pub(crate) fn run(commands: &[Command]) -> Result<Report, String> {
-    let features = Features {
-        start_timestamps: true,
-        delayed_name_removal: true,
-        ..Features::LANGUAGE
-    };
-    run_with(commands, features)
+    run_with(commands, UPSTREAM)
 }
 
-/// The same with other parts of the language.
+/// The same with other parts of the language. Where start times are not read, evaluations of series that have some are left
+/// out.
 pub(crate) fn run_with(commands: &[Command], features: Features) -> Result<Report, String> {
     let mut bench = Bench::new(features)?;
     let mut report = Report::default();
+    let mut starts = false;
     for command in commands {
         match &command.kind {
-            CommandKind::Clear => bench = Bench::new(features)?,
-            CommandKind::Load(load) => bench.load(load).map_err(|e| format!("line {}: {e}", command.line))?,
+            CommandKind::Clear => {
+                report.streamed += bench.streamed.get();
+                bench = Bench::new(features)?;
+                starts = false;
+            }
+            CommandKind::Load(load) => {
+                bench.load(load).map_err(|e| format!("line {}: {e}", command.line))?;
+                starts |= !load.starts.is_empty();
+            }
+            CommandKind::Eval(_) if starts && !features.start_timestamps => report.outside += 1,
             CommandKind::Eval(eval) => match bench.eval(eval) {
                 Ok(()) => report.passed += 1,
-                Err(error) => report
-                    .failed
-                    .push(format!("line {}: {}: {error}", command.line, eval.expr)),
+                Err(error) => {
+                    report
+                        .failed
+                        .push(format!("line {}: {}: {error}", command.line, eval.expr));
+                    report.failed_lines.push(command.line);
+                }
             },
         }
     }
+    report.streamed += bench.streamed.get();
     Ok(report)
 }
 
@@ -65,6 +116,8 @@ struct Bench {
     starts: Arc<HeadWithStarts>,
     engine: Arc<Engine>,
     runtime: Runtime,
+    /// Aggregations that were answered from groups of the store.
+    streamed: Cell<u64>,
 }
 
 impl Bench {
@@ -92,6 +145,7 @@ impl Bench {
             starts,
             engine,
             runtime,
+            streamed: Cell::new(0),
         })
     }
 
@@ -187,7 +241,7 @@ impl Bench {
                 let answer = self
                     .runtime
                     .block_on(self.engine.instant(&query, at, Options::default()));
-                answer.map_err(|error| error.to_string())
+                self.counted(answer)
             });
         let result = match answer {
             Ok(result) => result,
@@ -240,7 +294,14 @@ impl Bench {
         let answer = self
             .runtime
             .block_on(self.engine.range(&query, times, Options::default()));
-        answer.map_err(|error| error.to_string())
+        self.counted(answer)
+    }
+
+    /// The answer, of which is counted how it came about.
+    fn counted(&self, answer: Result<QueryResult, Error>) -> Result<QueryResult, String> {
+        let result = answer.map_err(|error| error.to_string())?;
+        self.streamed.set(self.streamed.get() + result.stats.streamed);
+        Ok(result)
     }
 }
 

@@ -364,3 +364,56 @@ fn a_closed_store_is_an_error_and_not_a_panic() {
     let error = rig.scrape(1, "a 2\n").unwrap_err();
     assert_eq!(error.reason(), "store");
 }
+
+/// What the store was told of series, by name, sorted.
+fn told(rig: &Rig) -> Vec<String> {
+    let line =
+        |(name, m): &(String, leadline_model::metadata::Metadata)| format!("{name} {} {}", m.kind.as_str(), m.help);
+    let all = rig.head.metadata();
+    let own = all
+        .iter()
+        .filter(|(name, _)| name != "up" && !name.starts_with("scrape_"));
+    own.map(line).collect()
+}
+
+#[test]
+fn the_store_is_told_of_families_once_and_again_where_they_say_something_else() {
+    let mut rig = Rig::new(|_| {});
+    rig.ingest.tell_metadata(true);
+    let page = "# TYPE a counter\n# HELP a First.\na_total 1\n# TYPE w histogram\nw_sum 1\nw_count 1\nbare 1\n";
+    rig.scrape(0, page).unwrap();
+    let first = ["a_total counter First.", "w_count histogram ", "w_sum histogram "];
+    assert_eq!(told(&rig), first);
+    assert_eq!(rig.scratch.metadata.len(), 3 + 5, "the report's series too");
+
+    rig.scrape(1, page).unwrap();
+    assert_eq!(rig.scratch.metadata.len(), 0, "nothing is new");
+    rig.scrape(2, &format!("{page}# TYPE g gauge\ng 1\n")).unwrap();
+    assert_eq!(rig.scratch.metadata.len(), 1, "one series is new");
+    rig.timeout(3);
+    rig.scrape(4, &page.replace("First", "Second")).unwrap();
+    assert_eq!(rig.scratch.metadata.len(), 1, "one family says something else");
+    assert_eq!(told(&rig)[..2], ["a_total counter Second.", "g gauge "]);
+    rig.scrape(5, "a_total 2\n").unwrap();
+    assert_eq!(rig.scratch.metadata.len(), 0, "nothing is said");
+    assert_eq!(told(&rig)[0], "a_total counter Second.");
+}
+
+#[test]
+fn metadata_follow_the_names_that_relabelling_leaves() {
+    let rules = "[{source_labels: [__name__], regex: a, target_label: __name__, replacement: renamed}]";
+    let mut rig = Rig::new(|job| job.metric_relabel = serde_saphyr::from_str(rules).unwrap());
+    rig.ingest.tell_metadata(true);
+    let page = "# TYPE a gauge\na 1\n# TYPE b_total counter\nb_total 1\n# TYPE c gauge\nc 1\n";
+    rig.scrape(0, page).unwrap();
+    assert_eq!(told(&rig), ["b_total counter ", "c gauge "]);
+    rig.scrape(1, &page.replace("gauge", "counter")).unwrap();
+    assert_eq!(told(&rig), ["b_total counter ", "c counter "]);
+}
+
+#[test]
+fn a_store_that_is_not_to_be_told_of_families_is_not() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, "# TYPE a counter\na 1\n").unwrap();
+    assert_eq!(rig.head.metadata(), []);
+}

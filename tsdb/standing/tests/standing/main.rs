@@ -4,5 +4,6 @@
 
 mod complete;
 mod real;
+mod restart;
 mod schedule;
 mod world;

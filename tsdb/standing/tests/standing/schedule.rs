@@ -245,6 +245,20 @@ async fn when_commits_are_missed_everything_counts_as_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn commits_that_no_expression_waits_for_are_not_missed() {
+    let world = World::with(Settings::default(), 4).await;
+    for owner in 0..100 {
+        world.store.commit(owner, world.clock.now(), Attempt::Good, false);
+    }
+    world.pass(2_000).await;
+    assert_eq!(world.standing.stats().lagged, 0);
+    let _query = world.register("still");
+    world.store.commit(1, world.clock.now(), Attempt::Good, true);
+    world.settle().await;
+    assert_eq!(world.evaluations(), 1, "from its registration on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_evaluation_is_tried_again_by_the_next_question() {
     let world = World::new().await;
     let query = world.register("still");

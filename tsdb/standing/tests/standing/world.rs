@@ -1,10 +1,11 @@
-//! A store that only counts commits, an engine that only records, and a clock that tests move.
+//! A store that counts commits and has what it is given of the past, an engine that only records, and a clock that tests move.
 
 use leadline_model::port::{
     Attempt, CommitEvent, Commits, Evaluate, EvaluateError, Evaluation, Generation, Plan, PlanSelector, PrepareError,
     QueryError, Queryable, SelectorId, SeriesSet, Shape, Value,
 };
 use leadline_model::provenance::Provenance;
+use leadline_model::sample::Samples;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use leadline_model::{Clock, Labels, Matcher, Timestamp, clock::ManualClock};
 use leadline_standing::{Query, Register, Request, Settings, Standing};
@@ -17,12 +18,42 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const START: Timestamp = 1_000_000_000_000;
 
-/// A store without samples: whoever commits feeds every selector.
+/// Series with their samples.
+pub(crate) struct Series(pub(crate) Vec<(Labels, Samples)>);
+
+impl SeriesSet for Series {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.0[i].0.clone()
+    }
+
+    fn owner(&self, _: usize) -> Option<OwnerId> {
+        None
+    }
+
+    fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
+        let samples = &self.0[i].1;
+        let within = samples
+            .t
+            .iter()
+            .zip(&samples.v)
+            .filter(|(t, _)| (mint..=maxt).contains(*t));
+        (into.t, into.v) = within.unzip();
+        Ok(())
+    }
+}
+
+/// A store without samples of its own: whoever commits feeds every selector.
 pub(crate) struct Store {
     generation: AtomicU64,
     selectors: AtomicU32,
     pub(crate) registered: Mutex<BTreeMap<SelectorId, Vec<String>>>,
     pub(crate) owners: Mutex<Vec<OwnerId>>,
+    /// The series of an earlier process.
+    pub(crate) past: Mutex<Result<Vec<(Labels, Samples)>, QueryError>>,
     sender: broadcast::Sender<Arc<CommitEvent>>,
 }
 
@@ -33,6 +64,7 @@ impl Store {
             selectors: AtomicU32::new(0),
             registered: Mutex::default(),
             owners: Mutex::default(),
+            past: Mutex::new(Ok(Vec::new())),
             sender: broadcast::Sender::new(capacity),
         }
     }
@@ -83,8 +115,16 @@ impl Commits for Store {
 }
 
 impl Queryable for Store {
-    fn select(&self, _: &[Matcher], _: Timestamp, _: Timestamp, _: bool) -> Result<Box<dyn SeriesSet>, QueryError> {
-        unreachable!("standing queries read through the engine")
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        _: Timestamp,
+        _: Timestamp,
+        _: bool,
+    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let mut found = self.past.lock().unwrap().clone()?;
+        found.retain(|(labels, _)| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or(""))));
+        Ok(Box::new(Series(found)))
     }
 
     fn label_names(&self, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<String>, QueryError> {

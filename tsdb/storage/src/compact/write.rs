@@ -39,7 +39,7 @@ pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
     for series in Merge::new(job.sources)? {
         let series = series?;
         if job.stop.load(Ordering::Relaxed) {
-            return Err(StorageError::Refused("the store is being closed".to_owned()));
+            return Err(StorageError::closing());
         }
         let chunks = join(series.parts)?;
         if chunks.is_empty() {

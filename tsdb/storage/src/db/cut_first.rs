@@ -57,19 +57,15 @@ impl Db {
             lost,
             ..Replayed::default()
         };
-        let (cut, newest) = match self.cut_first(limit, &mut told) {
-            Ok(cut) => cut,
-            Err(_) if self.is_closed() => {
-                tracing::warn!("the store is closed before its log was read: what was committed meanwhile is lost");
-                return Err(closed());
-            }
+        let (cut, rest) = match self.cut_first(limit, &mut told) {
+            // Also where the store is being closed: what is left of the log is little, and commits of this run go behind it.
+            Ok((cut, newest)) => (cut, self.head.replay_behind(newest, &self.progress)?),
+            Err(_) if self.is_closed() => return Err(StorageError::closing()),
             Err(error) => {
                 tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
-                (Replayed::default(), Timestamp::MIN)
+                (Replayed::default(), self.head.replay(&self.progress)?)
             }
         };
-        // Also where the store is being closed: what is left of the log is little, and commits of this run go behind it.
-        let rest = self.head.replay_behind(newest, &self.progress)?;
         let mut cut = joined(told, cut);
         // What was cut is not there any more.
         cut.series = 0;
@@ -136,7 +132,7 @@ impl Db {
         let mut waiting: Vec<Part> = whole.halves().into_iter().flatten().rev().collect();
         while let Some(part) = waiting.pop() {
             if self.is_closed() {
-                return Err(closed());
+                return Err(StorageError::closing());
             }
             into.passes += 1;
             let halves = part.halves();
@@ -230,10 +226,6 @@ impl Db {
         let synced = self.disk.sync_dir(dir);
         synced.map_err(|error| StorageError::io("sync", dir, error))
     }
-}
-
-fn closed() -> StorageError {
-    StorageError::Refused("the store is being closed".to_owned())
 }
 
 /// Keeps the newest exemplars.

@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
+    /// When series that have ended were last looked for, ms; 0 before the first time.
+    pub(super) stale_looked_at: Timestamp,
     /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
     pub(super) kept: Option<Ulid>,
 }

@@ -39,6 +39,7 @@ use crate::disk::{Disk, Lock};
 use crate::error::StorageError;
 use crate::head::{Head, HeadParts};
 use crate::settings::Settings;
+use crate::wal;
 use blocks::{Blocks, Found};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::Entropy;
@@ -76,6 +77,8 @@ pub struct Db {
     entropy: Arc<dyn Entropy>,
     head: Arc<Head>,
     blocks: Blocks,
+    /// Whether the log had samples that came out of order when the directory was opened, of whatever time.
+    late_logged: bool,
     cache: Arc<Cache>,
     pace: Box<dyn Pace>,
     work: Mutex<Work>,
@@ -111,6 +114,7 @@ impl Db {
         let superseded = std::mem::take(&mut found.superseded);
         let blocks = Blocks::new(found);
         let begins = blocks.log_begins(&parts.disk, &parts.path)?;
+        let late = wal::segments(parts.disk.as_ref(), &parts.path.join("wbl"))?;
         let head = Head::durable(HeadParts {
             settings: parts.settings.clone(),
             clock: Arc::clone(&parts.clock),
@@ -130,6 +134,7 @@ impl Db {
             entropy: parts.entropy,
             head,
             blocks,
+            late_logged: late.iter().any(|segment| segment.len > 0),
             cache,
             work: Mutex::default(),
             garbage: Mutex::default(),
@@ -208,6 +213,20 @@ impl Db {
         self.head.sync()
     }
 
+    /// Writes full chunks away, as [`Self::maintain`] does too, but without waiting for what works on blocks: a compaction may
+    /// take long, and memory would fill up meanwhile. Those that came out of order wait. Returns how many. Nothing is done
+    /// before the log was read.
+    ///
+    /// # Errors
+    /// [`StorageError`]: the disk fails. The chunks stay in memory and go with the next call.
+    pub fn map_chunks(&self) -> Result<usize, StorageError> {
+        let mapped = self.head.map_in_order();
+        if mapped.is_err() {
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        mapped
+    }
+
     /// Does what is due by the clock: writes full chunks away, cuts the head into blocks, evicts stale series, compacts
     /// one group of blocks, and removes what is past the retention. To be called about once a minute, from a thread that
     /// may block; one call at a time works, others wait. Nothing is done before the log was read.
@@ -248,19 +267,27 @@ impl Db {
     /// Whether the store keeps what it is given.
     ///
     /// # Errors
-    /// Why it does not: the log cannot be read or written (a full disk, say). Commits go on in memory.
+    /// Why it does not: the log cannot be read or written (a full disk, say). Commits go on in memory, up to
+    /// [`Settings::unwritten_memory_bytes`]; that this is reached is said too.
     pub fn health(&self) -> Result<(), String> {
         if let Some(why) = self.progress.failure() {
             return Err(format!("the write-ahead log cannot be replayed: {why}"));
         }
-        match self.head.log_health().failed {
-            Some((since, why)) => Err(format!("the write-ahead log cannot be written since {since}: {why}")),
-            None => Ok(()),
+        let failed = self.head.log_health().failed;
+        let failed = failed.map(|(since, why)| format!("the write-ahead log cannot be written since {since}: {why}"));
+        let limit = self.settings.unwritten_memory_bytes;
+        match (failed, self.head.is_full()) {
+            (None, false) => Ok(()),
+            (Some(why), false) => Err(why),
+            (failed, true) => Err(format!(
+                "{}; memory has reached its limit of {limit} bytes, samples are refused",
+                failed.unwrap_or_else(|| "chunks cannot be written".to_owned())
+            )),
         }
     }
 
-    /// Refuses commits from now on, makes the log durable and gives the lock back. What writes a block gives up first.
-    /// Reading goes on.
+    /// Refuses commits from now on, makes the log durable and gives the lock back. What writes a block gives up first, and
+    /// so does a replay: what was committed before the log was read is lost then. Reading goes on.
     ///
     /// # Errors
     /// [`StorageError`]: what was pending could not be written.

@@ -83,9 +83,11 @@ pub(super) fn join(
 }
 
 impl Db {
-    /// Whether the head has to be asked: while its log is read, blocks alone answer for the time that they hold whole.
+    /// Whether the head has to be asked: while its log is read, blocks alone answer for the time that they hold whole. They
+    /// hold none whole where something may have come out of order: now, or before the window was closed.
     fn asks_head(&self, maxt: Timestamp) -> bool {
-        !self.head.is_replaying() || self.head.window() > 0 || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
+        let late = self.late_logged || self.head.window() > 0;
+        !self.head.is_replaying() || late || self.blocks.in_order_end().is_none_or(|end| maxt >= end)
     }
 
     /// Texts from the head, if it has to be asked, and from blocks.

@@ -64,7 +64,8 @@ impl Db {
     /// Damage is cut off the log and named in [`Replayed::lost`].
     ///
     /// # Errors
-    /// [`StorageError`]: the log cannot be read or repaired; [`Db::health`] tells from then on.
+    /// [`StorageError`]: the log cannot be read or repaired; [`Db::health`] tells from then on. Or [`Db::close`] was called
+    /// before it was read: then it is left as it is for the next start.
     pub fn replay(&self) -> Result<Replayed, StorageError> {
         // What works on blocks, and who closes the store, waits.
         let _work = self.work.lock();
@@ -82,6 +83,9 @@ impl Db {
                     ms = state.took_ms,
                     "write-ahead log replayed"
                 );
+            }
+            Err(_) if self.is_closed() => {
+                tracing::warn!("the store is closed before its log was read: what was committed meanwhile is lost");
             }
             Err(error) => state.failure = Some(error.to_string()),
         }

@@ -299,7 +299,12 @@ impl Appender for Head {
             return Err(AppendError::Closed);
         }
         let mut outcome = Outcome::default();
-        let touched = self.land(batch, &mut outcome);
+        let touched = if self.is_full() {
+            self.refuse(batch, &mut outcome);
+            Arc::from([])
+        } else {
+            self.land(batch, &mut outcome)
+        };
         if batch.attempt == Attempt::Gone {
             self.selectors.write().gone(batch.owner);
         } else if !self.selectors.read().knows(batch.owner) {

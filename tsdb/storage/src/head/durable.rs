@@ -3,6 +3,7 @@
 use super::Head;
 use super::chunks_head::ChunksHead;
 use super::log::{Log, LogHealth};
+use super::unwritten::Unwritten;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::settings::Settings;
@@ -48,6 +49,7 @@ pub(super) struct Durable {
     /// The log of samples that come out of order.
     pub(super) wbl: Log,
     pub(super) chunks: Arc<ChunksHead>,
+    pub(super) unwritten: Unwritten,
     /// Until the log was read.
     replaying: AtomicBool,
     /// When the head was opened, ms: what is written from here on is there at once.
@@ -68,6 +70,7 @@ impl Durable {
             wal: log(other.wal.dir()),
             wbl: log(other.wbl.dir()),
             chunks: Arc::clone(&other.chunks),
+            unwritten: Unwritten::default(),
             replaying: AtomicBool::new(false),
             opened_at: other.opened_at,
             aliases: Mutex::default(),
@@ -106,6 +109,7 @@ impl Head {
             wal: log("wal"),
             wbl: log("wbl"),
             chunks: Arc::new(ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head"))),
+            unwritten: Unwritten::default(),
             disk: parts.disk,
             read_only: parts.read_only,
             replaying: AtomicBool::new(true),
@@ -134,14 +138,20 @@ impl Head {
     pub fn flush(&self) -> Result<(), StorageError> {
         match &self.durable {
             Some(durable) if durable.is_writable() => {
-                if durable.wal.is_broken() || durable.wbl.is_broken() {
-                    return self.rebuild_log(durable);
-                }
-                durable.wal.flush(self.clock.now())?;
-                durable.wbl.flush(self.clock.now())
+                let written = self.write_pending(durable);
+                self.weigh(durable);
+                written
             }
             _ => Ok(()),
         }
+    }
+
+    fn write_pending(&self, durable: &Durable) -> Result<(), StorageError> {
+        if durable.wal.is_broken() || durable.wbl.is_broken() {
+            return self.rebuild_log(durable);
+        }
+        durable.wal.flush(self.clock.now())?;
+        durable.wbl.flush(self.clock.now())
     }
 
     /// [`Self::flush`], and makes the log durable.
@@ -158,8 +168,10 @@ impl Head {
         self.flush()?;
         match &self.durable {
             Some(durable) if durable.is_writable() => {
-                durable.wal.sync(self.clock.now())?;
-                durable.wbl.sync(self.clock.now())
+                let synced = durable.wal.sync(self.clock.now());
+                let synced = synced.and_then(|()| durable.wbl.sync(self.clock.now()));
+                self.weigh(durable);
+                synced
             }
             _ => Ok(()),
         }
@@ -174,6 +186,8 @@ impl Head {
         self.flush()?;
         match &self.durable {
             Some(durable) if durable.is_writable() => {
+                // Who writes chunks away is done then, and does not begin again.
+                let _one = self.tidying.lock();
                 durable.chunks.cut()?;
                 durable.wbl.shut(self.clock.now())?;
                 durable.wal.shut(self.clock.now())

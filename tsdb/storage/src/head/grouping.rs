@@ -3,6 +3,7 @@
 use super::index::Index;
 use super::pairs::{NameId, PairId};
 use super::postings::Id;
+use super::sorting;
 use leadline_model::labels::Labels;
 use leadline_model::port::{GroupOrder, Grouping};
 use rapidhash::RapidHashMap;
@@ -18,8 +19,8 @@ pub(super) struct Groups {
     pub(super) of: Vec<u32>,
     /// The labels of each group.
     pub(super) labels: Vec<Labels>,
-    /// Where the groups are in order: for each its first series in the order of labels.
-    pub(super) first: Vec<u32>,
+    /// Where the order of groups was asked for: for each series its place in the order of labels.
+    pub(super) places: Vec<u32>,
 }
 
 impl Groups {
@@ -37,35 +38,9 @@ impl Groups {
             _ => by_keys(index, series.clone(), grouping),
         };
         if grouping.order == GroupOrder::Groups {
-            groups.sort(index, series);
+            groups.places = sorting::places(index, series);
         }
         Some(groups)
-    }
-
-    /// Brings the groups into the order of their first series.
-    fn sort(&mut self, index: &Index, series: impl Iterator<Item = Id>) {
-        let mut first: Vec<Option<(Id, u32)>> = vec![None; self.labels.len()];
-        for (place, (id, &group)) in (0..).zip(series.zip(&self.of)) {
-            let first = &mut first[group as usize];
-            if first.is_none_or(|(other, _)| index.compare(id, other).is_lt()) {
-                *first = Some((id, place));
-            }
-        }
-        let mut order: Vec<(Id, u32, u32)> = (0..)
-            .zip(first)
-            .filter_map(|(group, first)| first.map(|(id, place)| (id, place, group)))
-            .collect();
-        order.sort_unstable_by(|a, b| index.compare(a.0, b.0));
-        let mut numbers = vec![0; order.len()];
-        for (number, &(_, _, group)) in (0..).zip(&order) {
-            numbers[group as usize] = number;
-        }
-        self.of.iter_mut().for_each(|group| *group = numbers[*group as usize]);
-        self.labels = order
-            .iter()
-            .map(|&(_, _, group)| self.labels[group as usize].clone())
-            .collect();
-        self.first = order.into_iter().map(|(_, place, _)| place).collect();
     }
 }
 
@@ -109,7 +84,7 @@ fn by_keys(index: &Index, series: impl Iterator<Item = Id>, grouping: Grouping<'
     Groups {
         of: series.map(number).collect(),
         labels,
-        first: Vec::new(),
+        places: Vec::new(),
     }
 }
 
@@ -162,7 +137,7 @@ fn by_postings(index: &Index, name: NameId, series: impl Iterator<Item = Id>) ->
     Groups {
         of: series.map(number).collect(),
         labels,
-        first: Vec::new(),
+        places: Vec::new(),
     }
 }
 
@@ -248,7 +223,7 @@ mod tests {
             // Their numbers stay in postings until these are swept.
             index.kill(0..dropped.min(sets.len() as u32));
             let left = dropped.min(sets.len() as u32)..sets.len() as u32;
-            let Groups { of, labels, first } = Groups::of(&index, left.clone(), grouping).unwrap();
+            let Groups { of, labels, places } = Groups::of(&index, left.clone(), grouping).unwrap();
             for other in ["a", "nowhere"] {
                 let mut values = sets[left.start as usize..].iter().map(|set| set.get(other));
                 let first = values.next();
@@ -261,12 +236,10 @@ mod tests {
                 let expected = set.without(|n| names.iter().any(|name| name == n) == without);
                 prop_assert_eq!(&labels[group as usize], &expected);
             }
-            let firsts: Vec<&Labels> = first.iter().map(|&place| &sets[place as usize]).collect();
-            prop_assert!(firsts.is_sorted());
-            for (group, first) in firsts.iter().enumerate() {
-                let members = sets.iter().zip(&of).filter(|(_, of)| **of as usize == group);
-                prop_assert_eq!(Some(*first), members.map(|(set, _)| set).min());
-            }
+            let mut in_order: Vec<(u32, &Labels)> = places.iter().copied().zip(sets).collect();
+            in_order.sort_unstable();
+            prop_assert_eq!(in_order.len(), sets.len());
+            prop_assert!(in_order.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
             let mut unique = labels.clone();
             unique.sort();
             unique.dedup();

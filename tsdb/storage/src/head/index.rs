@@ -8,7 +8,6 @@ use hashbrown::HashTable;
 use leadline_model::labels::Labels;
 use leadline_model::port::SeriesRef;
 use rapidhash::fast::RandomState;
-use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 /// A series that was dropped and whose number was not given out anew yet.
@@ -185,18 +184,6 @@ impl Index {
             let pair = self.pairs.pair(pair);
             (&*self.pairs.name(pair.name).text, &*pair.value)
         }))
-    }
-
-    /// The order of two series by their labels, whose texts are compared where they differ first.
-    pub(super) fn compare(&self, a: Id, b: Id) -> Ordering {
-        let (mut a, mut b) = (self.pairs_of(a), self.pairs_of(b));
-        loop {
-            match (a.next(), b.next()) {
-                (Some(a), Some(b)) if a == b => {}
-                (Some(a), Some(b)) => return self.pairs.compare(a, b),
-                (a, b) => return a.is_some().cmp(&b.is_some()),
-            }
-        }
     }
 
     /// The series with exactly these labels.

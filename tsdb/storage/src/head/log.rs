@@ -38,6 +38,25 @@ pub struct LogHealth {
     pub rebuilds: u64,
 }
 
+/// What is done to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// Writing to it.
+    Write,
+    /// Making what was written durable.
+    Sync,
+}
+
+/// That the disk does not take the log.
+#[derive(Debug)]
+struct Failure {
+    /// Since when, ms.
+    since: Timestamp,
+    why: String,
+    /// What failed: only when that succeeds is it over. A disk that takes writes may lose them all.
+    deed: Deed,
+}
+
 /// Records in the order in which they are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Records {
@@ -101,7 +120,7 @@ pub(super) struct Log {
     pending: Mutex<Records>,
     writing: Mutex<Writing>,
     broken: AtomicBool,
-    failed: Mutex<Option<(Timestamp, String)>>,
+    failed: Mutex<Option<Failure>>,
     dropped: AtomicU64,
     pool: Mutex<Vec<Vec<u8>>>,
 }
@@ -142,7 +161,7 @@ impl Log {
     pub(super) fn open_anew(&self, now: Timestamp) -> Result<(), StorageError> {
         if self.writing.lock().wal.is_none() {
             let opened = self.open();
-            return self.note(now, opened);
+            return self.note(now, Deed::Write, opened);
         }
         self.cut(now).map(drop)
     }
@@ -200,7 +219,7 @@ impl Log {
             self.put_back(records);
         }
         records.clear();
-        self.note(now, written)
+        self.note(now, Deed::Write, written)
     }
 
     /// Makes what could not be written pending again, before all that came meanwhile, or drops it all when it is too much.
@@ -217,12 +236,12 @@ impl Log {
 
     /// Makes all that was written durable.
     pub(super) fn sync(&self, now: Timestamp) -> Result<(), StorageError> {
-        self.with(now, Wal::sync)
+        self.with(now, Deed::Sync, Wal::sync)
     }
 
     /// Makes all that was written durable and begins a new segment; returns its number.
     pub(super) fn cut(&self, now: Timestamp) -> Result<u32, StorageError> {
-        self.with(now, |wal| {
+        self.with(now, Deed::Sync, |wal| {
             wal.cut()?;
             Ok(wal.segment())
         })
@@ -230,12 +249,12 @@ impl Log {
 
     /// Ends the log.
     pub(super) fn shut(&self, now: Timestamp) -> Result<(), StorageError> {
-        self.with(now, Wal::close)
+        self.with(now, Deed::Sync, Wal::close)
     }
 
     /// Writes records that are not pending: those of a log that is written anew.
     pub(super) fn write(&self, now: Timestamp, records: &Records) -> Result<(), StorageError> {
-        self.with(now, |wal| write(wal, records))
+        self.with(now, Deed::Write, |wal| write(wal, records))
     }
 
     /// From now on what is pushed is taken again.
@@ -255,39 +274,50 @@ impl Log {
     fn with<T: Default>(
         &self,
         now: Timestamp,
+        deed: Deed,
         act: impl FnOnce(&mut Wal) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let done = match &mut self.writing.lock().wal {
             Some(wal) => act(wal),
             None => return Ok(T::default()),
         };
-        self.note(now, done)
+        self.note(now, deed, done)
     }
 
     /// Keeps since when the disk fails.
-    fn note<T>(&self, now: Timestamp, done: Result<T, StorageError>) -> Result<T, StorageError> {
+    fn note<T>(&self, now: Timestamp, deed: Deed, done: Result<T, StorageError>) -> Result<T, StorageError> {
         let mut failed = self.failed.lock();
         match &done {
-            Ok(_) if self.is_broken() => {}
             Ok(_) => {
-                if failed.take().is_some() {
+                // A sync that succeeds has written too.
+                let over = |failure: &Failure| failure.deed == deed || deed == Deed::Sync;
+                if !self.is_broken() && failed.take_if(|failure| over(failure)).is_some() {
                     tracing::info!("the write-ahead log is written again");
                 }
             }
             Err(error) => {
-                let since = failed.as_ref().map_or(now, |f| f.0);
                 if failed.is_none() {
                     tracing::warn!(%error, "the write-ahead log cannot be written, samples are in memory alone");
                 }
-                *failed = Some((since, error.to_string()));
+                let before = failed.take();
+                *failed = Some(Failure {
+                    since: before.as_ref().map_or(now, |f| f.since),
+                    why: error.to_string(),
+                    deed: before.filter(|f| f.deed == Deed::Sync).map_or(deed, |f| f.deed),
+                });
             }
         }
         done
     }
 
+    /// Whether what was written last, or was to become durable, did not.
+    pub(super) fn fails(&self) -> bool {
+        self.failed.lock().is_some()
+    }
+
     pub(super) fn health(&self) -> LogHealth {
         LogHealth {
-            failed: self.failed.lock().clone(),
+            failed: self.failed.lock().as_ref().map(|f| (f.since, f.why.clone())),
             dropped_bytes: self.dropped.load(Ordering::Relaxed),
             pending_bytes: self.pending.lock().len() as u64,
             rebuilds: 0,

@@ -31,6 +31,7 @@ mod source;
 mod stale;
 mod stripe;
 mod truncate;
+mod unwritten;
 mod verdicts;
 
 pub use cardinality::Cardinality;

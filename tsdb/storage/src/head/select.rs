@@ -231,7 +231,7 @@ impl Queryable for Head {
             let ids = frozen.series.iter().map(|series| series.id);
             groups = Groups::of(index, ids, grouping);
         })?;
-        let Some(Groups { of, labels, first }) = groups else {
+        let Some(Groups { of, labels, places }) = groups else {
             return Ok(None);
         };
         let (group_of, labels): (Arc<[u32]>, Arc<[Labels]>) = (of.into(), labels.into());
@@ -240,7 +240,7 @@ impl Queryable for Head {
             set: Box::new(frozen),
             group_of,
             labels,
-            first,
+            places: places.into(),
         }))
     }
 

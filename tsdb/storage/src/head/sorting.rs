@@ -16,14 +16,29 @@ pub(super) fn sort_by_labels<T>(index: &Index, items: &mut Vec<T>, id: impl Fn(&
     if items.len() < 2 {
         return;
     }
+    let order = order(index, items, id);
+    let mut left: Vec<Option<T>> = std::mem::take(items).into_iter().map(Some).collect();
+    items.extend(order.into_iter().filter_map(|at| left[at as usize].take()));
+}
+
+/// For each series its place in the order of labels.
+pub(super) fn places(index: &Index, series: impl Iterator<Item = Id>) -> Vec<u32> {
+    let series: Vec<Id> = series.collect();
+    let mut places = vec![0; series.len()];
+    for (place, at) in (0..).zip(order(index, &series, |&id| id)) {
+        places[at as usize] = place;
+    }
+    places
+}
+
+/// For each place in the order of labels which of `items` has it.
+fn order<T>(index: &Index, items: &[T], id: impl Fn(&T) -> Id) -> Vec<u32> {
     let ranks = Ranks::of(index, items.iter().map(&id));
-    let order = ranks.packed(index, items, &id).unwrap_or_else(|| {
+    ranks.packed(index, items, &id).unwrap_or_else(|| {
         let mut order: Vec<u32> = (0..items.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| ranks.compare(index, id(&items[a as usize]), id(&items[b as usize])));
         order
-    });
-    let mut left: Vec<Option<T>> = std::mem::take(items).into_iter().map(Some).collect();
-    items.extend(order.into_iter().filter_map(|at| left[at as usize].take()));
+    })
 }
 
 /// The order of the label pairs of a selection.
@@ -140,8 +155,10 @@ mod tests {
             for (i, set) in sets.iter().enumerate() {
                 index.create(set, SeriesRef(i as u64)).unwrap();
             }
+            let told = places(&index, 0..sets.len() as Id);
             let mut ids: Vec<Id> = (0..sets.len() as Id).collect();
             sort_by_labels(&index, &mut ids, |id| *id);
+            prop_assert!(ids.iter().map(|&id| told[id as usize]).eq(0..ids.len() as u32));
             let sorted: Vec<Labels> = ids.iter().map(|&id| index.labels(id)).collect();
             sets.sort();
             prop_assert_eq!(sorted, sets);

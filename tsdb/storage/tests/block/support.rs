@@ -162,7 +162,7 @@ pub(crate) fn promtool() -> Option<PathBuf> {
 /// One visible line, past the test harness, which would swallow it.
 fn skipped(why: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED in part: {why}");
 }
 
 pub(crate) fn disk() -> Arc<dyn Disk> {

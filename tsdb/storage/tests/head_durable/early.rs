@@ -7,8 +7,8 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Appender, Attempt, Batch, Extras, HistogramEntry, Queryable, Slot};
 use leadline_model::sample::{STALE_NAN, Timestamp};
-use leadline_storage::Settings;
-use std::sync::Arc;
+use leadline_storage::{Head, ReplayMonitor, Settings, StorageError};
+use std::sync::{Arc, Mutex};
 
 /// A world whose log has a sample of `a` and of `b` every ten minutes up to `NOW` and 30 minutes, opened and not read.
 fn unread(window: i64) -> World {
@@ -211,4 +211,49 @@ fn kinds_that_change_come_back_in_the_order_of_time() {
         w.restart_on(w.disk.crash(&SeededEntropy::new(5)));
         assert_eq!((w.all(), histograms(&w)), (all, found), "early {early}");
     }
+}
+
+/// Closes a head when a replay comes to a segment.
+struct Closing {
+    head: Arc<Head>,
+    at: u32,
+    seen: Mutex<Vec<u32>>,
+}
+
+impl ReplayMonitor for Closing {
+    fn segment(&self, _: u32, current: u32, _: u32) {
+        self.seen.lock().unwrap().push(current);
+        if current == self.at {
+            self.head.close();
+        }
+    }
+}
+
+#[test]
+fn a_replay_ends_where_the_head_is_closed_and_the_next_start_finds_everything() {
+    let mut w = World::new(settings());
+    for _ in 0..5 {
+        w.fill(3);
+        w.restart();
+    }
+    let before = (w.all(), w.disk.used());
+    w.head.close();
+    w.head.shut().unwrap();
+    w.head = open(&w.disk, &w.clock, &w.settings);
+    let closing = Closing {
+        head: Arc::clone(&w.head),
+        at: 1,
+        seen: Mutex::default(),
+    };
+    let stopped = w.head.replay(&closing);
+    assert!(
+        matches!(&stopped, Err(StorageError::Refused(why)) if why.contains("being closed")),
+        "{stopped:?}"
+    );
+    assert_eq!(*closing.seen.lock().unwrap(), [0, 1], "what follows is not read");
+    assert!(w.head.is_replaying());
+    w.head.shut().unwrap();
+    assert_eq!(w.disk.used(), before.1, "the directory is as it was");
+    w.restart_on(w.disk.clone());
+    assert_eq!(w.all(), before.0);
 }

@@ -4,7 +4,7 @@ use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::Appender;
+use leadline_model::port::{Appender, Refusal};
 use leadline_model::sample::STALE_NAN;
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk};
@@ -119,6 +119,36 @@ fn a_log_without_any_segment_is_told() {
 }
 
 #[test]
+fn that_nothing_becomes_durable_is_told_until_something_does_though_writing_goes_well() {
+    let (w, faulty) = failing(1);
+    go_on(&w);
+    w.head.sync().unwrap();
+    for _ in 0..100 {
+        faulty.arm(Fault::FailedSync, 0);
+    }
+    go_on(&w);
+    w.head.flush().unwrap();
+    assert_eq!(w.head.log_health().failed, None, "nobody has asked for a sync");
+    let since = w.clock.now();
+    for _ in 0..3 {
+        w.head.sync().unwrap_err();
+        go_on(&w);
+        w.head.flush().unwrap();
+        let failed = w.head.log_health().failed.unwrap();
+        assert_eq!(failed.0, since, "{failed:?}");
+        assert!(failed.1.contains("cannot sync"), "{failed:?}");
+    }
+    faulty.arm(Fault::Full, 0);
+    go_on(&w);
+    w.head.flush().unwrap_err();
+    faulty.lift();
+    w.head.flush().unwrap();
+    assert!(w.head.log_health().failed.is_some(), "that can be written says little");
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().failed, None);
+}
+
+#[test]
 fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
     let mut w = World::new(settings());
     w.fill(20);
@@ -140,4 +170,70 @@ fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
     let crashed = w.disk.crash(&SeededEntropy::new(9));
     w.restart_on(crashed);
     assert_eq!(w.all(), before);
+}
+
+/// Whether a sample of `name` is refused for the limit on memory, or taken.
+fn refused(w: &World, name: &str) -> bool {
+    let text = format!("__name__={name}");
+    let outcome = w.put(w.head.new_owner(), &[(&text, w.clock.advance(1_000), 1.0)]);
+    if outcome.refused.is_empty() {
+        return false;
+    }
+    assert_eq!(outcome.refused, [(0, Refusal::MemoryLimit)]);
+    assert_eq!((outcome.refs, outcome.new_series, outcome.appended), (vec![None], 0, 0));
+    true
+}
+
+#[test]
+fn memory_has_a_limit_while_the_disk_is_full_and_samples_are_taken_again_once_there_is_room() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    let begin = w.head.stats().bytes;
+    w.settings.unwritten_memory_bytes = begin + 200_000;
+    w.restart();
+    w.disk.limit(Some(w.disk.used()));
+    let mut new = 0;
+    while !refused(&w, &format!("full{new}")) {
+        let _ = (w.head.flush(), w.head.map_chunks());
+        new += 1;
+        assert!(new < 10_000, "nothing is refused");
+    }
+    let held = w.head.stats().bytes;
+    assert!(
+        new > 50 && held < begin + 250_000,
+        "{new} series, {held} bytes after {begin}"
+    );
+    for known in ["full0", "m0,job=j,instance=i0"] {
+        assert!(refused(&w, known), "a known series gets no more than a new one");
+    }
+    let stats = w.head.stats();
+    assert_eq!((stats.refused.memory_limit, stats.series), (3, 6 + new));
+    let before = w.all();
+    assert_eq!(samples(&before) as u64, 6 * 40 + new);
+    w.disk.limit(None);
+    w.head.sync().unwrap();
+    assert!(!refused(&w, "full0") && !refused(&w, "new"));
+    w.head.sync().unwrap();
+    let before = w.all();
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before);
+}
+
+#[test]
+fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is_written() {
+    let (mut w, faulty) = failing(1);
+    w.settings.unwritten_memory_bytes = 1;
+    w.head.close();
+    w.head.shut().unwrap();
+    w.head = open_on(Arc::new(faulty.clone()), &w.clock, &w.settings);
+    w.head.replay(&()).unwrap();
+    go_on(&w);
+    w.head.sync().unwrap();
+    assert!(!refused(&w, "m"), "a disk that takes everything sets no limit");
+    faulty.arm(Fault::TornWrite, 0);
+    w.head.map_chunks().unwrap_err();
+    w.head.flush().unwrap();
+    assert_eq!((refused(&w, "m"), w.head.log_health().failed), (true, None));
+    w.head.map_chunks().unwrap();
+    assert!(!refused(&w, "m"));
 }

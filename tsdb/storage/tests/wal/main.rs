@@ -1,10 +1,5 @@
 //! The write-ahead log against what Prometheus wrote, against damage, and against disks that fail.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a helper of a test may stop it, or say that it is left out"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may stop it")]
 
 mod checkpoints;
 mod container;

@@ -10,6 +10,7 @@ use leadline_storage::wal::record::{
 };
 use leadline_storage::wal::{PAGE_BYTES, Reader, SEGMENT_BYTES, Wal, checkpoint, segment_path, segments};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ fn written_by_prometheus(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LEADLINE_CONFORMANCE_DATA").map_or(beside, PathBuf::from);
     let folder = folder.join("prom242-datadir").join(name);
     if !folder.is_dir() {
-        println!("skipped: no {}", folder.display());
+        // Past the test harness, which would swallow it.
+        let _ = writeln!(std::io::stderr(), "SKIPPED in part: no {}", folder.display());
         return None;
     }
     Some(folder)
@@ -141,7 +143,11 @@ fn promtool() -> Option<PathBuf> {
     let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     let program = folder.join("promtool");
     if !program.is_file() {
-        println!("skipped: no promtool; `tests/programs/build prometheus` builds it");
+        // Past the test harness, which would swallow it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED in part: no promtool; `tests/programs/build prometheus` builds it"
+        );
         return None;
     }
     Some(program)

@@ -46,9 +46,23 @@ struct Tree {
 }
 
 impl Parser<'_> {
-    /// A length of time that is greater than 0, as far as that is known yet.
-    pub(super) fn positive_length(&mut self, wanted: Wanted) -> Parsed<Length> {
+    /// The length of a window, which is greater than 0, as far as that is known yet. One below 1 ms holds nothing.
+    pub(super) fn window_length(&mut self, wanted: Wanted) -> Parsed<Length> {
         let expr = self.duration_expression(0, wanted)?.expr;
+        match literal(&expr) {
+            // The text keeps what the milliseconds would lose.
+            Some(seconds) if seconds > 0.0 && milliseconds(seconds) == 0 => Ok(Length::Computed(expr)),
+            _ => self.positive(expr),
+        }
+    }
+
+    /// The step of a subquery, which is greater than 0, as far as that is known yet.
+    pub(super) fn step_length(&mut self, wanted: Wanted) -> Parsed<Length> {
+        let expr = self.duration_expression(0, wanted)?.expr;
+        self.positive(expr)
+    }
+
+    fn positive(&self, expr: Box<DurationExpr>) -> Parsed<Length> {
         let Some(seconds) = literal(&expr) else {
             return Ok(Length::Computed(expr));
         };

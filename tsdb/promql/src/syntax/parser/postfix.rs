@@ -24,7 +24,7 @@ impl Parser<'_> {
     /// `[5m]` makes a range of a selector; `[1h:1m]` a subquery of anything.
     fn range(&mut self, tree: Tree) -> Parsed<Tree> {
         let open = self.bump();
-        let range = self.positive_length(Wanted {
+        let range = self.window_length(Wanted {
             context: "subquery or range selector",
             expected: DURATION,
         })?;
@@ -72,7 +72,7 @@ impl Parser<'_> {
         let (step_ms, computed_step) = if self.peek() == TokenKind::RightBracket {
             (None, None)
         } else {
-            let step = self.positive_length(Wanted {
+            let step = self.step_length(Wanted {
                 context: "subquery selector",
                 expected: DURATION_OR_END,
             })?;

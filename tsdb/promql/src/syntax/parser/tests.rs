@@ -430,6 +430,19 @@ fn depth_and_length_are_limited() {
     assert!(error.message.contains("longer than"), "{error}");
 }
 
+#[test]
+fn windows_below_a_millisecond_are_written_as_they_were_and_steps_are_refused() {
+    for text in ["m[0.0001]", "rate(m[0.0000001])", "m[0.0009:1m]"] {
+        assert_eq!(parse(text).map(|expr| expr.to_string()).as_deref(), Ok(text));
+    }
+    for (text, expected) in [
+        ("m[1m:0.0001]", "1:6: parse error: duration must be at least 1ms"),
+        ("m[0]", "1:3: parse error: duration must be greater than 0"),
+    ] {
+        assert_eq!(parse(text).unwrap_err().to_string(), expected);
+    }
+}
+
 /// Words that make up most of the grammar, so that a good part of the sequences parses.
 const WORDS: [&str; 62] = [
     "foo",

@@ -124,11 +124,11 @@ impl ChunksHead {
     /// `repair` it is removed from the disk too.
     ///
     /// # Errors
-    /// [`StorageError`]: a file cannot be read or repaired.
+    /// [`StorageError`]: a file cannot be read or repaired, or `take` fails.
     pub(in super::super) fn scan(
         &self,
         repair: bool,
-        mut take: impl FnMut(Vec<Found>),
+        mut take: impl FnMut(Vec<Found>) -> Result<(), StorageError>,
     ) -> Result<Scanned, StorageError> {
         let mut scanned = Scanned::default();
         let names = self.numbers()?;
@@ -138,10 +138,10 @@ impl ChunksHead {
         let mut files = Files::default();
         let mut previous = None;
         for (i, &seq) in names.iter().enumerate() {
-            if previous.is_some_and(|p| seq != p + 1) {
-                scanned
-                    .lost
-                    .push(format!("file {:06} of mapped chunks is missing", seq - 1));
+            if let Some(missing) = previous.map(|p: u32| p + 1).filter(|&next| next != seq) {
+                let got = format!("none, the next is {seq:06}");
+                let lost = StorageError::damaged(&self.path(missing), 0, "this file of mapped chunks", got);
+                scanned.lost.push(lost.to_string());
                 self.discard(&names[i..], repair)?;
                 break;
             }
@@ -165,7 +165,7 @@ impl ChunksHead {
                         len,
                     },
                 );
-                take(found);
+                take(found)?;
             }
             let Some(wrong) = wrong else { continue };
             scanned.lost.push(wrong.at(&path, len).to_string());

@@ -13,7 +13,10 @@ use std::sync::Arc;
 /// [`StorageError::Io`]: a file cannot be read.
 pub fn verify_mapped(disk: Arc<dyn Disk>, dir: &Path, report: &mut dyn FnMut(String)) -> Result<u64, StorageError> {
     let mut good = 0;
-    let scanned = ChunksHead::new(disk, dir.to_owned()).scan(false, |found| good += found.len() as u64)?;
+    let scanned = ChunksHead::new(disk, dir.to_owned()).scan(false, |found| {
+        good += found.len() as u64;
+        Ok(())
+    })?;
     scanned.lost.into_iter().for_each(report);
     Ok(good)
 }

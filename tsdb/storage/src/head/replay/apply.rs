@@ -32,7 +32,11 @@ impl Replay<'_> {
         let durable = self.durable;
         // Where a replay was given up before, it may have been writing.
         durable.chunks.cut()?;
-        let scanned = durable.chunks.scan(!durable.read_only, |found| self.adopt(found))?;
+        let scanned = durable.chunks.scan(!durable.read_only, |found| {
+            self.go_on()?;
+            self.adopt(found);
+            Ok(())
+        })?;
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }

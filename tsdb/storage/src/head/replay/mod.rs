@@ -18,6 +18,7 @@ mod weight;
 pub(crate) use empty::Remains;
 pub(crate) use part::Part;
 pub(crate) use portion::{KeptExemplar, Portion};
+pub(super) use weight::beside;
 
 use super::Head;
 use super::chunks_head::Found;
@@ -34,6 +35,7 @@ use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Closed chunks of more bytes than this are written away while the log is read; few where the store is tested.
 const MAP_BYTES: u64 = if cfg!(feature = "planted") {
@@ -81,6 +83,16 @@ pub(crate) enum Weighed {
     },
 }
 
+impl Weighed {
+    /// What was found where there was no limit.
+    fn without_limit(self) -> Replayed {
+        match self {
+            Self::Installed(found) => found,
+            Self::TooLarge { .. } => Replayed::default(),
+        }
+    }
+}
+
 /// Takes a record over.
 type Take<R> = fn(&mut R, &[u8]) -> Result<(), Malformed>;
 
@@ -93,6 +105,8 @@ struct Replay<'h> {
     wanted: Option<Vec<u64>>,
     /// The most bytes of memory that may be taken.
     limit: Option<u64>,
+    /// Gives up when it is set; where there is none, it is read to its end.
+    stop: Option<&'h AtomicBool>,
     /// The bytes that were taken when it was more.
     over: Option<u64>,
     /// Bytes of records since it was weighed.
@@ -130,12 +144,14 @@ impl Head {
     /// Damage is cut off the log and named in [`Replayed::lost`].
     ///
     /// # Errors
-    /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then.
+    /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then. Or [`Self::close`] was
+    /// called before all was read: the log is as it was, but for damage that was cut off.
     pub fn replay(&self, monitor: &dyn ReplayMonitor) -> Result<Replayed, StorageError> {
-        self.replay_behind(Timestamp::MIN, monitor)
+        self.replay_within(None, monitor).map(Weighed::without_limit)
     }
 
     /// [`Self::replay`] of what is left of a log after all up to `newest` (ms) was cut from it: what is late is late still.
+    /// It is little, so it is read to its end whoever closes the head meanwhile.
     ///
     /// # Errors
     /// As [`Self::replay`].
@@ -144,11 +160,7 @@ impl Head {
         newest: Timestamp,
         monitor: &dyn ReplayMonitor,
     ) -> Result<Replayed, StorageError> {
-        match self.try_replay(None, newest, monitor)? {
-            Weighed::Installed(found) => Ok(found),
-            // Without a limit nothing is.
-            Weighed::TooLarge { .. } => Ok(Replayed::default()),
-        }
+        self.try_replay(None, newest, None, monitor).map(Weighed::without_limit)
     }
 
     /// [`Self::replay`], unless it takes more than `limit` bytes of memory: nothing has changed for who reads and writes
@@ -161,13 +173,14 @@ impl Head {
         limit: Option<u64>,
         monitor: &dyn ReplayMonitor,
     ) -> Result<Weighed, StorageError> {
-        self.try_replay(limit, Timestamp::MIN, monitor)
+        self.try_replay(limit, Timestamp::MIN, Some(&self.closed), monitor)
     }
 
     fn try_replay(
         &self,
         limit: Option<u64>,
         newest: Timestamp,
+        stop: Option<&AtomicBool>,
         monitor: &dyn ReplayMonitor,
     ) -> Result<Weighed, StorageError> {
         let Some(durable) = self.durable.as_ref().filter(|d| d.is_replaying()) else {
@@ -175,9 +188,9 @@ impl Head {
         };
         let _one = self.tidying.lock();
         let mut replay = Replay::new(self, durable, Part::whole(0), limit);
-        replay.maxt = newest;
+        (replay.maxt, replay.stop) = (newest, stop);
         replay.all(monitor)?;
-        self.maxt.fetch_max(newest, std::sync::atomic::Ordering::AcqRel);
+        self.maxt.fetch_max(newest, Ordering::AcqRel);
         match replay.over {
             Some(bytes) => Ok(Weighed::TooLarge {
                 bytes,
@@ -189,12 +202,13 @@ impl Head {
 }
 
 impl<'h> Replay<'h> {
-    fn new(head: &Head, durable: &'h Durable, part: Part, limit: Option<u64>) -> Self {
+    fn new(head: &'h Head, durable: &'h Durable, part: Part, limit: Option<u64>) -> Self {
         Self {
             durable,
             part,
             wanted: None,
             limit,
+            stop: Some(&head.closed),
             over: None,
             unweighed: 0,
             stripes: (0..STRIPES).map(|_| Stripe::new()).collect(),
@@ -205,7 +219,7 @@ impl<'h> Replay<'h> {
             repeated: 0,
             guess: [0; STRIPES],
             cuts: head.cuts(),
-            min_valid: head.min_valid.load(std::sync::atomic::Ordering::Acquire),
+            min_valid: head.min_valid.load(Ordering::Acquire),
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             late: BTreeMap::new(),
@@ -338,6 +352,7 @@ impl<'h> Replay<'h> {
     ) -> Result<(), StorageError> {
         let mut segment = None;
         let damage = loop {
+            self.go_on()?;
             let malformed = match reader.next() {
                 Ok(Some(record)) => {
                     self.weigh_after(record.len());
@@ -375,6 +390,14 @@ impl<'h> Replay<'h> {
             return Ok(());
         }
         wal::repair(&*self.durable.disk, dir, position.segment, position.offset)
+    }
+
+    /// Fails when it is to be given up.
+    pub(super) fn go_on(&self) -> Result<(), StorageError> {
+        match self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            true => Err(StorageError::closing()),
+            false => Ok(()),
+        }
     }
 
     fn lose(&mut self, damage: &StorageError) {

@@ -59,8 +59,8 @@ impl Replay<'_> {
     }
 }
 
-/// What a stripe holds beside its rows: histograms, and what came out of order.
-fn beside(stripe: &Stripe) -> u64 {
+/// What a stripe holds beside its rows, bytes: histograms, and what came out of order.
+pub(in super::super) fn beside(stripe: &Stripe) -> u64 {
     let histograms: u64 = stripe.histograms.values().map(|open| open.len() + HISTOGRAM).sum();
     let late: u64 = stripe.late.values().map(Late::memory).sum();
     histograms + late + (stripe.deleted.len() * 3 * ENTRY) as u64

@@ -1,0 +1,65 @@
+//! What reads the store beside queries, such as lists of series: it waits for its turn among them, has their time limit and
+//! stops when nobody waits for it.
+
+use crate::engine::{CancelOnDrop, Engine};
+use crate::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// What a reading asks now and then while it works.
+#[derive(Debug)]
+pub struct Reading {
+    stage: &'static str,
+    deadline: Instant,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Reading {
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when time is up, [`Error::Canceled`] when nobody waits any more.
+    pub fn look(&self) -> Result<(), Error> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Canceled(self.stage));
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Error::Timeout(self.stage));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Runs `work` on the blocking pool as if it were a query; `stage` tells in errors what it was. Work that does not
+    /// look at its [`Reading`] is answered as timed out all the same, and keeps its turn until it ends.
+    ///
+    /// # Errors
+    /// What `work` fails with; [`Error::Overloaded`]; [`Error::Timeout`] when its turn or its end does not come in time.
+    pub async fn read<T, W>(&self, stage: &'static str, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,
+    {
+        let timeout = self.settings().timeout;
+        let deadline = Instant::now() + timeout.to_std();
+        let turn = self.turn(timeout).await?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _guard = CancelOnDrop(Arc::clone(&cancelled));
+        let reading = Reading {
+            stage,
+            deadline,
+            cancelled,
+        };
+        let running = tokio::task::spawn_blocking(move || {
+            let done = reading.look().and_then(|()| work(&reading));
+            drop(turn);
+            done
+        });
+        match tokio::time::timeout_at(deadline.into(), running).await {
+            Ok(ended) => ended.unwrap_or_else(|_| Err(Error::execution("the reading ended unexpectedly"))),
+            Err(_) => Err(Error::Timeout(stage)),
+        }
+    }
+}

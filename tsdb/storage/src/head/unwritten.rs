@@ -1,0 +1,70 @@
+//! How much the head may take of memory while the disk takes nothing from it.
+//!
+//! Commits go on while the disk is full, and what would have left the memory for it stays. So that the process lives until
+//! there is room, no more is taken at a limit. Whoever writes looks at it ([`Head::weigh`]), and commits only read what was
+//! found: they pass the limit by what comes between two writes.
+
+use super::Head;
+use super::durable::Durable;
+use super::replay::beside;
+use leadline_model::port::{Batch, Outcome, Refusal};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the disk takes chunks, and whether memory is full because it takes nothing.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    /// Whether chunks could not be written when that was last tried.
+    chunks_stay: AtomicBool,
+    full: AtomicBool,
+}
+
+impl Head {
+    /// Whether samples are refused because the disk takes nothing and what is held for it has reached
+    /// [`crate::Settings::unwritten_memory_bytes`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let unwritten = self.durable.as_ref().map(|durable| &durable.unwritten);
+        unwritten.is_some_and(|unwritten| unwritten.full.load(Ordering::Acquire))
+    }
+
+    /// Notes whether chunks could be written.
+    pub(super) fn chunks_written(&self, durable: &Durable, written: bool) {
+        durable.unwritten.chunks_stay.store(!written, Ordering::Release);
+        self.weigh(durable);
+    }
+
+    /// Finds out whether more may be taken.
+    pub(super) fn weigh(&self, durable: &Durable) {
+        let (limit, unwritten) = (self.settings.unwritten_memory_bytes, &durable.unwritten);
+        if limit == 0 {
+            return;
+        }
+        let stays = unwritten.chunks_stay.load(Ordering::Acquire) || durable.wal.fails() || durable.wbl.fails();
+        let full = stays && self.held() > limit;
+        match (unwritten.full.swap(full, Ordering::AcqRel), full) {
+            (false, true) => tracing::error!(
+                limit,
+                "samples are refused: the disk takes none, and what waits for it has reached the limit"
+            ),
+            (true, false) => tracing::info!("samples are taken again"),
+            _ => {}
+        }
+    }
+
+    /// Bytes of memory that are taken, with what waits for the log.
+    fn held(&self) -> u64 {
+        let beside: u64 = self.stripes.iter().map(|stripe| beside(&stripe.read())).sum();
+        self.stats().bytes + beside + self.log_health().pending_bytes
+    }
+
+    /// Refuses all of a batch, and creates none of its series.
+    pub(super) fn refuse(&self, batch: &Batch, outcome: &mut Outcome) {
+        let all = |n: usize| (0..n as u32).map(|i| (i, Refusal::MemoryLimit)).collect();
+        outcome.refs = vec![None; batch.created.len()];
+        outcome.refused = all(batch.entries.len());
+        outcome.refused_histograms = all(batch.extras.histograms.len());
+        outcome.refused_exemplars = all(batch.extras.exemplars.len());
+        self.counters.refuse(&outcome.refused_histograms);
+        self.counters.refuse(&outcome.refused_exemplars);
+    }
+}
