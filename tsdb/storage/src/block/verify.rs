@@ -251,7 +251,6 @@ impl Walk<'_> {
             ("numSeries", seen.series, stats.num_series),
             ("numChunks", seen.chunks, stats.num_chunks),
             ("numSamples", seen.samples, stats.num_samples),
-            ("numTombstones", self.block.tombstones().total(), stats.num_tombstones),
         ];
         // Prometheus before 3.0 did not tell them apart.
         if stats.num_float_samples + stats.num_histogram_samples > 0 {

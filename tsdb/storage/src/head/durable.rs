@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// What a head with a directory is made of.
 pub struct HeadParts {
@@ -56,6 +56,8 @@ pub(super) struct Durable {
     pub(super) opened_at: Timestamp,
     /// References that the log has for series that have another one now, with the time (ms) of their newest sample.
     pub(super) aliases: Mutex<BTreeMap<u64, Alias>>,
+    /// How often the log was written anew.
+    pub(super) rebuilds: AtomicU64,
 }
 
 impl Durable {
@@ -72,6 +74,7 @@ impl Durable {
             replaying: AtomicBool::new(false),
             opened_at: other.opened_at,
             aliases: Mutex::default(),
+            rebuilds: AtomicU64::new(0),
         }
     }
 
@@ -112,6 +115,7 @@ impl Head {
             replaying: AtomicBool::new(true),
             opened_at: parts.clock.now(),
             aliases: Mutex::default(),
+            rebuilds: AtomicU64::new(0),
         };
         let head = Self::build(parts.settings, parts.clock, Some(durable))?;
         for stripe in &head.stripes {
@@ -203,6 +207,7 @@ impl Head {
             failed: wal.failed.or(wbl.failed),
             dropped_bytes: wal.dropped_bytes + wbl.dropped_bytes,
             pending_bytes: wal.pending_bytes + wbl.pending_bytes,
+            rebuilds: durable.rebuilds.load(Ordering::Relaxed),
         }
     }
 

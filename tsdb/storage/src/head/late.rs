@@ -5,8 +5,9 @@ use crate::points::{Point, Value, encode};
 use leadline_model::port::Refusal;
 use leadline_model::sample::{Samples, Timestamp};
 
-/// Samples that are gathered before they become a chunk (`tsdb/db.go`, `DefaultOutOfOrderCapMax`).
-const BUFFER: usize = 32;
+/// Samples that are gathered before they become a chunk (`tsdb/db.go`, `DefaultOutOfOrderCapMax`); fewer where the
+/// store is tested.
+const BUFFER: usize = if cfg!(feature = "planted") { 4 } else { 32 };
 
 /// What came out of order: the newest arrivals in a buffer, sorted by time, the others in chunks, which may overlap.
 #[derive(Debug, Default)]

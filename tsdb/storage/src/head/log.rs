@@ -30,6 +30,8 @@ pub struct LogHealth {
     pub dropped_bytes: u64,
     /// Bytes of records that wait to be written.
     pub pending_bytes: u64,
+    /// How often the log was written anew from memory, after records had been dropped.
+    pub rebuilds: u64,
 }
 
 /// What is done to a log.
@@ -314,6 +316,7 @@ impl Log {
             failed: self.failed.lock().as_ref().map(|f| (f.since, f.why.clone())),
             dropped_bytes: self.dropped.load(Ordering::Relaxed),
             pending_bytes: self.pending.lock().len() as u64,
+            rebuilds: 0,
         }
     }
 }

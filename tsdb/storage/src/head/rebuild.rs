@@ -14,11 +14,16 @@ use crate::wal::record::{
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Records of samples are ended when they have this many bytes.
-const RECORD_BYTES: usize = 256 * 1024;
-/// Records are written when they have this many bytes.
-const WRITE_BYTES: usize = 4 * 1024 * 1024;
+/// Records of samples are ended when they have this many bytes; fewer where the store is tested.
+const RECORD_BYTES: usize = if cfg!(feature = "planted") { 256 } else { 256 * 1024 };
+/// Records are written when they have this many bytes; fewer where the store is tested.
+const WRITE_BYTES: usize = if cfg!(feature = "planted") {
+    1024
+} else {
+    4 * 1024 * 1024
+};
 
 /// What one stripe holds in memory, copied while it was held.
 struct Copied {
@@ -53,6 +58,7 @@ impl Head {
             durable.wal.break_off();
             durable.wbl.break_off();
         } else {
+            durable.rebuilds.fetch_add(1, Ordering::Relaxed);
             tracing::info!("the write-ahead log was written anew from memory");
         }
         written

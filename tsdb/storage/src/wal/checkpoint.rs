@@ -24,7 +24,7 @@ use std::sync::Arc;
 const PREFIX: &str = "checkpoint.";
 const TEMPORARY: &str = ".tmp";
 /// Bytes of records that are written together.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = if cfg!(feature = "planted") { 4096 } else { 1024 * 1024 };
 
 /// A checkpoint that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]

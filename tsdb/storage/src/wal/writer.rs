@@ -9,8 +9,13 @@ use crate::error::StorageError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes after which [`Wal::log`] makes what was written durable of itself, because it keeps them until then.
-const UNSYNCED_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes after which [`Wal::log`] makes what was written durable of itself, because it keeps them until then; fewer
+/// where the store is tested.
+const UNSYNCED_BYTES: usize = if cfg!(feature = "planted") {
+    16 * 1024
+} else {
+    8 * 1024 * 1024
+};
 
 /// A log that is being written, one segment at a time.
 ///

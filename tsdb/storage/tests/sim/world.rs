@@ -60,6 +60,10 @@ pub(crate) struct Counts {
     pub(crate) compactions: u64,
     pub(crate) evictions: u64,
     pub(crate) removed: u64,
+    /// How often the log was written anew.
+    pub(crate) rebuilds: u64,
+    /// Blocks that were walked through.
+    pub(crate) verified: u64,
 }
 
 impl Counts {
@@ -76,6 +80,8 @@ impl Counts {
             (&mut self.compactions, other.compactions),
             (&mut self.evictions, other.evictions),
             (&mut self.removed, other.removed),
+            (&mut self.rebuilds, other.rebuilds),
+            (&mut self.verified, other.verified),
         ];
         pairs.into_iter().for_each(|(sum, more)| *sum += more);
     }
@@ -103,6 +109,8 @@ pub(crate) struct World {
     entropy: Arc<SeededEntropy>,
     story: Vec<String>,
     aloud: bool,
+    /// How often this store wrote its log anew, as far as that was counted.
+    rebuilt: u64,
 }
 
 /// The most memory that a start may take, bytes; in most seeds as much as it wants. Drawn apart: what else a seed does
@@ -193,6 +201,7 @@ impl World {
             entropy,
             story: Vec::new(),
             aloud,
+            rebuilt: 0,
         };
         world.fat = world.dice.chance(25);
         world.pace = world.dice.weighted(&[(2, 8), (1, 30)]);
@@ -318,6 +327,7 @@ impl World {
             return Ok(());
         }
         self.counts.faults += self.faulty.fired().len() as u64;
+        let broken = self.db.head().log_health().dropped_bytes;
         self.faulty.lift();
         self.memory.limit(None);
         self.memory.fail_sync(u64::MAX);
@@ -330,6 +340,7 @@ impl World {
                     if !self.memory.is_crashed() {
                         self.model.synced();
                     }
+                    self.count_rebuilds(broken);
                     return told("health with a sound disk", self.db.health());
                 }
                 Err(error) => failed = Some(error),
@@ -337,6 +348,18 @@ impl World {
             self.db.maintain();
         }
         Err(format!("sync fails three times on a sound disk: {failed:?}"))
+    }
+
+    /// Counts how often the log was written anew until now; `dropped` bytes of it had been dropped.
+    fn count_rebuilds(&mut self, dropped: u64) {
+        let rebuilds = self.db.head().log_health().rebuilds;
+        if rebuilds > self.rebuilt {
+            self.tell(format!(
+                "  the log was written anew, {dropped} bytes of it had been dropped"
+            ));
+        }
+        self.counts.rebuilds += rebuilds.saturating_sub(self.rebuilt);
+        self.rebuilt = rebuilds;
     }
 
     /// What comes up after the store was closed, or after the machine lost power and `left` is what it finds.
@@ -369,6 +392,7 @@ impl World {
             "open",
             Db::open(parts(disk, &self.settings, &self.clock, &self.entropy)),
         )?;
+        self.rebuilt = 0;
         for writer in &mut self.writers {
             writer.owner = self.db.new_owner();
         }
@@ -416,10 +440,19 @@ impl World {
     }
 
     /// Every block of the store is whole.
-    pub(crate) fn verify_blocks(&self) -> Verdict {
+    pub(crate) fn verify_blocks(&mut self) -> Verdict {
         let stats = self.db.stats();
         if stats.blocks_unreadable > 0 {
             return Err(format!("{} blocks cannot be read", stats.blocks_unreadable));
+        }
+        for block in self.db.blocks() {
+            let mut damages = Vec::new();
+            let walk = block.verify(&mut |damage| damages.push(damage.to_string()));
+            told("walk through a block", walk)?;
+            self.counts.verified += 1;
+            if !damages.is_empty() {
+                return Err(format!("block {}: {}", block.ulid(), damages.join(", ")));
+            }
         }
         Ok(())
     }

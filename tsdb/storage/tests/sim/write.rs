@@ -98,6 +98,26 @@ impl World {
         Ok(())
     }
 
+    /// One scrape of one writer with samples of each of its series from so many seconds ago and half a second.
+    pub(crate) fn commit_late(&mut self, at: usize, ago: std::ops::Range<i64>) -> Verdict {
+        let slot = self.now();
+        let mut plan = self.plan(at, slot, Attempt::Good, &[]);
+        for (series, active) in self.writers[at].series.iter().enumerate() {
+            for seconds in ago.clone() {
+                let t = slot - seconds * 1000 - 500;
+                let (sample, value) = Self::value(active, t);
+                let due = false;
+                plan.add(active, Intent { series, t, value, due }, sample);
+            }
+        }
+        self.tell(format!("commit of {at} at {slot}, late from {ago:?} s ago"));
+        let outcome = self
+            .db
+            .commit(&plan.batch)
+            .map_err(|error| format!("commit: {error}"))?;
+        self.landed(at, &plan, &outcome)
+    }
+
     fn plan(&mut self, at: usize, slot: Timestamp, attempt: Attempt, ending: &[usize]) -> Plan {
         let mut plan = Plan {
             batch: Batch {

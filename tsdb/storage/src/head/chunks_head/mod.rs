@@ -26,10 +26,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file is finished when another chunk would bring it over this many bytes
-/// (`tsdb/chunks/head_chunks.go`, `MaxHeadChunkFileSize`).
-const FILE_BYTES: u64 = 128 * 1024 * 1024;
-/// What is written over itself at once, bytes.
-const AGAIN: usize = 1024 * 1024;
+/// (`tsdb/chunks/head_chunks.go`, `MaxHeadChunkFileSize`); fewer where the store is tested.
+const FILE_BYTES: u64 = if cfg!(feature = "planted") {
+    2048
+} else {
+    128 * 1024 * 1024
+};
+/// What is written over itself at once, bytes; less than a file where the store is tested.
+const AGAIN: usize = if cfg!(feature = "planted") { 1000 } else { 1024 * 1024 };
 /// What is read at once to get a chunk whose length is not known: all but histograms fit.
 const GUESS: usize = 1_100;
 

@@ -37,8 +37,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Closed chunks of more bytes than this are written away while the log is read.
-const MAP_BYTES: u64 = 16 * 1024 * 1024;
+/// Closed chunks of more bytes than this are written away while the log is read; few where the store is tested.
+const MAP_BYTES: u64 = if cfg!(feature = "planted") {
+    2048
+} else {
+    16 * 1024 * 1024
+};
 
 /// Is told how far a replay has come.
 pub trait ReplayMonitor: Sync {

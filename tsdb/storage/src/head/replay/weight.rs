@@ -7,7 +7,11 @@ use super::Replay;
 use crate::stats::Stats;
 
 /// Bytes of records after which it is weighed again: weighing looks at every stripe and every label name.
-const EVERY: usize = 1024 * 1024;
+const EVERY: usize = if cfg!(feature = "planted") {
+    16 * 1024
+} else {
+    1024 * 1024
+};
 /// About what an entry of a map or an allocation costs beside what it holds, bytes.
 const ENTRY: usize = 32;
 /// About what an exemplar takes with its labels, bytes.
