@@ -8,6 +8,7 @@ use leadline_model::entropy::SystemEntropy;
 use leadline_model::port::Plan;
 use leadline_model::target::Health;
 use leadline_storage::disk::RealDisk;
+use leadline_tsdb::config::{Global, parse_yaml};
 use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
 use std::sync::Arc;
 use std::time::Duration;
