@@ -3,6 +3,7 @@
 use super::Head;
 use super::chunks_head::ChunksHead;
 use super::log::{Log, LogHealth};
+use super::series::Data;
 use super::unwritten::Unwritten;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -50,6 +51,8 @@ pub(super) struct Durable {
     pub(super) wbl: Log,
     pub(super) chunks: Arc<ChunksHead>,
     pub(super) unwritten: Unwritten,
+    /// Mapped chunks from this place on may have samples that the log does not have.
+    unlogged_from: AtomicU64,
     /// Until the log was read.
     replaying: AtomicBool,
     /// When the head was opened, ms: what is written from here on is there at once.
@@ -71,6 +74,7 @@ impl Durable {
             wbl: log(other.wbl.dir()),
             chunks: Arc::clone(&other.chunks),
             unwritten: Unwritten::default(),
+            unlogged_from: AtomicU64::new(0),
             replaying: AtomicBool::new(false),
             opened_at: other.opened_at,
             aliases: Mutex::default(),
@@ -89,6 +93,33 @@ impl Durable {
 
     pub(super) fn replayed(&self) {
         self.replaying.store(false, Ordering::Release);
+    }
+
+    /// Finds out what of the mapped chunks the log has. To be called before chunks are mapped, while nobody else tidies:
+    /// samples wait for the log before a chunk of them is mapped, so when all that waits now is written and nothing was
+    /// dropped, the log has what was mapped before.
+    pub(super) fn compare_with_log(&self, now: Timestamp) {
+        let end = self.chunks.end();
+        let written = self.wal.flush(now).and_then(|()| self.wbl.flush(now));
+        if written.is_ok() && !self.wal.is_broken() && !self.wbl.is_broken() {
+            self.all_is_logged(end);
+        } else {
+            // Files are numbered from the first again after all of them went.
+            self.unlogged_from.fetch_min(end, Ordering::AcqRel);
+        }
+    }
+
+    /// The log has all samples of chunks that were mapped before `end`, which [`ChunksHead::end`] told.
+    pub(super) fn all_is_logged(&self, end: u64) {
+        self.unlogged_from.store(end, Ordering::Release);
+    }
+
+    /// Whether the log may lack samples of a closed chunk when it had to drop records.
+    pub(super) fn may_lack(&self, chunk: &Data) -> bool {
+        match chunk {
+            Data::Memory(_) => true,
+            Data::Disk(place) => *place >= self.unlogged_from.load(Ordering::Acquire),
+        }
     }
 }
 
@@ -110,6 +141,7 @@ impl Head {
             wbl: log("wbl"),
             chunks: Arc::new(ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head"))),
             unwritten: Unwritten::default(),
+            unlogged_from: AtomicU64::new(0),
             disk: parts.disk,
             read_only: parts.read_only,
             replaying: AtomicBool::new(true),

@@ -34,6 +34,7 @@ impl Head {
         if self.closed.load(Ordering::Acquire) {
             return Ok(0);
         }
+        durable.compare_with_log(self.clock.now());
         let mapped = self.map_stripes(durable, late);
         drop(one);
         self.chunks_written(durable, mapped.is_ok());

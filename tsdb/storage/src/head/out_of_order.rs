@@ -74,6 +74,7 @@ impl Head {
             return Ok(OutOfOrder::default());
         };
         let _one = self.tidying.lock();
+        durable.compare_with_log(self.clock.now());
         for (at, stripe) in self.stripes.iter().enumerate() {
             let mut held = stripe.write();
             held.late.values_mut().for_each(Late::seal);

@@ -1,19 +1,21 @@
 //! Writing the log anew from memory, after records had to be dropped because the disk did not take them.
 
 use super::Head;
+use super::chunks_head::Files;
 use super::durable::Durable;
 use super::log::Records;
-use super::out_of_order::{OutOfOrder, log_rest};
-use super::series::Data;
+use super::out_of_order::{LateRecords, OutOfOrder, log_rest};
+use super::series::{Closed, Data};
 use super::stripe::{Stripe, make_ref, stripe_of};
 use crate::chunk::{Encoding, decode, decode_histograms};
 use crate::error::{ChunkError, StorageError};
+use crate::points;
 use crate::wal::record::{
     ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, encode_metadata, encode_series, encode_tombstones,
 };
+use bytes::Bytes;
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Records of samples are ended when they have this many bytes; fewer where the store is tested.
@@ -25,18 +27,21 @@ const WRITE_BYTES: usize = if cfg!(feature = "planted") {
     4 * 1024 * 1024
 };
 
-/// What one stripe holds in memory, copied while it was held.
+/// What the log may lack of one stripe, copied while it was held.
 struct Copied {
     /// Series and deletions, encoded.
     records: Records,
     /// Series with their chunks, oldest first.
-    chunks: Vec<(u64, Encoding, Arc<[u8]>)>,
+    chunks: Vec<(u64, Encoding, Data)>,
 }
 
 impl Head {
-    /// Begins a new segment with all series that live, all deletions, and all samples that are in no mapped chunk. What
-    /// older segments have of that is in the log twice then, which a replay does not mind. Stripe by stripe, commits reach
-    /// the log again.
+    /// Begins a new segment with all series that live, all deletions, and all samples but those of chunks that were mapped
+    /// before anything can have been dropped. What older segments have of that is in the log twice then, which a replay
+    /// does not mind. Stripe by stripe, commits reach the log again.
+    ///
+    /// Samples must not be left in mapped chunks alone: a replay gives these up where they are damaged, and where the log
+    /// still knows their series by the reference that it had when it was in the head before.
     ///
     /// # Errors
     /// [`StorageError`]: the disk still fails; the next call begins anew.
@@ -58,6 +63,7 @@ impl Head {
             durable.wal.break_off();
             durable.wbl.break_off();
         } else {
+            durable.all_is_logged(durable.chunks.end());
             durable.rebuilds.fetch_add(1, Ordering::Relaxed);
             tracing::info!("the write-ahead log was written anew from memory");
         }
@@ -65,16 +71,21 @@ impl Head {
     }
 
     fn write_all(&self, durable: &Durable, now: Timestamp) -> Result<(), StorageError> {
+        let files = durable.chunks.files();
         for (at, stripe) in self.stripes.iter().enumerate() {
+            // Before the markers of these chunks: who reads those forgets samples that came before.
+            let late = late_chunks(durable, at, &stripe.read());
+            log_late(durable, &late, &files)?;
+            durable.wbl.flush(now)?;
             let copied = {
                 let mut stripe = stripe.write();
                 stripe.logged = true;
                 if !stripe.late.is_empty() {
                     log_rest(durable, at, &stripe, &OutOfOrder::default());
                 }
-                self.copy(at, &stripe)
+                self.copy(durable, at, &stripe)
             };
-            write_stripe(copied, |records| durable.wal.write(now, records))?;
+            write_stripe(copied, &files, |records| durable.wal.write(now, records))?;
         }
         for log in [&durable.wal, &durable.wbl] {
             log.flush(now)?;
@@ -83,7 +94,7 @@ impl Head {
         Ok(())
     }
 
-    fn copy(&self, at: usize, stripe: &Stripe) -> Copied {
+    fn copy(&self, durable: &Durable, at: usize, stripe: &Stripe) -> Copied {
         let mut records = Records::default();
         {
             let index = self.index.read();
@@ -106,24 +117,20 @@ impl Head {
         let mut chunks = Vec::new();
         for (row, &number) in stripe.numbers().iter().enumerate() {
             let series = make_ref(at, number).0;
-            for closed in &stripe.cold[row].closed {
-                if let Data::Memory(bytes) = &closed.data {
-                    chunks.push((series, closed.encoding, Arc::clone(bytes)));
-                }
-            }
+            let closed = stripe.cold[row].closed.iter();
+            let lacking = closed.filter(|chunk| durable.may_lack(&chunk.data));
+            chunks.extend(lacking.map(|chunk| (series, chunk.encoding, chunk.data.clone())));
             #[cfg(feature = "planted")]
             if crate::planted::on(crate::planted::Defect::RebuildWithoutOpenChunks) {
                 continue;
             }
             let mut open = Vec::new();
             if stripe.hot[row].open.copy_to(&mut open) > 0 {
-                chunks.push((series, Encoding::Xor, open.into()));
+                chunks.push((series, Encoding::Xor, Data::Memory(open.into())));
             }
             let histograms = stripe.open_histograms(row);
             let histograms = histograms.and_then(|open| open.copy(Timestamp::MIN, Timestamp::MAX));
-            if let Some((encoding, Data::Memory(bytes))) = histograms.map(|chunk| (chunk.encoding, chunk.data)) {
-                chunks.push((series, encoding, bytes));
-            }
+            chunks.extend(histograms.map(|chunk| (series, chunk.encoding, chunk.data)));
         }
         self.copy_extras(at, &mut records);
         Copied { records, chunks }
@@ -161,10 +168,53 @@ fn damaged(error: ChunkError) -> StorageError {
     StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
 }
 
-fn write_stripe(copied: Copied, write: impl Fn(&Records) -> Result<(), StorageError>) -> Result<(), StorageError> {
+/// The bytes of a chunk; `None` for a mapped one that is damaged: the next start tells what the log lacks of it.
+fn bytes_of(files: &Files, data: &Data) -> Result<Option<Bytes>, StorageError> {
+    match files.bytes(data) {
+        Err(error @ StorageError::Damaged(_)) => {
+            tracing::error!(%error, "a mapped chunk is damaged and cannot be written to the log");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// The mapped chunks of a stripe that came out of order and that the log may lack samples of.
+fn late_chunks(durable: &Durable, at: usize, stripe: &Stripe) -> Vec<(SeriesRef, Closed)> {
+    let lacking = stripe.late.iter().flat_map(|(&number, late)| {
+        let mapped = late.chunks.iter().filter(|chunk| chunk.place().is_some());
+        let lacking = mapped.filter(|chunk| durable.may_lack(&chunk.data));
+        lacking.map(move |chunk| (make_ref(at, number), chunk.clone()))
+    });
+    lacking.collect()
+}
+
+/// Leaves the samples of mapped chunks that came out of order in their log.
+fn log_late(durable: &Durable, chunks: &[(SeriesRef, Closed)], files: &Files) -> Result<(), StorageError> {
+    let (mut records, mut samples) = (LateRecords::default(), Vec::new());
+    for (series, chunk) in chunks {
+        let Some(bytes) = bytes_of(files, &chunk.data)? else {
+            continue;
+        };
+        samples.clear();
+        points::decode(chunk.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+        for point in &samples {
+            records.push(*series, point.t, &point.v);
+        }
+    }
+    records.hand_over(&durable.wbl);
+    Ok(())
+}
+
+fn write_stripe(
+    copied: Copied,
+    files: &Files,
+    write: impl Fn(&Records) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
     let Copied { mut records, chunks } = copied;
     let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());
-    for (series, encoding, bytes) in chunks {
+    for (series, encoding, data) in chunks {
+        let Some(bytes) = bytes_of(files, &data)? else { continue };
         if !encoding.is_float() {
             // Behind the floats that come before them.
             records.push(&record);

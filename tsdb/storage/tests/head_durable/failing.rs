@@ -172,6 +172,66 @@ fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
     assert_eq!(w.all(), before);
 }
 
+/// Makes the log drop records because the disk is full for a moment.
+fn drop_records(w: &World) {
+    w.disk.limit(Some(w.disk.used()));
+    // More than may wait.
+    let noise = "x".repeat(1024 * 1024);
+    for i in 0..33 {
+        let text = format!("__name__=filler,n={i},noise={noise}");
+        w.put(w.head.new_owner(), &[(&text, w.clock.now(), 1.0)]);
+    }
+    w.head.flush().unwrap_err();
+    w.disk.limit(None);
+    let health = w.head.log_health();
+    assert!(health.dropped_bytes > 0 && health.rebuilds == 0, "{health:?}");
+}
+
+#[test]
+fn a_log_that_is_written_anew_has_what_was_mapped_when_it_had_dropped_records() {
+    let mut w = World::new(Settings {
+        out_of_order_window_ms: HOUR,
+        ..settings()
+    });
+    go_on(&w);
+    w.head.map_chunks().unwrap();
+    drop_records(&w);
+    go_on(&w);
+    let (owner, now) = (w.head.new_owner(), w.clock.now());
+    for i in 0..70 {
+        w.put(owner, &[("__name__=m", now - 20_000 * i - 1, i as f64)]);
+    }
+    assert!(w.head.map_chunks().unwrap() > 4);
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().rebuilds, 1);
+    let m = [Matcher::equal("__name__", "m")];
+    let before = w.get(&m, i64::MIN, i64::MAX);
+    assert_eq!(samples(&before), 80 + 70);
+    let chunks = Path::new("data/chunks_head");
+    for entry in w.disk.list(chunks).unwrap() {
+        w.disk.remove_file(&chunks.join(entry.name)).unwrap();
+    }
+    w.restart();
+    assert_eq!(w.get(&m, i64::MIN, i64::MAX), before);
+}
+
+#[test]
+fn a_series_that_came_back_keeps_what_was_mapped_when_the_log_had_dropped_records() {
+    let mut w = World::new(settings());
+    go_on(&w);
+    assert_eq!(w.head.truncate(w.clock.advance(MINUTE)).unwrap(), 1);
+    drop_records(&w);
+    // The log knows the series by the reference that it had before.
+    go_on(&w);
+    assert_eq!(w.head.map_chunks().unwrap(), 3);
+    w.head.sync().unwrap();
+    let m = [Matcher::equal("__name__", "m")];
+    let before = w.get(&m, i64::MIN, i64::MAX);
+    assert_eq!(samples(&before), 40);
+    w.restart();
+    assert_eq!(w.get(&m, before[0].1[0].0, i64::MAX), before);
+}
+
 /// Whether a sample of `name` is refused for the limit on memory, or taken.
 fn refused(w: &World, name: &str) -> bool {
     let text = format!("__name__={name}");
@@ -230,6 +290,7 @@ fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is
     go_on(&w);
     w.head.sync().unwrap();
     assert!(!refused(&w, "m"), "a disk that takes everything sets no limit");
+    w.head.flush().unwrap();
     faulty.arm(Fault::TornWrite, 0);
     w.head.map_chunks().unwrap_err();
     w.head.flush().unwrap();

@@ -1,7 +1,8 @@
 //! Full chunks of the head on the disk (`tsdb/chunks/head_chunks.go`): memory holds only where they are.
 //!
 //! Everything here is also in the log until a block holds it, so nothing is synced before the log lets go of samples, and
-//! a file that is broken costs time at the next start and no sample. See `FORMAT.md` for the bytes.
+//! a file that is broken costs time at the next start and no sample. A log that had to drop records gets from here what
+//! it lacks when it is written anew ([`super::rebuild`]). See `FORMAT.md` for the bytes.
 
 mod ahead;
 mod format;
@@ -129,6 +130,13 @@ impl ChunksHead {
     /// The files as they are now.
     pub(super) fn files(&self) -> Arc<Files> {
         Arc::clone(&self.files.read())
+    }
+
+    /// The place of whatever is written next, or one before it.
+    pub(super) fn end(&self) -> u64 {
+        let files = self.files.read();
+        let last = files.0.last_key_value();
+        last.map_or(0, |(&seq, file)| u64::from(seq) << 32 | file.len)
     }
 
     /// Writes chunks, in one go as far as one file has room, and returns the place of each.

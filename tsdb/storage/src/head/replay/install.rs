@@ -32,6 +32,7 @@ impl Head {
     /// Puts what was read in place, behind it what was committed meanwhile, and lets commits reach the log from now on.
     pub(super) fn install(&self, replay: Replay<'_>) -> Result<Replayed, StorageError> {
         let durable = replay.durable;
+        durable.all_is_logged(durable.chunks.end());
         if !durable.read_only {
             checkpoint::remove_temporary(&*durable.disk, durable.wal.dir())?;
             let now = self.clock.now();
