@@ -230,6 +230,7 @@ fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is
     go_on(&w);
     w.head.sync().unwrap();
     assert!(!refused(&w, "m"), "a disk that takes everything sets no limit");
+    w.head.flush().unwrap();
     faulty.arm(Fault::TornWrite, 0);
     w.head.map_chunks().unwrap_err();
     w.head.flush().unwrap();
