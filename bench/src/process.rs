@@ -73,7 +73,10 @@ impl Process {
         let stat = format!("/proc/{}/stat", self.id());
         loop {
             let stat = std::fs::read_to_string(&stat).unwrap_or_default();
-            let state = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next());
+            let state = stat
+                .rsplit(')')
+                .next()
+                .and_then(|fields| fields.split_whitespace().next());
             if matches!(state, None | Some("Z")) {
                 return BenchError::Unexpected("the program ended by itself".to_owned());
             }

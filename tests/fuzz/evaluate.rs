@@ -31,6 +31,9 @@ const NOW: Timestamp = 600_000;
 /// The longest query that an address takes, bytes.
 const LONGEST_ADDRESS: usize = 60_000;
 
+/// Bytes of a label value that [`MOST_SAMPLES`] surely have room for.
+const LONGEST_LABEL: usize = 4_096;
+
 thread_local! {
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
@@ -150,6 +153,10 @@ pub(super) fn json(bytes: &[u8]) {
         let Some(answer) = block_on(answer(&api, path)) else {
             return;
         };
+        // A label of so many bytes counts for more samples than are allowed.
+        if text.len() > LONGEST_LABEL && answer["errorType"] == "execution" {
+            return;
+        }
         // Where there is nothing, and a bucket of nothing, nothing is written.
         if leadline_model::is_stale(number) || (number == 0.0 && pointer.contains("buckets")) {
             continue;
@@ -257,7 +264,8 @@ async fn asked(api: &axum::Router, path: &str, request: http::Result<http::Reque
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
     let body = body.unwrap_or_else(|error| panic!("{path}: {error}"));
-    let json = serde_json::from_slice(&body);
+    let no_content = status == 204 && body.is_empty();
+    let json = if no_content { Ok(Value::Null) } else { serde_json::from_slice(&body) };
     let json = json.unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)));
     Answered { status, json }
 }

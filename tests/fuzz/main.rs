@@ -124,10 +124,14 @@ fn search(target: Target) -> Result<(), Failed> {
     }
 }
 
+/// How long a planted panic is looked for: long enough for a busy machine, as the finding ends it.
+#[cfg(feature = "planted")]
+const HUNT: Duration = Duration::from_secs(90);
+
 #[cfg(feature = "planted")]
 fn planted(target: Target) -> Result<(), Failed> {
     leadline_model::planted::arm();
-    let found = find(target, seconds().max(Duration::from_secs(15)));
+    let found = find(target, HUNT);
     leadline_model::planted::disarm();
     match found {
         Err(finding) if format!("{:?}", finding.message()).contains(leadline_model::planted::WORDS) => Ok(()),

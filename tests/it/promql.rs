@@ -124,7 +124,7 @@ async fn an_expression_is_explained_by_a_running_leadline() {
         (
             &["explain", "a.b", "--enable-feature=promql-unquoted-utf8-names"],
             1,
-            &["parse error"],
+            &["error: ", "1 | a.b\n"],
         ),
         (
             &["explain", "m", "--time=yesterday"],

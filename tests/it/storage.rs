@@ -149,13 +149,17 @@ async fn one_process_has_a_directory_and_reading_it_changes_nothing() {
         assert_eq!(output.status.code(), Some(1), "{args:?}: {shown}");
         assert!(shown.contains("locked by another process"), "{args:?}: {shown}");
     }
-    // Reading goes while it runs, and where a kill left the log as it was.
-    let output = run(&["tsdb", "dump", "--match=depth", &data]).await;
-    assert!(
-        output.status.success() && printed(&output).contains("\"depth\""),
-        "{}",
-        printed(&output)
-    );
+    // Reading goes while it runs, once a group of commits is in the log, and where a kill left the log as it was.
+    until(
+        "the sample in the log",
+        || leadline.log(),
+        async || {
+            let output = run(&["tsdb", "dump", "--match=depth", &data]).await;
+            assert!(output.status.success(), "{}", printed(&output));
+            printed(&output).contains("\"depth\"").then_some(())
+        },
+    )
+    .await;
     leadline.end(Signal::KILL).await;
     let before = content(Path::new(&data));
     for command in ["list", "dump", "dump-openmetrics", "verify"] {

@@ -84,7 +84,11 @@ impl Scraping {
             async move { tsdb.run(cancel).await }
         });
         let job = format!("- job_name: one\n  static_configs: [{{targets: ['{address}']}}]\n");
-        tsdb.apply(jobs(&job, "leadline.yml")).unwrap();
+        tsdb.apply(
+            leadline_model::duration::Duration::from_secs(60),
+            jobs(&job, "leadline.yml"),
+        )
+        .unwrap();
         let mut scraping = Self {
             state: tsdb.storage_state(),
             commits: tsdb.commits().subscribe(),

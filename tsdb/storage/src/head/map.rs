@@ -51,6 +51,11 @@ impl Head {
             if outgoing.is_empty() {
                 continue;
             }
+            // Of a commit that a killed process had not logged yet, a chunk would keep the samples of one series alone. Where
+            // the log cannot be written, they are better there than nowhere.
+            if !durable.wal.is_broken() {
+                let _ = durable.wal.flush(self.clock.now());
+            }
             match durable.chunks.write(&outgoing) {
                 Ok(places) => stripe.write().landed(&outgoing, &places),
                 Err(error) => {

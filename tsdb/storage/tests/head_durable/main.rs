@@ -154,6 +154,28 @@ fn samples(series: &Series) -> usize {
 }
 
 #[test]
+fn chunks_keep_no_series_further_than_the_log_keeps_the_others() {
+    let mut w = World::new(settings());
+    let owner = w.head.new_owner();
+    w.put(owner, &[("__name__=early", NOW, 0.0)]);
+    w.head.flush().unwrap();
+    // The chunk of ten samples of one series ends here, with the last commit but one.
+    for i in 1..=10 {
+        let t = w.clock.advance(1_000);
+        w.put(
+            owner,
+            &[("__name__=early", t, f64::from(i)), ("__name__=late", t, f64::from(i))],
+        );
+    }
+    assert_eq!(w.head.map_chunks().unwrap(), 1);
+    // A kill keeps what was written, durable or not, and nothing else.
+    w.restart_on(w.disk.clone());
+    let series = w.get(&[], NOW, NOW + MINUTE);
+    let ends: Vec<_> = series.iter().map(|(_, samples)| samples.last().map(|s| s.0)).collect();
+    assert_eq!(ends, [Some(NOW + 10_000); 2], "{series:?}");
+}
+
+#[test]
 fn a_clean_end_keeps_everything_and_chunks_stay_mapped() {
     let mut w = World::new(settings());
     w.fill(90);
