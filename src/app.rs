@@ -430,7 +430,10 @@ async fn listen(
         options.web,
         None,
         router,
-        Limits::default(),
+        Limits {
+            http2: false,
+            ..Limits::default()
+        },
     )
     .await?;
 

@@ -54,9 +54,14 @@ impl Cli {
     }
 }
 
+/// The most threads for work that blocks: one for each query that `--query.max-concurrency` can allow, a quarter as many for
+/// lists, and what tokio has by default for all else. They are started when they are needed.
+const MOST_BLOCKING: usize = query::MOST_AT_ONCE as usize * 5 / 4 + 512;
+
 /// Runs async work of a command on a runtime of its own.
 pub(crate) fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    match builder.enable_all().max_blocking_threads(MOST_BLOCKING).build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => fail(&format_args!("the runtime cannot start: {error}")),
     }

@@ -25,7 +25,7 @@ pub(crate) struct Queries {
 
 /// The most queries at the same time: each has a kilobyte in the file of running queries, which is read as a whole at the next
 /// start.
-const MOST_AT_ONCE: i64 = 4_000;
+pub(super) const MOST_AT_ONCE: i64 = 4_000;
 
 /// A duration in Prometheus' form that is longer than nothing.
 fn positive(text: &str) -> Result<Duration, String> {

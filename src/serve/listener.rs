@@ -34,6 +34,8 @@ use tower::ServiceExt;
 pub(crate) struct Limits {
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
+    /// Whether HTTP/2 is spoken. Its clients can hold an answer for ever, stream by stream: see [`Self::stall`].
+    pub http2: bool,
     /// Requests at a time on one HTTP/2 connection.
     pub streams: u32,
     /// How long a TLS handshake may take.
@@ -55,6 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            http2: true,
             streams: 250,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
@@ -220,6 +223,9 @@ impl Connection {
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let mut builder = Builder::new(TokioExecutor::new());
+        if !self.limits.http2 {
+            builder = builder.http1_only();
+        }
         builder
             .http1()
             .timer(TokioTimer::new())

@@ -265,7 +265,11 @@ async fn asked(api: &axum::Router, path: &str, request: http::Result<http::Reque
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
     let body = body.unwrap_or_else(|error| panic!("{path}: {error}"));
     let no_content = status == 204 && body.is_empty();
-    let json = if no_content { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+    let json = if no_content {
+        Ok(Value::Null)
+    } else {
+        serde_json::from_slice(&body)
+    };
     let json = json.unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)));
     Answered { status, json }
 }

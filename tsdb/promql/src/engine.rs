@@ -26,6 +26,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Queries that take less than this (microseconds) run on the caller's thread.
 pub const INLINE_BELOW_US: u64 = 500;
 
+/// One reading of the store beside queries (lists of series, labels, exemplars) runs for so many queries that may run.
+const READINGS: usize = 4;
+
 /// Runs PromQL on a store.
 pub struct Engine {
     pub(crate) store: Arc<dyn Queryable>,
@@ -34,6 +37,8 @@ pub struct Engine {
     /// follow it.
     subquery_step_ms: AtomicI64,
     turns: Arc<Semaphore>,
+    /// Of what reads the store beside queries, so that lists never make queries wait.
+    pub(crate) readings: Arc<Semaphore>,
     waiting: AtomicUsize,
     watchers: Watchers,
     counts: Counts,
@@ -95,6 +100,8 @@ impl Engine {
     /// active.
     #[must_use]
     pub fn watched(store: Arc<dyn Queryable>, settings: Settings, watchers: Watchers) -> Arc<Self> {
+        let most = settings.max_concurrency;
+        let readings = Arc::new(Semaphore::new((most / READINGS).clamp(1, Semaphore::MAX_PERMITS)));
         let turns = Arc::new(Semaphore::new(
             settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS),
         ));
@@ -103,6 +110,7 @@ impl Engine {
             subquery_step_ms: AtomicI64::new(settings.subquery_step.as_millis()),
             settings: Arc::new(settings),
             turns,
+            readings,
             waiting: AtomicUsize::new(0),
             watchers,
             counts: Counts::default(),
@@ -179,7 +187,7 @@ impl Engine {
         let timeout = options
             .timeout
             .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
-        let turn = match self.turn(timeout).await {
+        let turn = match self.turn(&self.turns, timeout).await {
             Ok(turn) => turn,
             Err(error) => {
                 if let Some(pending) = pending {
@@ -239,14 +247,14 @@ impl Engine {
         Some(Pending::new(log, query, times, origin?))
     }
 
-    /// Waits for a free place among the running queries.
-    pub(crate) async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
+    /// Waits for a free place among the running queries, or among the readings.
+    pub(crate) async fn turn(&self, turns: &Arc<Semaphore>, timeout: Duration) -> Result<OwnedSemaphorePermit, Error> {
         let closed = |_| Error::Canceled("query queue");
-        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+        if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
             return Ok(turn);
         }
         let _waiting = Waiting::enter(&self.waiting, self.settings.max_waiting)?;
-        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = Arc::clone(turns).acquire_owned();
         match tokio::time::timeout(timeout.to_std(), turn).await {
             Ok(turn) => turn.map_err(closed),
             Err(_) => Err(Error::Timeout("query queue")),

@@ -1,5 +1,5 @@
-//! What reads the store beside queries, such as lists of series: it waits for its turn among them, has their time limit and
-//! stops when nobody waits for it.
+//! What reads the store beside queries, such as lists of series: it has their time limit, stops when nobody waits for it, and
+//! waits for a turn among its like, a quarter as many as queries have: a store that lists slowly makes no query wait.
 
 use crate::engine::{CancelOnDrop, Engine};
 use crate::error::Error;
@@ -32,7 +32,7 @@ impl Reading {
 }
 
 impl Engine {
-    /// Runs `work` on the blocking pool as if it were a query; `stage` tells in errors what it was. Work that does not
+    /// Runs `work` on the blocking pool, in time as if it were a query; `stage` tells in errors what it was. Work that does not
     /// look at its [`Reading`] is answered as timed out all the same, and keeps its turn until it ends.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Engine {
     {
         let timeout = self.settings().timeout;
         let deadline = Instant::now() + timeout.to_std();
-        let turn = self.turn(timeout).await?;
+        let turn = self.turn(&self.readings, timeout).await?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let _guard = CancelOnDrop(Arc::clone(&cancelled));
         let reading = Reading {

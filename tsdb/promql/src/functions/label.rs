@@ -33,8 +33,8 @@ pub(crate) fn is_label_name(name: &str) -> bool {
     !name.is_empty()
 }
 
-/// Writes a label; a metric name that is written is meant to stay. Label sets that are written count as samples: no series
-/// of the store has as long ones, and no limit on series holds here.
+/// Writes a label; a metric name that is written is meant to stay. Long label sets that are written count as samples
+/// ([`label_weight`]): few series of the store have as long ones, and no limit on series holds here.
 fn set(
     cx: &mut Context<'_>,
     grid: &mut Grid,
