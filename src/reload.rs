@@ -105,10 +105,10 @@ impl Reloads {
     /// Validates everything, then applies everything; gives the text to show.
     fn attempt(&self) -> Result<String, String> {
         let config = Config::load(&self.file).map_err(|e: Errors| e.to_string())?;
-        let query_log = self.rooms.tsdb.query_log().open(config.query_log.as_deref());
-        let query_log = query_log.map_err(|e| e.to_string())?;
         let storage = self.storage.settings(&config.storage);
         check(self.rooms.tsdb.db().settings(), &storage).map_err(|e| e.to_string())?;
+        let query_log = self.rooms.tsdb.query_log().open(config.query_log.as_deref());
+        let query_log = query_log.map_err(|e| e.to_string())?;
         // The last that can fail: jobs are checked as a whole before any is changed, and of rules a bad one disables itself.
         self.rooms
             .tsdb

@@ -5,6 +5,7 @@
 use leadline_model::target::OwnerId;
 use parking_lot::Mutex;
 use std::io;
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
@@ -35,17 +36,14 @@ impl Scrapers {
             stop: CancellationToken::new(),
         };
         for _ in 0..(processors / 2).clamp(1, MOST) {
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .thread_name("scrape-large")
-                .build()?;
-            scrapers.handles.push(runtime.handle().clone());
+            let (built, handle) = std::sync::mpsc::channel();
             let stop = scrapers.stop.clone();
-            let thread = std::thread::Builder::new().name("scrape".to_owned()).spawn(move || {
-                runtime.block_on(stop.cancelled());
-                runtime.shutdown_timeout(PATIENCE);
-            })?;
+            let thread = std::thread::Builder::new()
+                .name("scrape".to_owned())
+                .spawn(move || live(&built, &stop))?;
             scrapers.threads.get_mut().push(thread);
+            let handle = handle.recv().map_err(|_| io::Error::other("the thread ended"))?;
+            scrapers.handles.push(handle?);
         }
         Ok(scrapers)
     }
@@ -63,6 +61,24 @@ impl Scrapers {
                 tracing::error!("a thread that scrapes had panicked");
             }
         }
+    }
+}
+
+/// What a thread does: it tells where tasks can be started on it, and runs them until `stop`. The runtime begins and ends
+/// here, because where others run it could not be dropped.
+fn live(built: &Sender<io::Result<Handle>>, stop: &CancellationToken) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .thread_name("scrape-large")
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            // Nobody waits for it any more: then it is told to stop, too.
+            let _ = built.send(Ok(runtime.handle().clone()));
+            runtime.block_on(stop.cancelled());
+            runtime.shutdown_timeout(PATIENCE);
+        }
+        Err(error) => drop(built.send(Err(error))),
     }
 }
 

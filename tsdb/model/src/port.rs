@@ -144,7 +144,8 @@ pub enum Refusal {
     UnknownSeries,
     /// The parts of a histogram do not go together, or an exemplar's labels are too long.
     Invalid,
-    /// The disk takes nothing, and what memory holds for it has reached the store's limit.
+    /// The disk takes nothing, and what memory holds for it has reached the store's limit: the whole batch fails with
+    /// [`AppendError::Unwritable`], and is counted as this.
     MemoryLimit,
 }
 

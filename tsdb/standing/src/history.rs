@@ -1,8 +1,7 @@
 //! What the store remembers of targets from before this process: their `up`.
 //!
 //! A process that comes back after seconds has its log. A window that reads into that time is covered, and need not be
-//! observed anew, unless too much of it went by unseen. The measure is that of an outage of a running process (`outage`):
-//! what a quarter of the window does not bridge.
+//! observed anew, unless a quarter of it or more went by unseen.
 
 use leadline_model::port::{QueryError, Queryable};
 use leadline_model::sample::Samples;

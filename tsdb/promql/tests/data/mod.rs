@@ -13,16 +13,17 @@ pub(crate) fn promql_folder() -> Option<PathBuf> {
 /// One visible line about data that is absent. Written past the test harness, which would swallow it.
 ///
 /// # Panics
-/// With `CI=true`: there everything has to be here.
+/// With `CI=true` where it was said where the data is.
 pub(crate) fn say_skipped(what: &str) {
     use std::io::Write as _;
     let hint = "set LEADLINE_CONFORMANCE_DATA or LEADLINE_PROMQLTEST";
     let _ = writeln!(
         std::io::stderr(),
-        "SKIPPED: {what} of Prometheus' PromQL test data is absent ({hint})"
+        "absent: {what} of Prometheus' PromQL test data ({hint})"
     );
+    let given = ["LEADLINE_CONFORMANCE_DATA", "LEADLINE_PROMQLTEST"].map(std::env::var_os);
     assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        std::env::var_os("CI").is_none_or(|ci| ci != "true") || given.iter().all(Option::is_none),
         "{what} of Prometheus' PromQL test data is absent, which fails CI ({hint})"
     );
 }

@@ -298,9 +298,10 @@ impl Appender for Head {
         if self.closed.load(Ordering::Acquire) {
             return Err(AppendError::Closed);
         }
+        let full = self.is_full();
         let mut outcome = Outcome::default();
-        let touched = if self.is_full() {
-            self.refuse(batch, &mut outcome);
+        let touched = if full {
+            self.refuse(batch);
             Arc::from([])
         } else {
             self.land(batch, &mut outcome)
@@ -309,6 +310,15 @@ impl Appender for Head {
             self.selectors.write().gone(batch.owner);
         } else if !self.selectors.read().knows(batch.owner) {
             self.selectors.write().enter(batch.owner);
+        }
+        if full {
+            // Whoever answers with values has to know that this target's are missing.
+            let attempt = match batch.attempt {
+                Attempt::Good | Attempt::Failed => Attempt::Failed,
+                Attempt::Gone => Attempt::Gone,
+            };
+            self.publish(batch.slot, batch.owner, attempt, touched);
+            return Err(self.unwritable());
         }
         Counters::add(&self.counters.commits, 1);
         Counters::add(&self.counters.appended, outcome.appended);

@@ -7,7 +7,7 @@
 use super::Head;
 use super::durable::Durable;
 use super::replay::beside;
-use leadline_model::port::{Batch, Outcome, Refusal};
+use leadline_model::port::{AppendError, Batch, Refusal};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the disk takes chunks, and whether memory is full because it takes nothing.
@@ -57,14 +57,19 @@ impl Head {
         self.stats().bytes + beside + self.log_health().pending_bytes
     }
 
-    /// Refuses all of a batch, and creates none of its series.
-    pub(super) fn refuse(&self, batch: &Batch, outcome: &mut Outcome) {
-        let all = |n: usize| (0..n as u32).map(|i| (i, Refusal::MemoryLimit)).collect();
-        outcome.refs = vec![None; batch.created.len()];
-        outcome.refused = all(batch.entries.len());
-        outcome.refused_histograms = all(batch.extras.histograms.len());
-        outcome.refused_exemplars = all(batch.extras.exemplars.len());
-        self.counters.refuse(&outcome.refused_histograms);
-        self.counters.refuse(&outcome.refused_exemplars);
+    /// Counts all of a batch as refused.
+    pub(super) fn refuse(&self, batch: &Batch) {
+        let extras = batch.extras.histograms.len() + batch.extras.exemplars.len();
+        let all = (batch.entries.len() + extras) as u32;
+        let all: Vec<_> = (0..all).map(|i| (i, Refusal::MemoryLimit)).collect();
+        self.counters.refuse(&all);
+    }
+
+    /// Why nothing is taken.
+    pub(super) fn unwritable(&self) -> AppendError {
+        let limit = self.settings.unwritten_memory_bytes;
+        AppendError::Unwritable(format!(
+            "memory has reached its limit of {limit} bytes, and the disk takes nothing"
+        ))
     }
 }

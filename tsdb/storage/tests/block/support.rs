@@ -137,7 +137,9 @@ pub(crate) fn foreign(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LEADLINE_CONFORMANCE_DATA").map_or(beside, PathBuf::from);
     let folder = folder.join(what);
     if !folder.is_dir() {
-        skipped(&format!("no {what} of Prometheus (set LEADLINE_CONFORMANCE_DATA)"));
+        note(&format!(
+            "absent: no {what} of Prometheus (set LEADLINE_CONFORMANCE_DATA)"
+        ));
         return None;
     }
     Some(folder)
@@ -154,15 +156,15 @@ pub(crate) fn promtool() -> Option<PathBuf> {
         .map(|folder| Path::new(&folder).join("promtool"))
         .filter(|tool| tool.is_file());
     if tool.is_none() {
-        skipped("promtool is not built (run tests/programs/build prometheus)");
+        note("SKIPPED in part: promtool is not built (run tests/programs/build prometheus)");
     }
     tool
 }
 
 /// One visible line, past the test harness, which would swallow it.
-fn skipped(why: &str) {
+fn note(line: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIPPED in part: {why}");
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 pub(crate) fn disk() -> Arc<dyn Disk> {

@@ -4,7 +4,7 @@ use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{Appender, Refusal};
+use leadline_model::port::{AppendError, Appender, Attempt, Commits};
 use leadline_model::sample::{STALE_NAN, Timestamp};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk};
@@ -258,12 +258,16 @@ fn a_series_that_came_back_keeps_what_was_mapped_when_the_log_had_dropped_record
 /// Whether a sample of `name` is refused for the limit on memory, or taken.
 fn refused(w: &World, name: &str) -> bool {
     let text = format!("__name__={name}");
-    let outcome = w.put(w.head.new_owner(), &[(&text, w.clock.advance(1_000), 1.0)]);
-    if outcome.refused.is_empty() {
+    let mut commits = w.head.subscribe();
+    let outcome = w.try_put(w.head.new_owner(), &[(&text, w.clock.advance(1_000), 1.0)]);
+    let attempt = commits.try_recv().unwrap().attempt;
+    let Err(error) = outcome else {
+        assert_eq!(attempt, Attempt::Good);
         return false;
-    }
-    assert_eq!(outcome.refused, [(0, Refusal::MemoryLimit)]);
-    assert_eq!((outcome.refs, outcome.new_series, outcome.appended), (vec![None], 0, 0));
+    };
+    assert!(matches!(error, AppendError::Unwritable(_)), "{error}");
+    // To others it is a scrape that failed: no value may be taken for complete without this target.
+    assert_eq!(attempt, Attempt::Failed);
     true
 }
 
