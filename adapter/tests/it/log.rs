@@ -65,6 +65,9 @@ async fn a_refused_token_is_never_logged() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(log.clone())
         .finish();
+    // With one dispatcher alone, whichever thread reaches a line first decides for all whether it is wanted, and the threads
+    // of other tests want none (`Dispatchers::rebuilder` of tracing-core); with two, every dispatcher is asked.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(subscriber);
     let review =
         r#"{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": "#;

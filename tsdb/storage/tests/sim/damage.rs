@@ -471,6 +471,9 @@ fn damage_is_told_and_never_becomes_a_value() {
     let (dice, many) = (Dice::new(9), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
     let (holdings, found) = (Holdings::of(&sound), kinds(&sound.disk));
     let (mut tallies, mut wrong) = (BTreeMap::<Kind, Tally>::new(), Vec::new());
+    // With one dispatcher alone, whichever thread reaches a warning first decides for all whether it is wanted, and the
+    // threads of other tests want none (`Dispatchers::rebuilder` of tracing-core); with two, every dispatcher is asked.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     for (case, files) in cases(&found, &dice, many) {
         let warnings = Warnings::default();
         let met = tracing::subscriber::with_default(warnings.clone(), || {
