@@ -157,6 +157,12 @@ impl StorageError {
         Self::Refused("the store is being closed".to_owned())
     }
 
+    /// Whether bytes that were stored cannot be had back: they are damaged, or the disk does not read them.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Io { action: "read", .. })
+    }
+
     /// Whether the disk has no room.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::Db;
 use super::cut::Newest;
+use super::standstill::Standstill;
 use crate::block::{Meta, Ulid};
 use crate::error::StorageError;
 use leadline_model::sample::Timestamp;
@@ -38,6 +39,8 @@ pub(super) struct Work {
     pub(super) failed: BTreeMap<Ulid, u8>,
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
+    /// Up to where (ms) the head has forgotten what its files still have.
+    pub(super) shorten_to: Option<Timestamp>,
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
@@ -92,7 +95,13 @@ impl Db {
             done.chunks_mapped = db.head.map_chunks()?;
             Ok(())
         });
-        steps.run("the head cannot be cut", Self::cut_head);
+        steps.run("the head cannot be cut", |db, work, done| {
+            let cut = db.cut_head(work, done);
+            if !db.is_closed() {
+                Standstill::note(&db.standstill, db.clock.now(), cut.as_ref().err());
+            }
+            cut
+        });
         steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
         steps.run("stale series cannot be evicted", Self::evict_stale);
         steps.run("blocks cannot be compacted", Self::compact_once);

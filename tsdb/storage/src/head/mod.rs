@@ -21,6 +21,7 @@ mod out_of_order;
 mod pairs;
 pub(crate) mod postings;
 mod rebuild;
+mod renew;
 mod replay;
 mod resolve;
 mod select;
