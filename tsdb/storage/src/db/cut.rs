@@ -90,6 +90,7 @@ impl Db {
         }
         let new = written?;
         drop(source);
+        let gap = new.is_none();
         if let Some(block) = new {
             tracing::info!(block = %block.ulid(), mint = cut.mint, end = cut.end, "head cut");
             done.cut.push(block.ulid().to_string());
@@ -97,7 +98,12 @@ impl Db {
             self.blocks.exchange(&[], Some(block));
         }
         work.cut_to = Some(cut.end);
-        self.forget(work, done)
+        self.forget(work, done)?;
+        if gap {
+            // Years may follow without a sample: a clock that was wrong.
+            self.head.skip_gap();
+        }
+        Ok(())
     }
 
     /// Lets the head forget what was cut from it.

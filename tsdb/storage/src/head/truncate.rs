@@ -71,6 +71,22 @@ impl Head {
         }
     }
 
+    /// Finds out the time of the oldest sample, so that [`Self::min_time`] is that and no time before it. Commits wait
+    /// meanwhile, so it is for those who met a gap.
+    pub fn skip_gap(&self) {
+        let _one = self.tidying.lock();
+        // All stripes at once: a commit widens what is held while it holds its stripes.
+        let stripes: Vec<_> = self.stripes.iter().map(parking_lot::RwLock::read).collect();
+        let rows = stripes.iter().flat_map(|stripe| {
+            let rows = 0..stripe.numbers().len();
+            rows.map(|row| stripe.ends(row).0)
+        });
+        let oldest = rows.min().unwrap_or(Timestamp::MAX);
+        // A chunk may reach over what was forgotten.
+        let oldest = oldest.max(self.floor.load(Ordering::Acquire));
+        self.mint.store(oldest, Ordering::Release);
+    }
+
     /// Rewrites the first two thirds of the log as a checkpoint of what is needed still (`tsdb/head.go`, `truncateWAL`).
     fn checkpoint(&self, durable: &Durable, mint: Timestamp) -> Result<(), StorageError> {
         if durable.wal.is_broken() {
