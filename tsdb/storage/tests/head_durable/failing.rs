@@ -189,6 +189,46 @@ fn drop_records(w: &World) {
     assert!(health.dropped_bytes > 0 && health.rebuilds == 0, "{health:?}");
 }
 
+#[test]
+fn a_log_that_fails_keeps_the_other_from_nothing() {
+    let m = [Matcher::equal("__name__", "m")];
+    for (fails, ends) in [("wal", false), ("wal", true), ("wbl", false), ("wbl", true)] {
+        for fault in [Fault::Full, Fault::FailedSync] {
+            let (w, faulty) = failing(1);
+            w.head.adjust(HOUR, 0).unwrap();
+            go_on(&w);
+            w.head.sync().unwrap();
+            let before = samples(&w.all());
+            faulty.confine(&Path::new("data").join(fails));
+            (0..20).for_each(|_| faulty.arm(fault, 0));
+            let owner = w.head.new_owner();
+            let now = w.clock.now();
+            w.put(owner, &[("__name__=m", now + 1_000, 1.0)]);
+            w.put(owner, &[("__name__=m", now - 1_000, 2.0)]);
+            let outcome = if ends {
+                w.head.close();
+                w.head.shut()
+            } else {
+                w.head.sync()
+            };
+            let what = format!("{fails} {fault:?} {ends}");
+            assert!(outcome.is_err_and(|error| error.to_string().contains(fails)), "{what}");
+            // What the sound one was given.
+            let kept = if fails == "wal" { now - 1_000 } else { now + 1_000 };
+            for seed in 0..4 {
+                let mut other = World::new(Settings {
+                    out_of_order_window_ms: HOUR,
+                    ..settings()
+                });
+                other.restart_on(w.disk.crash(&SeededEntropy::new(seed)));
+                let found = other.get(&m, i64::MIN, i64::MAX);
+                assert!(samples(&found) > before, "{what}: seed {seed}");
+                assert!(found[0].1.iter().any(|sample| sample.0 == kept), "{what}: seed {seed}");
+            }
+        }
+    }
+}
+
 /// How many samples up to a time (ms) the log has.
 fn logged(w: &World, until: Timestamp) -> usize {
     let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();
