@@ -163,6 +163,12 @@ impl StorageError {
         matches!(self, Self::Damaged(_) | Self::Io { action: "read", .. })
     }
 
+    /// Whether nothing helps but somebody who does something about it: the same would fail again.
+    #[must_use]
+    pub fn needs_a_hand(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Locked { .. } | Self::Settings(_))
+    }
+
     /// Whether the disk has no room.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -287,7 +287,10 @@ impl Db {
             (Some(why), false) => Err(why),
             (failed, true) => Err(format!(
                 "{}; memory has reached its limit of {limit} bytes, samples are refused",
-                failed.unwrap_or_else(|| "chunks cannot be written".to_owned())
+                failed.unwrap_or_else(|| match self.head.is_replaying() {
+                    true => "the write-ahead log is not read yet".to_owned(),
+                    false => "chunks cannot be written".to_owned(),
+                })
             )),
         }
     }

@@ -176,7 +176,12 @@ impl Head {
     pub fn flush(&self) -> Result<(), StorageError> {
         match &self.durable {
             Some(durable) if durable.is_writable() => self.write(durable, Log::flush),
-            _ => Ok(()),
+            Some(durable) => {
+                // What is committed before the log was read is in memory alone.
+                self.weigh(durable);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 

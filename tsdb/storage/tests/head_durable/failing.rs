@@ -365,3 +365,28 @@ fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is
     w.head.map_chunks().unwrap();
     assert!(!refused(&w, "m"));
 }
+
+#[test]
+fn memory_has_a_limit_before_the_log_is_read_too() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    w.head.close();
+    w.head.shut().unwrap();
+    w.settings.unwritten_memory_bytes = 100_000;
+    w.head = open_on(Arc::new(w.disk.clone()), &w.clock, &w.settings);
+    let mut new = 0;
+    while !refused(&w, &format!("early{new}")) {
+        w.head.flush().unwrap();
+        new += 1;
+        assert!(new < 10_000, "nothing is refused");
+    }
+    assert!(new > 10 && w.head.stats().bytes < 150_000, "{new} series");
+    w.head.replay(&()).unwrap();
+    w.head.sync().unwrap();
+    assert!(!refused(&w, "early0"));
+    w.head.sync().unwrap();
+    let before = w.all();
+    assert_eq!(samples(&before), 6 * 40 + new + 1);
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before);
+}

@@ -341,6 +341,10 @@ impl World {
                         self.model.synced();
                     }
                     self.count_rebuilds(broken);
+                    if self.db.health().is_err() {
+                        // That the head cannot be cut is over when it was cut.
+                        self.db.maintain();
+                    }
                     return told("health with a sound disk", self.db.health());
                 }
                 Err(error) => failed = Some(error),
@@ -401,7 +405,7 @@ impl World {
             self.before_replay()?;
             self.replaying = None;
         }
-        let replayed = told("replay", self.db.replay())?;
+        let replayed = self.read_log()?;
         if replayed.blocks > 0 {
             self.counts.first_cuts += 1;
             self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
@@ -413,6 +417,28 @@ impl World {
                 self.start(Some(left))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Reads the log, perhaps of a disk that fails; what fails must not once the disk is sound.
+    fn read_log(&mut self) -> Result<Replayed, String> {
+        let fails = self.dice.chance(15);
+        if fails {
+            let fault = [Fault::Failure, Fault::Full][self.dice.index(2)];
+            self.faulty.arm(fault, self.dice.below(100));
+        }
+        let replayed = self.db.replay();
+        if fails {
+            self.counts.faults += self.faulty.fired().len() as u64;
+            self.faulty.lift();
+        }
+        match replayed {
+            Err(error) if fails => {
+                self.tell(format!("  the log cannot be read: {error}"));
+                told("health of a log that is not read", self.db.health().err().ok_or("well"))?;
+                told("replay on a disk that is sound again", self.db.replay())
+            }
+            replayed => told("replay", replayed),
         }
     }
 
