@@ -6,6 +6,7 @@ mod stores;
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
+use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts};
 use leadline_storage::disk::Disk;
 use leadline_storage::disk::FaultyDisk;
@@ -196,4 +197,39 @@ fn files_that_cannot_be_removed_keep_nothing_from_being_cut_and_are_told() {
         store.crash(3);
         assert_eq!(store.read("a"), Store::samples(0..minute + 1), "{folder}");
     }
+}
+
+#[test]
+fn a_disk_that_is_full_of_blocks_frees_itself_within_a_retention() {
+    let settings = Settings {
+        retention_ms: 5 * RANGE,
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    let live = |store: &Store, minutes| {
+        for minute in minutes {
+            store.write("a", minute..minute + 1);
+            // A full disk is told by what follows.
+            let _ = store.db.sync();
+            store.db.maintain();
+        }
+    };
+    live(&store, 0..110);
+    assert_eq!(store.blocks().len(), 4);
+    store.disk.limit(Some(store.disk.used()));
+    live(&store, 110..150);
+    assert!(store.db.health().is_err());
+    live(&store, 150..250);
+    store.db.sync().unwrap();
+    assert_eq!((store.db.maintain().failures, store.db.health()), (vec![], Ok(())));
+    let blocks = store.blocks();
+    assert!(
+        blocks[0].0 >= 5 * RANGE && blocks.last().unwrap().1 == 12 * RANGE,
+        "{blocks:?}"
+    );
+    let kept = Store::samples(120..250);
+    assert!(store.read("a").ends_with(&kept), "{blocks:?}");
+    store.crash(1);
+    assert!(store.read("a").ends_with(&kept));
 }

@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) cut_to: Option<Timestamp>,
     /// Up to where (ms) the head has forgotten what its files still have.
     pub(super) shorten_to: Option<Timestamp>,
+    /// Whether this call could not do something because the disk has no room.
+    pub(super) full: bool,
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
@@ -86,6 +88,7 @@ impl Db {
         };
         self.counters.compacting.store(true, Ordering::Relaxed);
         self.remove_garbage();
+        work.full = false;
         let mut steps = Steps {
             db: self,
             work: &mut work,
@@ -105,7 +108,7 @@ impl Db {
         steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
         steps.run("stale series cannot be evicted", Self::evict_stale);
         steps.run("blocks cannot be compacted", Self::compact_once);
-        self.retain(&mut done);
+        self.retain(&work, &mut done);
         self.counters.compacting.store(false, Ordering::Relaxed);
         done
     }
@@ -131,6 +134,7 @@ impl Steps<'_> {
             if self.db.is_closed() {
                 return;
             }
+            self.work.full |= error.is_full();
             tracing::error!(%error, "{failure}");
             self.db.counters.failures.fetch_add(1, Ordering::Relaxed);
             self.done.failures.push(format!("{failure}: {error}"));
