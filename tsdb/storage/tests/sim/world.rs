@@ -402,6 +402,9 @@ impl World {
             self.replaying = None;
         }
         let replayed = told("replay", self.db.replay())?;
+        if replayed.given_up > 0 {
+            return Err(format!("{} mapped chunks were given up, and no file is missing", replayed.given_up));
+        }
         if replayed.blocks > 0 {
             self.counts.first_cuts += 1;
             self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
