@@ -71,10 +71,17 @@ fn what_was_in_the_oldest_mapped_file_comes_from_the_log_however_often_that_is_l
         assert!(replayed.given_up > 0, "round {round}: {replayed:?}");
         assert_eq!(held(&w), before, "round {round}");
         let left = files(&w, "chunks_head");
-        assert!(mapped.iter().all(|gone| !left.contains(gone)), "round {round}: {left:?}");
+        assert!(
+            mapped.iter().all(|gone| !left.contains(gone)),
+            "round {round}: {left:?}"
+        );
         grow(&w);
         let before = held(&w);
-        assert_eq!(w.restart().given_up, 0, "round {round}: the next start has no reason to");
+        assert_eq!(
+            w.restart().given_up,
+            0,
+            "round {round}: the next start has no reason to"
+        );
         assert_eq!(held(&w), before, "round {round}, the next start");
         grow(&w);
     }
@@ -106,7 +113,13 @@ fn mapped_chunks_that_the_log_lacks_stay_though_older_ones_are_missing_and_that_
     let (before, mapped, log) = (w.all(), files(&w, "chunks_head"), files(&w, "wal"));
     // Of a log that ends early nobody can say that it does.
     let replayed = without(&mut w, &[&mapped[0], log.last().unwrap(), &log[log.len() - 2]]);
-    assert!(replayed.lost.iter().any(|text| text.contains("mapped chunks before file 000002 are missing")), "{replayed:?}");
+    assert!(
+        replayed
+            .lost
+            .iter()
+            .any(|text| text.contains("mapped chunks before file 000002 are missing")),
+        "{replayed:?}"
+    );
     assert_eq!(replayed.given_up, 0);
     let after = w.all();
     assert!(crate::samples(&after) < crate::samples(&before));

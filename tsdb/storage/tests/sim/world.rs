@@ -403,7 +403,10 @@ impl World {
         }
         let replayed = told("replay", self.db.replay())?;
         if replayed.given_up > 0 {
-            return Err(format!("{} mapped chunks were given up, and no file is missing", replayed.given_up));
+            return Err(format!(
+                "{} mapped chunks were given up, and no file is missing",
+                replayed.given_up
+            ));
         }
         if replayed.blocks > 0 {
             self.counts.first_cuts += 1;

@@ -20,7 +20,7 @@ use leadline_model::sample::{Samples, Timestamp};
 pub(super) const UNNAMED: u32 = NO_OWNER - 1;
 
 /// The stripe of a reference and the number within it, if a stripe can have given it.
-fn place(reference: u64) -> Option<(usize, u32)> {
+pub(super) fn place(reference: u64) -> Option<(usize, u32)> {
     let series = SeriesRef(reference);
     let number = number_of(series).filter(|&n| n < EARLY - 1)?;
     Some((stripe_of(series), number))

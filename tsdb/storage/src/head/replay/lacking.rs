@@ -6,10 +6,11 @@
 //! The chunks that are left would hide what the log has of the others. They are given up as those behind any other gap
 //! are, and all is read once more from the log alone.
 
-use super::super::stripe::STRIPES;
-use super::apply::UNNAMED;
+use super::super::stripe::{STRIPES, make_ref};
+use super::apply::{UNNAMED, place};
 use super::{Replay, ReplayMonitor};
 use crate::error::StorageError;
+use crate::interval::Interval;
 use leadline_model::sample::Timestamp;
 
 /// The mapped chunks that a replay begins with.
@@ -19,6 +20,7 @@ pub(super) struct Mapped {
     used: bool,
     /// Whether to look for samples that should be in a file before the first.
     watched: bool,
+    /// Whether the log of late samples names a chunk in a file before the first.
     lacking: bool,
     /// Number of the first file; 0 where there is none.
     first: u32,
@@ -41,11 +43,6 @@ impl Mapped {
     /// Whether their samples are taken from them.
     pub(super) fn are_used(&self) -> bool {
         self.used
-    }
-
-    /// Whether the log has samples that should be in a file before the first.
-    pub(super) fn are_lacking(&self) -> bool {
-        self.lacking
     }
 
     /// Notes which files there are.
@@ -72,7 +69,27 @@ impl Replay<'_> {
     fn older(&mut self, at: usize, row: usize, t: Timestamp) {
         let first = self.stripes[at].cold[row].closed.first();
         let mapped = first.filter(|chunk| chunk.place().is_some_and(|place| place < self.mapped.end));
-        self.mapped.lacking |= mapped.is_some_and(|chunk| t < chunk.mint);
+        let Some(&number) = self.stripes[at]
+            .numbers()
+            .get(row)
+            .filter(|_| mapped.is_some_and(|chunk| t < chunk.mint))
+        else {
+            return;
+        };
+        let older = self.older.entry(make_ref(at, number).0);
+        let older = older.or_insert(Interval { mint: t, maxt: t });
+        (older.mint, older.maxt) = (older.mint.min(t), older.maxt.max(t));
+    }
+
+    /// Whether the log has samples that should be in a file before the first. Deleted ones need not be anywhere: where all
+    /// of a time was deleted, the head lets go of its chunks without a block that would say so.
+    pub(super) fn lacks_chunks(&self) -> bool {
+        let is_deleted = |(&series, older): (&u64, &Interval)| {
+            let Some((at, number)) = place(series) else { return true };
+            let deleted = self.stripes[at].deleted.get(&number);
+            self.stripes[at].row(number, 0).is_none() || deleted.is_some_and(|all| all.covers(older.mint, older.maxt))
+        };
+        self.mapped.lacking || !self.older.iter().all(is_deleted)
     }
 
     /// The log of late samples names a chunk of a series at a place where there is none.

@@ -30,6 +30,7 @@ use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::codec::Malformed;
 use crate::error::StorageError;
+use crate::interval::Interval;
 use crate::wal::{self, Reader, checkpoint};
 use lacking::Mapped;
 use leadline_model::sample::Timestamp;
@@ -134,6 +135,8 @@ struct Replay<'h> {
     mint: Timestamp,
     maxt: Timestamp,
     mapped: Mapped,
+    /// From when to when the log has samples of a series that are older than its mapped chunks.
+    older: RapidHashMap<u64, Interval>,
     /// Whether a part of the log is missing or was cut off.
     cut_off: bool,
     /// Chunks of samples that came out of order, by their place; used when the log of such samples names them.
@@ -233,6 +236,7 @@ impl<'h> Replay<'h> {
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             mapped: Mapped::used(),
+            older: RapidHashMap::default(),
             cut_off: false,
             late: BTreeMap::new(),
             unknown: 0,
@@ -249,7 +253,7 @@ impl<'h> Replay<'h> {
             self.names()?;
         }
         self.chunks_and_logs(monitor)?;
-        if !self.is_over() && self.mapped.are_lacking() {
+        if !self.is_over() && self.lacks_chunks() {
             self.without_chunks(monitor)?;
         }
         match self.is_over() {
