@@ -91,6 +91,16 @@ impl Durable {
         self.replaying.load(Ordering::Acquire)
     }
 
+    /// Fails while somebody else writes the log anew: it lacks what is not written yet, whatever of it is durable.
+    fn whole(&self) -> Result<(), StorageError> {
+        match self.wal.is_partial() || self.wbl.is_partial() {
+            true => Err(StorageError::Refused(
+                "the write-ahead log is being written anew".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn replayed(&self) {
         self.replaying.store(false, Ordering::Release);
     }
@@ -203,7 +213,7 @@ impl Head {
                 let synced = durable.wal.sync(self.clock.now());
                 let synced = synced.and_then(|()| durable.wbl.sync(self.clock.now()));
                 self.weigh(durable);
-                synced
+                synced.and_then(|()| durable.whole())
             }
             _ => Ok(()),
         }

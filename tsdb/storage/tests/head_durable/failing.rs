@@ -189,6 +189,38 @@ fn drop_records(w: &World) {
     assert!(health.dropped_bytes > 0 && health.rebuilds == 0, "{health:?}");
 }
 
+/// The segments of the log and their lengths, but for an empty last one.
+fn segments(w: &World) -> Vec<(String, u64)> {
+    let entries = w.disk.list(Path::new("data/wal")).unwrap().into_iter();
+    let mut all: Vec<_> = entries.map(|entry| (entry.name, entry.len)).collect();
+    all.sort();
+    all.pop_if(|(_, len)| *len == 0);
+    all
+}
+
+#[test]
+fn a_log_that_cannot_be_written_anew_leaves_nothing_on_the_full_disk() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    drop_records(&w);
+    let before = (w.all(), segments(&w));
+    for room in [10_000, 500_000, 8_000_000] {
+        w.disk.limit(Some(w.disk.used() + room));
+        w.head.sync().unwrap_err();
+        assert_eq!(segments(&w), before.1, "{room} bytes");
+    }
+    // A start now finds no damage.
+    let crashed = w.disk.crash(&SeededEntropy::new(4));
+    let head = std::mem::replace(&mut w.head, open_on(Arc::new(crashed), &w.clock, &w.settings));
+    assert_eq!(w.head.replay(&()).unwrap().lost, [] as [&str; 0]);
+    w.head = head;
+    w.disk.limit(None);
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().rebuilds, 1);
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before.0);
+}
+
 /// How many samples up to a time (ms) the log has.
 fn logged(w: &World, until: Timestamp) -> usize {
     let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();

@@ -400,6 +400,12 @@ impl World {
             self.replaying = Some(self.model.newest());
             self.before_replay()?;
             self.replaying = None;
+            if !interrupted && self.dice.chance(30) {
+                self.tell("the store is closed before its log is read".to_owned());
+                told("close", self.db.close())?;
+                self.model.synced();
+                return self.start(None);
+            }
         }
         let replayed = told("replay", self.db.replay())?;
         if replayed.given_up > 0 {
