@@ -1,7 +1,7 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::{Files, Found};
-use super::super::histograms::newest_bits;
+use super::super::histograms::{UNKNOWN_BITS, newest_bits};
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::source::clip;
@@ -450,11 +450,13 @@ fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
             continue;
         }
         samples.clear();
-        if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
-            && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
-        {
-            hot.open = XorAppender::behind(t, v.to_bits());
-        }
+        let decoded = decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples);
+        let newest = samples.t.last().zip(samples.v.last());
+        hot.open = match newest.filter(|_| decoded.is_ok()) {
+            Some((&t, v)) => XorAppender::behind(t, v.to_bits()),
+            // Who asks for it reads the chunk, and fails.
+            None => XorAppender::behind(last.maxt(), UNKNOWN_BITS),
+        };
     }
     Ok(())
 }
