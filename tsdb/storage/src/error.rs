@@ -107,10 +107,12 @@ pub enum StorageError {
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// Written by something newer, or something else.
-    #[error("{}: {what} {found} is not known, expected {known}", path.display())]
+    #[error("{}: at offset {offset}: {what} {found} is not known, expected {known}", path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
+        /// Where in it, bytes from its beginning.
+        offset: u64,
         /// What is unknown: "index version", "chunk encoding", …
         what: &'static str,
         /// What was found.

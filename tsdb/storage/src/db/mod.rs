@@ -15,6 +15,7 @@ mod blocks;
 mod cut;
 mod cut_first;
 mod delete;
+mod early;
 mod evict;
 mod folders;
 mod lock;
@@ -296,7 +297,7 @@ impl Db {
     }
 
     /// Refuses commits from now on, makes the log durable and gives the lock back. What writes a block gives up first, and
-    /// so does a replay: what was committed before the log was read is lost then. Reading goes on.
+    /// so does a replay: samples that were committed before the log was read are written into blocks then. Reading goes on.
     ///
     /// # Errors
     /// [`StorageError`]: what was pending could not be written.
@@ -307,9 +308,10 @@ impl Db {
         let Some(lock) = self.lock.lock().take() else {
             return Ok(());
         };
+        let kept = self.keep_early();
         let shut = self.head.shut();
         drop(lock);
-        shut
+        kept.and(shut)
     }
 
     fn is_closed(&self) -> bool {

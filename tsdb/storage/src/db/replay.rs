@@ -86,7 +86,9 @@ impl Db {
                 );
             }
             Err(_) if self.is_closed() => {
-                tracing::warn!("the store is closed before its log was read: what was committed meanwhile is lost");
+                tracing::warn!(
+                    "the store is closed before its log was read: exemplars and metadata that came meanwhile are lost"
+                );
             }
             Err(error) => state.failure = Some(error.to_string()),
         }

@@ -91,6 +91,16 @@ impl Durable {
         self.replaying.load(Ordering::Acquire)
     }
 
+    /// Fails while somebody else writes the log anew: it lacks what is not written yet, whatever of it is durable.
+    fn whole(&self) -> Result<(), StorageError> {
+        match self.wal.is_partial() || self.wbl.is_partial() {
+            true => Err(StorageError::Refused(
+                "the write-ahead log is being written anew".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn replayed(&self) {
         self.replaying.store(false, Ordering::Release);
     }
@@ -214,7 +224,8 @@ impl Head {
         }
         match &self.durable {
             Some(durable) if durable.is_writable() => {
-                self.write(durable, |log, now| log.flush(now).and_then(|()| log.sync(now)))
+                let synced = self.write(durable, |log, now| log.flush(now).and_then(|()| log.sync(now)));
+                synced.and_then(|()| durable.whole())
             }
             _ => Ok(()),
         }

@@ -20,6 +20,7 @@ mod order;
 mod out_of_order;
 mod pairs;
 pub(crate) mod postings;
+mod ranges;
 mod rebuild;
 mod renew;
 mod replay;

@@ -44,25 +44,29 @@ impl Head {
     /// still knows their series by the reference that it had when it was in the head before.
     ///
     /// # Errors
-    /// [`StorageError`]: the disk still fails; the next call begins anew.
+    /// [`StorageError`]: the disk still fails; what was written is removed again if it can be, and the next call begins anew.
     pub(super) fn rebuild_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let _one = self.tidying.lock();
         let now = self.clock.now();
         for stripe in &self.stripes {
             stripe.write().logged = false;
         }
-        durable.wal.open_anew(now)?;
+        durable.wal.begin_anew(now)?;
         if self.window() > 0 || durable.wbl.is_broken() {
-            durable.wbl.open_anew(now)?;
+            durable.wbl.begin_anew(now)?;
         }
         durable.chunks.cut()?;
         durable.wal.mend();
         durable.wbl.mend();
         let written = self.write_all(durable, now);
         if written.is_err() {
-            durable.wal.break_off();
-            durable.wbl.break_off();
+            for log in [&durable.wal, &durable.wbl] {
+                log.break_off();
+                log.withdraw();
+            }
         } else {
+            durable.wal.is_anew();
+            durable.wbl.is_anew();
             durable.all_is_logged(durable.chunks.end());
             durable.rebuilds.fetch_add(1, Ordering::Relaxed);
             tracing::info!("the write-ahead log was written anew from memory");

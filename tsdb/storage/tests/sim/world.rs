@@ -404,8 +404,20 @@ impl World {
             self.replaying = Some(self.model.newest());
             self.before_replay()?;
             self.replaying = None;
+            if !interrupted && self.dice.chance(30) {
+                self.tell("the store is closed before its log is read".to_owned());
+                told("close", self.db.close())?;
+                self.model.synced();
+                return self.start(None);
+            }
         }
         let replayed = self.read_log()?;
+        if replayed.given_up > 0 {
+            return Err(format!(
+                "{} mapped chunks were given up, and no file is missing",
+                replayed.given_up
+            ));
+        }
         if replayed.blocks > 0 {
             self.counts.first_cuts += 1;
             self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
