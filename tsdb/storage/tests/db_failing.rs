@@ -215,12 +215,17 @@ fn a_disk_that_is_full_of_blocks_frees_itself_within_a_retention() {
             store.db.maintain();
         }
     };
-    live(&store, 0..110);
+    for minute in 0..110 {
+        for n in 0..20 {
+            store.write(&format!("many{n}"), minute..minute + 1);
+        }
+        live(&store, minute..minute + 1);
+    }
     assert_eq!(store.blocks().len(), 4);
     store.disk.limit(Some(store.disk.used()));
-    live(&store, 110..150);
+    live(&store, 110..115);
     assert!(store.db.health().is_err());
-    live(&store, 150..250);
+    live(&store, 115..255);
     store.db.sync().unwrap();
     assert_eq!((store.db.maintain().failures, store.db.health()), (vec![], Ok(())));
     let blocks = store.blocks();
@@ -228,7 +233,7 @@ fn a_disk_that_is_full_of_blocks_frees_itself_within_a_retention() {
         blocks[0].0 >= 5 * RANGE && blocks.last().unwrap().1 == 12 * RANGE,
         "{blocks:?}"
     );
-    let kept = Store::samples(120..250);
+    let kept = Store::samples(140..255);
     assert!(store.read("a").ends_with(&kept), "{blocks:?}");
     store.crash(1);
     assert!(store.read("a").ends_with(&kept));
