@@ -738,3 +738,20 @@ fn a_query_misses_nothing_while_samples_move_from_the_head_into_blocks() {
     });
     assert_eq!(store.read("a"), Store::samples(0..400));
 }
+
+#[test]
+fn no_block_of_late_samples_ends_in_time_that_has_not_come() {
+    let mut store = Store::new(Settings {
+        out_of_order_window_ms: 2 * RANGE,
+        ..stores::small()
+    });
+    store.write("a", 0..45);
+    store.write("a", 47..50);
+    store.write("a", 46..47);
+    assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
+    let ends: Vec<_> = store.blocks().iter().map(|ends| ends.1).collect();
+    assert_eq!(ends.iter().max(), Some(&(46 * MINUTE + 1)), "{ends:?}");
+    store.restart();
+    let expected = [Store::samples(0..45), Store::samples(46..50)].concat();
+    assert_eq!(store.read("a"), expected);
+}
