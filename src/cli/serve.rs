@@ -177,13 +177,6 @@ impl Serve {
         for (option, why) in idle {
             tracing::warn!(option, "{why}");
         }
-        if features.type_and_unit_labels {
-            let option = "type-and-unit-labels";
-            tracing::warn!(
-                option,
-                "scrapes do not make these labels; PromQL looks at those of blocks that have them"
-            );
-        }
         features
     }
 
