@@ -344,6 +344,7 @@ fn database(
         entropy: Arc::new(SystemEntropy::default()),
     })
     .map_err(|e| build(&e))?;
+    tsdb.engine().set_cost_limits(config.cost);
     tsdb.apply(config.evaluation_interval, config.scrape.clone())
         .map_err(|e| build(&e))?;
     let query_log = tsdb.query_log().open(config.query_log.as_deref());

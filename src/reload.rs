@@ -115,6 +115,7 @@ impl Reloads {
             .apply(config.evaluation_interval, config.scrape.clone())
             .map_err(|e| e.to_string())?;
         self.adjust(&storage);
+        self.rooms.tsdb.engine().set_cost_limits(config.cost);
         query_log.apply();
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));

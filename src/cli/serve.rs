@@ -39,7 +39,7 @@ pub(crate) struct Serve {
     /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
     /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
-    /// type-and-unit-labels. Several between commas. Other names are warned of.
+    /// type-and-unit-labels. query-cost limits what queries may cost. Several between commas. Other names are warned of.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
     features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.

@@ -136,6 +136,19 @@ fn queries(page: &mut Page, rooms: &Rooms) {
         "aggregations that were answered from groups of the store",
         count(&counts.streamed),
     );
+    if engine.settings().features.query_cost {
+        page.family(
+            Counter,
+            "prometheus_engine_query_rejected_total",
+            "queries that cost more than they may",
+            &["reason"],
+            [
+                (["max_series"], count(&counts.refused_series)),
+                (["max_samples_read"], count(&counts.refused_samples)),
+                (["max_duration"], count(&counts.refused_duration)),
+            ],
+        );
+    }
     let log = rooms.tsdb.query_log();
     page.one(
         Gauge,

@@ -36,7 +36,7 @@ async fn answer(engine: &Engine, text: &str) -> String {
             labels.join(" ")
         }
         Ok(Value::String(text)) => text,
-        Ok(other) => panic!("{text}: {other:?}"),
+        Ok(other) => format!("{other:?}"),
         Err(error) => error.to_string(),
     }
 }
