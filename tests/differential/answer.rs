@@ -100,7 +100,8 @@ impl Answer {
     }
 
     /// Whether it could be one more of these answers to one question, of which each took up series in another order: it is one
-    /// of them, its values are as near to theirs as they are to each other, or each of its points is in one of them.
+    /// of them, its values are as near to theirs as they are to each other, or it has the same points, and each
+    /// in a series that one of them has it in.
     pub(crate) fn lies_among(&self, seen: &[Self]) -> bool {
         seen.contains(self) || self.lies_between(seen) || self.is_made_of(seen)
     }
@@ -139,8 +140,8 @@ impl Answer {
     /// Whether each point is one of the same series in one of the others.
     fn is_made_of(&self, seen: &[Self]) -> bool {
         let known: BTreeSet<(&str, &str)> = seen.iter().flat_map(Self::placed_points).collect();
-        seen.iter().all(|one| self.is_same_but_for_series(one))
-            && self.placed_points().all(|point| known.contains(&point))
+        let alike = |one: &Self| self.is_same_but_for_series(one) && self.points() == one.points();
+        seen.iter().all(alike) && self.placed_points().all(|point| known.contains(&point))
     }
 
     /// The texts of all values.

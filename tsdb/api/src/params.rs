@@ -129,7 +129,7 @@ impl Params {
 
     /// The most that there may be of something; 0, for any number, where it is absent.
     pub(crate) fn most(&self, name: &str) -> Result<u64, ApiError> {
-        let parsed = self.get(name).map_or(Ok(0), |text| parse_unsigned(text));
+        let parsed = self.get(name).map_or(Ok(0), parse_unsigned);
         parsed.map_err(|reason| ApiError::bad_data(format!("error parsing {name}: {reason}")))
     }
 

@@ -281,7 +281,10 @@ mod tests {
         }
         let absent = Matcher::of_bytes(b"\xff".to_vec(), Equal, b"a".to_vec()).unwrap();
         let other = Matcher::of_bytes(b"\xfe".to_vec(), Equal, b"a".to_vec()).unwrap();
-        assert!(!all_match(&[absent.clone()], &Labels::from_pairs([("a", "a")])));
+        assert!(!all_match(
+            std::slice::from_ref(&absent),
+            &Labels::from_pairs([("a", "a")])
+        ));
         assert_ne!(absent, other, "they are told apart");
     }
 
