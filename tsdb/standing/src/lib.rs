@@ -18,6 +18,7 @@ mod registry;
 mod roster;
 mod schedule;
 mod settings;
+mod silent;
 pub mod snapshot;
 mod stats;
 mod subscribe;
