@@ -10,7 +10,7 @@ use leadline_model::duration::Duration;
 use leadline_model::labels::Labels;
 use leadline_model::port::EvaluateError;
 use leadline_model::target::Board;
-use leadline_standing::{Row, Snapshot, Verdict, freshness};
+use leadline_standing::{Row, Snapshot, Verdict, freshness, staleness};
 
 /// Why a value was left out, in the words of the metric `left_out_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -247,42 +247,25 @@ impl Judge<'_> {
     }
 
     fn stale_error(&self, row: &Row, age_ms: i64) -> ApiError {
-        ApiError::unavailable(format!(
-            "metric {}: {} is {} old > max age {}",
-            self.rule.name(),
-            row.labels,
-            Duration::from_millis(age_ms),
-            Duration::from_millis(self.max_age_ms(row)),
-        ))
+        let why = self.rule.age_limit.describe(row, age_ms, self.board);
+        ApiError::unavailable(format!("metric {}: {why}", self.rule.name()))
     }
 
     /// When a value was sampled: the newest sample of its stalest series. What read no series was computed.
     #[must_use]
     pub fn timestamp(&self, row: &Row) -> Timestamp {
-        if row.provenance.has_data() {
-            row.provenance.stalest
-        } else {
-            self.snapshot.at
-        }
+        staleness::sampled_at(row, self.snapshot)
     }
 
     /// The age (ms) of a value, when it is more than the rule allows.
     fn stale_age(&self, row: &Row) -> Option<i64> {
-        let age = self.now.saturating_sub(self.timestamp(row));
-        (age > 0 && age > self.max_age_ms(row)).then_some(age)
+        self.rule.age_limit.stale_age(row, self.snapshot, self.board, self.now)
     }
 
     /// The greatest age (ms) of a value that is not stale.
     #[must_use]
     pub fn max_age_ms(&self, row: &Row) -> i64 {
-        /// Of values that no target feeds: Prometheus' lookback.
-        const WITHOUT_TARGET_MS: i64 = 300_000;
-        if let Some(max_age) = self.rule.config.max_age {
-            return max_age.as_millis();
-        }
-        let owners = row.provenance.owners.iter();
-        let slowest = owners.filter_map(|o| self.board.get(*o)).map(|t| t.interval_ms).max();
-        slowest.map_or(WITHOUT_TARGET_MS, |interval| (interval * 3).max(self.rule.range_ms))
+        self.rule.age_limit.max_age_ms(row, self.board)
     }
 
     /// Why an answer about objects is empty, in one line: what was selected, what became of it, and what the query gave.

@@ -6,6 +6,7 @@
 
 use crate::error::TriggerError;
 use crate::settings::Settings;
+use leadline_model::duration::Duration;
 use leadline_standing::OnPartial;
 use std::collections::HashMap;
 
@@ -53,6 +54,22 @@ pub struct Trigger {
     pub partial: f64,
     /// What becomes of a value that lacks more.
     pub on_partial: OnPartial,
+    /// The age of a value, by the stalest series that went into it, beyond which it is stale; absent: as
+    /// [`AgeLimit`](leadline_standing::staleness::AgeLimit) has it.
+    pub max_age: Option<Duration>,
+    /// What becomes of a stale value.
+    pub on_stale: OnStale,
+}
+
+/// What to do with a value that is older than `maxAge`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStale {
+    /// Refuse it.
+    #[default]
+    Error,
+    /// Answer it as if it were new.
+    Serve,
 }
 
 impl Trigger {
@@ -72,6 +89,8 @@ impl Trigger {
             namespace: keys.text("namespace").map(str::to_owned),
             partial: keys.share("partial")?.unwrap_or(settings.partial),
             on_partial: keys.on_partial()?.unwrap_or(settings.on_partial),
+            max_age: keys.duration("maxAge")?,
+            on_stale: keys.on_stale()?.unwrap_or_default(),
         };
         #[cfg(feature = "planted")]
         leadline_model::planted::trap(trigger.on_partial == OnPartial::Error && !trigger.ignore_null_values);
@@ -181,6 +200,20 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn duration(&self, key: &str) -> Result<Option<Duration>, TriggerError> {
+        let parse = |text| Duration::parse(text).map_err(|error| refuse(key, error.to_string()));
+        self.text(key).map(parse).transpose()
+    }
+
+    fn on_stale(&self) -> Result<Option<OnStale>, TriggerError> {
+        match self.text("onStale") {
+            None => Ok(None),
+            Some("error") => Ok(Some(OnStale::Error)),
+            Some("serve") => Ok(Some(OnStale::Serve)),
+            Some(other) => Err(refuse("onStale", format!("{other:?} is neither error nor serve"))),
+        }
+    }
+
     /// The name, made fit for the HPA: it becomes a segment of a URL that KEDA compares without regard to case, and KEDA
     /// itself writes '-' for `/ . : % ( )` (`pkg/util/normalize_string.go`). Old triggers carry names of Prometheus'
     /// metrics, so every other character that does not fit becomes '-' too.
@@ -276,6 +309,8 @@ mod tests {
                 namespace: None,
                 partial: 0.1,
                 on_partial: OnPartial::Raise,
+                max_age: None,
+                on_stale: OnStale::Error,
             }
         );
     }
@@ -308,6 +343,8 @@ mod tests {
                 ("anything", "else"),
             ],
             &[("partial", "0.5"), ("onPartial", "error")],
+            &[("maxAge", "1m30s"), ("onStale", "serve")],
+            &[("maxAge", "0"), ("onStale", " error ")],
         ];
         for case in cases {
             assert!(with(case).is_ok(), "{case:?}: {:?}", with(case));
@@ -413,6 +450,10 @@ mod tests {
                 "hold",
                 "metadata onPartial: \"hold\" is none of raise, error, serve",
             ),
+            ("onStale", "omit", "metadata onStale: \"omit\" is neither error nor serve"),
+            ("maxAge", "5", "metadata maxAge: invalid duration \"5\": a unit (y, w, d, h, m, s or ms; each once, from long to short) was \
+                 expected, as in 15s or 1h30m"),
+            ("maxAge", "-5s", "metadata maxAge: invalid duration \"-5s\": a whole number was expected, as in 15s or 1h30m"),
         ];
         for (key, value, message) in cases {
             assert_eq!(

@@ -21,7 +21,7 @@ async fn an_explanation_goes_from_the_rule_to_what_was_left_out() {
     assert_eq!(e["rows"][0]["quantity"], "1500m");
     assert_eq!(
         (&e["rows"][0]["stalestAgeMs"], &e["rows"][0]["maxAgeMs"]),
-        (&1_000.into(), &60_000.into())
+        (&1_000.into(), &90_000.into())
     );
     assert_eq!(e["rows"][0]["owners"][0]["instance"], "10.0.0.1:80");
     assert_eq!(e["rows"][1]["verdict"], "left out: nan");

@@ -20,6 +20,7 @@ mod schedule;
 mod settings;
 mod silent;
 pub mod snapshot;
+pub mod staleness;
 mod stats;
 mod subscribe;
 mod warmth;
