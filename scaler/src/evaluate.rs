@@ -1,10 +1,10 @@
 //! From a snapshot to the number that a trigger answers.
 
 use crate::error::Unanswerable;
-use crate::trigger::{OnStale, Trigger};
+use crate::trigger::{OnStale, OnWarming, Trigger};
 use leadline_model::Timestamp;
 use leadline_model::target::Board;
-use leadline_standing::freshness::{check_warm, judge, judge_empty};
+use leadline_standing::freshness::{check_warm, describe_warming, judge, judge_empty};
 use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Row, Snapshot, Verdict};
 
@@ -15,8 +15,9 @@ use leadline_standing::{Row, Snapshot, Verdict};
 /// below zero is passed on: KEDA takes it as 0.
 ///
 /// # Errors
-/// [`Unanswerable::Unavailable`] while the value is cold, stale or partial as the trigger's policy has it, or cannot be
-/// evaluated: never 0 in its place, which would remove pods. `age_limit` is of the trigger's `maxAge` and query, `now` in ms.
+/// [`Unanswerable::Unavailable`] while the value is cold, warming, stale or partial as the trigger's policy has it, or
+/// cannot be evaluated: never 0 in its place, which would remove pods. `age_limit` is of the trigger's `maxAge` and query,
+/// `now` in ms.
 pub fn value_of(
     trigger: &Trigger,
     age_limit: AgeLimit,
@@ -35,6 +36,9 @@ pub fn value_of(
             null(trigger, || "the result is empty".to_owned())
         }
         [row] => {
+            if let (Some(warming), OnWarming::Error) = (&row.warming, trigger.on_warming) {
+                return Err(Unanswerable::Unavailable(describe_warming(warming, now)));
+            }
             if trigger.on_stale == OnStale::Error
                 && let Some(age) = age_limit.stale_age(row, snapshot, board, now)
             {
@@ -95,7 +99,7 @@ mod tests {
     use leadline_model::port::{EvaluateError, Generation, Plan, Shape};
     use leadline_model::provenance::Provenance;
     use leadline_model::target::OwnerId;
-    use leadline_standing::{Completeness, OnPartial, Warmth};
+    use leadline_standing::{Completeness, OnPartial, Warming, Warmth};
     use std::sync::Arc;
 
     fn trigger(ignore_null_values: bool) -> Trigger {
@@ -124,6 +128,7 @@ mod tests {
             value,
             provenance: Provenance::none(),
             completeness: completeness(down),
+            warming: None,
             last_complete,
         }
     }
@@ -251,6 +256,29 @@ mod tests {
         assert_eq!(answered(Some(60), OnStale::Serve, 161_000), Ok(20.0));
         assert_eq!(answered(None, OnStale::Error, 400_000), Ok(20.0), "no target feeds it");
         assert!(answered(None, OnStale::Error, 400_001).is_err());
+    }
+
+    #[test]
+    fn what_is_warming_is_refused_as_what_is_cold_unless_the_trigger_says_serve() {
+        let warming = Some(Warming {
+            since: 10_000,
+            need_ms: 60_000,
+        });
+        let row = Row {
+            warming,
+            ..row(5.0, 0, None)
+        };
+        let snapshot = snapshot(Ok(vec![row]), 0);
+        let asked = |on_warming| {
+            let trigger = Trigger {
+                on_warming,
+                ..trigger(true)
+            };
+            valued(&trigger, &snapshot, &Board::new(), 33_500)
+        };
+        let why = "warming up: observed for 23s of the 1m that is read; ready in about 37 s";
+        assert_eq!(asked(OnWarming::Error), Err(Unanswerable::Unavailable(why.to_owned())));
+        assert_eq!(asked(OnWarming::Serve), Ok(5.0));
     }
 
     #[test]

@@ -72,7 +72,13 @@ impl Known {
     /// The value of a snapshot now.
     pub(crate) fn judge(&self, snapshot: &Snapshot, triggers: &Triggers) -> Result<f64, Unanswerable> {
         let age_limit = AgeLimit::new(self.trigger.max_age, self.query.plan());
-        value_of(&self.trigger, age_limit, snapshot, &triggers.board, triggers.clock.now())
+        value_of(
+            &self.trigger,
+            age_limit,
+            snapshot,
+            &triggers.board,
+            triggers.clock.now(),
+        )
     }
 }
 

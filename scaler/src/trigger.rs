@@ -59,6 +59,8 @@ pub struct Trigger {
     pub max_age: Option<Duration>,
     /// What becomes of a stale value.
     pub on_stale: OnStale,
+    /// What becomes of a value whose targets are younger than its window.
+    pub on_warming: OnWarming,
 }
 
 /// What to do with a value that is older than `maxAge`.
@@ -69,6 +71,17 @@ pub enum OnStale {
     #[default]
     Error,
     /// Answer it as if it were new.
+    Serve,
+}
+
+/// What to do with a value that no target feeds which was observed for the query's whole window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnWarming {
+    /// Refuse it, as a cold one.
+    #[default]
+    Error,
+    /// Answer it, too low as it may be.
     Serve,
 }
 
@@ -91,6 +104,7 @@ impl Trigger {
             on_partial: keys.on_partial()?.unwrap_or(settings.on_partial),
             max_age: keys.duration("maxAge")?,
             on_stale: keys.on_stale()?.unwrap_or_default(),
+            on_warming: keys.on_warming()?.unwrap_or(settings.on_warming),
         };
         #[cfg(feature = "planted")]
         leadline_model::planted::trap(trigger.on_partial == OnPartial::Error && !trigger.ignore_null_values);
@@ -214,6 +228,15 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn on_warming(&self) -> Result<Option<OnWarming>, TriggerError> {
+        match self.text("onWarming") {
+            None => Ok(None),
+            Some("error") => Ok(Some(OnWarming::Error)),
+            Some("serve") => Ok(Some(OnWarming::Serve)),
+            Some(other) => Err(refuse("onWarming", format!("{other:?} is neither error nor serve"))),
+        }
+    }
+
     /// The name, made fit for the HPA: it becomes a segment of a URL that KEDA compares without regard to case, and KEDA
     /// itself writes '-' for `/ . : % ( )` (`pkg/util/normalize_string.go`). Old triggers carry names of Prometheus'
     /// metrics, so every other character that does not fit becomes '-' too.
@@ -311,6 +334,7 @@ mod tests {
                 on_partial: OnPartial::Raise,
                 max_age: None,
                 on_stale: OnStale::Error,
+                on_warming: OnWarming::Error,
             }
         );
     }
@@ -345,6 +369,8 @@ mod tests {
             &[("partial", "0.5"), ("onPartial", "error")],
             &[("maxAge", "1m30s"), ("onStale", "serve")],
             &[("maxAge", "0"), ("onStale", " error ")],
+            &[("onWarming", "serve")],
+            &[("onWarming", " error ")],
         ];
         for case in cases {
             assert!(with(case).is_ok(), "{case:?}: {:?}", with(case));
@@ -450,10 +476,27 @@ mod tests {
                 "hold",
                 "metadata onPartial: \"hold\" is none of raise, error, serve",
             ),
-            ("onStale", "omit", "metadata onStale: \"omit\" is neither error nor serve"),
-            ("maxAge", "5", "metadata maxAge: invalid duration \"5\": a unit (y, w, d, h, m, s or ms; each once, from long to short) was \
-                 expected, as in 15s or 1h30m"),
-            ("maxAge", "-5s", "metadata maxAge: invalid duration \"-5s\": a whole number was expected, as in 15s or 1h30m"),
+            (
+                "onStale",
+                "omit",
+                "metadata onStale: \"omit\" is neither error nor serve",
+            ),
+            (
+                "maxAge",
+                "5",
+                "metadata maxAge: invalid duration \"5\": a unit (y, w, d, h, m, s or ms; each once, from long to short) was \
+                 expected, as in 15s or 1h30m",
+            ),
+            (
+                "maxAge",
+                "-5s",
+                "metadata maxAge: invalid duration \"-5s\": a whole number was expected, as in 15s or 1h30m",
+            ),
+            (
+                "onWarming",
+                "omit",
+                "metadata onWarming: \"omit\" is neither error nor serve",
+            ),
         ];
         for (key, value, message) in cases {
             assert_eq!(

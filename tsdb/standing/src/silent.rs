@@ -47,6 +47,7 @@ pub(crate) struct Unheard {
 /// The targets that kept an expression cold for as long as they are waited for, and never answered. Admissions are in
 /// the order of the plan's selectors. Those in `known` are left out.
 pub(crate) fn unheard(
+    plan: &Plan,
     admissions: &[Admission],
     targets: &[Arc<TargetState>],
     roster: &Roster,
@@ -54,7 +55,7 @@ pub(crate) fn unheard(
     moment: Moment,
 ) -> Vec<Unheard> {
     let mut found: HashMap<OwnerId, Unheard> = HashMap::new();
-    for (place, admission) in admissions.iter().enumerate() {
+    for (place, (admission, selector)) in admissions.iter().zip(&plan.selectors).enumerate() {
         let admitted = admitted(admission, targets);
         let Some(cohort) = roster.cohort(admitted.iter().map(|t| t.owner)) else {
             continue;
@@ -73,10 +74,16 @@ pub(crate) fn unheard(
                 named: false,
             });
             unheard.selectors.push(place);
-            unheard.named |= admission.names(target);
+            unheard.named |= admission.names(target) && may_match(&selector.matchers, target);
         }
     }
     found.into_values().collect()
+}
+
+/// Whether the labels that every series of a target carries leave room for one that fulfils all matchers.
+fn may_match(matchers: &[Matcher], target: &TargetState) -> bool {
+    let fits = |m: &Matcher| target.labels.get(m.name()).is_none_or(|value| m.matches(value));
+    matchers.iter().all(fits)
 }
 
 /// What each of these targets is to an expression, by what the store has from before `started` (ms). May wait for the disk.
@@ -192,6 +199,11 @@ mod tests {
         let (board, roster, plan) = (Board::new(), Roster::new(STARTED), plan(selectors));
         put_target(&board, 1, "web", "a:80", Health::Up);
         put_target(&board, 2, "web", "b:80", Health::Down);
+        board.update(OwnerId(2), |t| {
+            let mut labels = t.labels.to_builder();
+            labels.set("namespace", "demo");
+            t.labels = labels.build();
+        });
         board.update(OwnerId(1), |t| t.first_good = Some(STARTED));
         board.set_synced(true);
         roster.observe(&board, STARTED);
@@ -203,7 +215,7 @@ mod tests {
                 behind: false,
                 synced: true,
             };
-            unheard(&admissions(&plan), &board.all(), &roster, &Parts::new(), moment)
+            unheard(&plan, &admissions(&plan), &board.all(), &roster, &Parts::new(), moment)
         };
         assert!(asked(STARTED + GIVE_UP - 1).is_empty(), "it is still waited for");
         let parts = inquire(head, &plan, &asked(STARTED + GIVE_UP), STARTED).unwrap();
@@ -219,13 +231,20 @@ mod tests {
             ("instance", "b:80"),
             ("queue", "x"),
         ];
-        let up: &[(&str, &str)] = &[("__name__", "up"), ("job", "web"), ("instance", "b:80")];
+        let up: &[(&str, &str)] = &[
+            ("__name__", "up"),
+            ("job", "web"),
+            ("instance", "b:80"),
+            ("namespace", "demo"),
+        ];
         let other: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("instance", "a:80")];
         let all: &[(&str, &str)] = &[("__name__", "depth")];
         let web: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web")];
         let b: &[(&str, &str)] = &[("__name__", "depth"), ("instance", "b:80")];
         let y: &[(&str, &str)] = &[("__name__", "depth"), ("queue", "y")];
         let elsewhere: &[(&str, &str)] = &[("__name__", "depth"), ("job", "federated")];
+        let demo: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("namespace", "demo")];
+        let others: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("namespace", "other")];
         use Part::{Feeder, Nothing, Stranger};
         // what the store has, the selectors, what b is
         type Case<'a> = (&'a [&'a [(&'a str, &'a str)]], &'a [&'a [(&'a str, &'a str)]], Part);
@@ -239,6 +258,8 @@ mod tests {
             (&[other], &[b], Stranger),
             (&[other], &[y, web], Stranger),
             (&[other], &[all], Nothing),
+            (&[other], &[demo], Stranger),
+            (&[other], &[others], Nothing),
             (&[other], &[elsewhere], Nothing),
         ];
         for (stored, selectors, expected) in cases {
@@ -249,7 +270,12 @@ mod tests {
 
     #[test]
     fn what_came_after_the_start_or_long_before_tells_nothing() {
-        let depth: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("instance", "b:80")];
+        let depth: &[(&str, &str)] = &[
+            ("__name__", "depth"),
+            ("job", "web"),
+            ("instance", "b:80"),
+            ("namespace", "demo"),
+        ];
         let all: &[(&str, &str)] = &[("__name__", "depth")];
         for (t, expected) in [
             (STARTED - 1, Part::Feeder),

@@ -43,11 +43,13 @@ impl AgeLimit {
         usual.saturating_add(self.range_ms)
     }
 
-    /// The age (ms) of a value at `now` (ms), when it is more than is allowed.
+    /// The age (ms) of a value at `now` (ms), when it is more than is allowed. What read no series is never stale: a constant
+    /// is evaluated once.
     #[must_use]
     pub fn stale_age(&self, row: &Row, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Option<i64> {
         let age = now.saturating_sub(sampled_at(row, snapshot));
-        (age > 0 && age > self.max_age_ms(row, board)).then_some(age)
+        let stale = row.provenance.has_data() && age > 0 && age > self.max_age_ms(row, board);
+        stale.then_some(age)
     }
 
     /// "{pod="a"} is 4m old > max age 45s".
@@ -133,9 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn what_read_no_series_is_as_old_as_its_evaluation() {
+    fn what_read_no_series_is_as_old_as_its_evaluation_and_never_stale() {
         let (row, mut snapshot) = (row(1.0, 0, 0, None), snapshot_of(Vec::new(), 0, 0));
         snapshot.at = 700_000;
         assert_eq!(sampled_at(&row, &snapshot), 700_000);
+        assert_eq!(limit(None, 0).stale_age(&row, &snapshot, &Board::new(), i64::MAX), None);
     }
 }

@@ -6,7 +6,7 @@
 //! start counts as observed, once the target was scraped again and less than a quarter of the window went by meanwhile
 //! (`history`). A target that never answers is waited for ten minutes, and what it is to the expression from then on is told by
 //! `silent`. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
-//! an expression that was warm stays warm.
+//! an expression that was warm stays warm. The rows that they feed are judged one by one (`warming`).
 
 use crate::freshness::name_of;
 use crate::history::{History, Wanted};
@@ -104,9 +104,6 @@ pub(crate) fn wanted(
             (short && !history.knows(target.owner, need)).then(|| (Arc::clone(target), need))
         }));
     }
-    // Of several windows the longest, which knows the others.
-    wanted.sort_unstable_by_key(|(target, need)| (target.owner, std::cmp::Reverse(*need)));
-    wanted.dedup_by_key(|(target, _)| target.owner);
     wanted
 }
 

@@ -7,4 +7,5 @@ mod real;
 mod restart;
 mod schedule;
 mod silent;
+mod warming;
 mod world;
