@@ -48,7 +48,7 @@ impl Rule {
     ///
     /// # Errors
     /// 503 when the API server cannot tell; 404 when it has no such resource.
-    pub async fn kind(&self, mapper: &Mapper) -> Result<Arc<MappedResource>, ApiError> {
+    pub async fn kind(&self, mapper: &Arc<Mapper>) -> Result<Arc<MappedResource>, ApiError> {
         match &self.describes {
             Describes::Objects(_, Some(kind)) => Ok(Arc::clone(kind)),
             Describes::Objects(resource, None) => mapper.resolve(resource).await.map_err(|e| match e {
