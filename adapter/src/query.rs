@@ -1,6 +1,6 @@
 //! From a rule's snapshot to the values of an answer, by the rule's policies.
 
-use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable, OnWarming};
+use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable, OnWarming, Scope};
 use crate::error::ApiError;
 use crate::quantity::Milli;
 use crate::registry::Rule;
@@ -9,7 +9,7 @@ use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::labels::Labels;
 use leadline_model::port::EvaluateError;
-use leadline_model::target::Board;
+use leadline_model::target::{Board, TargetState};
 use leadline_standing::{Row, Snapshot, Verdict, Warming, freshness, staleness};
 
 /// Why a value was left out, in the words of the metric `left_out_total`.
@@ -127,6 +127,18 @@ impl Judge<'_> {
                 }
             }
         })
+    }
+
+    /// Whether whoever may read the metric in `namespace` may hear of a target: those of other namespaces are none of
+    /// their business where the rule's scope is the namespace, though one expression reads them all.
+    #[must_use]
+    pub fn may_name(&self, namespace: Option<&str>, target: &TargetState) -> bool {
+        let config = &self.rule.config;
+        let theirs = target.labels.get(config.namespace_label());
+        match (config.scope, namespace, theirs) {
+            (Scope::Namespace, Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        }
     }
 
     /// Whether the metric-label selector lets a row through.

@@ -229,6 +229,7 @@ mod tests {
             ("__name__", "depth"),
             ("job", "web"),
             ("instance", "b:80"),
+            ("namespace", "demo"),
             ("queue", "x"),
         ];
         let up: &[(&str, &str)] = &[
