@@ -241,7 +241,7 @@ fn external_answer(adapter: &Adapter, judge: &Judge<'_>, subject: &Subject<'_>, 
     for row in &rows {
         add_row(adapter, judge, row, into);
         if let Pick::LeftOut(reason) = external::pick(judge, row) {
-            note(into, row.labels.to_string(), reason.as_str());
+            note(into, row.labels.to_string(), &noted(judge, Some(row), reason));
         }
     }
     match external::items(adapter, judge, namespace, &mut LeftOut::default()) {
@@ -301,9 +301,7 @@ async fn object_answer(
             }),
             Pick::LeftOut(reason) => {
                 left_out.add(reason);
-                let because = rows.first().filter(|_| reason == Reason::Warming);
-                let because = because.and_then(|row| warming_text(judge, row));
-                note(into, name.clone(), because.as_deref().unwrap_or(reason.as_str()));
+                note(into, name.clone(), &noted(judge, rows.first().copied(), reason));
             }
             Pick::Failed(error) => failed = Some(error.message),
         }
@@ -352,6 +350,13 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
         max_age_ms: judge.max_age_ms(row),
         owners: provenance.owners.iter().map(|o| owner(adapter, *o)).collect(),
     });
+}
+
+/// Why something is left out, in a word; of what is warming also how long it takes.
+fn noted(judge: &Judge<'_>, row: Option<&Row>, reason: Reason) -> String {
+    let warming = row.filter(|_| reason == Reason::Warming);
+    let text = warming.and_then(|row| warming_text(judge, row));
+    text.unwrap_or_else(|| reason.as_str().to_owned())
 }
 
 fn warming_text(judge: &Judge<'_>, row: &Row) -> Option<String> {

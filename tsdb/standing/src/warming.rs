@@ -292,7 +292,7 @@ mod tests {
         world.gone(8, 90_000, 45_000);
         world.gone(9, 45_000, 15_000);
         assert_eq!(world.observed(&[2, 8, 9]), None);
-        assert_eq!(world.observed(&[5]), None, "no target feeds it any more");
+        assert_eq!(world.observed(&[9]), None, "no target feeds it any more");
     }
 
     #[test]

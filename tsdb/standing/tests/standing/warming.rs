@@ -26,6 +26,8 @@ async fn joined() -> (World, Arc<dyn Query>) {
     ]);
     world.commit(3).await;
     world.pass(1_000).await;
+    // The store is read on a thread of its own; whoever asks waits for it.
+    query.snapshot().await;
     (world, query)
 }
 

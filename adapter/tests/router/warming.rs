@@ -173,6 +173,13 @@ async fn an_explanation_tells_what_is_warming() {
         (&WHY.into(), &"1".into())
     );
     assert_eq!((&e["sum"], &e["error"]), (&"6".into(), &"".into()));
+    let e = self::world("omit")
+        .get(&format!("/explain{EXTERNAL}/jobs"))
+        .await
+        .json();
+    assert_eq!((&e["sum"], &e["rows"][1]["quantity"]), (&"5".into(), &().into()));
+    let left_out = e["leftOut"].as_object().unwrap();
+    assert_eq!(left_out.values().collect::<Vec<_>>(), [WHY]);
     let text = |policy| {
         let world = self::world(policy);
         async move {
