@@ -8,6 +8,8 @@ mod api_service;
 mod backoff;
 mod client;
 mod extension_auth;
+#[cfg(test)]
+mod fixture;
 mod label_index;
 mod mapper;
 mod objects;
