@@ -1,7 +1,7 @@
 //! Finding out that the oldest mapped chunks are missing.
 //!
 //! The head lets go of files of mapped chunks from the oldest on, so whether one was lost that way cannot be told from the
-//! files. The log can tell: up to its first valid time it has everything, so a sample of it that is older than the first
+//! files. The log can tell: from its first valid time on it has everything, so a sample that is older than the first
 //! mapped chunk of its series was in a chunk that is gone, and so was that of a marker which names a file before the first.
 //! The chunks that are left would hide what the log has of the others. They are given up as those behind any other gap
 //! are, and all is read once more from the log alone.
