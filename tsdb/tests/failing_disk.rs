@@ -54,14 +54,17 @@ fn build(disk: Arc<dyn Disk>) -> Arc<Tsdb> {
     .unwrap()
 }
 
-/// The samples of `depth`.
+/// The samples of `depth` from all targets, by time.
 fn depth(from: &dyn Queryable) -> Vec<(Timestamp, f64)> {
     let set = from.select(&[Matcher::equal("__name__", "depth")], 0, i64::MAX, true);
-    let (set, mut samples) = (set.unwrap(), Samples::default());
-    if !set.is_empty() {
-        set.read(0, 0, i64::MAX, &mut samples).unwrap();
+    let (set, mut all) = (set.unwrap(), Vec::new());
+    for series in 0..set.len() {
+        let mut samples = Samples::default();
+        set.read(series, 0, i64::MAX, &mut samples).unwrap();
+        all.extend(samples.t.into_iter().zip(samples.v).filter(|sample| !sample.1.is_nan()));
     }
-    samples.t.into_iter().zip(samples.v).collect()
+    all.sort_by_key(|sample| sample.0);
+    all
 }
 
 /// What is there of `depth` when power is lost now.
