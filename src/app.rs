@@ -5,6 +5,7 @@ use crate::ready::{Condition, Ready};
 use crate::reload;
 use crate::serve::access::{self, Access};
 use crate::serve::authority::CertError;
+use crate::serve::handshakes::TlsCounts;
 use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
 use crate::serve::{certs, runtime, web};
@@ -125,6 +126,8 @@ pub(crate) struct Rooms {
     pub flags: BTreeMap<String, String>,
     /// Whether the store may be changed over HTTP.
     pub admin_api: bool,
+    /// TLS of the adapter's and the scaler's listener.
+    pub tls: TlsCounts,
 }
 
 /// A started process.
@@ -277,6 +280,7 @@ impl Rooms {
             clock,
             flags: options.flags.clone(),
             admin_api: options.admin_api,
+            tls: TlsCounts::default(),
         })
     }
 
@@ -377,7 +381,7 @@ async fn listen(
     let identity = Identity::establish(options, Arc::clone(&rooms.clock)).await?;
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
-    let scaler_tls = identity.scaler_tls()?;
+    let scaler_tls = identity.scaler_tls(&rooms.tls.scaler)?;
     let (routes, health) = leadline_scaler::routes(&rooms.scaler)
         .await
         .map_err(|e| StartError::Build(e.to_string()))?;
@@ -404,6 +408,7 @@ async fn listen(
             identity.adapter(),
             certs::Clients::PerRequest(access::verifier()),
             &["h2", "http/1.1"],
+            &rooms.tls.adapter,
         )?;
         let limits = Limits {
             age: Some(ADAPTER_AGE),

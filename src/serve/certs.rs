@@ -1,6 +1,7 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
+use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use leadline_model::Clock;
 use parking_lot::RwLock;
@@ -277,11 +278,16 @@ pub(crate) enum Clients {
     Anonymous,
 }
 
-/// TLS settings of a listener: TLS 1.2 and 1.3 on aws-lc-rs, `alpn` in order of preference.
+/// TLS settings of a listener: TLS 1.2 and 1.3 on aws-lc-rs, `alpn` in order of preference; `handshakes` counts.
 ///
 /// # Errors
 /// [`CertError`] when the client authorities cannot be used.
-pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Tls, CertError> {
+pub(crate) fn tls(
+    serving: Arc<Serving>,
+    clients: Clients,
+    alpn: &[&str],
+    handshakes: &Arc<Handshakes>,
+) -> Result<Tls, CertError> {
     let verifies = matches!(clients, Clients::Required(_));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
@@ -301,6 +307,7 @@ pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Res
     Ok(Tls {
         config: Arc::new(config),
         verifies,
+        handshakes: Arc::clone(handshakes),
     })
 }
 
@@ -402,7 +409,7 @@ mod tests {
             Clients::PerRequest(crate::serve::access::verifier()),
             Clients::Required(required),
         ] {
-            let server = tls(Arc::clone(&serving), clients.clone(), &[]).unwrap();
+            let server = tls(Arc::clone(&serving), clients.clone(), &[], &Arc::default()).unwrap();
             for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
                 let shaken = shake(&server, &authority, CertifiedKey::clone(&own), version);
                 assert_eq!(shaken, Ok(()), "{clients:?} {version:?}");

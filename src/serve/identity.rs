@@ -7,6 +7,7 @@
 use crate::app::{ClusterMode, Options};
 use crate::serve::authority::{Authority, CertError};
 use crate::serve::certs::{self, ClientAuthorities, Clients, Serving};
+use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
 use leadline_cluster::{
@@ -46,6 +47,13 @@ pub(crate) enum IdentityError {
          --scaler.tls-client-ca-file, or --scaler.insecure"
     )]
     Open(std::net::SocketAddr),
+    /// Mutual TLS was asked for where there is no authority that KEDA could be told of.
+    #[error(
+        "--scaler.client-secret-namespace (LEADLINE_SCALER_CLIENT_NAMESPACE) {0} asks for a client certificate of the \
+         authority that is kept in the pod's own namespace, and this is no pod: give --scaler.tls-cert-file, \
+         --scaler.tls-private-key-file and --scaler.tls-client-ca-file instead"
+    )]
+    NoPod(String),
 }
 
 /// The certificates of this process.
@@ -93,6 +101,8 @@ impl Identity {
         }
     }
 
+    /// Plain text on loopback, unless somebody said where KEDA's certificate belongs: that asks for mutual TLS, whatever the
+    /// address.
     async fn scaler(
         options: &Options,
         authority: &Arc<Authority>,
@@ -106,15 +116,13 @@ impl Identity {
             };
             return Ok(Some((Serving::from_files(cert, key)?, clients)));
         }
-        if options.scaler.ip().is_loopback() || options.scaler_insecure {
+        let asked = options.scaler_client_namespace.as_deref();
+        if asked.is_none() && (options.scaler.ip().is_loopback() || options.scaler_insecure) {
             return Ok(None);
         }
-        match &options.cluster {
-            ClusterMode::Connected(cluster) if Cluster::in_pod() => {
-                let namespace = options
-                    .scaler_client_namespace
-                    .as_deref()
-                    .unwrap_or_else(|| cluster.namespace());
+        match (&options.cluster, asked) {
+            (ClusterMode::Connected(cluster), _) if Cluster::in_pod() => {
+                let namespace = asked.unwrap_or_else(|| cluster.namespace());
                 share_client(cluster, namespace, authority, &**clock).await?;
                 let names = names(&options.scaler_service, &options.cluster);
                 let serving = Serving::own(Arc::clone(authority), names, Arc::clone(clock))?;
@@ -122,7 +130,8 @@ impl Identity {
                 let authorities = ClientAuthorities::fixed(authority.cert_pem(), &place)?;
                 Ok(Some((serving, Clients::Required(authorities))))
             }
-            _ => Err(IdentityError::Open(options.scaler)),
+            (_, Some(namespace)) => Err(IdentityError::NoPod(namespace.to_owned())),
+            (_, None) => Err(IdentityError::Open(options.scaler)),
         }
     }
 
@@ -135,11 +144,11 @@ impl Identity {
     ///
     /// # Errors
     /// [`CertError`] when the client authorities cannot be used.
-    pub(crate) fn scaler_tls(&self) -> Result<Option<Tls>, CertError> {
+    pub(crate) fn scaler_tls(&self, handshakes: &Arc<Handshakes>) -> Result<Option<Tls>, CertError> {
         let Some((serving, clients)) = &self.scaler else {
             return Ok(None);
         };
-        certs::tls(Arc::clone(serving), clients.clone(), &["h2"]).map(Some)
+        certs::tls(Arc::clone(serving), clients.clone(), &["h2"], handshakes).map(Some)
     }
 
     /// Keeps certificates fresh and, in a cluster, the APIServices' trust in them.

@@ -45,6 +45,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     rules(&mut page, rooms);
     adapter(&mut page, rooms);
     scaler(&mut page, rooms);
+    tls(&mut page, rooms);
     page.finish()
 }
 
@@ -263,6 +264,21 @@ fn adapter(page: &mut Page, rooms: &Rooms) {
             rows,
         );
     }
+}
+
+fn tls(page: &mut Page, rooms: &Rooms) {
+    let listeners = rooms.tls.all();
+    let rows = listeners.iter().flat_map(|(listener, handshakes)| {
+        let all = handshakes.all();
+        all.map(|(result, count)| ([*listener, result], count as f64))
+    });
+    page.family(
+        Counter,
+        "leadline_tls_handshakes_total",
+        "TLS handshakes by how they ended; verified: with a client certificate that is trusted",
+        &["listener", "result"],
+        rows,
+    );
 }
 
 fn scaler(page: &mut Page, rooms: &Rooms) {
