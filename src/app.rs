@@ -5,6 +5,7 @@ use crate::ready::{Condition, Ready};
 use crate::reload;
 use crate::serve::access::{self, Access};
 use crate::serve::authority::CertError;
+use crate::serve::expiry::Certificates;
 use crate::serve::handshakes::TlsCounts;
 use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -128,6 +129,8 @@ pub(crate) struct Rooms {
     pub admin_api: bool,
     /// TLS of the adapter's and the scaler's listener.
     pub tls: TlsCounts,
+    /// What they serve, once they are bound.
+    pub certificates: OnceLock<Certificates>,
 }
 
 /// A started process.
@@ -281,6 +284,7 @@ impl Rooms {
             flags: options.flags.clone(),
             admin_api: options.admin_api,
             tls: TlsCounts::default(),
+            certificates: OnceLock::new(),
         })
     }
 
@@ -448,7 +452,9 @@ async fn listen(
         adapter: adapter.as_ref().and_then(Listener::address),
         scaler: scaler.address().ok_or_else(unnamed)?,
     };
-    identity.start(rooms.cluster.as_ref(), parts);
+    let certificates = rooms.certificates.set(identity.certificates());
+    debug_assert!(certificates.is_ok(), "listeners are bound once");
+    identity.start(rooms, parts);
     for listener in [Some(scaler), adapter, Some(web)].into_iter().flatten() {
         let drain = drain.clone();
         parts.start(listener.name, |stop| listener.run(drain, stop));

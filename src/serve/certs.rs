@@ -1,6 +1,7 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
+use crate::serve::expiry::Validity;
 use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use leadline_model::Clock;
@@ -106,6 +107,20 @@ impl Serving {
             current: RwLock::new(source.load()?),
             source,
         }))
+    }
+
+    /// When the certificate that is served now is valid.
+    ///
+    /// # Errors
+    /// [`CertError::Content`] when it cannot be read.
+    pub(crate) fn validity(&self) -> Result<Validity, CertError> {
+        let place = "the serving certificate";
+        let current = Arc::clone(&self.current.read());
+        let leaf = current.cert.first().ok_or_else(|| CertError::Content {
+            place: place.to_owned(),
+            reason: "it is empty".to_owned(),
+        })?;
+        Validity::of(place, leaf)
     }
 
     /// Keeps the certificate fresh until `stop`. A file that cannot be read leaves the last good one in place.

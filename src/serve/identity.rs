@@ -4,9 +4,10 @@
 //! leaf from it and keeps the `caBundle` of our APIServices right. A second Secret holds what KEDA needs to call the
 //! scaler. Elsewhere the authority lives in memory.
 
-use crate::app::{ClusterMode, Options};
+use crate::app::{ClusterMode, Options, Rooms};
 use crate::serve::authority::{Authority, CertError};
 use crate::serve::certs::{self, ClientAuthorities, Clients, Serving};
+use crate::serve::expiry::{self, Certificates, Validity};
 use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
@@ -60,6 +61,8 @@ pub(crate) enum IdentityError {
 pub(crate) struct Identity {
     adapter: Arc<Serving>,
     scaler: Option<(Arc<Serving>, Clients)>,
+    /// Our own authority, where something is issued by it.
+    authority: Option<Validity>,
     /// What the APIServices must trust, where it is ours.
     bundle: Option<Vec<u8>>,
     /// The Service that our APIServices name.
@@ -85,9 +88,12 @@ impl Identity {
             .is_none()
             .then(|| authority.cert_pem().as_bytes().to_vec());
         let scaler = Self::scaler(options, &authority, &clock).await?;
+        let issues = options.adapter_files.is_none() || (options.scaler_files.is_none() && scaler.is_some());
+        let authority = issues.then(|| authority.validity("our own authority"));
         Ok(Self {
             adapter,
             scaler,
+            authority: authority.transpose()?,
             bundle,
             service: options.adapter_service.clone(),
         })
@@ -151,8 +157,18 @@ impl Identity {
         certs::tls(Arc::clone(serving), clients.clone(), &["h2"], handshakes).map(Some)
     }
 
+    /// The certificates, to be shown.
+    pub(crate) fn certificates(&self) -> Certificates {
+        Certificates {
+            authority: self.authority,
+            adapter: self.adapter(),
+            scaler: self.scaler.as_ref().map(|(serving, _)| Arc::clone(serving)),
+        }
+    }
+
     /// Keeps certificates fresh and, in a cluster, the APIServices' trust in them.
-    pub(crate) fn start(self, cluster: Option<&Arc<Cluster>>, parts: &mut Shutdown) {
+    pub(crate) fn start(self, rooms: &Rooms, parts: &mut Shutdown) {
+        let cluster = rooms.cluster.as_ref();
         let adapter = self.adapter;
         parts.start("adapter certificate", |stop| adapter.run(stop));
         if let Some((serving, clients)) = self.scaler {
@@ -160,6 +176,11 @@ impl Identity {
             if let Clients::Required(authorities) = clients {
                 parts.start("scaler client authorities", |stop| authorities.run(stop));
             }
+        }
+        // One in memory began with the process.
+        if let (Some(authority), true) = (self.authority, Cluster::in_pod()) {
+            let (clock, ready) = (Arc::clone(&rooms.clock), rooms.ready.clone());
+            parts.start("authority", |stop| expiry::watch(authority, clock, ready, stop));
         }
         if let (Some(cluster), Some(bundle), true) = (cluster, self.bundle, Cluster::in_pod()) {
             let client = cluster.client();

@@ -4,6 +4,7 @@ mod storage;
 
 use crate::app::Rooms;
 use crate::reload::Reloads;
+use crate::serve::expiry::Certificates;
 use crate::telemetry::metrics::{Kind, Page, process};
 use leadline_model::target::Health;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -278,6 +279,14 @@ fn tls(page: &mut Page, rooms: &Rooms) {
         "TLS handshakes by how they ended; verified: with a client certificate that is trusted",
         &["listener", "result"],
         rows,
+    );
+    let ends = rooms.certificates.get().map(Certificates::ends).unwrap_or_default();
+    page.family(
+        Gauge,
+        "leadline_certificate_expiry_timestamp_seconds",
+        "when a listener's certificate, or the authority that issues them, ends",
+        &["certificate"],
+        ends.into_iter().map(|(name, until)| ([name], until as f64 / 1000.0)),
     );
 }
 

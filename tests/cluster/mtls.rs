@@ -1,14 +1,10 @@
 //! KEDA calls the scaler with the certificate that leadline made for it, and nobody else calls it.
 
-use crate::lab::{Lab, NAMESPACE, SETTLE};
+use crate::lab::{AUTHORITY, Lab, NAMESPACE, SETTLE};
 use crate::scaled_object::{condition, scaled_object};
 use crate::workload::Workload;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use leadline_scaler::externalscaler::ScaledObjectRef;
 use leadline_scaler::externalscaler::external_scaler_client::ExternalScalerClient;
-use leadline_testkit::api::text;
-use leadline_testkit::failure::Context;
 use leadline_testkit::kubelet::PodState;
 use leadline_testkit::pki::{Authority, Pair, Usage};
 use leadline_testkit::wait::until;
@@ -24,7 +20,6 @@ pub(crate) const VERIFIED: &str = "leadline_tls_handshakes_total{listener=\"scal
 const UNVERIFIED: &str = "leadline_tls_handshakes_total{listener=\"scaler\",result=\"unverified\"}";
 /// The name by which KEDA calls the scaler.
 const HOST: &str = "leadline-scaler.leadline.svc";
-const AUTHORITY: &str = "/api/v1/namespaces/leadline/secrets/leadline-ca";
 const CLIENT: &str = "/api/v1/namespaces/keda/secrets/leadline-scaler-client";
 
 /// A certificate with its authority, from a Secret.
@@ -33,21 +28,13 @@ struct Shown {
     pair: Pair,
 }
 
-/// A value of a Secret; an error while there is none.
-async fn secret(lab: &Lab, path: &str, key: &str) -> Result<String> {
-    let found = lab.cluster.api.get(path).await?;
-    let bytes = STANDARD.decode(text(&found["data"], &format!("/{key}"))?);
-    let bytes = bytes.map_err(|error| Failure::new(error.to_string())).context(key)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 /// What KEDA shows.
 async fn client(lab: &Lab) -> Result<Shown> {
     Ok(Shown {
-        ca: secret(lab, CLIENT, "ca.crt").await?,
+        ca: lab.secret(CLIENT, "ca.crt").await?,
         pair: Pair {
-            certificate: secret(lab, CLIENT, "tls.crt").await?,
-            key: secret(lab, CLIENT, "tls.key").await?,
+            certificate: lab.secret(CLIENT, "tls.crt").await?,
+            key: lab.secret(CLIENT, "tls.key").await?,
         },
     })
 }
@@ -81,7 +68,7 @@ async fn refusal(channel: Result<Channel>) -> Option<String> {
 pub(crate) async fn only_keda(lab: &Lab) -> Result<()> {
     lab.leadline().await?;
     let shown = client(lab).await?;
-    if shown.ca != secret(lab, AUTHORITY, "ca.crt").await? {
+    if shown.ca != lab.secret(AUTHORITY, "ca.crt").await? {
         fail!("KEDA is told to trust another authority than leadline's:\n{}", shown.ca);
     }
     let issue = |authority: &Authority| authority.issue("keda-operator", &[], &[], Usage::Client);
@@ -142,7 +129,7 @@ pub(crate) async fn made_anew(lab: &Lab) -> Result<()> {
     lab.cluster.api.delete(AUTHORITY, None, None).await?;
     restart(lab).await?;
     until("KEDA's certificate to be of the new authority", SETTLE, || async {
-        let (now, ca) = (client(lab).await?, secret(lab, AUTHORITY, "ca.crt").await?);
+        let (now, ca) = (client(lab).await?, lab.secret(AUTHORITY, "ca.crt").await?);
         Ok((now.ca == ca && now.ca != old.ca).then_some(()))
     })
     .await?;
