@@ -329,6 +329,7 @@ pub(crate) fn tls(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leadline_testkit::handshake::{self, Shows};
 
     #[test]
     fn client_authorities_follow_their_file_and_a_broken_one_changes_nothing() {
@@ -358,20 +359,6 @@ mod tests {
         );
     }
 
-    /// Shows one chain and signs with one key, whatever is asked for.
-    #[derive(Debug)]
-    struct Shows(Arc<CertifiedKey>);
-
-    impl rustls::client::ResolvesClientCert for Shows {
-        fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-            Some(Arc::clone(&self.0))
-        }
-
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
-
     /// Shakes hands with a client that shows `shown`, over `version`.
     fn shake(
         server: &Tls,
@@ -391,23 +378,7 @@ mod tests {
         let name = "leadline".try_into().unwrap();
         let mut client = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
         let mut server = rustls::ServerConnection::new(Arc::clone(&server.config)).unwrap();
-        while client.is_handshaking() || server.is_handshaking() {
-            let (mut sent, mut answered) = (Vec::new(), Vec::new());
-            client.write_tls(&mut sent).unwrap();
-            let mut rest = sent.as_slice();
-            while !rest.is_empty() {
-                server.read_tls(&mut rest).unwrap();
-                server.process_new_packets()?;
-            }
-            server.write_tls(&mut answered).unwrap();
-            let mut rest = answered.as_slice();
-            while !rest.is_empty() {
-                client.read_tls(&mut rest).unwrap();
-                client.process_new_packets().unwrap();
-            }
-            assert!(!sent.is_empty() || !answered.is_empty(), "nobody has anything to say");
-        }
-        Ok(())
+        handshake::shake(&mut client, &mut server)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! As whom the process serves TLS: files that it was given, or certificates of an authority of its own.
 //!
 //! In a pod the authority lives in a Secret that whoever of the replicas comes first creates; each replica issues its own
-//! leaf from it and keeps the `caBundle` of our APIServices right. A second Secret holds what KEDA needs to call the
+//! leaf from it and keeps the authority in the `caBundle` of our APIServices. A second Secret holds what KEDA needs to call the
 //! scaler. Elsewhere the authority lives in memory.
 
 use crate::app::{ClusterMode, Options, Rooms};

@@ -1,6 +1,8 @@
 //! A disk that does not take what is scraped: scraping goes on, it is told, and nothing has to be done once it is over.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#[path = "support/running.rs"]
+mod running;
 mod support;
 
 use leadline_model::clock::SystemClock;
@@ -8,36 +10,31 @@ use leadline_model::entropy::{SeededEntropy, SystemEntropy};
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{CommitEvent, Queryable};
 use leadline_model::sample::{Samples, Timestamp};
+use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts as DbParts};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk};
-use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
+use leadline_tsdb::StorageState;
+use running::Running;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{exporter, jobs};
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that scrapes one target.
 struct Scraping {
-    tsdb: Arc<Tsdb>,
+    store: Running,
     state: watch::Receiver<StorageState>,
     commits: broadcast::Receiver<Arc<CommitEvent>>,
-    cancel: CancellationToken,
-    running: JoinHandle<()>,
 }
 
 fn settings() -> Settings {
     Settings {
-        storage: leadline_storage::Settings {
-            wal_fsync_interval_ms: 20,
-            ..leadline_storage::Settings::default()
-        },
+        wal_fsync_interval_ms: 20,
         ..Settings::default()
     }
 }
@@ -57,7 +54,7 @@ fn after_a_crash(disk: &MemoryDisk) -> Vec<(Timestamp, f64)> {
     let db = Db::open(DbParts {
         disk: Arc::new(disk.crash(&SeededEntropy::new(7))),
         path: PathBuf::from("data"),
-        settings: settings().storage,
+        settings: settings(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::default()),
     })
@@ -69,20 +66,8 @@ fn after_a_crash(disk: &MemoryDisk) -> Vec<(Timestamp, f64)> {
 impl Scraping {
     async fn start(disk: Arc<dyn Disk>) -> Self {
         let address = exporter(3).await;
-        let tsdb = Tsdb::build(Parts {
-            settings: settings(),
-            disk,
-            path: PathBuf::from("data"),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::default()),
-            pods: PodSource::None,
-        })
-        .unwrap();
-        let cancel = CancellationToken::new();
-        let running = tokio::spawn({
-            let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
-            async move { tsdb.run(cancel).await }
-        });
+        let store = Running::start(settings(), disk);
+        let tsdb = Arc::clone(&store.tsdb);
         let job = format!("- job_name: one\n  static_configs: [{{targets: ['{address}']}}]\n");
         tsdb.apply(
             leadline_model::duration::Duration::from_secs(60),
@@ -92,9 +77,7 @@ impl Scraping {
         let mut scraping = Self {
             state: tsdb.storage_state(),
             commits: tsdb.commits().subscribe(),
-            tsdb,
-            cancel,
-            running,
+            store,
         };
         scraping.until(|state| *state == StorageState::Writing).await;
         scraping.grow(3).await;
@@ -105,7 +88,7 @@ impl Scraping {
     async fn until(&mut self, wanted: impl FnMut(&StorageState) -> bool) -> StorageState {
         match tokio::time::timeout(PATIENCE, self.state.wait_for(wanted)).await {
             Ok(state) => state.unwrap().clone(),
-            Err(_) => panic!("the store stays {:?}", self.tsdb.storage_state().borrow()),
+            Err(_) => panic!("the store stays {:?}", self.store.tsdb.storage_state().borrow()),
         }
     }
 
@@ -118,9 +101,9 @@ impl Scraping {
 
     /// Waits until there are `more` samples, and returns all.
     async fn grow(&mut self, more: usize) -> Vec<(Timestamp, f64)> {
-        let before = depth(&*self.tsdb.db()).len();
+        let before = depth(&*self.store.tsdb.db()).len();
         loop {
-            let now = depth(&*self.tsdb.db());
+            let now = depth(&*self.store.tsdb.db());
             if now.len() >= before + more {
                 return now;
             }
@@ -142,11 +125,6 @@ impl Scraping {
         let kept = tokio::time::timeout(PATIENCE, kept).await;
         assert!(kept.is_ok(), "{samples:?}, after a crash {:?}", after_a_crash(disk));
     }
-
-    async fn end(self) {
-        self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,7 +145,7 @@ async fn a_full_disk_is_told_while_scraping_goes_on_and_forgotten_by_itself_once
     disk.limit(None);
     scraping.until(|state| *state == StorageState::Writing).await;
     scraping.durable(&disk, &samples).await;
-    scraping.end().await;
+    scraping.store.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,8 +161,8 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
         matches!(&failing, StorageState::Failing(why) if why.contains("cannot sync")),
         "{failing:?}"
     );
-    let before = depth(&*scraping.tsdb.db()).len();
-    while depth(&*scraping.tsdb.db()).len() < before + 10 {
+    let before = depth(&*scraping.store.tsdb.db()).len();
+    while depth(&*scraping.store.tsdb.db()).len() < before + 10 {
         tokio::select! {
             () = async { scraping.commits.recv().await.map(drop).unwrap() } => {}
             changed = scraping.state.changed() => {
@@ -194,9 +172,9 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
             }
         }
     }
-    let samples = depth(&*scraping.tsdb.db());
+    let samples = depth(&*scraping.store.tsdb.db());
     faulty.lift();
     scraping.until(|state| *state == StorageState::Writing).await;
     scraping.durable(&disk, &samples).await;
-    scraping.end().await;
+    scraping.store.end().await;
 }

@@ -12,6 +12,7 @@ pub mod control_plane;
 pub mod exporter;
 pub mod failure;
 pub mod grpc;
+pub mod handshake;
 pub mod keda;
 pub mod kubectl;
 pub mod kubelet;
