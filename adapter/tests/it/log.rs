@@ -79,7 +79,7 @@ async fn why_a_token_is_refused_is_logged_and_the_token_never_is() {
         (Some(500), "no Status", 0, &["token review failed"]),
         (None, "", 0, &["token review failed", "connection refused"]),
         // Less slow than all attempts together may be.
-        (None, "", 900, &["no answer within 2 s", "connection refused"]),
+        (None, "", 950, &["no answer within 2 s", "connection refused"]),
         (None, "", 1_900, &["token review failed", "connection refused"]),
         (Some(201), no, 60_000, &["token review failed: no answer within 2 s"]),
     ] {
