@@ -87,19 +87,19 @@ impl Certificates {
     }
 }
 
+/// What readiness says of an authority at `now`.
+fn condition(authority: Validity, now: Timestamp) -> Condition {
+    authority.warning(now).map_or(Condition::Met, Condition::Warned)
+}
+
 /// Tells the log and `ready` of an authority near its end, now and once a day, until `stop`.
 pub(crate) async fn watch(authority: Validity, clock: Arc<dyn Clock>, ready: Ready, stop: CancellationToken) {
     loop {
-        ready.set(
-            "authority",
-            match authority.warning(clock.now()) {
-                None => Condition::Met,
-                Some(warning) => {
-                    tracing::warn!("{warning}");
-                    Condition::Warned(warning)
-                }
-            },
-        );
+        let condition = condition(authority, clock.now());
+        if let Condition::Warned(warning) = &condition {
+            tracing::warn!("{warning}");
+        }
+        ready.set("authority", condition);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PERIOD) => {}
@@ -111,7 +111,6 @@ pub(crate) async fn watch(authority: Validity, clock: Arc<dyn Clock>, ready: Rea
 mod tests {
     use super::*;
     use crate::serve::authority::{AUTHORITY_DAYS, Authority, certificates};
-    use leadline_model::clock::ManualClock;
 
     const BORN: Timestamp = 1_800_000_000_000;
 
@@ -130,20 +129,21 @@ mod tests {
         assert!(error.contains("here") && error.contains("X.509"), "{error}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_authority_is_warned_of_from_a_tenth_of_its_life_on_and_the_process_stays_ready() {
+    #[test]
+    fn an_authority_is_warned_of_from_a_tenth_of_its_life_on_and_the_process_stays_ready() {
         let authority = validity(Authority::create(BORN).unwrap().cert_pem());
-        let clock = Arc::new(ManualClock::at(BORN + 3_280 * DAY_MS));
-        let (ready, stop) = (Ready::default(), CancellationToken::new());
-        tokio::spawn(watch(authority, clock.clone(), ready.clone(), stop));
+        let ready = Ready::default();
         for (day, told) in [
-            (3_280, "[+]authority ok\n"),
-            (3_286, "ends in 364 d: delete the Secret"),
+            (0, "[+]authority ok\n"),
+            (3_284, "[+]authority ok\n"),
+            (
+                3_286,
+                "[+]authority ok, warning: the authority in the Secret leadline-ca ends in 364 d: delete the Secret",
+            ),
             (3_649, "ends in 1 d:"),
             (3_651, "has ended"),
         ] {
-            clock.set(BORN + day * DAY_MS);
-            tokio::time::sleep(PERIOD + Duration::from_secs(1)).await;
+            ready.set("authority", condition(authority, BORN + day * DAY_MS));
             assert!(ready.is_ready() && ready.to_string().contains(told), "{day}: {ready}");
         }
     }
