@@ -62,7 +62,7 @@ fn look(disk: &MemoryDisk, tsdb: &Tsdb) -> Option<(String, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_are_mapped_while_a_block_is_being_written() {
     let disk = MemoryDisk::new();
-    let running = Running::start(settings(), Arc::new(disk.clone()));
+    let running = Running::start(running::build(settings(), Arc::new(disk.clone())));
     let tsdb = Arc::clone(&running.tsdb);
     let owner = tsdb.appender().new_owner();
     let mut tick = tokio::time::interval(Duration::from_millis(50));

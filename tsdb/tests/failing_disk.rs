@@ -14,9 +14,9 @@ use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts as DbParts};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk};
-use leadline_tsdb::StorageState;
+use leadline_tsdb::{StorageState, Tsdb};
 use running::Running;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{exporter, jobs};
@@ -37,6 +37,10 @@ fn settings() -> Settings {
         wal_fsync_interval_ms: 20,
         ..Settings::default()
     }
+}
+
+fn build(disk: Arc<dyn Disk>) -> Arc<Tsdb> {
+    running::build(settings(), disk)
 }
 
 /// The samples of `depth`.
@@ -65,23 +69,26 @@ fn after_a_crash(disk: &MemoryDisk) -> Vec<(Timestamp, f64)> {
 
 impl Scraping {
     async fn start(disk: Arc<dyn Disk>) -> Self {
+        let mut scraping = Self::begin(build(disk)).await;
+        scraping.until(|state| *state == StorageState::Writing).await;
+        scraping.grow(3).await;
+        scraping
+    }
+
+    async fn begin(tsdb: Arc<Tsdb>) -> Self {
         let address = exporter(3).await;
-        let store = Running::start(settings(), disk);
-        let tsdb = Arc::clone(&store.tsdb);
+        let store = Running::start(Arc::clone(&tsdb));
         let job = format!("- job_name: one\n  static_configs: [{{targets: ['{address}']}}]\n");
         tsdb.apply(
             leadline_model::duration::Duration::from_secs(60),
             jobs(&job, "leadline.yml"),
         )
         .unwrap();
-        let mut scraping = Self {
+        Self {
             state: tsdb.storage_state(),
             commits: tsdb.commits().subscribe(),
             store,
-        };
-        scraping.until(|state| *state == StorageState::Writing).await;
-        scraping.grow(3).await;
-        scraping
+        }
     }
 
     /// Waits for a state of the store.
@@ -175,6 +182,38 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
     let samples = depth(&*scraping.store.tsdb.db());
     faulty.lift();
     scraping.until(|state| *state == StorageState::Writing).await;
+    scraping.durable(&disk, &samples).await;
+    scraping.store.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_read_is_read_once_it_can_be_and_scraping_goes_on_meanwhile() {
+    let disk = MemoryDisk::new();
+    let mut scraping = Scraping::start(Arc::new(disk.clone())).await;
+    let before = scraping.grow(2).await;
+    scraping.store.end().await;
+    let faulty = FaultyDisk::new(Arc::new(disk.clone()), Arc::new(SeededEntropy::new(1)));
+    let tsdb = build(Arc::new(faulty.clone()));
+    faulty.confine(Path::new("data/wal"));
+    for _ in 0..1_000 {
+        faulty.arm(Fault::Failure, 0);
+    }
+    let mut scraping = Scraping::begin(tsdb).await;
+    let failing = scraping.until(|state| *state != StorageState::Replaying).await;
+    assert!(
+        matches!(&failing, StorageState::Failing(why) if why.contains("cannot be replayed") && why.contains("data/wal")),
+        "{failing:?}"
+    );
+    for _ in 0..5 {
+        scraping.committed().await;
+    }
+    let still = scraping.state.borrow().clone();
+    assert!(matches!(still, StorageState::Failing(_)), "{still:?}");
+    faulty.lift();
+    scraping.until(|state| *state == StorageState::Writing).await;
+    let samples = depth(&*scraping.store.tsdb.db());
+    assert!(samples.len() >= before.len() + 5, "{before:?}, now {samples:?}");
+    assert_eq!(samples[..before.len()], before);
     scraping.durable(&disk, &samples).await;
     scraping.store.end().await;
 }

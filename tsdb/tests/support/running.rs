@@ -14,6 +14,22 @@ use tokio_util::sync::CancellationToken;
 /// The longest that the end may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A database whose directory is `data` on `disk`. Nothing runs yet, and nothing is scraped.
+pub(crate) fn build(storage: leadline_storage::Settings, disk: Arc<dyn Disk>) -> Arc<Tsdb> {
+    Tsdb::build(Parts {
+        settings: Settings {
+            storage,
+            ..Settings::default()
+        },
+        disk,
+        path: PathBuf::from("data"),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::default()),
+        pods: PodSource::None,
+    })
+    .unwrap()
+}
+
 /// A database, and the task that runs it.
 pub(crate) struct Running {
     pub(crate) tsdb: Arc<Tsdb>,
@@ -22,20 +38,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts one whose directory is `data` on `disk`. Nothing is scraped.
-    pub(crate) fn start(storage: leadline_storage::Settings, disk: Arc<dyn Disk>) -> Self {
-        let tsdb = Tsdb::build(Parts {
-            settings: Settings {
-                storage,
-                ..Settings::default()
-            },
-            disk,
-            path: PathBuf::from("data"),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::default()),
-            pods: PodSource::None,
-        })
-        .unwrap();
+    /// Runs one.
+    pub(crate) fn start(tsdb: Arc<Tsdb>) -> Self {
         let cancel = CancellationToken::new();
         let task = tokio::spawn({
             let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
