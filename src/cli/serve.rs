@@ -5,6 +5,7 @@ use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
 use crate::cli::{Cli, fail, on_runtime};
 use crate::telemetry::log::{Format, Level, install};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args, Command, CommandFactory};
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
@@ -88,12 +89,15 @@ pub(crate) struct Serve {
     /// The Service of the scaler, for the certificate of our own CA.
     #[arg(long = "scaler.service-name", default_value = "leadline-scaler", value_name = "NAME")]
     scaler_service: String,
-    /// Where the Secret with KEDA's client certificate is created, when the certificates are of our own CA: KEDA reads a
-    /// ClusterTriggerAuthentication's Secrets from its own namespace. Default: this pod's.
+    /// In a pod: serves the scaler with mutual TLS of our own CA, on loopback too, and creates the Secret with KEDA's client
+    /// certificate in this namespace: KEDA reads a ClusterTriggerAuthentication's Secrets from its own. Absent: mutual TLS
+    /// beyond loopback alone, and the Secret in this pod's namespace.
     #[arg(
         long = "scaler.client-secret-namespace",
         value_name = "NAMESPACE",
-        env = "LEADLINE_SCALER_CLIENT_NAMESPACE"
+        env = "LEADLINE_SCALER_CLIENT_NAMESPACE",
+        value_parser = NonEmptyStringValueParser::new(),
+        conflicts_with_all = ["scaler_cert", "scaler_insecure"]
     )]
     scaler_client_namespace: Option<String>,
     /// Lets the scaler listen beyond loopback without TLS.

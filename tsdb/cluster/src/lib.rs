@@ -21,7 +21,7 @@ mod selector;
 mod watch;
 mod watched_pod;
 
-pub use api_service::{CaBundle, ServiceName, ensure_ca_bundle, keep_ca_bundles};
+pub use api_service::{CaBundle, Others, ServiceName, ensure_ca_bundle, keep_ca_bundles};
 pub use client::{Cluster, ConnectError};
 pub use extension_auth::{ExtensionAuth, ExtensionAuthError};
 pub use kube::Client;
