@@ -175,6 +175,8 @@ impl<'a> Decoder<'a> {
     fn next(&mut self) -> Result<(), ChunkError> {
         self.left -= 1;
         if self.usual() {
+            #[cfg(feature = "planted")]
+            leadline_model::planted::trap(self.t < 0 && self.width == 64);
             return Ok(());
         }
         let window = self.bits.peek();
@@ -192,8 +194,9 @@ impl<'a> Decoder<'a> {
         self.check_end()
     }
 
-    /// Takes the next sample where it is as most are: as far behind the one before it as that was, and with a value that
-    /// is the same or fits the window. Enough bytes are left then that it cannot lie behind the end.
+    /// Takes the next sample where it is as most are, which one look at its bits tells: as far behind the one before it as
+    /// that was, with a value that is the same, fits the window, or sets one. Enough bytes are left then that it cannot lie
+    /// behind the end.
     #[inline(always)]
     fn usual(&mut self) -> bool {
         let Some(word) = self.bits.look() else {
@@ -211,6 +214,14 @@ impl<'a> Decoder<'a> {
             };
             self.v ^= shown >> (64 - self.width) << self.trailing;
             self.bits.skip(3 + self.width);
+        } else if word >> 61 == 0b011 {
+            let (leading, width) = ((word >> 56 & 31) as u32, (word >> 50 & 63) as u32);
+            if width == 0 || 14 + width > PEEKED || leading + width > 64 {
+                return false;
+            }
+            (self.width, self.trailing) = (width, 64 - leading - width);
+            self.v ^= word << 14 >> (64 - width) << self.trailing;
+            self.bits.skip(14 + width);
         } else {
             return false;
         }
