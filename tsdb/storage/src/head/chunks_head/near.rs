@@ -11,7 +11,8 @@ use std::ops::Range;
 
 /// So many chunks are read one by one first: a query of few series reads no more than it needs.
 const ALONE: usize = 8;
-/// How many are read together then, and how many at most where they are asked for indeed: 2 MiB of gauges.
+/// How many are read together then, and how many at most where they are asked for indeed: 2 MiB of gauges, 4.5 at
+/// most.
 const FIRST: usize = 512;
 const MOST: usize = 2_048;
 /// Chunks that begin so close to each other, bytes, are read in one go with what lies between them.
