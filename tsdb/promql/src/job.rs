@@ -190,9 +190,19 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
     let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
     for (i, row) in grid.rows.iter().enumerate() {
         let (values, present) = grid.row(i);
-        let mut points = Vec::with_capacity(present.iter().filter(|p| **p).count());
-        let cells = frame.times().zip(values).zip(present);
-        points.extend(cells.filter(|(_, present)| **present).map(|((t, v), _)| (t, *v)));
+        let there = present.iter().filter(|p| **p).count();
+        let mut points = Vec::with_capacity(there);
+        let cells = frame.times().zip(values.iter().copied());
+        if there == present.len() {
+            points.extend(cells);
+        } else {
+            points.extend(
+                cells
+                    .zip(present)
+                    .filter(|(_, present)| **present)
+                    .map(|(cell, _)| cell),
+            );
+        }
         let mut histograms = Vec::new();
         if grid.has_histograms() {
             histograms.extend((0..grid.steps).filter_map(|s| Some((frame.at(s), Arc::clone(grid.histogram(i, s)?)))));
