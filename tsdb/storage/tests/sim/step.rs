@@ -59,6 +59,9 @@ impl World {
             self.memory.crash_after(changes, self.seeded());
         }
         self.act(step)?;
+        if self.apart.chance(5) {
+            self.adjust()?;
+        }
         if !torn {
             return Ok(());
         }
@@ -130,19 +133,22 @@ impl World {
         self.tell("sync".to_owned());
         let synced = self.db.sync();
         if self.excused("sync", synced)?.is_some() && !self.memory.is_crashed() {
-            self.model.synced();
+            self.synced();
         }
         Ok(())
     }
 
     fn maintain(&mut self) -> Verdict {
         self.tell("maintain".to_owned());
-        let before = self.newest_block()?;
+        let before = self.on_disk()?;
         let done = self.db.maintain();
-        let after = self.newest_block()?;
-        if let Some(end) = before.max(after) {
+        let after = self.on_disk()?;
+        // Where the newest block on the disk ends, ms.
+        if let Some(end) = before.values().chain(after.values()).map(|block| block.end).max() {
             self.model.expired(end - self.settings.retention_ms);
+            self.outgrown(&before, &done, end)?;
         }
+        self.look_at_head()?;
         self.counts.cuts += done.cut.len() as u64;
         self.counts.compactions += u64::from(done.compacted.is_some());
         self.counts.evictions += done.series_evicted as u64;
@@ -152,20 +158,6 @@ impl World {
             return Err(format!("maintain: {:?}", done.failures));
         }
         if !self.troubled { self.check_all() } else { Ok(()) }
-    }
-
-    /// Where the newest block on the disk ends, ms.
-    fn newest_block(&self) -> Result<Option<Timestamp>, String> {
-        let mut newest = None;
-        for entry in told("list", self.memory.list(Path::new(DATA)))? {
-            let meta = Path::new(DATA).join(&entry.name).join("meta.json");
-            if entry.name.contains('.') || !self.memory.exists(&meta).unwrap_or(false) {
-                continue;
-            }
-            let meta: serde_json::Value = told("meta.json", serde_json::from_slice(&contents(&self.memory, &meta)?))?;
-            newest = newest.max(meta["maxTime"].as_i64());
-        }
-        Ok(newest)
     }
 
     /// Some matchers.
@@ -208,6 +200,7 @@ impl World {
         if let Some(dump) = self.excused("query", answer)? {
             self.model.check(&dump?, &matchers, (mint, maxt))?;
         }
+        self.query_exemplars(&matchers, (mint, maxt))?;
         let values = self.db.label_values("pod", &matchers, mint, maxt);
         let Some(values) = self.excused("label values", values)? else {
             return Ok(());
@@ -266,7 +259,7 @@ impl World {
         self.mend()?;
         self.tell("clean restart".to_owned());
         told("close", self.db.close())?;
-        self.model.synced();
+        self.synced();
         self.looked_at()?;
         self.start(None)
     }
@@ -340,6 +333,7 @@ impl World {
         self.start(Some(left))?;
         self.check_all()?;
         self.counts.compared = self.model.compared;
+        (self.counts.exemplars, self.counts.metadata) = self.extras.compared;
         Ok(())
     }
 }

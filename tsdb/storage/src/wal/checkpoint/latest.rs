@@ -32,7 +32,8 @@ impl Equivalent<Metadata> for Said<'_> {
 }
 
 impl LatestMetadata {
-    pub(super) fn insert(&mut self, entry: &MetadataEntry<'_>) {
+    /// What is told of `series` from now on.
+    pub(super) fn insert(&mut self, series: u64, entry: &MetadataEntry<'_>) {
         let said = Said {
             kind: entry.kind,
             unit: entry.unit,
@@ -42,7 +43,7 @@ impl LatestMetadata {
             Some(&number) => number,
             None => self.number(entry.to_metadata()),
         };
-        self.by_series.insert(entry.series, number);
+        self.by_series.insert(series, number);
     }
 
     fn number(&mut self, said: Metadata) -> u32 {
