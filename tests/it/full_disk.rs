@@ -50,7 +50,9 @@ async fn scrape(exporter: &Exporter, leadline: &Leadline, values: std::ops::Rang
 
 /// Values by time (ms) that a dump of the directory has of `depth`.
 async fn dumped(disk: &SmallDisk, data: &Path) -> BTreeMap<i64, String> {
-    let output = disk.run(&["tsdb", "dump", "--match=depth", data.to_str().unwrap()]).await;
+    let output = disk
+        .run(&["tsdb", "dump", "--match=depth", data.to_str().unwrap()])
+        .await;
     assert!(output.status.success(), "{}", printed(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let sample = |line: &str| {
@@ -102,7 +104,9 @@ fn assert_kept(there: &BTreeMap<i64, String>, found: &BTreeMap<i64, String>) {
 async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room() {
     let exporter = Exporter::start("depth 0\n").await;
     let text = config(&[exporter.job("app")], "");
-    let Some((disk, folder, data)) = prepared(&text).await else { return };
+    let Some((disk, folder, data)) = prepared(&text).await else {
+        return;
+    };
     let leadline = start(&disk, folder).await;
     scrape(&exporter, &leadline, 1..4).await;
     until_ready(&leadline, true).await;
@@ -116,9 +120,15 @@ async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room(
     scrape(&exporter, &leadline, 4..8).await;
     assert_kept(&before, &answered(&leadline).await);
     let (status, body) = leadline.post("/api/v1/admin/tsdb/snapshot", &[]).await;
-    assert!(status == 500 && body.contains(FULL) && body.contains("snapshots"), "{status} {body}");
+    assert!(
+        status == 500 && body.contains(FULL) && body.contains("snapshots"),
+        "{status} {body}"
+    );
     assert_eq!(names(&disk.seen(&data.join("snapshots"))), [] as [&str; 0]);
-    assert!(!dumped(&disk, &data).await.values().any(|v| v == "7"), "the disk was not full");
+    assert!(
+        !dumped(&disk, &data).await.values().any(|v| v == "7"),
+        "the disk was not full"
+    );
 
     disk.make_room();
     until_ready(&leadline, true).await;
@@ -139,7 +149,9 @@ async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room(
 async fn killed_on_a_full_disk_it_starts_there_and_needs_no_hand_when_there_is_room() {
     let exporter = Exporter::start("depth 0\n").await;
     let text = config(&[exporter.job("app")], "");
-    let Some((disk, folder, data)) = prepared(&text).await else { return };
+    let Some((disk, folder, data)) = prepared(&text).await else {
+        return;
+    };
     let leadline = start(&disk, folder).await;
     scrape(&exporter, &leadline, 1..4).await;
     until_ready(&leadline, true).await;
@@ -163,7 +175,9 @@ async fn killed_on_a_full_disk_it_starts_there_and_needs_no_hand_when_there_is_r
 async fn a_command_on_a_full_disk_names_the_file_and_leaves_nothing_behind() {
     let exporter = Exporter::start("depth 1\n").await;
     let text = config(&[exporter.job("app")], "");
-    let Some((disk, folder, data)) = prepared(&text).await else { return };
+    let Some((disk, folder, data)) = prepared(&text).await else {
+        return;
+    };
     let now = SystemClock.now();
     let mut past = String::new();
     for second in 0..20_000 {
@@ -192,9 +206,16 @@ async fn a_command_on_a_full_disk_names_the_file_and_leaves_nothing_behind() {
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
         assert!(said.contains(FULL) && said.contains(&at), "{command:?}: {said}");
-        let left: Vec<String> = names(&disk.seen(&data)).into_iter().filter(|name| !all.contains(name)).collect();
+        let left: Vec<String> = names(&disk.seen(&data))
+            .into_iter()
+            .filter(|name| !all.contains(name))
+            .collect();
         assert!(left.is_empty() || left == ["snapshots"], "{command:?} left {left:?}");
-        assert_eq!(names(&disk.seen(&data.join("snapshots"))), [] as [&str; 0], "{command:?}");
+        assert_eq!(
+            names(&disk.seen(&data.join("snapshots"))),
+            [] as [&str; 0],
+            "{command:?}"
+        );
         assert_eq!(dumped(&disk, &data).await, there, "{command:?}");
     }
     disk.make_room();

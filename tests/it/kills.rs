@@ -39,7 +39,10 @@ impl Numbered {
         let counter = Arc::clone(&served);
         let answer = async move || {
             let n = counter.fetch_add(1, Ordering::Relaxed) + 1;
-            format!("# TYPE served counter\nserved_total {n}\n# TYPE twice gauge\ntwice {}\n", 2 * n)
+            format!(
+                "# TYPE served counter\nserved_total {n}\n# TYPE twice gauge\ntwice {}\n",
+                2 * n
+            )
         };
         let router = Router::new().route("/metrics", get(answer));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -47,7 +50,10 @@ impl Numbered {
     }
 
     fn job(&self, n: usize) -> String {
-        format!("- {{job_name: n{n}, static_configs: [{{targets: [\"{}\"]}}]}}\n", self.address)
+        format!(
+            "- {{job_name: n{n}, static_configs: [{{targets: [\"{}\"]}}]}}\n",
+            self.address
+        )
     }
 }
 
@@ -97,7 +103,12 @@ async fn dumped(leadline: &Leadline) -> Samples {
 /// What is there is what was served: each number once, in the order of time, and of one scrape all or nothing.
 fn assert_served(found: &Samples, exporters: &[Numbered]) {
     for (n, exporter) in exporters.iter().enumerate() {
-        let of = |name: &str| found.get(&(format!("n{n}"), name.to_owned())).cloned().unwrap_or_default();
+        let of = |name: &str| {
+            found
+                .get(&(format!("n{n}"), name.to_owned()))
+                .cloned()
+                .unwrap_or_default()
+        };
         let (served, twice) = (of("served_total"), of("twice"));
         let numbers: Vec<u64> = served.values().copied().collect();
         let most = exporter.served.load(Ordering::Relaxed);
@@ -123,7 +134,10 @@ fn assert_kept(found: &Samples, on_disk: &Samples, before: &Samples) -> usize {
             match found.get(t) {
                 Some(there) => assert_eq!(there, v, "{series:?} at {t}"),
                 None => {
-                    assert!(!durable && *t > last, "{series:?} at {t}: lost, on disk {durable}, {last} is there");
+                    assert!(
+                        !durable && *t > last,
+                        "{series:?} at {t}: lost, on disk {durable}, {last} is there"
+                    );
                     gone += 1;
                 }
             }
@@ -139,7 +153,12 @@ async fn start(folder: TempDir) -> Leadline {
 
 /// Waits until each exporter was scraped twice more.
 async fn until_scraped(leadline: &Leadline, exporters: &[Numbered]) {
-    let count = || exporters.iter().map(|e| e.served.load(Ordering::Relaxed)).collect::<Vec<_>>();
+    let count = || {
+        exporters
+            .iter()
+            .map(|e| e.served.load(Ordering::Relaxed))
+            .collect::<Vec<_>>()
+    };
     let began = count();
     let more = async || began.iter().zip(count()).all(|(old, new)| new > old + 1).then_some(());
     until("scrapes", || leadline.log(), more).await;
@@ -147,7 +166,11 @@ async fn until_scraped(leadline: &Leadline, exporters: &[Numbered]) {
 
 #[tokio::test]
 async fn what_was_on_disk_when_it_was_killed_is_there_and_is_what_was_served() {
-    let exporters = [Numbered::start().await, Numbered::start().await, Numbered::start().await];
+    let exporters = [
+        Numbered::start().await,
+        Numbered::start().await,
+        Numbered::start().await,
+    ];
     let jobs: Vec<String> = exporters.iter().enumerate().map(|(n, e)| e.job(n)).collect();
     let folder = tempfile::tempdir().unwrap();
     let text = config(&jobs, "");
@@ -179,5 +202,7 @@ async fn what_was_on_disk_when_it_was_killed_is_there_and_is_what_was_served() {
     let blocks = std::fs::read_dir(leadline.folder().join("data")).unwrap().flatten();
     let blocks = blocks.filter(|entry| entry.path().join("meta.json").exists()).count();
     assert!(blocks > 0 && checked > 0, "nothing was cut");
-    println!("{KILLS} kills: {checked} samples found again, {gone} that were answered were not on the disk yet, {blocks} blocks");
+    println!(
+        "{KILLS} kills: {checked} samples found again, {gone} that were answered were not on the disk yet, {blocks} blocks"
+    );
 }

@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test needs and does not get fails the test"
+    clippy::print_stdout,
+    reason = "what a test needs and does not get fails the test; what is skipped or counted is said"
 )]
 
 mod api;
@@ -19,6 +20,7 @@ mod openapi;
 mod promql;
 mod query_log;
 mod reload;
+mod retention;
 mod rules;
 mod scaler;
 mod small_disk;

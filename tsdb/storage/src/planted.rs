@@ -38,7 +38,8 @@ pub enum Defect {
     RebuildWithoutOpenChunks,
     /// A checkpoint leaves out exemplars.
     CheckpointDropsExemplars,
-    /// A checkpoint keeps what was told of a series under each of its names, in the order of these.
+    /// A checkpoint keeps what was told of a series under each of its names, in the order of these, and loses what was
+    /// told under one that it gives up.
     ToldByName,
     /// The retention by size removes one block more than it must.
     OneBlockMore,

@@ -125,6 +125,10 @@ impl Head {
             }
             needed
         });
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::ToldByName) {
+            return;
+        }
         if series.is_empty() {
             return;
         }

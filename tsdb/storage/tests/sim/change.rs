@@ -155,16 +155,18 @@ impl World {
         if limit == 0 {
             return Ok(());
         }
+        // What was merged of blocks that were there has their times.
         let merged = done.compacted.iter().filter_map(|(of, new)| {
-            let of: Vec<&OnDisk> = of.iter().filter_map(|name| before.get(name)).collect();
-            let new = new.clone()?;
-            Some((new, of.iter().map(|b| b.mint).min()?, of.iter().map(|b| b.end).max()?))
+            let of: Option<Vec<&OnDisk>> = of.iter().map(|name| before.get(name)).collect();
+            let of = of?;
+            let times = (of.iter().map(|b| b.mint).min()?, of.iter().map(|b| b.end).max()?);
+            Some((new.clone()?, times))
         });
-        let merged: BTreeMap<String, _> = merged.map(|(new, mint, end)| (new, (mint, end))).collect();
+        let merged: BTreeMap<String, _> = merged.collect();
         let mut newest = None;
         for name in &done.removed {
             let known = before.get(name).copied();
-            if known.is_some_and(|block| end - block.end >= self.settings.retention_ms) {
+            if known.is_some_and(|block| end.saturating_sub(block.end) >= self.settings.retention_ms) {
                 continue;
             }
             self.counts.outgrown += 1;

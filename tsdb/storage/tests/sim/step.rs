@@ -144,10 +144,10 @@ impl World {
         let done = self.db.maintain();
         let after = self.on_disk()?;
         // Where the newest block on the disk ends, ms.
-        if let Some(end) = before.values().chain(after.values()).map(|block| block.end).max() {
-            self.model.expired(end - self.settings.retention_ms);
-            self.outgrown(&before, &done, end)?;
-        }
+        let ends = before.values().chain(after.values()).map(|block| block.end);
+        let end = ends.max().unwrap_or(Timestamp::MIN);
+        self.model.expired(end.saturating_sub(self.settings.retention_ms));
+        self.outgrown(&before, &done, end)?;
         self.look_at_head()?;
         self.counts.cuts += done.cut.len() as u64;
         self.counts.compactions += u64::from(done.compacted.is_some());
