@@ -7,7 +7,7 @@
     reason = "a benchmark prints its result and fails by panicking"
 )]
 
-#[path = "../tests/it/world.rs"]
+#[path = "../tests/router/world.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod world;
 

@@ -23,11 +23,15 @@ const GATEWAY: Workload<'_> = Workload {
     name: "gateway",
     replicas: 1,
     series: &[
-        "--counter=ingress_requests_total{ingress=\"main\"}=0",
+        "--counter=ingress_requests_total{ingress=\"main\",code=\"200\"}=0",
+        // An HPA that overlooked its selector would want all replicas there may be.
+        "--counter=ingress_requests_total{ingress=\"main\",code=\"500\"}=900",
         "--counter=jobs_total{queue=\"orders\"}=0",
         "--counter=jobs_total{queue=\"mail\"}=900",
     ],
 };
+/// What is served to the ingress' clients.
+const INGRESS: &str = "ingress_requests_total{ingress=\"main\",code=\"200\"}";
 
 /// An External metric of queue `queue`, so many jobs per second and replica.
 pub(crate) fn external(queue: &str, average: &str) -> Value {
@@ -90,7 +94,7 @@ pub(crate) async fn scales(lab: &Lab) -> Result<()> {
         "target": {"type": "AverageValue", "averageValue": "10"},
     }});
     let object = json!({"type": "Object", "object": {
-        "metric": {"name": "requests_per_second"},
+        "metric": {"name": "requests_per_second", "selector": {"matchLabels": {"code": "200"}}},
         "describedObject": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "main"},
         "target": {"type": "AverageValue", "averageValue": "20"},
     }});
@@ -103,9 +107,7 @@ pub(crate) async fn scales(lab: &Lab) -> Result<()> {
         .set(&lab.cluster, "jobs_total{queue=\"orders\"}", "rate=15")
         .await?;
     lab.scaled(SHOP, "web", 2).await?;
-    GATEWAY
-        .set(&lab.cluster, "ingress_requests_total{ingress=\"main\"}", "rate=70")
-        .await?;
+    GATEWAY.set(&lab.cluster, INGRESS, "rate=70").await?;
     lab.scaled(SHOP, "web", 4).await?;
     lab.cluster.rolled_out(SHOP, "web", Duration::from_secs(30)).await?;
     // 57 in all. New pods have none, so from 5 as from 4 the way leads on to 6: 57 is over 5 replicas' 50 by more than the
@@ -119,9 +121,7 @@ pub(crate) async fn scales(lab: &Lab) -> Result<()> {
     GATEWAY
         .set(&lab.cluster, "jobs_total{queue=\"orders\"}", "rate=0")
         .await?;
-    GATEWAY
-        .set(&lab.cluster, "ingress_requests_total{ingress=\"main\"}", "rate=0")
-        .await?;
+    GATEWAY.set(&lab.cluster, INGRESS, "rate=0").await?;
     WEB.set(&lab.cluster, "requests_total{code=\"200\"}", "rate=0").await?;
     lab.scaled(SHOP, "web", 1).await?;
     let path = format!("/apis/autoscaling/v2/namespaces/{SHOP}/horizontalpodautoscalers/web");

@@ -55,7 +55,7 @@ autoscaling:
       query: sum by (namespace, pod, code) (rate(requests_total[10s]))
     - name: requests_per_second
       describes: ingresses.networking.k8s.io
-      query: sum by (namespace, ingress) (rate(ingress_requests_total[10s]))
+      query: sum by (namespace, ingress, code) (rate(ingress_requests_total[10s]))
     - name: requests_per_second
       describes: namespaces
       query: sum by (namespace) (rate(requests_total[10s]))

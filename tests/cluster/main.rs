@@ -1,13 +1,15 @@
 //! A real control plane, a real HPA and a real KEDA against the real binary and the manifests as they are shipped.
 //!
-//! Trials run one after the other and share clusters: a cluster has one provider of external.metrics.k8s.io, so there is
-//! one in which that is leadline and one in which it is KEDA. A failed trial prints the cluster's objects, events and logs.
+//! Trials share clusters: a cluster has one provider of external.metrics.k8s.io, so there is one in which that is leadline
+//! and one in which it is KEDA. Those of one cluster run one after the other, the two clusters side by side. A failed trial
+//! prints the cluster's objects, events and logs.
 
 mod access;
 mod hpa;
 mod hpa_zero;
 mod kills;
 mod lab;
+mod lanes;
 mod reads;
 mod rolling;
 mod scaled_object;
@@ -28,15 +30,19 @@ fn main() -> ExitCode {
         return run_exporter(&args[1..]);
     }
     let mut arguments = Arguments::from_args();
+    let Some(lane) = lanes::own() else {
+        return lanes::run_all(&Kind::ALL.map(Kind::name));
+    };
     arguments.test_threads = Some(1);
     let stage = Arc::new(Stage::new());
-    let conclusion = libtest_mimic::run(&arguments, trials(&stage));
+    let own = trials(&stage).into_iter().filter(|(kind, _)| kind.name() == lane);
+    let conclusion = libtest_mimic::run(&arguments, own.map(|(_, trial)| trial).collect());
     stage.stop();
     conclusion.exit_code()
 }
 
-/// In the order in which they run: those of one cluster together.
-fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
+/// In the order in which those of a cluster run.
+fn trials(stage: &Arc<Stage>) -> Vec<(Kind, Trial)> {
     use Kind::{Keda, Metrics};
     vec![
         stage.trial(

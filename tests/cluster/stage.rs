@@ -1,4 +1,4 @@
-//! Trials in sequence on shared clusters.
+//! Trials in sequence on a shared cluster.
 
 use crate::lab::Lab;
 use leadline_testkit::Result;
@@ -15,11 +15,24 @@ pub(crate) enum Kind {
     Keda,
 }
 
-/// Holds the cluster of the moment.
+impl Kind {
+    /// All there are.
+    pub(crate) const ALL: [Self; 2] = [Self::Metrics, Self::Keda];
+
+    /// The lane of its trials.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Keda => "keda",
+        }
+    }
+}
+
+/// Holds the cluster of this process.
 #[derive(Debug)]
 pub(crate) struct Stage {
     runtime: Option<Runtime>,
-    current: Mutex<Option<(Kind, Lab)>>,
+    lab: Mutex<Option<Lab>>,
 }
 
 impl Stage {
@@ -31,31 +44,26 @@ impl Stage {
             .build();
         Self {
             runtime: runtime.ok(),
-            current: Mutex::new(None),
+            lab: Mutex::new(None),
         }
     }
 
-    /// A trial that runs `body` on the cluster of `kind`, which is started when the one before is another.
-    pub(crate) fn trial<F>(self: &Arc<Self>, name: &str, kind: Kind, body: F) -> Trial
+    /// A trial that runs `body` on the cluster of `kind`, which the first one starts.
+    pub(crate) fn trial<F>(self: &Arc<Self>, name: &str, kind: Kind, body: F) -> (Kind, Trial)
     where
         F: AsyncFn(&Lab) -> Result<()> + Send + 'static,
     {
         let stage = self.clone();
-        Trial::test(name, move || stage.run(kind, &body))
+        (kind, Trial::test(name, move || stage.run(kind, &body)))
     }
 
     fn run<F: AsyncFn(&Lab) -> Result<()>>(&self, kind: Kind, body: &F) -> std::result::Result<(), Failed> {
         let runtime = self.runtime.as_ref().ok_or("no tokio runtime could be made")?;
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lab.lock().unwrap_or_else(PoisonError::into_inner);
         runtime.block_on(async {
-            if current.as_ref().is_none_or(|(running, _)| *running != kind) {
-                if let Some((_, lab)) = current.take() {
-                    lab.cluster.stop().await;
-                }
-                *current = Some((kind, Lab::start(kind).await?));
-            }
-            let Some((_, lab)) = current.as_ref() else {
-                return Ok(());
+            let lab = match held.take() {
+                Some(lab) => held.insert(lab),
+                None => held.insert(Lab::start(kind).await?),
             };
             match body(lab).await {
                 Ok(()) => Ok(()),
@@ -67,10 +75,10 @@ impl Stage {
         })
     }
 
-    /// Stops the last cluster.
+    /// Stops the cluster.
     pub(crate) fn stop(&self) {
-        let last = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(runtime), Some((_, lab))) = (&self.runtime, last) {
+        let last = self.lab.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(runtime), Some(lab)) = (&self.runtime, last) {
             runtime.block_on(lab.cluster.stop());
         }
     }
