@@ -82,12 +82,13 @@ mod tests {
         let mut latest = LatestMetadata::default();
         for round in 0..2 {
             for series in (0..2500).rev() {
-                latest.insert(&MetadataEntry {
+                let entry = MetadataEntry {
                     series,
                     kind: MetricKind::Counter,
                     unit: "",
                     help: if round == 0 { "old" } else { "new" },
-                });
+                };
+                latest.insert(series, &entry);
             }
         }
         assert_eq!((latest.len(), latest.said.len()), (2500, 2));
