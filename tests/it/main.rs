@@ -20,7 +20,6 @@ mod openapi;
 mod promql;
 mod query_log;
 mod reload;
-mod retention;
 mod rules;
 mod scaler;
 mod small_disk;
