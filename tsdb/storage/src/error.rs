@@ -107,10 +107,12 @@ pub enum StorageError {
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// Written by something newer, or something else.
-    #[error("{}: {what} {found} is not known, expected {known}", path.display())]
+    #[error("{}: at offset {offset}: {what} {found} is not known, expected {known}", path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
+        /// Where in it, bytes from its beginning.
+        offset: u64,
         /// What is unknown: "index version", "chunk encoding", …
         what: &'static str,
         /// What was found.
@@ -155,6 +157,18 @@ impl StorageError {
     /// What was begun is given up, because the store is being closed.
     pub(crate) fn closing() -> Self {
         Self::Refused("the store is being closed".to_owned())
+    }
+
+    /// Whether bytes that were stored cannot be had back: they are damaged, or the disk does not read them.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Io { action: "read", .. })
+    }
+
+    /// Whether nothing helps but somebody who does something about it: the same would fail again.
+    #[must_use]
+    pub fn needs_a_hand(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Locked { .. } | Self::Settings(_))
     }
 
     /// Whether the disk has no room.

@@ -192,6 +192,7 @@ impl Meta {
         if version != i64::from(VERSION) {
             return Err(StorageError::Unknown {
                 path,
+                offset: offset_of_version(&text),
                 what: "meta.json version",
                 found: version.to_string(),
                 known: "1",
@@ -215,6 +216,12 @@ impl Meta {
         super::replace_file(disk, dir, FILE, &text)?;
         Ok(text.len() as u64)
     }
+}
+
+/// Where the version is said, bytes from the beginning.
+fn offset_of_version(text: &[u8]) -> u64 {
+    let key = br#""version""#;
+    text.windows(key.len()).position(|at| at == key).unwrap_or_default() as u64
 }
 
 /// Only the version.

@@ -98,6 +98,7 @@ impl Tombstones {
         if version != VERSION {
             return Err(StorageError::Unknown {
                 path: path.to_owned(),
+                offset: size_of_val(&MAGIC) as u64,
                 what: "tombstones version",
                 found: version.to_string(),
                 known: "1",

@@ -78,11 +78,12 @@ impl Walk<'_> {
             }
             Err(StorageError::Unknown {
                 path,
+                offset,
                 what,
                 found,
                 known,
             }) => {
-                self.find(&path, 0, format!("{what} {known}"), found);
+                self.find(&path, offset, format!("{what} {known}"), found);
                 Ok(None)
             }
             Err(other) => Err(other),

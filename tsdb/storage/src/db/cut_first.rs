@@ -247,6 +247,7 @@ fn joined(mut a: Replayed, b: Replayed) -> Replayed {
         series: a.series + b.series,
         samples: a.samples + b.samples,
         chunks: a.chunks + b.chunks,
+        given_up: a.given_up + b.given_up,
         unknown_histograms: a.unknown_histograms.max(b.unknown_histograms),
         blocks: a.blocks + b.blocks,
         lost: a.lost,

@@ -48,7 +48,8 @@ impl Db {
         loop {
             let mint = end.saturating_sub(range);
             let source = self.head.out_of_order_range(found, mint, end.saturating_sub(1));
-            let mut meta = Meta::new(self.new_ulid(), mint, end);
+            // No block ends in time that has not come: the retention counts from the end of the newest.
+            let mut meta = Meta::new(self.new_ulid(), mint, end.min(found.maxt.saturating_add(1)));
             meta.add_hint(OUT_OF_ORDER);
             write(&source, meta)?;
             if end > found.maxt {

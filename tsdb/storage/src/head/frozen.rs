@@ -1,6 +1,7 @@
 //! Series as they were at one moment: what a selection copied of the head.
 
 use super::chunks_head::{Files, Near};
+use super::histograms::UNKNOWN_BITS;
 use super::late::merge;
 use super::postings::Id;
 use super::series::{Closed, Data, NO_OWNER};
@@ -372,7 +373,7 @@ impl Frozen {
             mark: 0,
             others: 0,
             tail_len: 0,
-            ends_in_number: !stripe.ends_in_histogram(row),
+            ends_in_number: hot.open.last_bits() != UNKNOWN_BITS && !stripe.ends_in_histogram(row),
         };
         let open = hot.open_overlaps(cold, from, maxt);
         // The newest sample is at hand: where nothing else can matter, the chunk need not be touched.

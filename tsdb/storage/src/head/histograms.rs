@@ -128,6 +128,10 @@ pub(super) fn newest_bits(stale: bool) -> u64 {
     if stale { STALE_NAN_BITS } else { HISTOGRAM_BITS }
 }
 
+/// What a row has as the bits of its newest value when that is in a chunk which cannot be decoded. A sample may have the
+/// same bits: then the chunk is read to find that out.
+pub(super) const UNKNOWN_BITS: u64 = 0x7ff0_4869_7374_6f02;
+
 /// Encodes histograms, in order of time, as chunks.
 pub(super) fn encode(samples: &[HistogramSample], range: i64) -> Vec<Closed> {
     let mut closed = Vec::new();

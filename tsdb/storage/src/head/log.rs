@@ -7,7 +7,7 @@
 
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::wal::Wal;
+use crate::wal::{self, Wal};
 use leadline_model::sample::Timestamp;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub struct LogHealth {
     pub dropped_bytes: u64,
     /// Bytes of records that wait to be written.
     pub pending_bytes: u64,
-    /// How often the log was written anew from memory, after records had been dropped.
+    /// How often the log was written anew from memory, after records had been dropped or could not be read.
     pub rebuilds: u64,
 }
 
@@ -109,6 +109,8 @@ struct Writing {
     wal: Option<Wal>,
     /// Taken from what is pending; empty between two writes.
     records: Records,
+    /// The first segment of what is written anew, as long as that is not whole.
+    anew_from: Option<u32>,
 }
 
 /// One log of the head.
@@ -166,6 +168,39 @@ impl Log {
         self.cut(now).map(drop)
     }
 
+    /// Begins to write all of it anew, behind what is there. What an attempt before has left goes first, if it can.
+    pub(super) fn begin_anew(&self, now: Timestamp) -> Result<(), StorageError> {
+        self.withdraw();
+        self.open_anew(now)?;
+        let mut writing = self.writing.lock();
+        let first = writing.wal.as_ref().map(Wal::segment);
+        writing.anew_from = writing.anew_from.or(first);
+        Ok(())
+    }
+
+    /// It is written anew, all of it.
+    pub(super) fn is_anew(&self) {
+        self.writing.lock().anew_from = None;
+    }
+
+    /// Whether it is being written anew, or could not be.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_broken() || self.writing.lock().anew_from.is_some()
+    }
+
+    /// Removes what was written anew and is not whole: memory has it. Else every attempt would leave segments on a disk that
+    /// may be full. Where they cannot be removed they stay until the next attempt; who reads them finds nothing wrong.
+    pub(super) fn withdraw(&self) {
+        let mut writing = self.writing.lock();
+        let Some(first) = writing.anew_from else { return };
+        writing.wal = None;
+        // An empty segment stays: a folder without any would look as if all were lost.
+        match wal::repair(&*self.disk, &self.dir, first, 0) {
+            Ok(()) => writing.anew_from = None,
+            Err(error) => tracing::warn!(%error, "half of a log that was to be written anew cannot be removed"),
+        }
+    }
+
     /// A buffer to encode a record in.
     pub(super) fn buffer(&self) -> Vec<u8> {
         self.pool.lock().pop().unwrap_or_default()
@@ -206,7 +241,7 @@ impl Log {
     /// Writes what is pending, and opens the log for it if need be. At `now` (ms) a failure begins, if there is one.
     pub(super) fn flush(&self, now: Timestamp) -> Result<(), StorageError> {
         let mut writing = self.writing.lock();
-        let Writing { wal, records } = &mut *writing;
+        let Writing { wal, records, .. } = &mut *writing;
         std::mem::swap(records, &mut *self.pending.lock());
         if records.is_empty() {
             return Ok(());
@@ -239,12 +274,16 @@ impl Log {
         self.with(now, Deed::Sync, Wal::sync)
     }
 
-    /// Makes all that was written durable and begins a new segment; returns its number.
+    /// Makes all that was written durable and begins a new segment, in a log that is opened if it is not open; returns its
+    /// number.
     pub(super) fn cut(&self, now: Timestamp) -> Result<u32, StorageError> {
-        self.with(now, Deed::Sync, |wal| {
-            wal.cut()?;
-            Ok(wal.segment())
-        })
+        let mut writing = self.writing.lock();
+        let (deed, cut) = match &mut writing.wal {
+            Some(wal) => (Deed::Sync, wal.cut().map(|()| wal.segment())),
+            empty => (Deed::Write, self.begin().map(|begun| empty.insert(begun).segment())),
+        };
+        drop(writing);
+        self.note(now, deed, cut)
     }
 
     /// Ends the log.
@@ -328,4 +367,48 @@ impl Log {
 fn write(wal: &mut Wal, records: &Records) -> Result<(), StorageError> {
     let all: Vec<&[u8]> = records.iter().collect();
     wal.log(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::faulty::Fault;
+    use crate::disk::{FaultyDisk, MemoryDisk};
+    use leadline_model::entropy::SeededEntropy;
+
+    #[test]
+    fn half_of_a_log_that_was_written_anew_goes_at_once_or_with_the_next_attempt() {
+        for removable in [true, false] {
+            let disk = FaultyDisk::new(Arc::new(MemoryDisk::new()), Arc::new(SeededEntropy::new(1)));
+            let log = Log::new(Arc::new(disk.clone()), PathBuf::from("/wal"), 1);
+            let segments = || {
+                let all = wal::segments(&disk, Path::new("/wal")).unwrap();
+                all.iter().map(|s| (s.number, s.len > 0)).collect::<Vec<_>>()
+            };
+            log.open().unwrap();
+            log.push(&[b"before"]);
+            log.flush(0).unwrap();
+            log.begin_anew(0).unwrap();
+            // Of which every one fills more than a segment.
+            for i in 0..3 {
+                let mut noise = Records::default();
+                noise.push(
+                    &(0..30_000u32)
+                        .flat_map(|n| (n.wrapping_mul(2_654_435_761) ^ i).to_le_bytes())
+                        .collect::<Vec<_>>(),
+                );
+                log.write(0, &noise).unwrap();
+            }
+            assert!(log.is_partial() && segments().len() > 3, "{:?}", segments());
+            if !removable {
+                disk.arm(Fault::Failure, 1);
+            }
+            log.withdraw();
+            assert_eq!(segments().len() > 2, !removable, "{:?}", segments());
+            log.begin_anew(0).unwrap();
+            assert_eq!(segments(), [(0, true), (1, false)], "removable {removable}");
+            log.is_anew();
+            assert!(!log.is_partial());
+        }
+    }
 }

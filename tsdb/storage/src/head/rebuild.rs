@@ -28,7 +28,7 @@ const WRITE_BYTES: usize = if cfg!(feature = "planted") {
 };
 
 /// What the log may lack of one stripe, copied while it was held.
-struct Copied {
+pub(super) struct Copied {
     /// Series and deletions, encoded.
     records: Records,
     /// Series with their chunks, oldest first.
@@ -44,25 +44,29 @@ impl Head {
     /// still knows their series by the reference that it had when it was in the head before.
     ///
     /// # Errors
-    /// [`StorageError`]: the disk still fails; the next call begins anew.
+    /// [`StorageError`]: the disk still fails; what was written is removed again if it can be, and the next call begins anew.
     pub(super) fn rebuild_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let _one = self.tidying.lock();
         let now = self.clock.now();
         for stripe in &self.stripes {
             stripe.write().logged = false;
         }
-        durable.wal.open_anew(now)?;
+        durable.wal.begin_anew(now)?;
         if self.window() > 0 || durable.wbl.is_broken() {
-            durable.wbl.open_anew(now)?;
+            durable.wbl.begin_anew(now)?;
         }
         durable.chunks.cut()?;
         durable.wal.mend();
         durable.wbl.mend();
         let written = self.write_all(durable, now);
         if written.is_err() {
-            durable.wal.break_off();
-            durable.wbl.break_off();
+            for log in [&durable.wal, &durable.wbl] {
+                log.break_off();
+                log.withdraw();
+            }
         } else {
+            durable.wal.is_anew();
+            durable.wbl.is_anew();
             durable.all_is_logged(durable.chunks.end());
             durable.rebuilds.fetch_add(1, Ordering::Relaxed);
             tracing::info!("the write-ahead log was written anew from memory");
@@ -83,7 +87,7 @@ impl Head {
                 if !stripe.late.is_empty() {
                     log_rest(durable, at, &stripe, &OutOfOrder::default());
                 }
-                self.copy(durable, at, &stripe)
+                self.copy(at, &stripe, |chunk| durable.may_lack(chunk))
             };
             write_stripe(copied, &files, |records| durable.wal.write(now, records))?;
         }
@@ -94,7 +98,9 @@ impl Head {
         Ok(())
     }
 
-    fn copy(&self, durable: &Durable, at: usize, stripe: &Stripe) -> Copied {
+    /// What a log needs of a stripe: its series, deletions, exemplars and metadata, what is open, and of its closed chunks
+    /// those that `lacking` picks.
+    pub(super) fn copy(&self, at: usize, stripe: &Stripe, lacking: impl Fn(&Data) -> bool) -> Copied {
         let mut records = Records::default();
         {
             let index = self.index.read();
@@ -118,7 +124,7 @@ impl Head {
         for (row, &number) in stripe.numbers().iter().enumerate() {
             let series = make_ref(at, number).0;
             let closed = stripe.cold[row].closed.iter();
-            let lacking = closed.filter(|chunk| durable.may_lack(&chunk.data));
+            let lacking = closed.filter(|chunk| lacking(&chunk.data));
             chunks.extend(lacking.map(|chunk| (series, chunk.encoding, chunk.data.clone())));
             #[cfg(feature = "planted")]
             if crate::planted::on(crate::planted::Defect::RebuildWithoutOpenChunks) {
@@ -206,10 +212,11 @@ fn log_late(durable: &Durable, chunks: &[(SeriesRef, Closed)], files: &Files) ->
     Ok(())
 }
 
-fn write_stripe(
+/// Hands the records of a stripe to `write`, as many at a time as are written together.
+pub(super) fn write_stripe(
     copied: Copied,
     files: &Files,
-    write: impl Fn(&Records) -> Result<(), StorageError>,
+    mut write: impl FnMut(&Records) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let Copied { mut records, chunks } = copied;
     let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());

@@ -128,6 +128,24 @@ fn bytes_that_change_under_an_open_block_are_noticed() {
 }
 
 #[test]
+fn a_version_that_is_not_known_is_told_with_its_file_and_its_place() {
+    let memory = MemoryDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+    let dir = write(&disk, Path::new(DIR), &small(), 4, SEGMENT);
+    for (file, what) in [
+        ("index", "index version 66 is not known, expected 1, 2 or 3"),
+        ("chunks/000001", "chunks version 65 is not known, expected 1"),
+        ("tombstones", "tombstones version 65 is not known, expected 1"),
+    ] {
+        let path = dir.join(file);
+        let mut bytes = content(&*disk, &path);
+        bytes[4] ^= 0x40;
+        let refused = open(&changed(&memory, &path, &bytes), &dir, 0).unwrap_err();
+        assert_eq!(refused.to_string(), format!("{}: at offset 4: {what}", path.display()));
+    }
+}
+
+#[test]
 fn a_newer_index_is_refused_and_version_3_is_read() {
     let (memory, data) = (MemoryDisk::new(), small());
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());
@@ -146,7 +164,7 @@ fn a_newer_index_is_refused_and_version_3_is_read() {
     assert!(
         refused
             .to_string()
-            .contains("index version 4 is not known, expected 1, 2 or 3"),
+            .contains("at offset 4: index version 4 is not known, expected 1, 2 or 3"),
         "{refused}"
     );
 }

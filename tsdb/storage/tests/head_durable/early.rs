@@ -129,7 +129,7 @@ fn a_window_that_is_closed_while_the_log_is_read_takes_nothing_away() {
     assert_eq!(minutes(&w.all(), "a"), [10, 15, 20, 30, 40]);
 }
 
-fn histogram(n: u64, float: bool, bounds: &[f64]) -> AnyHistogram {
+pub(crate) fn histogram(n: u64, float: bool, bounds: &[f64]) -> AnyHistogram {
     let h = Histogram {
         schema: if bounds.is_empty() { 2 } else { CUSTOM_BUCKETS },
         count: n,
@@ -145,7 +145,7 @@ fn histogram(n: u64, float: bool, bounds: &[f64]) -> AnyHistogram {
     }
 }
 
-fn put_histograms(w: &World, samples: Vec<(Timestamp, AnyHistogram)>) {
+pub(crate) fn put_histograms(w: &World, samples: Vec<(Timestamp, AnyHistogram)>) {
     let entry = |(t, h)| HistogramEntry {
         series: Slot::New(0),
         t,
@@ -165,7 +165,7 @@ fn put_histograms(w: &World, samples: Vec<(Timestamp, AnyHistogram)>) {
     assert_eq!(outcome.unwrap().refused_histograms, []);
 }
 
-fn histograms(w: &World) -> Vec<HistogramSample> {
+pub(crate) fn histograms(w: &World) -> Vec<HistogramSample> {
     let (m, mut into) = ([Matcher::equal("__name__", "h")], Vec::new());
     let set = w.head.select(&m, i64::MIN, i64::MAX, true).unwrap();
     set.read_histograms(0, i64::MIN, i64::MAX, &mut into).unwrap();

@@ -4,7 +4,7 @@ use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{AppendError, Appender, Attempt, Commits};
+use leadline_model::port::{AppendError, Appender, Attempt, Commits, Queryable};
 use leadline_model::sample::{STALE_NAN, Timestamp};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk};
@@ -189,6 +189,119 @@ fn drop_records(w: &World) {
     assert!(health.dropped_bytes > 0 && health.rebuilds == 0, "{health:?}");
 }
 
+#[test]
+fn a_log_that_fails_keeps_the_other_from_nothing() {
+    let m = [Matcher::equal("__name__", "m")];
+    for (fails, ends) in [("wal", false), ("wal", true), ("wbl", false), ("wbl", true)] {
+        for fault in [Fault::Full, Fault::FailedSync] {
+            let (w, faulty) = failing(1);
+            w.head.adjust(HOUR, 0).unwrap();
+            go_on(&w);
+            w.head.sync().unwrap();
+            let before = samples(&w.all());
+            faulty.confine(&Path::new("data").join(fails));
+            (0..20).for_each(|_| faulty.arm(fault, 0));
+            let owner = w.head.new_owner();
+            let now = w.clock.now();
+            w.put(owner, &[("__name__=m", now + 1_000, 1.0)]);
+            w.put(owner, &[("__name__=m", now - 1_000, 2.0)]);
+            let outcome = if ends {
+                w.head.close();
+                w.head.shut()
+            } else {
+                w.head.sync()
+            };
+            let what = format!("{fails} {fault:?} {ends}");
+            assert!(outcome.is_err_and(|error| error.to_string().contains(fails)), "{what}");
+            // What the sound one was given.
+            let kept = if fails == "wal" { now - 1_000 } else { now + 1_000 };
+            for seed in 0..4 {
+                let mut other = World::new(Settings {
+                    out_of_order_window_ms: HOUR,
+                    ..settings()
+                });
+                other.restart_on(w.disk.crash(&SeededEntropy::new(seed)));
+                let found = other.get(&m, i64::MIN, i64::MAX);
+                assert!(samples(&found) > before, "{what}: seed {seed}");
+                assert!(found[0].1.iter().any(|sample| sample.0 == kept), "{what}: seed {seed}");
+            }
+        }
+    }
+}
+
+/// The segments of the log and their lengths, but for an empty last one.
+fn segments(w: &World) -> Vec<(String, u64)> {
+    let entries = w.disk.list(Path::new("data/wal")).unwrap().into_iter();
+    let mut all: Vec<_> = entries.map(|entry| (entry.name, entry.len)).collect();
+    all.sort();
+    all.pop_if(|(_, len)| *len == 0);
+    all
+}
+
+#[test]
+fn a_log_that_cannot_be_written_anew_leaves_nothing_on_the_full_disk() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    drop_records(&w);
+    let before = (w.all(), segments(&w));
+    for room in [10_000, 200_000, 800_000] {
+        w.disk.limit(Some(w.disk.used() + room));
+        w.head.sync().unwrap_err();
+        assert_eq!(segments(&w), before.1, "{room} bytes");
+    }
+    // A start now finds no damage.
+    let crashed = w.disk.crash(&SeededEntropy::new(4));
+    let head = std::mem::replace(&mut w.head, open_on(Arc::new(crashed), &w.clock, &w.settings));
+    assert_eq!(w.head.replay(&()).unwrap().lost, [] as [&str; 0]);
+    w.head = head;
+    w.disk.limit(None);
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().rebuilds, 1);
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before.0);
+}
+
+/// A mapped chunk of a series (`tsdb/docs/format/head_chunks.md`) whose checksum is right, whatever its bits are.
+fn mapped_chunk(series: [u8; 8], (mint, maxt): (Timestamp, Timestamp), data: &[u8]) -> Vec<u8> {
+    let mut bytes = [series, mint.to_be_bytes(), maxt.to_be_bytes()].concat();
+    bytes.extend([1, data.len() as u8]);
+    bytes.extend(data);
+    bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_newest_sample_in_a_mapped_chunk_that_cannot_be_decoded_is_an_error_and_no_value() {
+    // Five samples are promised and the bits end before; none is promised.
+    for data in [&[0, 5, 0xff][..], &[0, 0][..]] {
+        let mut w = World::new(settings());
+        go_on(&w);
+        assert!(w.head.map_chunks().unwrap() > 0);
+        w.head.close();
+        w.head.shut().unwrap();
+        let path = Path::new("data/chunks_head/000001");
+        let mut series = [0; 8];
+        w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
+        let behind = w.clock.advance(MINUTE);
+        let chunk = mapped_chunk(series, (behind, behind + 5), data);
+        w.disk.append(path).unwrap().write_all(&chunk).unwrap();
+        w.clock.advance(MINUTE);
+        w.restart_on(w.disk.clone());
+        let set = w
+            .head
+            .select(&[Matcher::equal("__name__", "m")], i64::MIN, i64::MAX, true)
+            .unwrap();
+        let newest = set.newest(0, behind, i64::MAX);
+        match data.len() {
+            2 => assert_eq!(newest.unwrap().map(|sample| sample.t), None),
+            _ => assert!(
+                newest.unwrap_err().to_string().contains("ends inside sample"),
+                "{data:?}"
+            ),
+        }
+    }
+}
+
 /// How many samples up to a time (ms) the log has.
 fn logged(w: &World, until: Timestamp) -> usize {
     let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();
@@ -324,4 +437,29 @@ fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is
     assert_eq!((refused(&w, "m"), w.head.log_health().failed), (true, None));
     w.head.map_chunks().unwrap();
     assert!(!refused(&w, "m"));
+}
+
+#[test]
+fn memory_has_a_limit_before_the_log_is_read_too() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    w.head.close();
+    w.head.shut().unwrap();
+    w.settings.unwritten_memory_bytes = 100_000;
+    w.head = open_on(Arc::new(w.disk.clone()), &w.clock, &w.settings);
+    let mut new = 0;
+    while !refused(&w, &format!("early{new}")) {
+        w.head.flush().unwrap();
+        new += 1;
+        assert!(new < 10_000, "nothing is refused");
+    }
+    assert!(new > 10 && w.head.stats().bytes < 150_000, "{new} series");
+    w.head.replay(&()).unwrap();
+    w.head.sync().unwrap();
+    assert!(!refused(&w, "early0"));
+    w.head.sync().unwrap();
+    let before = w.all();
+    assert_eq!(samples(&before), 6 * 40 + new + 1);
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before);
 }

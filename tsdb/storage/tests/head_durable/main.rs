@@ -3,6 +3,7 @@
 
 mod early;
 mod failing;
+mod lacking;
 
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;

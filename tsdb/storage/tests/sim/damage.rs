@@ -326,11 +326,7 @@ impl Meeting<'_> {
             damage,
             when,
         } = self.case;
-        let mut kept = if damage == Damage::Delete && self.holdings.is_oldest_mapped(path) {
-            self.holdings.of_blocks()
-        } else {
-            self.holdings.without(kind, path, damage.begins())
-        };
+        let mut kept = self.holdings.without(kind, path, damage.begins());
         if when != When::Running {
             apply(&self.disk, path, damage);
         }
@@ -488,8 +484,7 @@ fn damage_is_told_and_never_becomes_a_value() {
         });
         let tally = tallies.entry(case.kind).or_default();
         tally.cases += 1;
-        let oldest = case.damage == Damage::Delete && holdings.is_oldest_mapped(case.path);
-        match judge(met, oldest || looks_like_a_crash(files, &case)) {
+        match judge(met, looks_like_a_crash(files, &case)) {
             Ok((seen, excused)) => {
                 tally.add(&seen);
                 tally.as_after_a_crash += u64::from(excused);

@@ -248,7 +248,7 @@ impl Holdings {
     }
 
     /// What the blocks hold.
-    pub(crate) fn of_blocks(&self) -> Times {
+    fn of_blocks(&self) -> Times {
         times(self.blocks.values().map(|(dump, _)| dump))
     }
 
@@ -274,13 +274,6 @@ impl Holdings {
                 kept
             }
         }
-    }
-
-    /// Whether it is the first of several files of mapped chunks. When it is deleted, what is left is what the head leaves
-    /// that has let go of its oldest samples, so nobody can tell; the chunks of the other files hide what the log has.
-    pub(crate) fn is_oldest_mapped(&self, path: &Path) -> bool {
-        let all = kinds(&self.disk).remove(&Kind::MappedChunks).unwrap_or_default();
-        all.len() > 1 && all.first().is_some_and(|(first, _)| first == path)
     }
 
     /// What the logs say of series that they name, where the file at `path` ends at `at` and its log with it. What follows

@@ -138,14 +138,16 @@ impl World {
         Ok(())
     }
 
-    fn maintain(&mut self) -> Verdict {
+    pub(crate) fn maintain(&mut self) -> Verdict {
         self.tell("maintain".to_owned());
         let before = self.on_disk()?;
+        // Where the disk is full, age counts from there.
+        let newest = self.db.head().max_time().filter(|_| self.troubled);
         let done = self.db.maintain();
         let after = self.on_disk()?;
         // Where the newest block on the disk ends, ms.
         let ends = before.values().chain(after.values()).map(|block| block.end);
-        let end = ends.max().unwrap_or(Timestamp::MIN);
+        let end = ends.max().max(newest).unwrap_or(Timestamp::MIN);
         self.model.expired(end.saturating_sub(self.settings.retention_ms));
         self.outgrown(&before, &done, end)?;
         self.look_at_head()?;

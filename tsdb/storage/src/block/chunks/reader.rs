@@ -113,6 +113,7 @@ fn check_header(stored: &Stored) -> Result<(), StorageError> {
         VERSION => Ok(()),
         other => Err(StorageError::Unknown {
             path: stored.path().to_owned(),
+            offset: size_of_val(&MAGIC) as u64,
             what: "chunks version",
             found: other.to_string(),
             known: "1",
@@ -195,6 +196,7 @@ impl ChunkReader<'_> {
         let (number, data) = content.split_first().unwrap_or((&0, &[]));
         let encoding = Encoding::from_number(*number).ok_or_else(|| StorageError::Unknown {
             path: stored.path().to_owned(),
+            offset: start,
             what: "chunk encoding",
             found: number.to_string(),
             known: "1 to 6",

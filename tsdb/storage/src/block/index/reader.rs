@@ -210,6 +210,7 @@ fn version(stored: &Stored) -> Result<u8, StorageError> {
         version @ 1..=3 => Ok(version),
         other => Err(StorageError::Unknown {
             path: stored.path().to_owned(),
+            offset: size_of_val(&MAGIC) as u64,
             what: "index version",
             found: other.to_string(),
             known: "1, 2 or 3",

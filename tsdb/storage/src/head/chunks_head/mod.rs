@@ -132,6 +132,11 @@ impl ChunksHead {
         Arc::clone(&self.files.read())
     }
 
+    /// The number of the first file, if there is any.
+    pub(super) fn first(&self) -> Option<u32> {
+        self.files.read().0.first_key_value().map(|(&seq, _)| seq)
+    }
+
     /// The place of whatever is written next, or one before it.
     pub(super) fn end(&self) -> u64 {
         let files = self.files.read();
@@ -354,6 +359,11 @@ impl ChunksHead {
     pub(super) fn clear(&self) -> Result<(), StorageError> {
         self.cut()?;
         self.remove(|_, _| true)
+    }
+
+    /// Removes the files up to number `last`, the oldest first: what comes next is in a file behind them.
+    pub(super) fn give_up(&self, last: u32) -> Result<(), StorageError> {
+        self.remove(|seq, _| seq <= last)
     }
 
     fn change(&self, change: impl FnOnce(&mut Files)) {

@@ -1,7 +1,7 @@
 //! What each part of the directory says, and where it goes.
 
 use super::super::chunks_head::{Files, Found};
-use super::super::histograms::newest_bits;
+use super::super::histograms::{UNKNOWN_BITS, newest_bits};
 use super::super::late::Late;
 use super::super::series::{Closed, Data, NO_OWNER};
 use super::super::source::clip;
@@ -17,10 +17,10 @@ use leadline_model::port::SeriesRef;
 use leadline_model::sample::{Samples, Timestamp};
 
 /// The owner of a series of which only chunks are known until the log names it.
-const UNNAMED: u32 = NO_OWNER - 1;
+pub(super) const UNNAMED: u32 = NO_OWNER - 1;
 
 /// The stripe of a reference and the number within it, if a stripe can have given it.
-fn place(reference: u64) -> Option<(usize, u32)> {
+pub(super) fn place(reference: u64) -> Option<(usize, u32)> {
     let series = SeriesRef(reference);
     let number = number_of(series).filter(|&n| n < EARLY - 1)?;
     Some((stripe_of(series), number))
@@ -40,6 +40,8 @@ impl Replay<'_> {
         for damage in scanned.lost {
             tracing::warn!(%damage, "mapped chunks are given up from here on, the log has their samples");
         }
+        let (first, end) = (durable.chunks.first(), durable.chunks.end());
+        self.mapped.found(first, end);
         // The log names them next.
         let series: usize = self.stripes.iter().map(|stripe| stripe.hot.len()).sum();
         self.index.reserve(series);
@@ -71,10 +73,11 @@ impl Replay<'_> {
                 return false;
             };
             self.stripes[stripe].reserve_number(number);
-            if chunk.out_of_order && self.wants(chunk.series.0) {
+            let wanted = self.mapped.are_used() && self.wants(chunk.series.0);
+            if chunk.out_of_order && wanted {
                 self.late.insert(chunk.place, *chunk);
             }
-            chunk.maxt >= self.min_valid && !chunk.out_of_order && self.wants(chunk.series.0)
+            chunk.maxt >= self.min_valid && !chunk.out_of_order && wanted
         });
         // Stable: the chunks of one series stay in the order of time.
         found.sort_by_key(|chunk| (stripe_of(chunk.series), chunk.series));
@@ -98,6 +101,10 @@ impl Replay<'_> {
                 self.found.chunks += 1;
                 let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
                 stripe.adopt(row, closed);
+                if let [first] = stripe.cold[row].closed.as_slice() {
+                    // There is no open chunk: until one begins, this is what the log is compared with.
+                    stripe.cold[row].open_from = first.mint;
+                }
             }
         }
     }
@@ -176,6 +183,7 @@ impl Replay<'_> {
                     let marker = marker?;
                     let Some(chunk) = self.late.get(&marker.chunk).filter(|c| c.series.0 == marker.series) else {
                         // The chunk did not reach the disk: its samples came before in this log.
+                        self.no_chunk(marker.series, marker.chunk);
                         continue;
                     };
                     let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
@@ -198,7 +206,7 @@ impl Replay<'_> {
     }
 
     /// What came out of order of a series that lives.
-    fn late_of(&mut self, reference: u64) -> Option<&mut Late> {
+    pub(super) fn late_of(&mut self, reference: u64) -> Option<&mut Late> {
         let reference = self.aliases.get(&reference).copied().unwrap_or(reference);
         let (at, number) = place(reference)?;
         let stripe = self.stripes.get_mut(at)?;
@@ -251,8 +259,9 @@ impl Replay<'_> {
             return;
         };
         // What is refused is in a mapped chunk, or was out of order and is in a log of its own.
-        if let Ok(true) = self.stripes[at].append(row, t, v, &mut self.cuts) {
-            self.count(t);
+        match self.stripes[at].append(row, t, v, &mut self.cuts) {
+            Ok(true) => self.count(t),
+            _ => self.refused(at, row, t),
         }
     }
 
@@ -273,8 +282,9 @@ impl Replay<'_> {
         let Some((_, at, row)) = self.row(entry.series, entry.t) else {
             return;
         };
-        if let Ok(true) = self.stripes[at].append_histogram(row, entry.t, &entry.h, &self.cuts) {
-            self.count(entry.t);
+        match self.stripes[at].append_histogram(row, entry.t, &entry.h, &self.cuts) {
+            Ok(true) => self.count(entry.t),
+            _ => self.refused(at, row, entry.t),
         }
     }
 
@@ -385,6 +395,7 @@ impl Replay<'_> {
             }
         }
         self.index.sweep(true);
+        self.remove_given_up();
         self.tell();
         Ok(())
     }
@@ -439,11 +450,13 @@ fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
             continue;
         }
         samples.clear();
-        if decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).is_ok()
-            && let Some((&t, v)) = samples.t.last().zip(samples.v.last())
-        {
-            hot.open = XorAppender::behind(t, v.to_bits());
-        }
+        let decoded = decode(last.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples);
+        let newest = samples.t.last().zip(samples.v.last());
+        hot.open = match newest.filter(|_| decoded.is_ok()) {
+            Some((&t, v)) => XorAppender::behind(t, v.to_bits()),
+            // Who asks for it reads the chunk, and fails.
+            None => XorAppender::behind(last.maxt(), UNKNOWN_BITS),
+        };
     }
     Ok(())
 }

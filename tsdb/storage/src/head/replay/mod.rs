@@ -10,6 +10,7 @@
 mod apply;
 mod empty;
 mod install;
+mod lacking;
 mod names;
 mod part;
 mod portion;
@@ -29,7 +30,9 @@ use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::codec::Malformed;
 use crate::error::StorageError;
+use crate::interval::Interval;
 use crate::wal::{self, Reader, checkpoint};
+use lacking::Mapped;
 use leadline_model::sample::Timestamp;
 use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeMap;
@@ -63,6 +66,9 @@ pub struct Replayed {
     pub samples: u64,
     /// Chunks that are mapped.
     pub chunks: u64,
+    /// Mapped chunks that were given up because older ones are missing: the log has their samples, and was read without
+    /// them.
+    pub given_up: u64,
     /// Histograms that were passed over: invalid, or of a schema that is not known.
     pub unknown_histograms: u64,
     /// Blocks that all of it was cut into because it would have taken more memory than it may.
@@ -98,6 +104,7 @@ type Take<R> = fn(&mut R, &[u8]) -> Result<(), Malformed>;
 
 /// A replay that is under way.
 struct Replay<'h> {
+    head: &'h Head,
     durable: &'h Durable,
     /// The series that are read.
     part: Part,
@@ -127,6 +134,11 @@ struct Replay<'h> {
     min_valid: Timestamp,
     mint: Timestamp,
     maxt: Timestamp,
+    mapped: Mapped,
+    /// From when to when the log has samples of a series that are older than its mapped chunks.
+    older: RapidHashMap<u64, Interval>,
+    /// Whether a part of the log is missing or was cut off.
+    cut_off: bool,
     /// Chunks of samples that came out of order, by their place; used when the log of such samples names them.
     late: BTreeMap<u64, Found>,
     /// Entries whose series the log does not have.
@@ -137,8 +149,8 @@ struct Replay<'h> {
 }
 
 impl Head {
-    /// Reads the directory: what was committed before is there afterwards, and commits reach the log. To be called once,
-    /// from a thread that may block, after [`Self::seal`] with the end of the newest block. Commits are taken meanwhile;
+    /// Reads the directory: what was committed before is there afterwards, and commits reach the log. To be called until it
+    /// succeeds, from a thread that may block, after [`Self::seal`] with the end of the newest block. Commits are taken meanwhile;
     /// they reach the log at the end.
     ///
     /// Damage is cut off the log and named in [`Replayed::lost`].
@@ -204,6 +216,7 @@ impl Head {
 impl<'h> Replay<'h> {
     fn new(head: &'h Head, durable: &'h Durable, part: Part, limit: Option<u64>) -> Self {
         Self {
+            head,
             durable,
             part,
             wanted: None,
@@ -222,6 +235,9 @@ impl<'h> Replay<'h> {
             min_valid: head.min_valid.load(Ordering::Acquire),
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
+            mapped: Mapped::used(),
+            older: RapidHashMap::default(),
+            cut_off: false,
             late: BTreeMap::new(),
             unknown: 0,
             exemplars: Exemplars::new(head.settings.max_exemplars, head.window()),
@@ -236,6 +252,18 @@ impl<'h> Replay<'h> {
         if !self.part.is_whole() {
             self.names()?;
         }
+        self.chunks_and_logs(monitor)?;
+        if !self.is_over() && self.lacks_chunks() {
+            self.without_chunks(monitor)?;
+        }
+        match self.is_over() {
+            true => Ok(()),
+            false => self.finish(),
+        }
+    }
+
+    /// Reads what there is in the order in which it counts.
+    fn chunks_and_logs(&mut self, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
         self.map()?;
         self.weigh();
         if self.is_over() {
@@ -251,10 +279,7 @@ impl<'h> Replay<'h> {
         }
         self.late()?;
         self.weigh();
-        match self.is_over() {
-            true => Ok(()),
-            false => self.finish(),
-        }
+        Ok(())
     }
 
     /// Finds out before which time the log was cut off: mapped chunks from before may still be there, but what was deleted
@@ -314,6 +339,7 @@ impl<'h> Replay<'h> {
             let text = format!("segments {gap:08} to {:08} of the log are missing", first - 1);
             tracing::warn!("{text}");
             self.found.lost.push(text);
+            self.cut_off = true;
         }
         let reader = Reader::open(Arc::clone(disk), &dir, first..)?;
         self.read(reader, &dir, &mut |current| monitor.segment(first, current, last), take)
@@ -327,6 +353,7 @@ impl<'h> Replay<'h> {
             let text = format!("{}: all segments are missing", dir.display());
             tracing::warn!("{text}");
             self.found.lost.push(text);
+            self.cut_off = true;
         }
         Ok(())
     }
@@ -403,6 +430,7 @@ impl<'h> Replay<'h> {
     fn lose(&mut self, damage: &StorageError) {
         tracing::warn!(%damage, "the log is cut off here, what follows is lost");
         self.found.lost.push(damage.to_string());
+        self.cut_off = true;
     }
 
     /// Writes closed chunks away once they take more than `limit` bytes.

@@ -5,12 +5,10 @@ use super::super::durable::Durable;
 use super::super::exemplars::Exemplars;
 use super::super::late::Late;
 use super::super::out_of_order::OutOfOrder;
-use super::super::series::{Closed, Data};
-use super::super::source::{Copied, RangeSource};
-use super::super::stripe::{Stripe, make_ref};
+use super::super::source::RangeSource;
+use super::super::stripe::make_ref;
 use super::{Part, Replay, Replayed};
 use crate::error::StorageError;
-use crate::points;
 use leadline_model::exemplar::Exemplar;
 use leadline_model::labels::Labels;
 use leadline_model::sample::Timestamp;
@@ -77,56 +75,14 @@ impl Portion {
         self.head.out_of_order_range(&self.late, mint, maxt)
     }
 
-    /// Where the aligned ranges of `range` ms begin in which something came in order. Only those that have samples:
-    /// nobody says that the first and the last of them are near each other.
+    /// [`Head::ranges_in_order`].
     pub(crate) fn ranges_in_order(&self, range: i64) -> Result<BTreeSet<Timestamp>, StorageError> {
-        self.ranges(range, |stripe, row| {
-            Copied::of(stripe, row, Timestamp::MIN, Timestamp::MAX).closed
-        })
+        self.head.ranges_in_order(range)
     }
 
-    /// [`Self::ranges_in_order`] for what came out of order.
+    /// [`Head::ranges_out_of_order`].
     pub(crate) fn ranges_out_of_order(&self, range: i64) -> Result<BTreeSet<Timestamp>, StorageError> {
-        self.ranges(range, |stripe, row| {
-            let late = stripe.numbers().get(row).and_then(|number| stripe.late.get(number));
-            late.map_or_else(Vec::new, |late| late.chunks.clone())
-        })
-    }
-
-    fn ranges(
-        &self,
-        range: i64,
-        chunks: impl Fn(&Stripe, usize) -> Vec<Closed>,
-    ) -> Result<BTreeSet<Timestamp>, StorageError> {
-        let mut found = BTreeSet::new();
-        for stripe in &self.head.stripes {
-            let stripe = stripe.read();
-            for row in 0..stripe.numbers().len() {
-                for chunk in chunks(&stripe, row) {
-                    self.add_ranges(range, &chunk, &mut found)?;
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Adds the ranges that a chunk has samples in. As a rule it is one; of others the samples are looked at.
-    fn add_ranges(&self, range: i64, chunk: &Closed, found: &mut BTreeSet<Timestamp>) -> Result<(), StorageError> {
-        let begin = |t: Timestamp| t.div_euclid(range).saturating_mul(range);
-        let (first, last) = (begin(chunk.mint), begin(chunk.maxt()));
-        if first == last {
-            found.insert(first);
-            return Ok(());
-        }
-        let bytes = match (&chunk.data, self.head.files()) {
-            (Data::Disk(_), Some(files)) => files.bytes(&chunk.data)?,
-            (data, _) => super::super::chunks_head::Files::default().bytes(data)?,
-        };
-        let mut samples = Vec::new();
-        points::decode(chunk.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples)
-            .map_err(|error| StorageError::Refused(format!("a chunk of the head is damaged: {error}")))?;
-        found.extend(samples.iter().map(|sample| begin(sample.t)));
-        Ok(())
+        self.head.ranges_out_of_order(range)
     }
 }
 

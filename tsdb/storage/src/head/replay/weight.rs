@@ -52,7 +52,7 @@ impl Replay<'_> {
         }
         self.index.add_to(&mut stats);
         let numbers = self.evicted.capacity() + self.wanted.as_ref().map_or(0, Vec::capacity);
-        let entries = self.aliases.capacity() + self.alias_times.len();
+        let entries = self.aliases.capacity() + self.alias_times.len() + self.older.capacity();
         let exemplars = self.exemplars.counts().0 * EXEMPLAR;
         let maps = self.late.len() * (size_of::<Found>() + ENTRY) + entries * 2 * ENTRY + self.told.len() * 2 * ENTRY;
         stats.bytes + (numbers * size_of::<u64>() + maps + exemplars) as u64

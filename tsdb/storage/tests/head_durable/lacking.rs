@@ -1,0 +1,127 @@
+//! A directory whose oldest file of mapped chunks is gone, while later ones are there.
+
+use crate::early::{histogram, histograms, put_histograms};
+use crate::{HOUR, Series, World, settings};
+use leadline_model::clock::Clock;
+use leadline_model::histogram::HistogramSample;
+use leadline_model::port::Appender;
+use leadline_storage::disk::Disk;
+use leadline_storage::{Head, HeadParts, Replayed, Settings};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Some time of floats and histograms, in order and late, and a file of mapped chunks.
+fn grow(w: &World) {
+    w.fill(15);
+    let (owner, now) = (w.head.new_owner(), w.clock.now());
+    for i in 0..40 {
+        w.put(
+            owner,
+            &[("__name__=m1,job=j,instance=i0", now - 20_000 * i - 1, i as f64)],
+        );
+    }
+    let steps = (0..15).map(|i| (w.clock.advance(1_000), histogram(10 + i, i > 7, &[])));
+    put_histograms(w, steps.collect());
+    let late = (0..40).map(|i| (now - 15_000 * i - 2, histogram(5, false, &[])));
+    put_histograms(w, late.collect());
+    assert!(w.head.map_chunks().unwrap() > 0);
+}
+
+/// A world with several files of mapped chunks.
+fn grown() -> World {
+    let mut w = World::new(Settings {
+        out_of_order_window_ms: HOUR,
+        ..settings()
+    });
+    for _ in 0..3 {
+        grow(&w);
+        w.restart();
+    }
+    w
+}
+
+fn held(w: &World) -> (Series, Vec<HistogramSample>) {
+    (w.all(), histograms(w))
+}
+
+fn files(w: &World, dir: &str) -> Vec<PathBuf> {
+    let dir = Path::new("data").join(dir);
+    let entries = w.disk.list(&dir).unwrap().into_iter().filter(|entry| !entry.is_dir);
+    let mut all: Vec<_> = entries.map(|entry| dir.join(entry.name)).collect();
+    all.sort();
+    all
+}
+
+/// Starts again without some files.
+fn without(w: &mut World, gone: &[&Path]) -> Replayed {
+    w.head.close();
+    w.head.shut().unwrap();
+    gone.iter().for_each(|path| w.disk.remove_file(path).unwrap());
+    w.restart_on(w.disk.clone())
+}
+
+#[test]
+fn what_was_in_the_oldest_mapped_file_comes_from_the_log_however_often_that_is_lost() {
+    let mut w = grown();
+    for round in 0..4 {
+        let (before, mapped) = (held(&w), files(&w, "chunks_head"));
+        assert!(mapped.len() > 1, "round {round}: {mapped:?}");
+        let replayed = without(&mut w, &[&mapped[0]]);
+        assert_eq!(replayed.lost, [] as [&str; 0], "round {round}");
+        assert!(replayed.given_up > 0, "round {round}: {replayed:?}");
+        assert_eq!(held(&w), before, "round {round}");
+        let left = files(&w, "chunks_head");
+        assert!(
+            mapped.iter().all(|gone| !left.contains(gone)),
+            "round {round}: {left:?}"
+        );
+        grow(&w);
+        let before = held(&w);
+        assert_eq!(
+            w.restart().given_up,
+            0,
+            "round {round}: the next start has no reason to"
+        );
+        assert_eq!(held(&w), before, "round {round}, the next start");
+        grow(&w);
+    }
+}
+
+#[test]
+fn who_only_reads_sees_what_was_in_the_oldest_mapped_file_and_leaves_the_others() {
+    let mut w = grown();
+    let (before, mapped) = (held(&w), files(&w, "chunks_head"));
+    w.head.close();
+    w.head.shut().unwrap();
+    w.disk.remove_file(&mapped[0]).unwrap();
+    w.head = Head::durable(HeadParts {
+        settings: w.settings.clone(),
+        clock: w.clock.clone(),
+        disk: Arc::new(w.disk.clone()),
+        dir: "data".into(),
+        read_only: true,
+    })
+    .unwrap();
+    assert!(w.head.replay(&()).unwrap().given_up > 0);
+    assert_eq!(held(&w), before);
+    assert_eq!(files(&w, "chunks_head"), mapped[1..]);
+}
+
+#[test]
+fn mapped_chunks_that_the_log_lacks_stay_though_older_ones_are_missing_and_that_is_told() {
+    let mut w = grown();
+    let (before, mapped, log) = (w.all(), files(&w, "chunks_head"), files(&w, "wal"));
+    // Of a log that ends early nobody can say that it does.
+    let replayed = without(&mut w, &[&mapped[0], log.last().unwrap(), &log[log.len() - 2]]);
+    assert!(
+        replayed
+            .lost
+            .iter()
+            .any(|text| text.contains("mapped chunks before file 000002 are missing")),
+        "{replayed:?}"
+    );
+    assert_eq!(replayed.given_up, 0);
+    let after = w.all();
+    assert!(crate::samples(&after) < crate::samples(&before));
+    assert_eq!(files(&w, "chunks_head"), mapped[1..]);
+}
