@@ -12,6 +12,7 @@
 
 mod answers;
 mod commands;
+mod copied;
 mod folder;
 mod foreign;
 mod late;

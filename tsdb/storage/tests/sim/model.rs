@@ -148,6 +148,15 @@ impl Model {
         }
     }
 
+    /// What is between two times (ms, the end is not part of it) may go.
+    pub(crate) fn gone(&mut self, mint: Timestamp, end: Timestamp) {
+        for history in self.series.values_mut() {
+            let required = |cell: &&mut Cell| matches!(cell.state, State::Durable | State::Taken | State::Doubted);
+            let within = history.cells.range_mut(mint..end).map(|(_, cell)| cell);
+            within.filter(required).for_each(|cell| cell.state = State::Free);
+        }
+    }
+
     /// The machine lost power.
     pub(crate) fn crashed(&mut self) {
         for history in self.series.values_mut() {
