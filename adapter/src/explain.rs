@@ -5,7 +5,7 @@ use crate::api::external;
 use crate::api::{Adapter, custom, types::rfc3339};
 use crate::config::check::Describes;
 use crate::error::ApiError;
-use crate::query::{Judge, LeftOut, Pick, metric_labels};
+use crate::query::{Judge, LeftOut, Pick, Reason, metric_labels};
 use crate::registry::{Lookup, Rule};
 use leadline_cluster::Selector;
 use leadline_model::duration::Duration;
@@ -104,6 +104,9 @@ pub struct RowView {
     pub quantity: Option<String>,
     /// Why it is left out or fails; empty when it is answered.
     pub verdict: String,
+    /// For how long its targets were observed, where that is shorter than its window; else empty. Whether it is answered
+    /// all the same is the rule's `onWarming`.
+    pub warming: String,
     /// Series that were read.
     pub series: u32,
     /// Age (ms) of the newest sample of the stalest series.
@@ -226,8 +229,8 @@ fn external_answer(adapter: &Adapter, judge: &Judge<'_>, subject: &Subject<'_>, 
     let rows = external::rows_of(judge, judge.snapshot, namespace);
     for row in &rows {
         add_row(adapter, judge, row, into);
-        if let Pick::LeftOut(reason) = judge.row(row) {
-            note(into, row.labels.to_string(), reason.as_str());
+        if let Pick::LeftOut(reason) = external::pick(judge, row) {
+            note(into, row.labels.to_string(), &noted(judge, Some(row), reason));
         }
     }
     match external::items(adapter, judge, namespace, &mut LeftOut::default()) {
@@ -287,7 +290,7 @@ async fn object_answer(
             }),
             Pick::LeftOut(reason) => {
                 left_out.add(reason);
-                note(into, name.clone(), reason.as_str());
+                note(into, name.clone(), &noted(judge, rows.first().copied(), reason));
             }
             Pick::Failed(error) => failed = Some(error.message),
         }
@@ -296,7 +299,8 @@ async fn object_answer(
         into.answer.clear();
         into.error = error;
     } else if into.answer.is_empty() {
-        into.error = judge.why_empty(names.len(), subject.resource, &left_out);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        into.error = custom::why_nothing(judge, namespace, (&names, subject.resource), &left_out).message;
     }
     Ok(())
 }
@@ -312,7 +316,11 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
         into.more_rows += 1;
         return;
     }
-    let (quantity, verdict) = match judge.row(row) {
+    let pick = match judge.rule.describes {
+        Describes::External => external::pick(judge, row),
+        Describes::Objects(..) => judge.object(&[row]),
+    };
+    let (quantity, verdict) = match pick {
         Pick::Value(answer) => (Some(answer.milli.to_string()), String::new()),
         Pick::LeftOut(reason) => (None, left_out_because(judge, row, reason)),
         Pick::Failed(error) => (None, error.message),
@@ -324,6 +332,7 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
         value: row.value.to_string(),
         quantity,
         verdict,
+        warming: warming_text(judge, row).unwrap_or_default(),
         series: provenance.series,
         stalest_age_ms: age(provenance.stalest),
         oldest_age_ms: age(provenance.oldest),
@@ -332,14 +341,26 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
     });
 }
 
-fn left_out_because(judge: &Judge<'_>, row: &Row, reason: crate::query::Reason) -> String {
-    use crate::query::Reason;
+/// Why something is left out, in a word; of what is warming also how long it takes.
+fn noted(judge: &Judge<'_>, row: Option<&Row>, reason: Reason) -> String {
+    let warming = row.filter(|_| reason == Reason::Warming);
+    let text = warming.and_then(|row| warming_text(judge, row));
+    text.unwrap_or_else(|| reason.as_str().to_owned())
+}
+
+fn warming_text(judge: &Judge<'_>, row: &Row) -> Option<String> {
+    let warming = row.warming.as_ref()?;
+    Some(freshness::describe_warming(warming, judge.now))
+}
+
+fn left_out_because(judge: &Judge<'_>, row: &Row, reason: Reason) -> String {
     match reason {
         Reason::Partial => format!(
             "left out: {}",
             freshness::describe_missing(&row.completeness, judge.board)
         ),
         Reason::Stale => format!("left out: older than {}", Duration::from_millis(judge.max_age_ms(row))),
+        Reason::Warming => format!("left out: {}", warming_text(judge, row).unwrap_or_default()),
         Reason::Nan | Reason::Inf | Reason::NoResult => format!("left out: {}", reason.as_str()),
     }
 }
@@ -423,6 +444,9 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &RowView) -> fmt::Result {
         write!(f, ", {} series, {age} old (max {max})", row.series)?;
     }
     writeln!(f, "{}{}", if row.verdict.is_empty() { "" } else { ": " }, row.verdict)?;
+    if !row.warming.is_empty() && !row.verdict.contains(&row.warming) {
+        writeln!(f, "  note    {}", row.warming)?;
+    }
     for target in &row.owners {
         writeln!(f, "  from    {target}")?;
     }

@@ -1,6 +1,6 @@
 //! From a rule's snapshot to the values of an answer, by the rule's policies.
 
-use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable};
+use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable, OnWarming};
 use crate::error::ApiError;
 use crate::quantity::Milli;
 use crate::registry::Rule;
@@ -10,7 +10,7 @@ use leadline_model::duration::Duration;
 use leadline_model::labels::Labels;
 use leadline_model::port::EvaluateError;
 use leadline_model::target::Board;
-use leadline_standing::{Row, Snapshot, Verdict, freshness};
+use leadline_standing::{Row, Snapshot, Verdict, Warming, freshness};
 
 /// Why a value was left out, in the words of the metric `left_out_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,11 +25,20 @@ pub enum Reason {
     Inf,
     /// Too many of the targets that feed it are down.
     Partial,
+    /// The targets that feed it are younger than the window.
+    Warming,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::NoResult, Self::Stale, Self::Nan, Self::Inf, Self::Partial];
+    pub const ALL: [Self; 6] = [
+        Self::NoResult,
+        Self::Stale,
+        Self::Nan,
+        Self::Inf,
+        Self::Partial,
+        Self::Warming,
+    ];
 
     /// The word.
     #[must_use]
@@ -40,6 +49,7 @@ impl Reason {
             Self::Nan => "nan",
             Self::Inf => "inf",
             Self::Partial => "partial",
+            Self::Warming => "warming",
         }
     }
 
@@ -50,6 +60,7 @@ impl Reason {
             Self::Nan => "NaN",
             Self::Inf => "infinite",
             Self::Partial => "partial",
+            Self::Warming => "warming up",
         }
     }
 }
@@ -127,6 +138,18 @@ impl Judge<'_> {
     /// The value of one object from its rows.
     #[must_use]
     pub fn object(&self, rows: &[&Row]) -> Pick {
+        if let Some(warming) = warming_of(rows) {
+            let omit = if self.rule.is_pods() {
+                OnWarming::Omit
+            } else {
+                OnWarming::Error
+            };
+            match self.rule.config.on_warming.unwrap_or(omit) {
+                OnWarming::Omit => return Pick::LeftOut(Reason::Warming),
+                OnWarming::Error => return Pick::Failed(self.warming_error(&warming)),
+                OnWarming::Serve => {}
+            }
+        }
         match rows {
             [] => Pick::LeftOut(Reason::NoResult),
             [row] => self.row(row),
@@ -134,7 +157,14 @@ impl Judge<'_> {
         }
     }
 
-    /// The value of one row.
+    /// The error of a value whose targets are too young, as a cold metric's.
+    #[must_use]
+    pub fn warming_error(&self, warming: &Warming) -> ApiError {
+        let why = freshness::describe_warming(warming, self.now);
+        ApiError::unavailable(format!("metric {}: {why}", self.rule.name()))
+    }
+
+    /// The value of one row, but for [`warming_of`].
     #[must_use]
     pub fn row(&self, row: &Row) -> Pick {
         match self.judge(row) {
@@ -326,6 +356,14 @@ impl Judge<'_> {
     }
 }
 
+/// That every one of these rows is warming, and when the first of them no longer is. One that is not stands for the
+/// others: what begins beside it adds to it.
+#[must_use]
+pub fn warming_of(rows: &[&Row]) -> Option<Warming> {
+    let warming: Option<Vec<Warming>> = rows.iter().map(|row| row.warming).collect();
+    warming?.into_iter().min_by_key(Warming::until)
+}
+
 /// How many values were left out, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut([u64; Reason::ALL.len()]);
@@ -334,6 +372,12 @@ impl LeftOut {
     /// One more.
     pub fn add(&mut self, reason: Reason) {
         self.0[reason as usize] += 1;
+    }
+
+    /// How many were left out for this reason.
+    #[must_use]
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
     }
 
     /// The counts that are not zero.

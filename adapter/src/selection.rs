@@ -94,6 +94,7 @@ impl Selections {
             value: total,
             provenance: Provenance::none(),
             completeness,
+            warming: None,
             last_complete: remembered.total,
         };
         remembered.owners = expected;

@@ -1,10 +1,10 @@
 //! From a snapshot to the number that a trigger answers.
 
 use crate::error::Unanswerable;
-use crate::trigger::Trigger;
+use crate::trigger::{OnWarming, Trigger};
 use leadline_model::Timestamp;
 use leadline_model::target::Board;
-use leadline_standing::freshness::{check_warm, judge, judge_empty};
+use leadline_standing::freshness::{check_warm, describe_warming, judge, judge_empty};
 use leadline_standing::{Row, Snapshot, Verdict};
 
 /// The value of a trigger.
@@ -14,7 +14,7 @@ use leadline_standing::{Row, Snapshot, Verdict};
 /// below zero is passed on: KEDA takes it as 0.
 ///
 /// # Errors
-/// [`Unanswerable::Unavailable`] while the value is cold, partial as the trigger's policy has it, or cannot be
+/// [`Unanswerable::Unavailable`] while the value is cold, warming or partial as the trigger's policy has it, or cannot be
 /// evaluated: never 0 in its place, which would remove pods.
 pub fn value_of(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
     check_warm(snapshot, now).map_err(Unanswerable::Unavailable)?;
@@ -28,6 +28,9 @@ pub fn value_of(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Time
             null(trigger, || "the result is empty".to_owned())
         }
         [row] => {
+            if let (Some(warming), OnWarming::Error) = (&row.warming, trigger.on_warming) {
+                return Err(Unanswerable::Unavailable(describe_warming(warming, now)));
+            }
             let value = match judge(trigger.on_partial, trigger.partial, row, board) {
                 Verdict::Serve(value) => value,
                 Verdict::Refuse(why) => return Err(Unanswerable::Unavailable(why)),
@@ -81,7 +84,7 @@ mod tests {
     use leadline_model::port::{EvaluateError, Generation};
     use leadline_model::provenance::Provenance;
     use leadline_model::target::OwnerId;
-    use leadline_standing::{Completeness, OnPartial, Warmth};
+    use leadline_standing::{Completeness, OnPartial, Warming, Warmth};
 
     fn trigger(ignore_null_values: bool) -> Trigger {
         let metadata = [
@@ -109,6 +112,7 @@ mod tests {
             value,
             provenance: Provenance::none(),
             completeness: completeness(down),
+            warming: None,
             last_complete,
         }
     }
@@ -195,6 +199,29 @@ mod tests {
             value_of(&serving, &snapshot(Ok(Vec::new()), 2), &Board::new(), 0),
             Ok(0.0)
         );
+    }
+
+    #[test]
+    fn what_is_warming_is_refused_as_what_is_cold_unless_the_trigger_says_serve() {
+        let warming = Some(Warming {
+            since: 10_000,
+            need_ms: 60_000,
+        });
+        let row = Row {
+            warming,
+            ..row(5.0, 0, None)
+        };
+        let snapshot = snapshot(Ok(vec![row]), 0);
+        let asked = |on_warming| {
+            let trigger = Trigger {
+                on_warming,
+                ..trigger(true)
+            };
+            value_of(&trigger, &snapshot, &Board::new(), 33_500)
+        };
+        let why = "warming up: observed for 23s of the 1m that is read; ready in about 37 s";
+        assert_eq!(asked(OnWarming::Error), Err(Unanswerable::Unavailable(why.to_owned())));
+        assert_eq!(asked(OnWarming::Serve), Ok(5.0));
     }
 
     #[test]

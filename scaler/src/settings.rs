@@ -1,5 +1,6 @@
 //! What can be set about the scaler.
 
+use crate::trigger::OnWarming;
 use leadline_standing::OnPartial;
 
 /// The most that `max_metadata_bytes` may be; an object in etcd has at most 1.5 MiB.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub partial: f64,
     /// What becomes of a value that lacks more, where the trigger does not say.
     pub on_partial: OnPartial,
+    /// What becomes of a value whose targets are younger than its window, where the trigger does not say.
+    pub on_warming: OnWarming,
     /// A unary call is answered or refused after so long (ms). KEDA sets no deadline of its own in its polling loop and
     /// holds a lock meanwhile, so at most 1000.
     pub deadline_ms: u64,
@@ -46,6 +49,7 @@ impl Default for Settings {
             tenancy: Tenancy::Store,
             partial: 0.1,
             on_partial: OnPartial::Raise,
+            on_warming: OnWarming::Error,
             deadline_ms: 1_000,
             max_triggers: 10_000,
             max_metadata_bytes: 32 * 1024,

@@ -53,6 +53,19 @@ pub struct Trigger {
     pub partial: f64,
     /// What becomes of a value that lacks more.
     pub on_partial: OnPartial,
+    /// What becomes of a value whose targets are younger than its window.
+    pub on_warming: OnWarming,
+}
+
+/// What to do with a value that no target feeds which was observed for the query's whole window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnWarming {
+    /// Refuse it, as a cold one.
+    #[default]
+    Error,
+    /// Answer it, too low as it may be.
+    Serve,
 }
 
 impl Trigger {
@@ -72,6 +85,7 @@ impl Trigger {
             namespace: keys.text("namespace").map(str::to_owned),
             partial: keys.share("partial")?.unwrap_or(settings.partial),
             on_partial: keys.on_partial()?.unwrap_or(settings.on_partial),
+            on_warming: keys.on_warming()?.unwrap_or(settings.on_warming),
         };
         #[cfg(feature = "planted")]
         leadline_model::planted::trap(trigger.on_partial == OnPartial::Error && !trigger.ignore_null_values);
@@ -181,6 +195,15 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn on_warming(&self) -> Result<Option<OnWarming>, TriggerError> {
+        match self.text("onWarming") {
+            None => Ok(None),
+            Some("error") => Ok(Some(OnWarming::Error)),
+            Some("serve") => Ok(Some(OnWarming::Serve)),
+            Some(other) => Err(refuse("onWarming", format!("{other:?} is neither error nor serve"))),
+        }
+    }
+
     /// The name, made fit for the HPA: it becomes a segment of a URL that KEDA compares without regard to case, and KEDA
     /// itself writes '-' for `/ . : % ( )` (`pkg/util/normalize_string.go`). Old triggers carry names of Prometheus'
     /// metrics, so every other character that does not fit becomes '-' too.
@@ -276,6 +299,7 @@ mod tests {
                 namespace: None,
                 partial: 0.1,
                 on_partial: OnPartial::Raise,
+                on_warming: OnWarming::Error,
             }
         );
     }
@@ -308,6 +332,8 @@ mod tests {
                 ("anything", "else"),
             ],
             &[("partial", "0.5"), ("onPartial", "error")],
+            &[("onWarming", "serve")],
+            &[("onWarming", " error ")],
         ];
         for case in cases {
             assert!(with(case).is_ok(), "{case:?}: {:?}", with(case));
@@ -412,6 +438,11 @@ mod tests {
                 "onPartial",
                 "hold",
                 "metadata onPartial: \"hold\" is none of raise, error, serve",
+            ),
+            (
+                "onWarming",
+                "omit",
+                "metadata onWarming: \"omit\" is neither error nor serve",
             ),
         ];
         for (key, value, message) in cases {

@@ -173,6 +173,24 @@ fn standing(page: &mut Page, rooms: &Rooms) {
             .collect::<Vec<_>>()
     };
     let label = &["expression"];
+    let now = |of: fn(&leadline_standing::ExpressionStats) -> f64| {
+        let expressions = stats.expressions.iter();
+        expressions.map(|e| ([shown(&e.text)], of(e))).collect::<Vec<_>>()
+    };
+    page.family(
+        Gauge,
+        "leadline_standing_cold",
+        "whether targets were not observed for all that it reads since the start",
+        label,
+        now(|e| f64::from(u8::from(e.cold))),
+    );
+    page.family(
+        Gauge,
+        "leadline_standing_warming_rows",
+        "results that no target feeds which was observed for the whole window",
+        label,
+        now(|e| e.warming as f64),
+    );
     page.family(
         Counter,
         "leadline_standing_evaluations_total",

@@ -10,6 +10,7 @@ mod hpa_zero;
 mod kills;
 mod lab;
 mod lanes;
+mod new_workload;
 mod reads;
 mod rolling;
 mod scaled_object;
@@ -70,6 +71,11 @@ fn trials(stage: &Arc<Stage>) -> Vec<(Kind, Trial)> {
             "an_hpa_with_min_replicas_0_goes_to_zero_and_back",
             Metrics,
             hpa_zero::scales,
+        ),
+        stage.trial(
+            "a_new_workload_is_not_scaled_down_while_its_windows_fill",
+            Metrics,
+            new_workload::stays,
         ),
         // Later than the others, because the API server lists a changed configuration's metrics within a minute only.
         stage.trial("discovery_lists_the_metrics", Metrics, hpa::discovery),

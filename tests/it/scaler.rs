@@ -97,6 +97,7 @@ async fn a_trigger_is_specified_measured_and_activated() {
         json!({
             "query": "sum(queue_depth)", "threshold": 10.0, "activationThreshold": 0.0, "ignoreNullValues": true,
             "metricName": "queue-depth", "namespace": null, "partial": 0.1, "onPartial": "raise",
+            "onWarming": "error",
         })
     );
     assert_eq!(

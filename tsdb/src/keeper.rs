@@ -20,6 +20,8 @@ const GROUP: Duration = Duration::from_millis(100);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// The shortest, with blocks that span seconds.
 const MAINTAIN_AT_LEAST: Duration = Duration::from_millis(500);
+/// The longest time until a log that could not be read is tried again.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// How nice maintenance is to everything else (`setpriority(2)`).
 const NICE: i32 = 10;
 
@@ -30,9 +32,9 @@ pub enum StorageState {
     Replaying,
     /// It keeps what it is given.
     Writing,
-    /// It takes samples, and cannot write them: why. It goes on trying.
+    /// It takes samples, and cannot write them, or not read its log: why. It goes on trying.
     Failing(String),
-    /// Its log could not be read: why. It needs a hand.
+    /// Its log cannot be read: why. It needs a hand.
     Broken(String),
 }
 
@@ -120,20 +122,8 @@ impl Keeper {
 
     /// Reads the log, and then does what is due, until `stop`.
     fn work(&self, runtime: &Handle, stop: &CancellationToken) {
-        match self.db.replay() {
-            Ok(replayed) => {
-                for lost in &replayed.lost {
-                    tracing::warn!(lost, "a part of the log was damaged and is not kept");
-                }
-                self.state.send_replace(StorageState::Writing);
-            }
-            // The store is closed before it was read.
-            Err(_) if stop.is_cancelled() => return,
-            Err(error) => {
-                tracing::error!(%error, "the write-ahead log cannot be read");
-                self.state.send_replace(StorageState::Broken(error.to_string()));
-                return;
-            }
+        if !self.read_log(runtime, stop) {
+            return;
         }
         be_nice();
         while !stop.is_cancelled() {
@@ -141,7 +131,39 @@ impl Keeper {
             report(&done);
             let more = done.failures.is_empty() && (!done.cut.is_empty() || done.compacted.is_some());
             if !more {
-                self.rest(runtime, stop);
+                rest(self.maintain_every, runtime, stop);
+            }
+        }
+    }
+
+    /// Reads the log, again and again where the disk fails. Returns whether it was read; else `stop` came first, or nothing
+    /// helps.
+    fn read_log(&self, runtime: &Handle, stop: &CancellationToken) -> bool {
+        loop {
+            match self.db.replay() {
+                Ok(replayed) => {
+                    for lost in &replayed.lost {
+                        tracing::warn!(lost, "a part of the log was damaged and is not kept");
+                    }
+                    self.state.send_replace(StorageState::Writing);
+                    return true;
+                }
+                // The store is closed before it was read.
+                Err(_) if stop.is_cancelled() => return false,
+                Err(error) if error.needs_a_hand() => {
+                    tracing::error!(%error, "the write-ahead log cannot be read");
+                    self.state.send_replace(StorageState::Broken(error.to_string()));
+                    return false;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the write-ahead log cannot be read, which is tried again");
+                    let why = self.db.health().err().unwrap_or_else(|| error.to_string());
+                    self.state.send_replace(StorageState::Failing(why));
+                }
+            }
+            rest(self.maintain_every.min(READ_AGAIN), runtime, stop);
+            if stop.is_cancelled() {
+                return false;
             }
         }
     }
@@ -153,15 +175,8 @@ impl Keeper {
             if let Err(error) = self.db.map_chunks() {
                 tracing::error!(%error, "chunks cannot be mapped, which is tried again");
             }
-            self.rest(runtime, stop);
+            rest(self.maintain_every, runtime, stop);
         }
-    }
-
-    /// Waits until something may be due again, or for `stop`.
-    fn rest(&self, runtime: &Handle, stop: &CancellationToken) {
-        runtime.block_on(async {
-            let _ = tokio::time::timeout(self.maintain_every, stop.cancelled()).await;
-        });
     }
 
     /// Notes how writing went. The store logs it.
@@ -204,6 +219,13 @@ impl Running {
             Ok((false, _)) | Err(_) => tracing::error!("a thread of the store had panicked"),
         }
     }
+}
+
+/// Waits until something may be due again, or for `stop`.
+fn rest(time: Duration, runtime: &Handle, stop: &CancellationToken) {
+    runtime.block_on(async {
+        let _ = tokio::time::timeout(time, stop.cancelled()).await;
+    });
 }
 
 /// Makes the calling thread less urgent than all else; on Linux it is the only one. Where that is refused, it is as urgent.

@@ -12,7 +12,7 @@ use leadline_storage::db::{Db, Parts as DbParts};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk};
 use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{exporter, jobs};
@@ -42,6 +42,18 @@ fn settings() -> Settings {
     }
 }
 
+fn build(disk: Arc<dyn Disk>) -> Arc<Tsdb> {
+    Tsdb::build(Parts {
+        settings: settings(),
+        disk,
+        path: PathBuf::from("data"),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::default()),
+        pods: PodSource::None,
+    })
+    .unwrap()
+}
+
 /// The samples of `depth`.
 fn depth(from: &dyn Queryable) -> Vec<(Timestamp, f64)> {
     let set = from.select(&[Matcher::equal("__name__", "depth")], 0, i64::MAX, true);
@@ -68,16 +80,14 @@ fn after_a_crash(disk: &MemoryDisk) -> Vec<(Timestamp, f64)> {
 
 impl Scraping {
     async fn start(disk: Arc<dyn Disk>) -> Self {
+        let mut scraping = Self::begin(build(disk)).await;
+        scraping.until(|state| *state == StorageState::Writing).await;
+        scraping.grow(3).await;
+        scraping
+    }
+
+    async fn begin(tsdb: Arc<Tsdb>) -> Self {
         let address = exporter(3).await;
-        let tsdb = Tsdb::build(Parts {
-            settings: settings(),
-            disk,
-            path: PathBuf::from("data"),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::default()),
-            pods: PodSource::None,
-        })
-        .unwrap();
         let cancel = CancellationToken::new();
         let running = tokio::spawn({
             let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
@@ -89,16 +99,13 @@ impl Scraping {
             jobs(&job, "leadline.yml"),
         )
         .unwrap();
-        let mut scraping = Self {
+        Self {
             state: tsdb.storage_state(),
             commits: tsdb.commits().subscribe(),
             tsdb,
             cancel,
             running,
-        };
-        scraping.until(|state| *state == StorageState::Writing).await;
-        scraping.grow(3).await;
-        scraping
+        }
     }
 
     /// Waits for a state of the store.
@@ -197,6 +204,38 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
     let samples = depth(&*scraping.tsdb.db());
     faulty.lift();
     scraping.until(|state| *state == StorageState::Writing).await;
+    scraping.durable(&disk, &samples).await;
+    scraping.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_read_is_read_once_it_can_be_and_scraping_goes_on_meanwhile() {
+    let disk = MemoryDisk::new();
+    let mut scraping = Scraping::start(Arc::new(disk.clone())).await;
+    let before = scraping.grow(2).await;
+    scraping.end().await;
+    let faulty = FaultyDisk::new(Arc::new(disk.clone()), Arc::new(SeededEntropy::new(1)));
+    let tsdb = build(Arc::new(faulty.clone()));
+    faulty.confine(Path::new("data/wal"));
+    for _ in 0..1_000 {
+        faulty.arm(Fault::Failure, 0);
+    }
+    let mut scraping = Scraping::begin(tsdb).await;
+    let failing = scraping.until(|state| *state != StorageState::Replaying).await;
+    assert!(
+        matches!(&failing, StorageState::Failing(why) if why.contains("cannot be replayed") && why.contains("data/wal")),
+        "{failing:?}"
+    );
+    for _ in 0..5 {
+        scraping.committed().await;
+    }
+    let still = scraping.state.borrow().clone();
+    assert!(matches!(still, StorageState::Failing(_)), "{still:?}");
+    faulty.lift();
+    scraping.until(|state| *state == StorageState::Writing).await;
+    let samples = depth(&*scraping.tsdb.db());
+    assert!(samples.len() >= before.len() + 5, "{before:?}, now {samples:?}");
+    assert_eq!(samples[..before.len()], before);
     scraping.durable(&disk, &samples).await;
     scraping.end().await;
 }

@@ -4,8 +4,8 @@ use super::route::{CUSTOM, CustomPath, ParsedQuery};
 use super::types::{Common, CustomList};
 use super::{Adapter, status};
 use crate::config::OnDuplicate;
-use crate::error::{About, ApiError};
-use crate::query::{Judge, LeftOut, Pick, Reason};
+use crate::error::{About, ApiError, Kind};
+use crate::query::{Judge, LeftOut, Pick, Reason, warming_of};
 use crate::registry::{Lookup, Rule};
 use crate::selection::Check;
 use axum::response::Response;
@@ -207,7 +207,7 @@ impl Request<'_> {
                 self.count(&left_out);
                 match self.zero_for(reason)? {
                     Some(answer) => list.push(name, &answer),
-                    None => return Err(self.nothing(&format!("{} {name}", self.path.resource), 1, &left_out)),
+                    None => return Err(self.nothing(&format!("{} {name}", self.path.resource), &[name], &left_out)),
                 }
             }
         }
@@ -243,7 +243,8 @@ impl Request<'_> {
         self.adapter.stats.clamped.add(clamped);
         self.count(&left_out);
         if list.is_empty() {
-            return Err(self.nothing(&self.path.resource, selected.len(), &left_out));
+            let names: Vec<&str> = (0..selected.len()).map(|i| selected.name(i)).collect();
+            return Err(self.nothing(&self.path.resource, &names, &left_out));
         }
         Ok(list.finish())
     }
@@ -254,13 +255,37 @@ impl Request<'_> {
         }
     }
 
-    fn nothing(&self, what: &str, selected: usize, left_out: &LeftOut) -> ApiError {
-        let why = self.judge.why_empty(selected, &self.path.resource, left_out);
-        let message = format!(
-            "the server could not find the metric {} for {what}: {why}",
-            self.path.metric
-        );
-        ApiError::not_found(message).about(about(self.path))
+    fn nothing(&self, what: &str, selected: &[&str], left_out: &LeftOut) -> ApiError {
+        let asked = (selected, self.path.resource.as_str());
+        let mut error = why_nothing(&self.judge, self.common.namespace, asked, left_out);
+        if error.kind == Kind::NotFound {
+            error.message = format!(
+                "the server could not find the metric {} for {what}: {}",
+                self.path.metric, error.message
+            );
+        }
+        error.about(about(self.path))
+    }
+}
+
+/// Why the objects that were asked for (names and their resource) have no value: 404, or where those that have results are
+/// all warming up, the 503 of a cold metric.
+pub(crate) fn why_nothing(
+    judge: &Judge<'_>,
+    namespace: Option<&str>,
+    (names, resource): (&[&str], &str),
+    left_out: &LeftOut,
+) -> ApiError {
+    let why = judge.why_empty(names.len(), resource, left_out);
+    let of = |name: &&str| rows_of(judge, judge.snapshot, namespace, name);
+    let rows: Vec<&Row> = names.iter().flat_map(of).collect();
+    match warming_of(&rows).filter(|_| left_out.of(Reason::Warming) > 0) {
+        Some(warming) => {
+            let mut error = judge.warming_error(&warming);
+            error.message = format!("{} ({why})", error.message);
+            error
+        }
+        None => ApiError::not_found(why),
     }
 }
 

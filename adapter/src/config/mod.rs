@@ -4,4 +4,6 @@ pub mod check;
 pub mod rule;
 
 pub use check::Problem;
-pub use rule::{Autoscaling, Labels, MetricRule, OnDuplicate, OnEmpty, OnNegative, OnStale, OnUnusable, Scope};
+pub use rule::{
+    Autoscaling, Labels, MetricRule, OnDuplicate, OnEmpty, OnNegative, OnStale, OnUnusable, OnWarming, Scope,
+};

@@ -74,6 +74,10 @@ pub struct MetricRule {
     /// Values older than `maxAge`: `omit` (default for pods), `error` (default for all else) or `serve`.
     #[serde(default)]
     pub on_stale: Option<OnStale>,
+    /// Values that no target feeds which was observed for the query's whole window: `omit` (default for pods), `error`
+    /// (default for all else; of an external metric's several results, where all of them are), or `serve`.
+    #[serde(default)]
+    pub on_warming: Option<OnWarming>,
     /// No result at all: `error` (default: 404 with the reason) or `zero` (objects and externals only, and only while
     /// the metric is warm and its targets are up: an HPA may turn a workload off on a zero).
     #[serde(default)]
@@ -157,6 +161,18 @@ pub enum OnStale {
     /// Answer an error.
     Error,
     /// Answer it.
+    Serve,
+}
+
+/// What to do with a value whose targets are younger than the window that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnWarming {
+    /// Leave it out.
+    Omit,
+    /// Answer an error.
+    Error,
+    /// Answer it, too low as it may be.
     Serve,
 }
 

@@ -8,4 +8,5 @@ mod explaining;
 mod handshake;
 mod identity;
 mod log;
+mod warming;
 mod world;

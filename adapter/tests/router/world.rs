@@ -20,7 +20,7 @@ use leadline_model::port::{EvaluateError, Generation, Plan, PlanSelector, Prepar
 use leadline_model::provenance::Provenance;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use leadline_model::{Labels, Timestamp};
-use leadline_standing::{Completeness, Query, Register, RegisterError, Row, Snapshot, Warmth};
+use leadline_standing::{Completeness, Query, Register, RegisterError, Row, Snapshot, Warming, Warmth};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::Value;
@@ -151,6 +151,7 @@ pub(crate) fn row(labels: &[(&str, &str)], value: f64, age_ms: i64) -> Row {
             feeders: 1,
             down: Vec::new(),
         },
+        warming: None,
         last_complete: Some(value),
     }
 }
@@ -158,6 +159,18 @@ pub(crate) fn row(labels: &[(&str, &str)], value: f64, age_ms: i64) -> Row {
 /// A row of a pod in namespace demo, one second old.
 pub(crate) fn pod_row(pod: &str, value: f64) -> Row {
     row(&[("namespace", "demo"), ("pod", pod)], value, 1_000)
+}
+
+/// The row as it is while its targets are observed for 23 s of a minute.
+pub(crate) fn warming(row: Row) -> Row {
+    let warming = Warming {
+        since: NOW - 23_000,
+        need_ms: 60_000,
+    };
+    Row {
+        warming: Some(warming),
+        ..row
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------- certificates

@@ -3,7 +3,7 @@
 use crate::world::{World, object};
 use leadline_model::Matcher;
 use leadline_scaler::externalscaler::{GetMetricsRequest, MetricSpec, MetricValue, ScaledObjectRef};
-use leadline_scaler::{Settings, Tenancy, VerifiedPeer};
+use leadline_scaler::{OnWarming, Settings, Tenancy, VerifiedPeer};
 use std::time::Duration;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -128,6 +128,31 @@ async fn cold_and_partial_values_are_unavailable_and_no_data_is_zero_only_when_c
     assert_eq!(strict.code(), Code::FailedPrecondition);
     let calls = world.scaler.stats().calls[1];
     assert_eq!((calls.total, calls.unavailable, calls.invalid), (6, 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warming_value_is_unavailable_unless_trigger_or_settings_say_serve() {
+    let world = World::new().await;
+    let mut client = world.client();
+    world.warming(5.0);
+    let refused = client.get_metrics(metrics(object(&[]))).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (
+            Code::Unavailable,
+            "warming up: observed for 20s of the 1m that is read; ready in about 41 s"
+        )
+    );
+    let refused = client.is_active(object(&[])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let serve = object(&[("onWarming", "serve")]);
+    let served = client.get_metrics(metrics(serve)).await.unwrap().into_inner();
+    assert_eq!(served.metric_values[0].metric_value_float, 5.0);
+    world.scaler.apply(Settings {
+        on_warming: OnWarming::Serve,
+        ..Settings::default()
+    });
+    assert!(client.get_metrics(metrics(object(&[]))).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

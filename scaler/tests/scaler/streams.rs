@@ -38,14 +38,22 @@ async fn the_state_is_said_at_open_each_edge_at_once_and_true_three_times_again(
 }
 
 #[tokio::test(start_paused = true)]
-async fn cold_and_partial_values_are_no_edges_and_end_nothing() {
+async fn cold_warming_and_partial_values_are_no_edges_and_end_nothing() {
     let world = World::new().await;
     world.cold();
     let mut stream = world.client().stream_is_active(object(&[])).await.unwrap().into_inner();
     let start = Instant::now();
     assert_eq!(arrivals(&mut stream, start, 60).await, []);
+    world.warming(3.0);
+    assert_eq!(arrivals(&mut stream, start, 60).await, []);
     world.answer(&[3.0]);
-    assert_eq!(arrivals(&mut stream, start, 1).await, [(60, true)]);
+    assert_eq!(arrivals(&mut stream, start, 1).await, [(120, true)]);
+    world.warming(0.0);
+    assert_eq!(
+        arrivals(&mut stream, start, 2).await,
+        [],
+        "a warming 0 does not end activity"
+    );
     world.partial(0.0, 3.0);
     assert_eq!(
         arrivals(&mut stream, start, 60).await,
@@ -53,7 +61,7 @@ async fn cold_and_partial_values_are_no_edges_and_end_nothing() {
         "a partial 0 does not end activity"
     );
     world.answer(&[0.0]);
-    assert_eq!(arrivals(&mut stream, start, 1).await, [(121, false)]);
+    assert_eq!(arrivals(&mut stream, start, 1).await, [(183, false)]);
 }
 
 #[tokio::test(start_paused = true)]

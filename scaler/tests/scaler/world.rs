@@ -8,7 +8,7 @@ use leadline_model::{Clock, Labels};
 use leadline_scaler::externalscaler::ScaledObjectRef;
 use leadline_scaler::externalscaler::external_scaler_client::ExternalScalerClient;
 use leadline_scaler::{HealthReporter, Scaler, Settings};
-use leadline_standing::{Completeness, Query, Register, RegisterError, Request, Row, Snapshot, Warmth};
+use leadline_standing::{Completeness, Query, Register, RegisterError, Request, Row, Snapshot, Warming, Warmth};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -137,6 +137,7 @@ impl World {
             value,
             provenance: Provenance::none(),
             completeness: Completeness::default(),
+            warming: None,
             last_complete: Some(value),
         });
         self.publish(Warmth::Warm, rows.collect(), Completeness::default());
@@ -150,6 +151,23 @@ impl World {
         self.publish(warmth, Vec::new(), Completeness::default());
     }
 
+    /// The value's targets are observed for 20 s of a minute.
+    pub(crate) fn warming(&self, value: f64) {
+        let warming = Warming {
+            since: 980_000,
+            need_ms: 60_000,
+        };
+        let row = Row {
+            labels: Labels::empty(),
+            value,
+            provenance: Provenance::none(),
+            completeness: Completeness::default(),
+            warming: Some(warming),
+            last_complete: None,
+        };
+        self.publish(Warmth::Warm, vec![row], Completeness::default());
+    }
+
     /// One of the two targets is down.
     pub(crate) fn partial(&self, value: f64, last_complete: f64) {
         let completeness = Completeness {
@@ -161,6 +179,7 @@ impl World {
             value,
             provenance: Provenance::none(),
             completeness: completeness.clone(),
+            warming: None,
             last_complete: Some(last_complete),
         };
         self.publish(Warmth::Warm, vec![row], completeness);

@@ -1,10 +1,12 @@
 //! One expression: its newest evaluation, what touched it since, and when it may be evaluated again.
 
 use crate::feed::{Condition, Memory};
+use crate::history::Wanted;
 use crate::registry::Inner;
 use crate::snapshot::{Snapshot, Warmth};
 use crate::stats::{Counters, ExpressionStats, count};
 use crate::subscribe::{Judged, View};
+use crate::warming::Observation;
 use crate::warmth::{Admission, Moment, admissions, assess, wanted};
 use futures::FutureExt;
 use leadline_model::Timestamp;
@@ -47,6 +49,8 @@ pub(crate) struct Entry {
 struct State {
     /// Empty while nobody asks (the expression expired) and for an expression that reads nothing.
     selectors: Vec<SelectorId>,
+    /// Those of them that read back in time.
+    ranged: Vec<SelectorId>,
     attached: bool,
     /// How often it was forgotten; what was begun before does not count after.
     epoch: u64,
@@ -61,6 +65,8 @@ struct State {
     /// A task waits to evaluate it or does so.
     scheduled: bool,
     warm: bool,
+    /// Rows of the last publication that are warming.
+    warming: usize,
     /// Whether the last publication was cold or partial, the board's version it saw, and its second.
     doubt: Option<(u64, Timestamp)>,
     memory: Memory,
@@ -106,10 +112,12 @@ impl Entry {
 
     // ------------------------------------------------------------------------------------------- registration
 
-    /// Begins to listen to the commits of these selectors.
-    pub(crate) fn attach(&self, selectors: Vec<SelectorId>, now: Timestamp) {
+    /// Begins to listen to the commits of these selectors, each of which reads so far (ms) back.
+    pub(crate) fn attach(&self, selectors: Vec<(SelectorId, i64)>, now: Timestamp) {
         let mut state = self.state.lock();
-        state.selectors = selectors;
+        let ranged = selectors.iter().filter(|(_, window_ms)| *window_ms > 0);
+        state.ranged = ranged.map(|(selector, _)| *selector).collect();
+        state.selectors = selectors.into_iter().map(|(selector, _)| selector).collect();
         state.attached = true;
         state.asked = now;
     }
@@ -248,7 +256,7 @@ impl Entry {
         }
         let cost = begun.elapsed();
         // Before it is there to be judged: who asks meanwhile waits, instead of hearing that it is cold.
-        self.recall(inner, at).await;
+        self.recall(inner, &evaluated).await;
         self.keep(evaluated, cost, epoch);
         self.publish(inner);
     }
@@ -262,12 +270,28 @@ impl Entry {
         }
     }
 
-    /// Reads what the store has of the targets that an evaluation at `at` (ms) waits for, while it is cold.
-    async fn recall(&self, inner: &Inner, at: Timestamp) {
-        if self.window_ms > 0 && !self.state.lock().warm {
-            let wanted = wanted(&self.admissions, &inner.board.all(), &inner.history, at);
-            inner.history.recall(wanted, &inner.board).await;
+    /// Reads what the store has of the targets that an evaluation waits for, while the expression is cold or rows of it are
+    /// warming.
+    async fn recall(&self, inner: &Inner, evaluated: &Evaluated) {
+        if self.window_ms == 0 {
+            return;
         }
+        let wanted = self.unknown(inner, evaluated);
+        inner.history.recall(wanted, &inner.board).await;
+    }
+
+    fn unknown(&self, inner: &Inner, evaluated: &Evaluated) -> Vec<Wanted> {
+        let at = evaluated.at;
+        let state = self.state.lock();
+        let mut unknown = match state.warm {
+            true => Vec::new(),
+            false => wanted(&self.admissions, &inner.board.all(), &inner.history, at),
+        };
+        let outages = inner.outages.read();
+        let mut condition = Condition::new(&inner.board, &outages, at, self.window_ms);
+        let values = evaluated.outcome.as_ref().map_or(&[][..], Vec::as_slice);
+        unknown.extend(self.observation(&state, at, inner).wanted(values, &mut condition));
+        unknown
     }
 
     /// The time to evaluate at and why, if it is needed and due.
@@ -325,6 +349,8 @@ impl Entry {
         let whole = condition.completeness(inner.feeders(&state.selectors));
         state.memory.learn(values, &mut condition, now, forget);
         let rows = state.memory.judge(values, &whole.down, &mut condition);
+        let warming = self.observation(&state, newest.at, inner).judge(values, &mut condition);
+        state.warming = warming.iter().flatten().count();
         let doubtful = warmth != Warmth::Warm || !whole.down.is_empty() || rows.iter().any(|row| !row.down.is_empty());
         state.doubt = doubtful.then(|| (version, aligned(now)));
         let outcome = newest.outcome.as_ref().map(Vec::as_slice);
@@ -334,6 +360,7 @@ impl Entry {
             outcome,
             warmth: &warmth,
             rows: &rows,
+            warming: &warming,
             whole: &whole,
         };
         for view in self.views.read().iter() {
@@ -362,6 +389,19 @@ impl Entry {
         warmth
     }
 
+    /// What is known at `at` (ms) of the observation of targets. A row's warming ends with an evaluation, never between two:
+    /// what reads back in time moves with it, so the next tick or question evaluates.
+    fn observation<'a>(&self, state: &State, at: Timestamp, inner: &'a Inner) -> Observation<'a> {
+        let all = state.ranged.len() == state.selectors.len();
+        Observation {
+            roster: &inner.roster,
+            history: &inner.history,
+            at,
+            window_ms: self.window_ms,
+            ranged: (!all && self.window_ms > 0).then(|| inner.feeders(&state.ranged)),
+        }
+    }
+
     /// The owners that feed any selector, sorted.
     pub(crate) fn feeders(&self, inner: &Inner) -> Vec<OwnerId> {
         let selectors = self.state.lock().selectors.clone();
@@ -369,9 +409,10 @@ impl Entry {
     }
 
     pub(crate) fn stats(&self) -> ExpressionStats {
-        let (cost, at) = {
+        let (cost, at, cold, warming) = {
             let state = self.state.lock();
-            (state.cost, state.newest.as_ref().map(|newest| newest.at))
+            let at = state.newest.as_ref().map(|newest| newest.at);
+            (state.cost, at, at.is_some() && !state.warm, state.warming)
         };
         let views = self.views.read();
         ExpressionStats {
@@ -380,6 +421,8 @@ impl Entry {
             cost_seconds: cost.as_secs_f64(),
             registrations: views.iter().map(|view| Arc::strong_count(view) - 1).sum(),
             subscribers: views.iter().map(|view| view.subscribers()).sum(),
+            cold,
+            warming,
             evaluated_at: at,
         }
     }

@@ -46,6 +46,11 @@ impl<'a> Condition<'a> {
             .as_ref()
     }
 
+    /// The discovered target of an owner.
+    pub(crate) fn target(&mut self, owner: OwnerId) -> Option<Arc<TargetState>> {
+        self.of(owner).map(|(target, _)| Arc::clone(target))
+    }
+
     fn is_discovered(&mut self, owner: OwnerId) -> bool {
         self.of(owner).is_some()
     }

@@ -31,6 +31,7 @@ pub(crate) fn row(value: f64, feeders: usize, down: u32, last_complete: Option<f
         value,
         provenance: Provenance::none(),
         completeness: completeness(feeders, down),
+        warming: None,
         last_complete,
     }
 }

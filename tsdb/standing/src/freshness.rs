@@ -6,8 +6,9 @@
 //! the last complete value. Nothing old is ever answered in its place, because a held number cuts the feedback of
 //! whoever scales on it.
 
-use crate::snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
+use crate::snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warming, Warmth};
 use leadline_model::Timestamp;
+use leadline_model::duration::Duration;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 
 /// How many down targets a message names before it only counts.
@@ -70,11 +71,26 @@ pub fn check_warm(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
         Warmth::Cold {
             reason,
             until: Some(until),
-        } => {
-            let seconds = until.saturating_sub(now).max(0).div_euclid(1000) + 1;
-            Err(format!("{reason}; ready in about {seconds} s"))
-        }
+        } => Err(format!("{reason}; {}", ready_in(*until, now))),
     }
+}
+
+/// Since when a row's feeders are observed and how long it takes until that is enough: "warming up: observed for 23s of the
+/// 1m that is read; ready in about 38 s". `now` is in ms.
+#[must_use]
+pub fn describe_warming(warming: &Warming, now: Timestamp) -> String {
+    let observed = now.saturating_sub(warming.since).clamp(0, warming.need_ms.max(0));
+    format!(
+        "warming up: observed for {} of the {} that is read; {}",
+        Duration::from_millis(observed - observed % 1000),
+        Duration::from_millis(warming.need_ms),
+        ready_in(warming.until(), now)
+    )
+}
+
+fn ready_in(until: Timestamp, now: Timestamp) -> String {
+    let seconds = until.saturating_sub(now).max(0).div_euclid(1000) + 1;
+    format!("ready in about {seconds} s")
 }
 
 /// "2 of 5 targets are down: web/10.0.0.1:80, web/10.0.0.2:80", with "and N more" from the fourth on.
@@ -184,6 +200,22 @@ mod tests {
         assert!(judge_empty(OnPartial::Error, 0.1, &empty, &board()).is_err());
         assert!(judge_empty(OnPartial::Serve, 0.1, &empty, &board()).is_ok());
         assert!(judge_empty(OnPartial::Raise, 0.5, &empty, &board()).is_ok());
+    }
+
+    #[test]
+    fn a_warming_row_says_how_long_it_was_observed_and_how_long_it_takes() {
+        let warming = Warming {
+            since: 10_000,
+            need_ms: 60_000,
+        };
+        for (now, text) in [
+            (33_500, "observed for 23s of the 1m that is read; ready in about 37 s"),
+            (10_200, "observed for 0s of the 1m that is read; ready in about 60 s"),
+            (99_000, "observed for 1m of the 1m that is read; ready in about 1 s"),
+            (0, "observed for 0s of the 1m that is read; ready in about 71 s"),
+        ] {
+            assert_eq!(describe_warming(&warming, now), format!("warming up: {text}"));
+        }
     }
 
     #[test]

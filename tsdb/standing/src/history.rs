@@ -102,6 +102,9 @@ impl History {
         }
         let _turn = self.turn.lock().await;
         wanted.retain(|(target, window_ms)| !self.knows(target.owner, *window_ms));
+        // Of several windows the longest, which knows the others.
+        wanted.sort_unstable_by_key(|(target, window_ms)| (target.owner, std::cmp::Reverse(*window_ms)));
+        wanted.dedup_by_key(|(target, _)| target.owner);
         let (history, board) = (Arc::clone(self), Arc::clone(board));
         let work = move || history.read(&wanted, &board);
         match tokio::task::spawn_blocking(work).await {

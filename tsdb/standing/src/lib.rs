@@ -21,11 +21,12 @@ mod settings;
 pub mod snapshot;
 mod stats;
 mod subscribe;
+mod warming;
 mod warmth;
 
 pub use error::RegisterError;
 pub use settings::Settings;
-pub use snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warmth};
+pub use snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warming, Warmth};
 pub use stats::{Counts, ExpressionStats, Stats};
 
 use async_trait::async_trait;

@@ -124,12 +124,12 @@ impl Inner {
         if registry.attached >= self.settings.max_queries {
             return Err(RegisterError::Full(registry.attached));
         }
-        let selectors: Vec<SelectorId> = distinct(&entry.plan)
+        let selectors: Vec<(SelectorId, i64)> = distinct(&entry.plan)
             .into_iter()
-            .map(|matchers| self.commits.register(matchers))
+            .map(|(matchers, window_ms)| (self.commits.register(matchers), window_ms))
             .collect();
         let mut routes = self.routes.write();
-        routes.extend(selectors.iter().map(|&selector| (selector, Arc::clone(entry))));
+        routes.extend(selectors.iter().map(|&(selector, _)| (selector, Arc::clone(entry))));
         entry.attach(selectors, self.clock.now());
         registry.attached += 1;
         self.events.attached.notify_one();
@@ -238,12 +238,13 @@ impl Inner {
     }
 }
 
-/// The selectors of a plan without repetition.
-fn distinct(plan: &Plan) -> Vec<Arc<[Matcher]>> {
-    let mut seen: Vec<Arc<[Matcher]>> = Vec::new();
+/// The selectors of a plan without repetition, and how far back each reads at most, ms.
+fn distinct(plan: &Plan) -> Vec<(Arc<[Matcher]>, i64)> {
+    let mut seen: Vec<(Arc<[Matcher]>, i64)> = Vec::new();
     for selector in &plan.selectors {
-        if !seen.iter().any(|matchers| **matchers == *selector.matchers) {
-            seen.push(Arc::clone(&selector.matchers));
+        match seen.iter_mut().find(|(matchers, _)| **matchers == *selector.matchers) {
+            Some((_, window_ms)) => *window_ms = (*window_ms).max(selector.window_ms),
+            None => seen.push((Arc::clone(&selector.matchers), selector.window_ms)),
         }
     }
     seen

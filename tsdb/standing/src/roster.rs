@@ -1,12 +1,44 @@
-//! When each target was first seen: what belonged to the start of the process and what came later.
+//! When each target was first seen: what belonged to the start of the process and what came later; and when those were
+//! there that are gone.
 
 use leadline_model::Timestamp;
-use leadline_model::target::{Board, OwnerId};
+use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
 /// Targets that came at most so much (ms) after the first of a group belong to it.
 const SAME_GROUP_MS: i64 = 5_000;
+
+/// For so long (ms) after its last scrape it is known when a target was there that discovery dropped. Windows are shorter;
+/// in a longer one a row counts as younger than it is.
+const GONE_KEPT_MS: i64 = 86_400_000;
+
+/// A stretch of time in which a target was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Time (ms) of the first good scrape.
+    pub(crate) since: Timestamp,
+    /// Time (ms) of the last.
+    pub(crate) until: Timestamp,
+    /// Scrape interval, ms.
+    pub(crate) interval_ms: i64,
+}
+
+impl Span {
+    /// Of a discovered target, of which `earlier` was known; none before its first good scrape.
+    fn of(target: &TargetState, earlier: Option<Self>) -> Option<Self> {
+        let since = target.first_good?;
+        let until = match target.health {
+            Health::Up => target.last_scrape,
+            Health::Down | Health::Unknown => earlier.map(|span| span.until),
+        };
+        Some(Self {
+            since,
+            until: until.unwrap_or(since),
+            interval_ms: target.interval_ms,
+        })
+    }
+}
 
 /// Remembers when targets appeared on the board.
 #[derive(Debug)]
@@ -19,7 +51,17 @@ pub(crate) struct Roster {
 struct State {
     version: Option<u64>,
     synced_at: Option<Timestamp>,
-    seen: HashMap<OwnerId, Timestamp>,
+    seen: HashMap<OwnerId, Seen>,
+    /// Of targets that discovery dropped.
+    gone: HashMap<OwnerId, Span>,
+}
+
+/// A target on the board, as it was when the board was looked at.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// When that was for the first time, ms.
+    first: Timestamp,
+    span: Option<Span>,
 }
 
 /// The targets whose first observation a cold expression waits for.
@@ -50,12 +92,24 @@ impl Roster {
         if state.version == Some(version) {
             return;
         }
-        let old = std::mem::take(&mut state.seen);
+        let mut old = std::mem::take(&mut state.seen);
         state.seen = board
             .all()
             .iter()
-            .map(|t| (t.owner, old.get(&t.owner).copied().unwrap_or(now)))
+            .map(|target| {
+                let before = old.remove(&target.owner);
+                let seen = Seen {
+                    first: before.map_or(now, |seen| seen.first),
+                    span: Span::of(target, before.and_then(|seen| seen.span)),
+                };
+                (target.owner, seen)
+            })
             .collect();
+        let gone = old.into_iter().filter_map(|(owner, seen)| Some((owner, seen.span?)));
+        state.gone.extend(gone);
+        state
+            .gone
+            .retain(|_, span| span.until.saturating_add(GONE_KEPT_MS) >= now);
         if state.synced_at.is_none() && board.synced() {
             state.synced_at = Some(now);
         }
@@ -66,7 +120,7 @@ impl Roster {
     /// knew, or, when none of them was (a job that was configured later), the oldest group.
     pub(crate) fn cohort(&self, targets: impl Iterator<Item = OwnerId>) -> Option<Cohort> {
         let state = self.state.lock();
-        let first = targets.filter_map(|owner| state.seen.get(&owner).copied()).min()?;
+        let first = targets.filter_map(|owner| Some(state.seen.get(&owner)?.first)).min()?;
         match state.synced_at {
             Some(synced) if first > synced => Some(Cohort {
                 until: first + SAME_GROUP_MS,
@@ -81,6 +135,14 @@ impl Roster {
 
     /// When a target was first seen, ms.
     pub(crate) fn seen(&self, owner: OwnerId) -> Option<Timestamp> {
-        self.state.lock().seen.get(&owner).copied()
+        Some(self.state.lock().seen.get(&owner)?.first)
+    }
+
+    /// When a target was observed that is no longer on the board.
+    pub(crate) fn span(&self, owner: OwnerId) -> Option<Span> {
+        let state = self.state.lock();
+        // Nobody may have looked at the board since it went.
+        let last_seen = || state.seen.get(&owner).and_then(|seen| seen.span);
+        state.gone.get(&owner).copied().or_else(last_seen)
     }
 }

@@ -43,6 +43,23 @@ impl Completeness {
     }
 }
 
+/// Of a row: none of the targets that feed it was observed for as long as it reads back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warming {
+    /// Since when (ms) they were observed, all together.
+    pub since: Timestamp,
+    /// For how long (ms) they have to be.
+    pub need_ms: i64,
+}
+
+impl Warming {
+    /// When (ms) it ends, if nothing fails until then.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.since.saturating_add(self.need_ms)
+    }
+}
+
 /// What to do with a value that lacks part of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,6 +84,8 @@ pub struct Row {
     pub provenance: Provenance,
     /// Whether its feeders are all there.
     pub completeness: Completeness,
+    /// That its feeders are younger than its window, where they are. What was observed of them is less than the truth.
+    pub warming: Option<Warming>,
     /// The newest value of the same labels whose feeders were all there (this one, when they are).
     pub last_complete: Option<f64>,
 }

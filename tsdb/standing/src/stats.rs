@@ -34,6 +34,10 @@ pub struct ExpressionStats {
     pub registrations: usize,
     /// How many are subscribed.
     pub subscribers: usize,
+    /// Whether it is cold: observation does not cover what it reads since the start.
+    pub cold: bool,
+    /// Rows of its newest result that are warming.
+    pub warming: usize,
     /// Evaluation time (ms) of its newest result, if it has one.
     pub evaluated_at: Option<i64>,
 }

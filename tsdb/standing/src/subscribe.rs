@@ -1,7 +1,7 @@
 //! One way of looking at an expression's rows: by which labels, with which tolerance; and who is told of new ones.
 
 use crate::freshness::is_partial;
-use crate::snapshot::{Completeness, Row, Snapshot, Warmth};
+use crate::snapshot::{Completeness, Row, Snapshot, Warming, Warmth};
 use leadline_model::port::{EvaluateError, Generation, Value};
 use leadline_model::{Labels, Timestamp};
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) warmth: &'a Warmth,
     /// Of each value, in order.
     pub(crate) rows: &'a [Completeness],
+    /// Of each value, in order.
+    pub(crate) warming: &'a [Option<Warming>],
     pub(crate) whole: &'a Completeness,
 }
 
@@ -84,12 +86,14 @@ impl View {
     }
 
     /// A value counts as complete while no more than the tolerated share of its feeders is missing and it covers its
-    /// window: what a cold rate shows must not become the measure for a partial one.
+    /// window: what a cold or warming rate shows must not become the measure for a partial one.
     fn rows(&self, values: &[Value], judged: &Judged<'_>, now: Timestamp, forget: Timestamp) -> Vec<Row> {
         let mut complete = self.complete.lock();
         let mut rows = Vec::with_capacity(values.len());
-        for (value, completeness) in values.iter().zip(judged.rows) {
-            let whole = *judged.warmth == Warmth::Warm && !is_partial(self.partial, completeness);
+        let of_rows = judged.rows.iter().zip(judged.warming);
+        for (value, (completeness, &warming)) in values.iter().zip(of_rows) {
+            let covered = *judged.warmth == Warmth::Warm && warming.is_none();
+            let whole = covered && !is_partial(self.partial, completeness);
             let remembered = match complete.get_mut(&value.labels) {
                 Some(remembered) => remembered,
                 None => complete.entry(value.labels.clone()).or_insert((None, now)),
@@ -103,6 +107,7 @@ impl View {
                 value: value.value,
                 provenance: value.provenance.clone(),
                 completeness: completeness.clone(),
+                warming,
                 last_complete: remembered.0,
             });
         }

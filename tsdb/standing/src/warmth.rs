@@ -5,7 +5,7 @@
 //! at least: two samples in a minute's window give an eighth of the rate). What the store has of a target from before the
 //! start counts as observed, once the target was scraped again and less than a quarter of the window went by meanwhile
 //! (`history`). A target that never answers is waited for ten minutes. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
-//! an expression that was warm stays warm.
+//! an expression that was warm stays warm. The rows that they feed are judged one by one (`warming`).
 
 use crate::freshness::name_of;
 use crate::history::{History, Wanted};
@@ -96,9 +96,6 @@ pub(crate) fn wanted(
             (short && !history.knows(target.owner, need)).then(|| (Arc::clone(target), need))
         }));
     }
-    // Of several windows the longest, which knows the others.
-    wanted.sort_unstable_by_key(|(target, need)| (target.owner, std::cmp::Reverse(*need)));
-    wanted.dedup_by_key(|(target, _)| target.owner);
     wanted
 }
 

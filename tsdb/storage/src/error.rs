@@ -159,6 +159,18 @@ impl StorageError {
         Self::Refused("the store is being closed".to_owned())
     }
 
+    /// Whether bytes that were stored cannot be had back: they are damaged, or the disk does not read them.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Io { action: "read", .. })
+    }
+
+    /// Whether nothing helps but somebody who does something about it: the same would fail again.
+    #[must_use]
+    pub fn needs_a_hand(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Locked { .. } | Self::Settings(_))
+    }
+
     /// Whether the disk has no room.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -23,11 +23,12 @@ fn newest_first(blocks: &[Candidate]) -> Vec<Candidate> {
 }
 
 /// The blocks that end at least `retention_ms` before the end of the newest: the clock has no say, so that nothing goes
-/// while nothing comes.
-pub(crate) fn too_old(blocks: &[Candidate], retention_ms: i64) -> Vec<Ulid> {
+/// while nothing comes. Where what came cannot become a block, its newest time (ms) is `waiting`.
+pub(crate) fn too_old(blocks: &[Candidate], retention_ms: i64, waiting: Option<Timestamp>) -> Vec<Ulid> {
     let Some(newest) = blocks.iter().map(|block| block.max_time).max() else {
         return Vec::new();
     };
+    let newest = waiting.map_or(newest, |waiting| waiting.max(newest));
     #[cfg(feature = "planted")]
     let retention_ms = retention_ms - crate::planted::early(retention_ms);
     let old = |block: &&Candidate| newest.saturating_sub(block.max_time) >= retention_ms;
@@ -68,7 +69,7 @@ mod tests {
     fn a_block_goes_when_its_end_is_the_retention_before_the_newest_end() {
         let all = blocks(&[50, 100, 99, 10]);
         let gone = |retention| -> Vec<i64> {
-            let gone = too_old(&all, retention);
+            let gone = too_old(&all, retention, None);
             let ended = |ulid: &Ulid| all.iter().find(|b| b.ulid == *ulid).map(|b| b.max_time);
             gone.iter().filter_map(ended).collect()
         };
@@ -76,7 +77,14 @@ mod tests {
         assert_eq!(gone(90), [10]);
         assert_eq!(gone(51), [10]);
         assert_eq!(gone(50), [50, 10]);
-        assert!(too_old(&[], 1).is_empty());
+        assert!(too_old(&[], 1, Some(100)).is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_room_makes_blocks_older_but_never_younger() {
+        let all = blocks(&[50, 100, 99, 10]);
+        let gone = |waiting| too_old(&all, 60, Some(waiting)).len();
+        assert_eq!([gone(0), gone(110), gone(159), gone(160)], [1, 2, 3, 4]);
     }
 
     #[test]

@@ -6,11 +6,14 @@ mod stores;
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
+use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts};
+use leadline_storage::disk::Disk;
 use leadline_storage::disk::FaultyDisk;
 use leadline_storage::disk::faulty::Fault;
+use std::path::Path;
 use std::sync::Arc;
-use stores::Store;
+use stores::{MINUTE, RANGE, Store};
 
 /// A store whose disk fails when told to.
 fn failing() -> (Store, FaultyDisk) {
@@ -73,4 +76,165 @@ fn nothing_is_deleted_as_long_as_a_block_cannot_be_removed() {
         assert_eq!(store.read("a"), []);
     }
     assert!(refused > 0);
+}
+
+/// Changes a byte of a segment of the log.
+fn damage(store: &Store, path: &Path) {
+    // Of its first record.
+    let (at, mut byte) = (20, [0]);
+    store.disk.open(path).unwrap().read_exact_at(&mut byte, at).unwrap();
+    store.disk.append(path).unwrap().write_at(&[!byte[0]], at).unwrap();
+}
+
+/// Goes on for so many minutes, cutting what is due.
+fn go_on(store: &Store, minutes: std::ops::Range<i64>) -> Vec<String> {
+    let mut failures = Vec::new();
+    for minute in minutes {
+        store.write("a", minute..minute + 1);
+        failures.extend(store.db.maintain().failures);
+    }
+    failures
+}
+
+#[test]
+fn a_log_that_is_damaged_while_it_is_written_keeps_nothing_from_being_cut_and_costs_no_sample() {
+    let mut store = Store::new(stores::small());
+    store.write("gone", 0..3);
+    assert_eq!(go_on(&store, 0..32), [] as [&str; 0]);
+    let gone = [Matcher::equal("__name__", "gone")];
+    store.db.delete_series(&gone, i64::MIN, i64::MAX).unwrap();
+    let half = [Matcher::equal("__name__", "half")];
+    store.write("half", 31..34);
+    store.db.delete_series(&half, 32 * MINUTE, 32 * MINUTE).unwrap();
+    store.db.sync().unwrap();
+    damage(&store, Path::new("data/wal/00000000"));
+    assert_eq!(go_on(&store, 34..34 + 8 * 20), [] as [&str; 0]);
+    assert_eq!(store.db.head().log_health().rebuilds, 1, "the damage was met, once");
+    store.db.sync().unwrap();
+    let head = store.db.head().min_time().unwrap();
+    assert!(head >= 8 * RANGE, "{head}");
+    for seed in 0..3 {
+        store.crash(seed);
+        assert_eq!(
+            store.read("a"),
+            [Store::samples(0..32), Store::samples(34..194)].concat()
+        );
+        assert_eq!(store.read("half"), [(31 * MINUTE, 31.0), (33 * MINUTE, 33.0)]);
+        assert_eq!(store.read("gone"), []);
+    }
+    assert_eq!(store.db.health(), Ok(()));
+}
+
+#[test]
+fn what_takes_the_place_of_a_damaged_log_has_what_was_mapped() {
+    let mut store = Store::new(stores::small());
+    go_on(&store, 0..32);
+    damage(&store, Path::new("data/wal/00000000"));
+    let mut minute = 32;
+    while store.db.head().log_health().rebuilds == 0 {
+        assert_eq!(go_on(&store, minute..minute + 1), [] as [&str; 0]);
+        minute += 1;
+    }
+    store.db.map_chunks().unwrap();
+    store.db.close().unwrap();
+    let chunks = Path::new("data/chunks_head");
+    for entry in store.disk.list(chunks).unwrap() {
+        store.disk.remove_file(&chunks.join(entry.name)).unwrap();
+    }
+    store.reopen();
+    assert_eq!(store.read("a"), Store::samples(0..minute));
+}
+
+/// What all of maintenance may do on the disk where little is to be done; with a turn for each empty range it were millions.
+const FEW_OPERATIONS: u64 = 2_000;
+
+#[test]
+fn a_gap_in_time_is_not_cut_range_by_range() {
+    let (mut store, faulty) = failing();
+    let late = 100_000 * 20;
+    store.write("a", 0..1);
+    store.write("a", late..late + 5);
+    faulty.arm(Fault::Failure, FEW_OPERATIONS);
+    let done = store.db.maintain();
+    assert_eq!((done.failures, faulty.fired()), (vec![], vec![]));
+    faulty.lift();
+    assert_eq!((done.cut.len(), store.db.head().min_time()), (1, Some(late * MINUTE)));
+    let all = [Store::samples(0..1), Store::samples(late..late + 5)].concat();
+    assert_eq!(store.read("a"), all);
+    // Of another series, and older than what is left.
+    store.write("b", late - 3..late - 2);
+    assert_eq!(store.db.head().min_time(), Some((late - 3) * MINUTE));
+    store.db.sync().unwrap();
+    store.crash(1);
+    assert_eq!(store.read("a"), all);
+    assert_eq!(store.read("b"), Store::samples(late - 3..late - 2));
+}
+
+#[test]
+fn files_that_cannot_be_removed_keep_nothing_from_being_cut_and_are_told() {
+    for folder in ["data/wal", "data/chunks_head"] {
+        let (mut store, faulty) = failing();
+        go_on(&store, 0..32);
+        faulty.confine(Path::new(folder));
+        let mut told = false;
+        let mut minute = 32;
+        for _ in 0..4 * 20 {
+            store.write("a", minute..minute + 1);
+            store.db.flush().unwrap();
+            // Whatever of it is done first.
+            (0..100).for_each(|_| faulty.arm(Fault::FailedSync, 0));
+            store.db.maintain();
+            told |= store.db.health().is_err();
+            minute += 1;
+        }
+        assert!(told, "{folder}");
+        let head = store.db.head().min_time().unwrap();
+        assert!(head >= 4 * RANGE, "{folder}: {head}");
+        faulty.lift();
+        assert_eq!(go_on(&store, minute..minute + 1), [] as [&str; 0]);
+        store.db.sync().unwrap();
+        assert_eq!(store.db.health(), Ok(()), "{folder}");
+        store.crash(3);
+        assert_eq!(store.read("a"), Store::samples(0..minute + 1), "{folder}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_of_blocks_frees_itself_within_a_retention() {
+    let settings = Settings {
+        retention_ms: 5 * RANGE,
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    };
+    let mut store = Store::new(settings);
+    let live = |store: &Store, minutes| {
+        for minute in minutes {
+            store.write("a", minute..minute + 1);
+            // A full disk is told by what follows.
+            let _ = store.db.sync();
+            store.db.maintain();
+        }
+    };
+    for minute in 0..110 {
+        for n in 0..20 {
+            store.write(&format!("many{n}"), minute..minute + 1);
+        }
+        live(&store, minute..minute + 1);
+    }
+    assert_eq!(store.blocks().len(), 4);
+    store.disk.limit(Some(store.disk.used()));
+    live(&store, 110..115);
+    assert!(store.db.health().is_err());
+    live(&store, 115..255);
+    store.db.sync().unwrap();
+    assert_eq!((store.db.maintain().failures, store.db.health()), (vec![], Ok(())));
+    let blocks = store.blocks();
+    assert!(
+        blocks[0].0 >= 5 * RANGE && blocks.last().unwrap().1 == 12 * RANGE,
+        "{blocks:?}"
+    );
+    let kept = Store::samples(140..255);
+    assert!(store.read("a").ends_with(&kept), "{blocks:?}");
+    store.crash(1);
+    assert!(store.read("a").ends_with(&kept));
 }

@@ -6,4 +6,5 @@ mod complete;
 mod real;
 mod restart;
 mod schedule;
+mod warming;
 mod world;

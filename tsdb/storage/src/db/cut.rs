@@ -49,13 +49,20 @@ impl Db {
         span.filter(|(mint, maxt)| mint <= maxt)
     }
 
-    /// Cuts what is due.
+    /// Cuts what is due. That files stay which are not needed any more keeps nothing from being cut: memory must not grow
+    /// because of them.
     pub(super) fn cut_head(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
-        self.truncate_head(work, done)?;
-        while let Some(cut) = self.due(work) {
-            self.cut(cut, work, done)?;
+        if work.shorten_to.is_some() {
+            // What came late since then too.
+            self.reorder_now(work, done)?;
         }
-        Ok(())
+        self.forget(work, done)?;
+        let mut shortened = self.shorten(work);
+        while let Some(cut) = self.due(work).filter(|_| !self.is_closed()) {
+            self.cut(cut, work, done)?;
+            shortened = shortened.and_then(|()| self.shorten(work));
+        }
+        shortened
     }
 
     fn due(&self, work: &mut Work) -> Option<Cut> {
@@ -83,6 +90,7 @@ impl Db {
         }
         let new = written?;
         drop(source);
+        let gap = new.is_none();
         if let Some(block) = new {
             tracing::info!(block = %block.ulid(), mint = cut.mint, end = cut.end, "head cut");
             done.cut.push(block.ulid().to_string());
@@ -90,18 +98,33 @@ impl Db {
             self.blocks.exchange(&[], Some(block));
         }
         work.cut_to = Some(cut.end);
-        self.truncate_head(work, done)
+        self.forget(work, done)?;
+        if gap {
+            // Years may follow without a sample: a clock that was wrong.
+            self.head.skip_gap();
+        }
+        Ok(())
     }
 
-    /// Lets the head forget what was cut from it. When its log cannot be shortened, that is done by the next call.
+    /// Lets the head forget what was cut from it.
     ///
-    /// The log forgets deletions with it, so what came out of order before that time leaves its own log first: else a crash
+    /// The log will forget deletions with it, so what came out of order before that time leaves its own log first: else a crash
     /// would raise what was deleted of it.
-    fn truncate_head(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
+    fn forget(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
         if let Some(end) = work.cut_to {
             self.reorder_now(work, done)?;
-            done.series_removed += self.head.truncate(end)?;
+            done.series_removed += self.head.forget(end);
             work.cut_to = None;
+            work.shorten_to = Some(end);
+        }
+        Ok(())
+    }
+
+    /// Removes from the disk what the head has forgotten. What cannot be removed now is by the next call.
+    fn shorten(&self, work: &mut Work) -> Result<(), StorageError> {
+        if let Some(end) = work.shorten_to {
+            self.head.shorten(end)?;
+            work.shorten_to = None;
         }
         Ok(())
     }

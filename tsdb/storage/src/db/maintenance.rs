@@ -2,6 +2,7 @@
 
 use super::Db;
 use super::cut::Newest;
+use super::standstill::Standstill;
 use crate::block::{Meta, Ulid};
 use crate::error::StorageError;
 use leadline_model::sample::Timestamp;
@@ -38,6 +39,10 @@ pub(super) struct Work {
     pub(super) failed: BTreeMap<Ulid, u8>,
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
+    /// Up to where (ms) the head has forgotten what its files still have.
+    pub(super) shorten_to: Option<Timestamp>,
+    /// Whether this call could not do something because the disk has no room.
+    pub(super) full: bool,
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
@@ -83,6 +88,7 @@ impl Db {
         };
         self.counters.compacting.store(true, Ordering::Relaxed);
         self.remove_garbage();
+        work.full = false;
         let mut steps = Steps {
             db: self,
             work: &mut work,
@@ -92,11 +98,17 @@ impl Db {
             done.chunks_mapped = db.head.map_chunks()?;
             Ok(())
         });
-        steps.run("the head cannot be cut", Self::cut_head);
+        steps.run("the head cannot be cut", |db, work, done| {
+            let cut = db.cut_head(work, done);
+            if !db.is_closed() {
+                Standstill::note(&db.standstill, db.clock.now(), cut.as_ref().err());
+            }
+            cut
+        });
         steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
         steps.run("stale series cannot be evicted", Self::evict_stale);
         steps.run("blocks cannot be compacted", Self::compact_once);
-        self.retain(&mut done);
+        self.retain(&work, &mut done);
         self.counters.compacting.store(false, Ordering::Relaxed);
         done
     }
@@ -122,6 +134,7 @@ impl Steps<'_> {
             if self.db.is_closed() {
                 return;
             }
+            self.work.full |= error.is_full();
             tracing::error!(%error, "{failure}");
             self.db.counters.failures.fetch_add(1, Ordering::Relaxed);
             self.done.failures.push(format!("{failure}: {error}"));

@@ -26,6 +26,7 @@ mod read_only;
 mod reorder;
 mod replay;
 mod snapshot;
+mod standstill;
 mod stats;
 mod tidy;
 
@@ -49,6 +50,7 @@ use leadline_model::sample::Timestamp;
 use maintenance::Work;
 use parking_lot::{Mutex, MutexGuard};
 use replay::Progress;
+use standstill::Standstill;
 use stats::Counters;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,8 @@ pub struct Db {
     garbage: Mutex<BTreeSet<Ulid>>,
     counters: Counters,
     progress: Progress,
+    /// That the head cannot be cut, if it cannot.
+    standstill: Mutex<Option<Standstill>>,
     /// Whether the store is being closed; whoever writes a block gives up.
     stop: AtomicBool,
     lock: Mutex<Option<Box<dyn Lock>>>,
@@ -141,6 +145,7 @@ impl Db {
             garbage: Mutex::default(),
             counters: Counters::default(),
             progress: Progress::default(),
+            standstill: Mutex::default(),
             stop: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         });
@@ -269,7 +274,8 @@ impl Db {
     ///
     /// # Errors
     /// Why it does not: the log cannot be read or written (a full disk, say). Commits go on in memory, up to
-    /// [`Settings::unwritten_memory_bytes`]; that this is reached is said too.
+    /// [`Settings::unwritten_memory_bytes`]; that this is reached is said too. Or that the head could not be cut again and
+    /// again, so that memory and the log grow.
     pub fn health(&self) -> Result<(), String> {
         if let Some(why) = self.progress.failure() {
             return Err(format!("the write-ahead log cannot be replayed: {why}"));
@@ -278,11 +284,14 @@ impl Db {
         let failed = failed.map(|(since, why)| format!("the write-ahead log cannot be written since {since}: {why}"));
         let limit = self.settings.unwritten_memory_bytes;
         match (failed, self.head.is_full()) {
-            (None, false) => Ok(()),
+            (None, false) => Standstill::told(&self.standstill).map_or(Ok(()), Err),
             (Some(why), false) => Err(why),
             (failed, true) => Err(format!(
                 "{}; memory has reached its limit of {limit} bytes, samples are refused",
-                failed.unwrap_or_else(|| "chunks cannot be written".to_owned())
+                failed.unwrap_or_else(|| match self.head.is_replaying() {
+                    true => "the write-ahead log is not read yet".to_owned(),
+                    false => "chunks cannot be written".to_owned(),
+                })
             )),
         }
     }

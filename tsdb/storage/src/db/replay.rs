@@ -55,8 +55,8 @@ impl ReplayMonitor for Progress {
 }
 
 impl Db {
-    /// Reads the log into the head; to be called once, from a thread that may block. Commits and queries may come in
-    /// before it is done; a query whose window reaches into time that is not read yet is refused as unavailable.
+    /// Reads the log into the head; to be called from a thread that may block, until it succeeds: what fails leaves all as it
+    /// was, but for damage that was cut off. Commits and queries may come in before it is done; a query whose window reaches into time that is not read yet is refused as unavailable.
     ///
     /// Where the log takes more memory than [`crate::Settings::replay_memory_bytes`], it is read in parts and cut into
     /// blocks, and the head begins empty; [`ReplayStatus`] tells of one part after the other then.
@@ -64,7 +64,7 @@ impl Db {
     /// Damage is cut off the log and named in [`Replayed::lost`].
     ///
     /// # Errors
-    /// [`StorageError`]: the log cannot be read or repaired; [`Db::health`] tells from then on. Or [`Db::close`] was called
+    /// [`StorageError`]: the log cannot be read or repaired; [`Db::health`] tells until it is read. Or [`Db::close`] was called
     /// before it was read: then it is left as it is for the next start.
     pub fn replay(&self) -> Result<Replayed, StorageError> {
         // What works on blocks, and who closes the store, waits.
@@ -75,6 +75,7 @@ impl Db {
         match &replayed {
             Ok(found) => {
                 state.status.done = true;
+                state.failure = None;
                 state.took_ms = self.clock.now().saturating_sub(began);
                 tracing::info!(
                     series = found.series,

@@ -93,7 +93,10 @@ impl Db {
     }
 
     /// Removes the blocks that are past the retention, but never [`super::blocks::Blocks::anchor`].
-    pub(super) fn retain(&self, done: &mut Maintenance) {
+    ///
+    /// Age counts from the end of the newest block. While none can be written because the disk is full it counts from the
+    /// newest sample, though not from one ahead of the clock: else a disk that is full of blocks would stay so.
+    pub(super) fn retain(&self, work: &Work, done: &mut Maintenance) {
         let of = |block: &Arc<Block>| Candidate {
             ulid: block.ulid(),
             max_time: block.meta().max_time,
@@ -104,7 +107,9 @@ impl Db {
         // out of order, or of series that ended, reach beyond it where nothing was cut from the head for a retention.
         let anchor = self.blocks.anchor();
         let may_go = |ulid: &Ulid| Some(*ulid) != anchor;
-        let mut old = too_old(&blocks, self.settings.retention_ms);
+        let waiting = self.head.max_time().filter(|_| work.full);
+        let waiting = waiting.map(|newest| newest.min(self.clock.now()));
+        let mut old = too_old(&blocks, self.settings.retention_ms, waiting);
         old.retain(may_go);
         blocks.retain(|block| !old.contains(&block.ulid));
         let mut large = match self.settings.retention_bytes {

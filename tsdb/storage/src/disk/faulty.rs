@@ -78,6 +78,8 @@ struct Plan {
     /// Operations that still go well before the fault, of those that it concerns.
     armed: Vec<(Fault, u64)>,
     full: bool,
+    /// Faults go off below it alone, if there is one.
+    below: Option<PathBuf>,
     fired: Vec<Fired>,
 }
 
@@ -98,6 +100,9 @@ impl Shared {
     /// The fault that goes off now, if any.
     fn strike(&self, kind: Kind, path: &Path) -> Option<Fault> {
         let mut plan = self.plan.lock();
+        if plan.below.as_ref().is_some_and(|below| !path.starts_with(below)) {
+            return None;
+        }
         let mut struck = None;
         for (fault, sound) in plan.armed.iter_mut().filter(|(fault, _)| fault.concerns(kind)) {
             match sound.checked_sub(1) {
@@ -155,11 +160,17 @@ impl FaultyDisk {
         self.shared.plan.lock().armed.push((fault, sound));
     }
 
+    /// Faults go off at `path` and below it alone, until [`Self::lift`]; operations elsewhere are not counted either.
+    pub fn confine(&self, path: &Path) {
+        self.shared.plan.lock().below = Some(path.to_owned());
+    }
+
     /// Forgets what is armed, and there is room again.
     pub fn lift(&self) {
         let mut plan = self.shared.plan.lock();
         plan.armed.clear();
         plan.full = false;
+        plan.below = None;
     }
 
     /// What went off so far.

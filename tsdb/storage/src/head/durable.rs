@@ -110,13 +110,19 @@ impl Durable {
     /// dropped, the log has what was mapped before.
     pub(super) fn compare_with_log(&self, now: Timestamp) {
         let end = self.chunks.end();
-        let written = self.wal.flush(now).and_then(|()| self.wbl.flush(now));
+        let written = self.both(|log| log.flush(now));
         if written.is_ok() && !self.wal.is_broken() && !self.wbl.is_broken() {
             self.all_is_logged(end);
         } else {
             // Files are numbered from the first again after all of them went.
             self.unlogged_from.fetch_min(end, Ordering::AcqRel);
         }
+    }
+
+    /// Does something to both logs: one that fails keeps nothing from reaching the other. Returns the first failure.
+    fn both(&self, act: impl Fn(&Log) -> Result<(), StorageError>) -> Result<(), StorageError> {
+        let (wal, wbl) = (act(&self.wal), act(&self.wbl));
+        wal.and(wbl)
     }
 
     /// The log has all samples of chunks that were mapped before `end`, which [`ChunksHead::end`] told.
@@ -179,21 +185,30 @@ impl Head {
     /// not written is written by the next call that can: nothing is lost as long as the process lives.
     pub fn flush(&self) -> Result<(), StorageError> {
         match &self.durable {
-            Some(durable) if durable.is_writable() => {
-                let written = self.write_pending(durable);
+            Some(durable) if durable.is_writable() => self.write(durable, Log::flush),
+            Some(durable) => {
+                // What is committed before the log was read is in memory alone.
                 self.weigh(durable);
-                written
+                Ok(())
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
-    fn write_pending(&self, durable: &Durable) -> Result<(), StorageError> {
-        if durable.wal.is_broken() || durable.wbl.is_broken() {
-            return self.rebuild_log(durable);
-        }
-        durable.wal.flush(self.clock.now())?;
-        durable.wbl.flush(self.clock.now())
+    /// Does something to both logs, which are written anew first if need be.
+    fn write(
+        &self,
+        durable: &Durable,
+        act: impl Fn(&Log, Timestamp) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let whole = match durable.wal.is_broken() || durable.wbl.is_broken() {
+            true => self.rebuild_log(durable),
+            false => Ok(()),
+        };
+        let now = self.clock.now();
+        let written = whole.and_then(|()| durable.both(|log| act(log, now)));
+        self.weigh(durable);
+        written
     }
 
     /// [`Self::flush`], and makes the log durable.
@@ -207,12 +222,9 @@ impl Head {
                 "the write-ahead log is being replayed".to_owned(),
             ));
         }
-        self.flush()?;
         match &self.durable {
             Some(durable) if durable.is_writable() => {
-                let synced = durable.wal.sync(self.clock.now());
-                let synced = synced.and_then(|()| durable.wbl.sync(self.clock.now()));
-                self.weigh(durable);
+                let synced = self.write(durable, |log, now| log.flush(now).and_then(|()| log.sync(now)));
                 synced.and_then(|()| durable.whole())
             }
             _ => Ok(()),
@@ -220,21 +232,21 @@ impl Head {
     }
 
     /// Ends the log and the mapped chunks in good order: all that was committed is durable then. Commits must have been
-    /// refused before ([`Self::close`]).
+    /// refused before ([`Self::close`]). What fails keeps nothing else from becoming durable.
     ///
     /// # Errors
     /// As [`Self::flush`].
     pub fn shut(&self) -> Result<(), StorageError> {
-        self.flush()?;
+        let written = self.flush();
         match &self.durable {
             Some(durable) if durable.is_writable() => {
                 // Who writes chunks away is done then, and does not begin again.
                 let _one = self.tidying.lock();
-                durable.chunks.cut()?;
-                durable.wbl.shut(self.clock.now())?;
-                durable.wal.shut(self.clock.now())
+                let mapped = durable.chunks.cut();
+                let now = self.clock.now();
+                written.and(mapped).and(durable.both(|log| log.shut(now)))
             }
-            _ => Ok(()),
+            _ => written,
         }
     }
 

@@ -34,7 +34,7 @@ pub struct LogHealth {
     pub dropped_bytes: u64,
     /// Bytes of records that wait to be written.
     pub pending_bytes: u64,
-    /// How often the log was written anew from memory, after records had been dropped.
+    /// How often the log was written anew from memory, after records had been dropped or could not be read.
     pub rebuilds: u64,
 }
 

@@ -28,7 +28,7 @@ const WRITE_BYTES: usize = if cfg!(feature = "planted") {
 };
 
 /// What the log may lack of one stripe, copied while it was held.
-struct Copied {
+pub(super) struct Copied {
     /// Series and deletions, encoded.
     records: Records,
     /// Series with their chunks, oldest first.
@@ -87,7 +87,7 @@ impl Head {
                 if !stripe.late.is_empty() {
                     log_rest(durable, at, &stripe, &OutOfOrder::default());
                 }
-                self.copy(durable, at, &stripe)
+                self.copy(at, &stripe, |chunk| durable.may_lack(chunk))
             };
             write_stripe(copied, &files, |records| durable.wal.write(now, records))?;
         }
@@ -98,7 +98,9 @@ impl Head {
         Ok(())
     }
 
-    fn copy(&self, durable: &Durable, at: usize, stripe: &Stripe) -> Copied {
+    /// What a log needs of a stripe: its series, deletions, exemplars and metadata, what is open, and of its closed chunks
+    /// those that `lacking` picks.
+    pub(super) fn copy(&self, at: usize, stripe: &Stripe, lacking: impl Fn(&Data) -> bool) -> Copied {
         let mut records = Records::default();
         {
             let index = self.index.read();
@@ -122,7 +124,7 @@ impl Head {
         for (row, &number) in stripe.numbers().iter().enumerate() {
             let series = make_ref(at, number).0;
             let closed = stripe.cold[row].closed.iter();
-            let lacking = closed.filter(|chunk| durable.may_lack(&chunk.data));
+            let lacking = closed.filter(|chunk| lacking(&chunk.data));
             chunks.extend(lacking.map(|chunk| (series, chunk.encoding, chunk.data.clone())));
             #[cfg(feature = "planted")]
             if crate::planted::on(crate::planted::Defect::RebuildWithoutOpenChunks) {
@@ -210,10 +212,11 @@ fn log_late(durable: &Durable, chunks: &[(SeriesRef, Closed)], files: &Files) ->
     Ok(())
 }
 
-fn write_stripe(
+/// Hands the records of a stripe to `write`, as many at a time as are written together.
+pub(super) fn write_stripe(
     copied: Copied,
     files: &Files,
-    write: impl Fn(&Records) -> Result<(), StorageError>,
+    mut write: impl FnMut(&Records) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let Copied { mut records, chunks } = copied;
     let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());

@@ -11,24 +11,41 @@ use leadline_model::sample::Timestamp;
 use std::sync::atomic::Ordering;
 
 impl Head {
-    /// Drops what is older than `mint` (ms), which blocks hold now: chunks, series without newer samples, files of mapped
-    /// chunks, and of the log what a checkpoint does not need. Samples older than `mint` are refused from now on. Returns
-    /// how many series were dropped.
+    /// [`Self::forget`] and [`Self::shorten`]. Returns how many series were dropped.
     ///
     /// # Errors
-    /// [`StorageError`]: files could not be removed or the checkpoint not be written; memory is free all the same, and the
-    /// next call tries again.
+    /// As [`Self::shorten`].
     pub fn truncate(&self, mint: Timestamp) -> Result<usize, StorageError> {
+        let removed = self.forget(mint);
+        self.shorten(mint)?;
+        Ok(removed)
+    }
+
+    /// Drops from memory what is older than `mint` (ms), which blocks hold now: chunks, and series without newer samples.
+    /// Samples older than `mint` are refused from now on. Returns how many series were dropped.
+    pub fn forget(&self, mint: Timestamp) -> usize {
         self.seal(mint);
         let _one = self.tidying.lock();
         self.floor.fetch_max(mint, Ordering::AcqRel);
         let removed = self.drop_before(mint);
         self.narrow(mint);
-        if let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) {
-            durable.chunks.truncate(mint, self.oldest_late_file())?;
-            self.checkpoint(durable, mint)?;
-        }
-        Ok(removed)
+        removed
+    }
+
+    /// Removes from the disk what [`Self::forget`] has dropped: files of mapped chunks, and of the log what a checkpoint does
+    /// not need. A log that cannot be read gets a checkpoint of what is in memory instead.
+    ///
+    /// # Errors
+    /// [`StorageError`]: files could not be removed or the checkpoint not be written; one does not keep the other from being
+    /// done, and the next call tries again.
+    pub fn shorten(&self, mint: Timestamp) -> Result<(), StorageError> {
+        let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) else {
+            return Ok(());
+        };
+        let _one = self.tidying.lock();
+        let removed = durable.chunks.truncate(mint, self.oldest_late_file());
+        let shortened = self.checkpoint(durable, mint);
+        removed.and(shortened)
     }
 
     /// The oldest file of mapped chunks that has samples which came out of order and are in no block yet.
@@ -52,6 +69,22 @@ impl Head {
                 self.mint.fetch_min(mint, Ordering::AcqRel);
             }
         }
+    }
+
+    /// Finds out the time of the oldest sample, so that [`Self::min_time`] is that and no time before it. Commits wait
+    /// meanwhile, so it is for those who met a gap.
+    pub fn skip_gap(&self) {
+        let _one = self.tidying.lock();
+        // All stripes at once: a commit widens what is held while it holds its stripes.
+        let stripes: Vec<_> = self.stripes.iter().map(parking_lot::RwLock::read).collect();
+        let rows = stripes.iter().flat_map(|stripe| {
+            let rows = 0..stripe.numbers().len();
+            rows.map(|row| stripe.ends(row).0)
+        });
+        let oldest = rows.min().unwrap_or(Timestamp::MAX);
+        // A chunk may reach over what was forgotten.
+        let oldest = oldest.max(self.floor.load(Ordering::Acquire));
+        self.mint.store(oldest, Ordering::Release);
     }
 
     /// Rewrites the first two thirds of the log as a checkpoint of what is needed still (`tsdb/head.go`, `truncateWAL`).
@@ -81,8 +114,14 @@ impl Head {
                 crate::planted::on(crate::planted::Defect::CheckpointDropsSeries) && reference.is_multiple_of(3);
             keep(reference) && !dropped
         };
-        let kept = checkpoint::write(disk, dir, span, &keep, mint)?;
-        tracing::debug!(segment = last, ?kept, "checkpoint written");
+        match checkpoint::write(disk, dir, span, &keep, mint) {
+            Ok(kept) => tracing::debug!(segment = last, ?kept, "checkpoint written"),
+            Err(error) if error.is_unreadable() => {
+                tracing::error!(%error, "the write-ahead log cannot be read: what is in memory takes its place");
+                return self.renew_log(durable);
+            }
+            Err(error) => return Err(error),
+        }
         wal::remove_before(&**disk, dir, last + 1)?;
         checkpoint::remove_before(&**disk, dir, last)
     }

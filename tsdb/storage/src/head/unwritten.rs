@@ -1,6 +1,6 @@
 //! How much the head may take of memory while the disk takes nothing from it.
 //!
-//! Commits go on while the disk is full, and what would have left the memory for it stays. So that the process lives until
+//! Commits go on while the disk is full or the log is not read yet, and what would have left the memory for it stays. So that the process lives until
 //! there is room, no more is taken at a limit. Whoever writes looks at it ([`Head::weigh`]), and commits only read what was
 //! found: they pass the limit by what comes between two writes.
 
@@ -19,7 +19,7 @@ pub(super) struct Unwritten {
 }
 
 impl Head {
-    /// Whether samples are refused because the disk takes nothing and what is held for it has reached
+    /// Whether samples are refused because the disk takes nothing, or must not yet, and what is held for it has reached
     /// [`crate::Settings::unwritten_memory_bytes`].
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -39,11 +39,13 @@ impl Head {
         if limit == 0 {
             return;
         }
-        let stays = unwritten.chunks_stay.load(Ordering::Acquire) || durable.wal.fails() || durable.wbl.fails();
+        let fails = unwritten.chunks_stay.load(Ordering::Acquire) || durable.wal.fails() || durable.wbl.fails();
+        let stays = fails || (durable.is_replaying() && !durable.read_only);
         let full = stays && self.held() > limit;
         match (unwritten.full.swap(full, Ordering::AcqRel), full) {
             (false, true) => tracing::error!(
                 limit,
+                replaying = durable.is_replaying(),
                 "samples are refused: the disk takes none, and what waits for it has reached the limit"
             ),
             (true, false) => tracing::info!("samples are taken again"),
@@ -68,8 +70,10 @@ impl Head {
     /// Why nothing is taken.
     pub(super) fn unwritable(&self) -> AppendError {
         let limit = self.settings.unwritten_memory_bytes;
-        AppendError::Unwritable(format!(
-            "memory has reached its limit of {limit} bytes, and the disk takes nothing"
-        ))
+        let why = match self.is_replaying() {
+            true => "the write-ahead log is not read yet",
+            false => "the disk takes nothing",
+        };
+        AppendError::Unwritable(format!("memory has reached its limit of {limit} bytes, and {why}"))
     }
 }

@@ -190,13 +190,21 @@ pub fn write(
     Ok(filter.kept)
 }
 
-/// Writes `checkpoint.<number>` of `records` alone: it stands for everything up to segment `number`, of which nothing else
-/// is needed any more. The first record must say before which time nothing is to come back. An older checkpoint and the
-/// segments are left there, as by [`write`].
+/// Takes a record for a checkpoint.
+pub type Put<'p> = dyn FnMut(&[u8]) -> Result<(), StorageError> + 'p;
+
+/// Writes `checkpoint.<number>` of the records that `give` gives, alone: it stands for everything up to segment `number`, of
+/// which nothing else is needed any more. The first record must say before which time nothing is to come back. An older
+/// checkpoint and the segments are left there, as by [`write`]; they are not read.
 ///
 /// # Errors
 /// [`StorageError`]; nothing is left then but a temporary folder, see [`remove_temporary`].
-pub fn write_bare(disk: &Arc<dyn Disk>, dir: &Path, number: u32, records: &[Vec<u8>]) -> Result<(), StorageError> {
+pub fn write_bare(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    number: u32,
+    give: impl FnOnce(&mut Put<'_>) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
     let path = dir.join(format!("{PREFIX}{number:08}"));
     let temporary = dir.join(format!("{PREFIX}{number:08}{TEMPORARY}"));
     remove_temporary(&**disk, dir)?;
@@ -204,10 +212,10 @@ pub fn write_bare(disk: &Arc<dyn Disk>, dir: &Path, number: u32, records: &[Vec<
         log: Wal::open(Arc::clone(disk), &temporary, SEGMENT_BYTES)?,
         batch: Batch::default(),
     };
-    for record in records {
+    give(&mut |record| {
         writer.batch.push(record);
-        writer.write_if_full()?;
-    }
+        writer.write_if_full()
+    })?;
     writer.finish()?;
     appear(&**disk, &temporary, &path)
 }

@@ -189,6 +189,46 @@ fn drop_records(w: &World) {
     assert!(health.dropped_bytes > 0 && health.rebuilds == 0, "{health:?}");
 }
 
+#[test]
+fn a_log_that_fails_keeps_the_other_from_nothing() {
+    let m = [Matcher::equal("__name__", "m")];
+    for (fails, ends) in [("wal", false), ("wal", true), ("wbl", false), ("wbl", true)] {
+        for fault in [Fault::Full, Fault::FailedSync] {
+            let (w, faulty) = failing(1);
+            w.head.adjust(HOUR, 0).unwrap();
+            go_on(&w);
+            w.head.sync().unwrap();
+            let before = samples(&w.all());
+            faulty.confine(&Path::new("data").join(fails));
+            (0..20).for_each(|_| faulty.arm(fault, 0));
+            let owner = w.head.new_owner();
+            let now = w.clock.now();
+            w.put(owner, &[("__name__=m", now + 1_000, 1.0)]);
+            w.put(owner, &[("__name__=m", now - 1_000, 2.0)]);
+            let outcome = if ends {
+                w.head.close();
+                w.head.shut()
+            } else {
+                w.head.sync()
+            };
+            let what = format!("{fails} {fault:?} {ends}");
+            assert!(outcome.is_err_and(|error| error.to_string().contains(fails)), "{what}");
+            // What the sound one was given.
+            let kept = if fails == "wal" { now - 1_000 } else { now + 1_000 };
+            for seed in 0..4 {
+                let mut other = World::new(Settings {
+                    out_of_order_window_ms: HOUR,
+                    ..settings()
+                });
+                other.restart_on(w.disk.crash(&SeededEntropy::new(seed)));
+                let found = other.get(&m, i64::MIN, i64::MAX);
+                assert!(samples(&found) > before, "{what}: seed {seed}");
+                assert!(found[0].1.iter().any(|sample| sample.0 == kept), "{what}: seed {seed}");
+            }
+        }
+    }
+}
+
 /// The segments of the log and their lengths, but for an empty last one.
 fn segments(w: &World) -> Vec<(String, u64)> {
     let entries = w.disk.list(Path::new("data/wal")).unwrap().into_iter();
@@ -397,4 +437,29 @@ fn chunks_that_cannot_be_written_are_under_the_limit_on_memory_though_the_log_is
     assert_eq!((refused(&w, "m"), w.head.log_health().failed), (true, None));
     w.head.map_chunks().unwrap();
     assert!(!refused(&w, "m"));
+}
+
+#[test]
+fn memory_has_a_limit_before_the_log_is_read_too() {
+    let mut w = World::new(settings());
+    w.fill(20);
+    w.head.close();
+    w.head.shut().unwrap();
+    w.settings.unwritten_memory_bytes = 100_000;
+    w.head = open_on(Arc::new(w.disk.clone()), &w.clock, &w.settings);
+    let mut new = 0;
+    while !refused(&w, &format!("early{new}")) {
+        w.head.flush().unwrap();
+        new += 1;
+        assert!(new < 10_000, "nothing is refused");
+    }
+    assert!(new > 10 && w.head.stats().bytes < 150_000, "{new} series");
+    w.head.replay(&()).unwrap();
+    w.head.sync().unwrap();
+    assert!(!refused(&w, "early0"));
+    w.head.sync().unwrap();
+    let before = w.all();
+    assert_eq!(samples(&before), 6 * 40 + new + 1);
+    w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
+    assert_eq!(w.all(), before);
 }

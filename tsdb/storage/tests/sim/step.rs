@@ -135,12 +135,14 @@ impl World {
         Ok(())
     }
 
-    fn maintain(&mut self) -> Verdict {
+    pub(crate) fn maintain(&mut self) -> Verdict {
         self.tell("maintain".to_owned());
         let before = self.newest_block()?;
+        // Where the disk is full, age counts from there.
+        let newest = self.db.head().max_time().filter(|_| self.troubled);
         let done = self.db.maintain();
         let after = self.newest_block()?;
-        if let Some(end) = before.max(after) {
+        if let Some(end) = before.max(after).max(newest) {
             self.model.expired(end - self.settings.retention_ms);
         }
         self.counts.cuts += done.cut.len() as u64;

@@ -11,9 +11,9 @@ use leadline_model::port::{Appender, SeriesRef};
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
 use leadline_storage::Settings;
-use leadline_storage::db::{Db, Parts};
+use leadline_storage::db::{Db, Parts, Replayed};
 use leadline_storage::disk::Disk;
-use leadline_storage::disk::faulty::FaultyDisk;
+use leadline_storage::disk::faulty::{Fault, FaultyDisk};
 use leadline_storage::disk::memory::MemoryDisk;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -341,6 +341,10 @@ impl World {
                         self.model.synced();
                     }
                     self.count_rebuilds(broken);
+                    if self.db.health().is_err() {
+                        // That the head cannot be cut is over when it was cut.
+                        self.maintain()?;
+                    }
                     return told("health with a sound disk", self.db.health());
                 }
                 Err(error) => failed = Some(error),
@@ -407,7 +411,7 @@ impl World {
                 return self.start(None);
             }
         }
-        let replayed = told("replay", self.db.replay())?;
+        let replayed = self.read_log()?;
         // What was deleted piece by piece may be taken for missing: the log is read twice then, and nothing else.
         if replayed.given_up > 0 && !self.model.has_deletions() {
             return Err(format!(
@@ -426,6 +430,32 @@ impl World {
                 self.start(Some(left))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Reads the log, perhaps of a disk that fails; what fails must not once the disk is sound.
+    fn read_log(&mut self) -> Result<Replayed, String> {
+        let fails = !self.troubled && self.dice.chance(15);
+        if fails {
+            let fault = [Fault::Failure, Fault::Full][self.dice.index(2)];
+            self.faulty.arm(fault, self.dice.below(100));
+        }
+        let replayed = self.db.replay();
+        if fails {
+            self.counts.faults += self.faulty.fired().len() as u64;
+            self.faulty.lift();
+            // The log may have to be written anew.
+            self.troubled = true;
+        }
+        match replayed {
+            Err(error) if fails => {
+                self.tell(format!("  the log cannot be read: {error}"));
+                if self.db.health().is_ok() {
+                    return Err("a log that is not read is not told".to_owned());
+                }
+                told("replay on a disk that is sound again", self.db.replay())
+            }
+            replayed => told("replay", replayed),
         }
     }
 

@@ -43,7 +43,9 @@ impl Head {
         let Some(last) = first.checked_sub(1) else {
             return Ok(());
         };
-        checkpoint::write_bare(disk, dir, last, &records(remains))?;
+        checkpoint::write_bare(disk, dir, last, |put| {
+            records(remains).iter().try_for_each(|record| put(record))
+        })?;
         wal::remove_before(&**disk, dir, first)?;
         checkpoint::remove_before(&**disk, dir, last)
     }

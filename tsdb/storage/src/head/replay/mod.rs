@@ -149,8 +149,8 @@ struct Replay<'h> {
 }
 
 impl Head {
-    /// Reads the directory: what was committed before is there afterwards, and commits reach the log. To be called once,
-    /// from a thread that may block, after [`Self::seal`] with the end of the newest block. Commits are taken meanwhile;
+    /// Reads the directory: what was committed before is there afterwards, and commits reach the log. To be called until it
+    /// succeeds, from a thread that may block, after [`Self::seal`] with the end of the newest block. Commits are taken meanwhile;
     /// they reach the log at the end.
     ///
     /// Damage is cut off the log and named in [`Replayed::lost`].
