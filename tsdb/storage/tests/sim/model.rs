@@ -137,6 +137,11 @@ impl Model {
         }
     }
 
+    /// Whether anything was ever deleted.
+    pub(crate) fn has_deletions(&self) -> bool {
+        self.series.values().any(|history| !history.deleted.is_empty())
+    }
+
     /// What is older than `bound` (ms) may go.
     pub(crate) fn expired(&mut self, bound: Timestamp) {
         for history in self.series.values_mut() {
