@@ -206,9 +206,13 @@ impl Head {
             false => Ok(()),
         };
         let now = self.clock.now();
-        let written = whole.and_then(|()| durable.both(|log| act(log, now)));
+        // One that cannot be begun anew keeps nothing from reaching the other.
+        let written = durable.both(|log| match log.is_partial() {
+            true => Ok(()),
+            false => act(log, now),
+        });
         self.weigh(durable);
-        written
+        whole.and(written)
     }
 
     /// [`Self::flush`], and makes the log durable.
