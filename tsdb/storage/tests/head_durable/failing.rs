@@ -369,6 +369,49 @@ fn a_newest_sample_in_a_mapped_chunk_that_cannot_be_decoded_is_an_error_and_no_v
     }
 }
 
+#[test]
+fn a_mapped_chunk_over_the_bound_that_cannot_be_decoded_is_told_and_stops_no_start() {
+    let mut w = World::new(settings());
+    go_on(&w);
+    assert!(w.head.map_chunks().unwrap() > 0);
+    w.head.close();
+    w.head.shut().unwrap();
+    let path = Path::new("data/chunks_head/000001");
+    let mut series = [0; 8];
+    w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
+    let behind = w.clock.advance(MINUTE);
+    let chunk = mapped_chunk(series, (behind, behind + 5), &[0, 5, 0xff]);
+    w.disk.append(path).unwrap().write_all(&chunk).unwrap();
+    w.clock.advance(MINUTE);
+    w.head = crate::open(&w.disk, &w.clock, &w.settings);
+    w.head.seal(behind + 1);
+    let lost = w.head.replay(&()).unwrap().lost;
+    assert!(lost.len() == 1 && lost[0].contains("ends inside sample"), "{lost:?}");
+}
+
+#[test]
+fn what_an_attempt_to_read_the_log_cut_off_is_told_by_the_one_that_succeeds() {
+    let (mut w, _) = failing(1);
+    w.settings.out_of_order_window_ms = HOUR;
+    w.restart();
+    go_on(&w);
+    w.head.close();
+    w.head.shut().unwrap();
+    let path = Path::new("data/wal").join(segments(&w).pop().unwrap().0);
+    let path = path.as_path();
+    let mut bytes = vec![0; w.disk.open(path).unwrap().len().unwrap() as usize];
+    w.disk.open(path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    bytes[500] ^= 1;
+    w.disk.create(path).unwrap().write_all(&bytes).unwrap();
+    let faulty = FaultyDisk::new(Arc::new(w.disk.clone()), Arc::new(SeededEntropy::new(2)));
+    faulty.confine(Path::new("data/wbl"));
+    faulty.arm(Fault::Failure, 0);
+    w.head = open_on(Arc::new(faulty.clone()), &w.clock, &w.settings);
+    w.head.replay(&()).unwrap_err();
+    let lost = w.head.replay(&()).unwrap().lost;
+    assert!(lost.len() == 1 && lost[0].contains("data/wal/"), "{lost:?}");
+}
+
 /// How many samples up to a time (ms) the log has.
 fn logged(w: &World, until: Timestamp) -> usize {
     let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();
