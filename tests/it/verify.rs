@@ -262,8 +262,8 @@ async fn records_of_a_newer_version_are_counted_and_named_with_their_place() {
     let (code, text) = verify(&data).await;
     assert_eq!(code, Some(1), "{text}");
     let file = files(&data, "wal/*")[0].display().to_string();
-    // Each has 7 bytes before it.
-    for (offset, of_type, records) in [(0, 200, 2), (25, 15, 1)] {
+    // Each fragment has 7 bytes before its record.
+    for (offset, of_type, records) in [(0, 200, 2), (26, 15, 1)] {
         let line = format!("{file}: at offset {offset}: record type {of_type} is not known, expected 1 to 14");
         let found = text.lines().find(|found| found.starts_with(&line));
         let counted = found.is_some_and(|found| found.ends_with(&format!(": {records} such records")));
