@@ -12,6 +12,7 @@
 
 mod answers;
 mod commands;
+mod evicted;
 mod folder;
 mod foreign;
 mod late;
