@@ -5,6 +5,8 @@ use crate::ready::{Condition, Ready};
 use crate::reload;
 use crate::serve::access::{self, Access};
 use crate::serve::authority::CertError;
+use crate::serve::expiry::Certificates;
+use crate::serve::handshakes::TlsCounts;
 use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
 use crate::serve::{certs, runtime, web};
@@ -24,7 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -125,6 +127,10 @@ pub(crate) struct Rooms {
     pub flags: BTreeMap<String, String>,
     /// Whether the store may be changed over HTTP.
     pub admin_api: bool,
+    /// TLS of the adapter's and the scaler's listener.
+    pub tls: TlsCounts,
+    /// What they serve, once they are bound.
+    pub certificates: OnceLock<Certificates>,
 }
 
 /// A started process.
@@ -277,6 +283,8 @@ impl Rooms {
             clock,
             flags: options.flags.clone(),
             admin_api: options.admin_api,
+            tls: TlsCounts::default(),
+            certificates: OnceLock::new(),
         })
     }
 
@@ -344,6 +352,7 @@ fn database(
         entropy: Arc::new(SystemEntropy::default()),
     })
     .map_err(|e| build(&e))?;
+    tsdb.engine().set_cost_limits(config.cost);
     tsdb.apply(config.evaluation_interval, config.scrape.clone())
         .map_err(|e| build(&e))?;
     let query_log = tsdb.query_log().open(config.query_log.as_deref());
@@ -377,7 +386,7 @@ async fn listen(
     let identity = Identity::establish(options, Arc::clone(&rooms.clock)).await?;
     let bind = |name, flag, address, tls, router, limits| Listener::bind(name, flag, address, tls, router, limits);
 
-    let scaler_tls = identity.scaler_tls()?;
+    let scaler_tls = identity.scaler_tls(&rooms.tls.scaler)?;
     let (routes, health) = leadline_scaler::routes(&rooms.scaler)
         .await
         .map_err(|e| StartError::Build(e.to_string()))?;
@@ -404,6 +413,7 @@ async fn listen(
             identity.adapter(),
             certs::Clients::PerRequest(access::verifier()),
             &["h2", "http/1.1"],
+            &rooms.tls.adapter,
         )?;
         let limits = Limits {
             age: Some(ADAPTER_AGE),
@@ -443,7 +453,9 @@ async fn listen(
         adapter: adapter.as_ref().and_then(Listener::address),
         scaler: scaler.address().ok_or_else(unnamed)?,
     };
-    identity.start(rooms.cluster.as_ref(), parts);
+    let certificates = rooms.certificates.set(identity.certificates());
+    debug_assert!(certificates.is_ok(), "listeners are bound once");
+    identity.start(rooms, parts);
     for listener in [Some(scaler), adapter, Some(web)].into_iter().flatten() {
         let drain = drain.clone();
         parts.start(listener.name, |stop| listener.run(drain, stop));

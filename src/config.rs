@@ -2,6 +2,7 @@
 
 use leadline_adapter::Autoscaling;
 use leadline_model::duration::Duration;
+use leadline_promql::cost::CostLimits;
 use leadline_promql::syntax::Features;
 use leadline_tsdb::config::{
     ConfigError, Global, Place, Refused, Resolved, ScrapeConfig, Storage, parse_yaml, resolve,
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub file: String,
     /// The steps of subqueries that name none.
     pub evaluation_interval: Duration,
+    /// What queries may cost.
+    pub cost: CostLimits,
     /// The jobs with their discoveries, defaults filled in.
     pub scrape: Vec<Resolved>,
     /// The metric rules. A bad one is no error here: it disables itself alone.
@@ -119,6 +122,7 @@ impl Config {
             Ok(scrape) if errors.is_empty() => Ok(Self {
                 file: file.to_owned(),
                 evaluation_interval: parsed.global.evaluation_interval(),
+                cost: parsed.global.cost_limits(),
                 scrape,
                 autoscaling: parsed.autoscaling,
                 scaler: parsed.scaler,

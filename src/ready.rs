@@ -13,6 +13,8 @@ pub(crate) struct Ready(Arc<Mutex<BTreeMap<&'static str, Condition>>>);
 pub(crate) enum Condition {
     /// It holds.
     Met,
+    /// It holds, and somebody has to see that it goes on to: what to do.
+    Warned(String),
     /// It does not hold yet: what is missing.
     Waiting(String),
     /// The part is switched off, which is no obstacle: why.
@@ -46,6 +48,7 @@ impl std::fmt::Display for Ready {
         for (name, condition) in self.all() {
             match condition {
                 Condition::Met => writeln!(f, "[+]{name} ok")?,
+                Condition::Warned(what) => writeln!(f, "[+]{name} ok, warning: {what}")?,
                 Condition::Off(why) => writeln!(f, "[+]{name} off: {why}")?,
                 Condition::Waiting(what) => writeln!(f, "[-]{name} failed: {what}")?,
             }

@@ -70,6 +70,11 @@ impl Reloads {
         if (wanted.retention_ms, wanted.retention_bytes) != (kept.retention_ms, kept.retention_bytes) {
             tracing::warn!("storage.tsdb.retention has changed, which takes effect at the next start");
         }
+        if (wanted.stale_percent, wanted.stale_after_ms) != (kept.stale_percent, kept.stale_after_ms) {
+            tracing::warn!(
+                "storage.tsdb.stale_series_compaction_threshold has changed, which takes effect at the next start"
+            );
+        }
     }
 
     /// Reads the file and puts it in force.
@@ -115,6 +120,7 @@ impl Reloads {
             .apply(config.evaluation_interval, config.scrape.clone())
             .map_err(|e| e.to_string())?;
         self.adjust(&storage);
+        self.rooms.tsdb.engine().set_cost_limits(config.cost);
         query_log.apply();
         self.rooms.scaler.apply(config.scaler.clone());
         log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));

@@ -9,7 +9,7 @@ use crate::query::{Judge, LeftOut, Pick, Reason, metric_labels};
 use crate::registry::{Lookup, Rule};
 use leadline_cluster::Selector;
 use leadline_model::duration::Duration;
-use leadline_model::target::Health;
+use leadline_model::target::{Health, OwnerId};
 use leadline_standing::{Row, freshness};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,6 +52,8 @@ pub struct Explanation {
     pub feeders: usize,
     /// See [`Self::feeders`].
     pub down: Vec<OwnerView>,
+    /// How many more are down that belong to other namespaces; a rule whose scope is the namespace does not name them.
+    pub down_elsewhere: usize,
     /// The query's results for what was asked, at most 500.
     pub rows: Vec<RowView>,
     /// Results that are not listed.
@@ -166,7 +168,7 @@ pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explana
         now,
         metric_selector: &metrics,
     };
-    let mut explanation = frame(adapter, &judge);
+    let mut explanation = frame(adapter, &judge, subject.namespace);
     if rule.describes == Describes::External {
         external_answer(adapter, &judge, subject, &mut explanation);
     } else if let Err(error) = object_answer(adapter, &judge, subject, &objects, &mut explanation).await {
@@ -194,8 +196,16 @@ fn rule_of(adapter: &Adapter, subject: &Subject<'_>) -> Result<Arc<Rule>, ApiErr
 }
 
 /// All that does not depend on what was asked for.
-fn frame(adapter: &Adapter, judge: &Judge<'_>) -> Explanation {
+fn frame(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>) -> Explanation {
     let (rule, snapshot) = (judge.rule, judge.snapshot);
+    let known = |owner: &&OwnerId| adapter.board.get(**owner).is_none_or(|t| judge.may_name(namespace, &t));
+    let down: Vec<OwnerView> = snapshot
+        .completeness
+        .down
+        .iter()
+        .filter(known)
+        .map(|o| owner(adapter, *o))
+        .collect();
     let unavailable = judge.rows().err().map(|e| e.message).unwrap_or_default();
     Explanation {
         rule: RuleView {
@@ -213,7 +223,8 @@ fn frame(adapter: &Adapter, judge: &Judge<'_>) -> Explanation {
         generation: snapshot.generation.0,
         unavailable,
         feeders: snapshot.completeness.feeders,
-        down: snapshot.completeness.down.iter().map(|o| owner(adapter, *o)).collect(),
+        down_elsewhere: snapshot.completeness.down.len() - down.len(),
+        down,
         rows: Vec::new(),
         more_rows: 0,
         answer: Vec::new(),
@@ -365,7 +376,7 @@ fn left_out_because(judge: &Judge<'_>, row: &Row, reason: Reason) -> String {
     }
 }
 
-fn owner(adapter: &Adapter, id: leadline_model::target::OwnerId) -> OwnerView {
+fn owner(adapter: &Adapter, id: OwnerId) -> OwnerView {
     let Some(target) = adapter.board.get(id) else {
         let unknown = || String::new();
         return OwnerView {
@@ -404,9 +415,17 @@ impl fmt::Display for Explanation {
             writeln!(f, "evaluated {}", rule.evaluated)?;
         }
         writeln!(f, "at        {} (commit {})", self.evaluated_at, self.generation)?;
-        writeln!(f, "targets   {} feed it, {} down", self.feeders, self.down.len())?;
+        writeln!(
+            f,
+            "targets   {} feed it, {} down",
+            self.feeders,
+            self.down.len() + self.down_elsewhere
+        )?;
         for target in &self.down {
             writeln!(f, "  down    {target}")?;
+        }
+        if self.down_elsewhere > 0 {
+            writeln!(f, "          and {} of other namespaces", self.down_elsewhere)?;
         }
         if !self.unavailable.is_empty() {
             writeln!(f, "now       {}", self.unavailable)?;

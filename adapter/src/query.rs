@@ -1,6 +1,6 @@
 //! From a rule's snapshot to the values of an answer, by the rule's policies.
 
-use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable, OnWarming};
+use crate::config::{OnDuplicate, OnNegative, OnStale, OnUnusable, OnWarming, Scope};
 use crate::error::ApiError;
 use crate::quantity::Milli;
 use crate::registry::Rule;
@@ -9,8 +9,8 @@ use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::labels::Labels;
 use leadline_model::port::EvaluateError;
-use leadline_model::target::Board;
-use leadline_standing::{Row, Snapshot, Verdict, Warming, freshness};
+use leadline_model::target::{Board, TargetState};
+use leadline_standing::{Row, Snapshot, Verdict, Warming, freshness, staleness};
 
 /// Why a value was left out, in the words of the metric `left_out_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,6 +127,18 @@ impl Judge<'_> {
                 }
             }
         })
+    }
+
+    /// Whether whoever may read the metric in `namespace` may hear of a target: those of other namespaces are none of
+    /// their business where the rule's scope is the namespace, though one expression reads them all.
+    #[must_use]
+    pub fn may_name(&self, namespace: Option<&str>, target: &TargetState) -> bool {
+        let config = &self.rule.config;
+        let theirs = target.labels.get(config.namespace_label());
+        match (config.scope, namespace, theirs) {
+            (Scope::Namespace, Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        }
     }
 
     /// Whether the metric-label selector lets a row through.
@@ -277,42 +289,25 @@ impl Judge<'_> {
     }
 
     fn stale_error(&self, row: &Row, age_ms: i64) -> ApiError {
-        ApiError::unavailable(format!(
-            "metric {}: {} is {} old > max age {}",
-            self.rule.name(),
-            row.labels,
-            Duration::from_millis(age_ms),
-            Duration::from_millis(self.max_age_ms(row)),
-        ))
+        let why = self.rule.age_limit.describe(row, age_ms, self.board);
+        ApiError::unavailable(format!("metric {}: {why}", self.rule.name()))
     }
 
     /// When a value was sampled: the newest sample of its stalest series. What read no series was computed.
     #[must_use]
     pub fn timestamp(&self, row: &Row) -> Timestamp {
-        if row.provenance.has_data() {
-            row.provenance.stalest
-        } else {
-            self.snapshot.at
-        }
+        staleness::sampled_at(row, self.snapshot)
     }
 
     /// The age (ms) of a value, when it is more than the rule allows.
     fn stale_age(&self, row: &Row) -> Option<i64> {
-        let age = self.now.saturating_sub(self.timestamp(row));
-        (age > 0 && age > self.max_age_ms(row)).then_some(age)
+        self.rule.age_limit.stale_age(row, self.snapshot, self.board, self.now)
     }
 
     /// The greatest age (ms) of a value that is not stale.
     #[must_use]
     pub fn max_age_ms(&self, row: &Row) -> i64 {
-        /// Of values that no target feeds: Prometheus' lookback.
-        const WITHOUT_TARGET_MS: i64 = 300_000;
-        if let Some(max_age) = self.rule.config.max_age {
-            return max_age.as_millis();
-        }
-        let owners = row.provenance.owners.iter();
-        let slowest = owners.filter_map(|o| self.board.get(*o)).map(|t| t.interval_ms).max();
-        slowest.map_or(WITHOUT_TARGET_MS, |interval| (interval * 3).max(self.rule.range_ms))
+        self.rule.age_limit.max_age_ms(row, self.board)
     }
 
     /// Why an answer about objects is empty, in one line: what was selected, what became of it, and what the query gave.

@@ -5,6 +5,7 @@ use crate::config::check::{Describes, duplicate};
 use crate::config::{Autoscaling, MetricRule, Problem, Scope};
 use crate::error::ApiError;
 use leadline_cluster::{MappedResource, Mapper};
+use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Query, Register, Request};
 use parking_lot::RwLock;
 use serde_saphyr::{Location, Spanned};
@@ -24,8 +25,8 @@ pub struct Rule {
     pub name_label: String,
     /// What is answered as `windowSeconds`, seconds.
     pub window_s: Option<i64>,
-    /// The longest range that the query reads, ms; 0 when it reads none.
-    pub range_ms: i64,
+    /// How old its values may be.
+    pub age_limit: AgeLimit,
     /// Its standing query.
     pub query: Arc<dyn Query>,
 }
@@ -47,7 +48,7 @@ impl Rule {
     ///
     /// # Errors
     /// 503 when the API server cannot tell; 404 when it has no such resource.
-    pub async fn kind(&self, mapper: &Mapper) -> Result<Arc<MappedResource>, ApiError> {
+    pub async fn kind(&self, mapper: &Arc<Mapper>) -> Result<Arc<MappedResource>, ApiError> {
         match &self.describes {
             Describes::Objects(_, Some(kind)) => Ok(Arc::clone(kind)),
             Describes::Objects(resource, None) => mapper.resolve(resource).await.map_err(|e| match e {
@@ -211,7 +212,7 @@ impl Registry {
             name_label,
             // Whole seconds, rounded up: a window is never called shorter than it is.
             window_s: (window_ms > 0).then(|| (window_ms + 999) / 1000),
-            range_ms,
+            age_limit: AgeLimit::new(rule.max_age, query.plan()),
             query,
         }))
     }

@@ -1,10 +1,11 @@
 //! From a snapshot to the number that a trigger answers.
 
 use crate::error::Unanswerable;
-use crate::trigger::{OnWarming, Trigger};
+use crate::trigger::{OnStale, OnWarming, Trigger};
 use leadline_model::Timestamp;
 use leadline_model::target::Board;
 use leadline_standing::freshness::{check_warm, describe_warming, judge, judge_empty};
+use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Row, Snapshot, Verdict};
 
 /// The value of a trigger.
@@ -14,9 +15,16 @@ use leadline_standing::{Row, Snapshot, Verdict};
 /// below zero is passed on: KEDA takes it as 0.
 ///
 /// # Errors
-/// [`Unanswerable::Unavailable`] while the value is cold, warming or partial as the trigger's policy has it, or cannot be
-/// evaluated: never 0 in its place, which would remove pods.
-pub fn value_of(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
+/// [`Unanswerable::Unavailable`] while the value is cold, warming, stale or partial as the trigger's policy has it, or
+/// cannot be evaluated: never 0 in its place, which would remove pods. `age_limit` is of the trigger's `maxAge` and query,
+/// `now` in ms.
+pub fn value_of(
+    trigger: &Trigger,
+    age_limit: AgeLimit,
+    snapshot: &Snapshot,
+    board: &Board,
+    now: Timestamp,
+) -> Result<f64, Unanswerable> {
     check_warm(snapshot, now).map_err(Unanswerable::Unavailable)?;
     let rows = match &snapshot.rows {
         Ok(rows) => rows.as_slice(),
@@ -30,6 +38,12 @@ pub fn value_of(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Time
         [row] => {
             if let (Some(warming), OnWarming::Error) = (&row.warming, trigger.on_warming) {
                 return Err(Unanswerable::Unavailable(describe_warming(warming, now)));
+            }
+            if trigger.on_stale == OnStale::Error
+                && let Some(age) = age_limit.stale_age(row, snapshot, board, now)
+            {
+                let why = age_limit.describe(row, age, board);
+                return Err(Unanswerable::Unavailable(format!("the value is stale: {why}")));
             }
             let value = match judge(trigger.on_partial, trigger.partial, row, board) {
                 Verdict::Serve(value) => value,
@@ -81,10 +95,12 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
     use leadline_model::Labels;
-    use leadline_model::port::{EvaluateError, Generation};
+    use leadline_model::duration::Duration;
+    use leadline_model::port::{EvaluateError, Generation, Plan, Shape};
     use leadline_model::provenance::Provenance;
     use leadline_model::target::OwnerId;
     use leadline_standing::{Completeness, OnPartial, Warming, Warmth};
+    use std::sync::Arc;
 
     fn trigger(ignore_null_values: bool) -> Trigger {
         let metadata = [
@@ -121,9 +137,20 @@ mod tests {
         Snapshot::new(Generation(1), 0, Warmth::Warm, rows, completeness(down), &[])
     }
 
+    fn valued(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
+        let plan = Plan {
+            text: String::new(),
+            shape: Shape::Vector,
+            selectors: Vec::new(),
+            moves_with_time: false,
+            engine: Arc::new(()),
+        };
+        value_of(trigger, AgeLimit::new(trigger.max_age, &plan), snapshot, board, now)
+    }
+
     fn asked(ignore_null: bool, values: &[f64]) -> Result<f64, Unanswerable> {
         let rows = values.iter().map(|&value| row(value, 0, Some(value))).collect();
-        value_of(&trigger(ignore_null), &snapshot(Ok(rows), 0), &Board::new(), 0)
+        valued(&trigger(ignore_null), &snapshot(Ok(rows), 0), &Board::new(), 0)
     }
 
     #[test]
@@ -183,22 +210,52 @@ mod tests {
             ("failed", snapshot(Err(EvaluateError::Overloaded), 0)),
         ];
         for (what, snapshot) in cases {
-            let answer = value_of(&trigger(true), &snapshot, &Board::new(), 0);
+            let answer = valued(&trigger(true), &snapshot, &Board::new(), 0);
             assert!(
                 matches!(answer, Err(Unanswerable::Unavailable(_))),
                 "{what}: {answer:?}"
             );
         }
         let raising = snapshot(Ok(vec![row(12.0, 1, Some(9.0))]), 1);
-        assert_eq!(value_of(&trigger(true), &raising, &Board::new(), 0), Ok(12.0));
+        assert_eq!(valued(&trigger(true), &raising, &Board::new(), 0), Ok(12.0));
         let serving = Trigger {
             on_partial: OnPartial::Serve,
             ..trigger(true)
         };
         assert_eq!(
-            value_of(&serving, &snapshot(Ok(Vec::new()), 2), &Board::new(), 0),
+            valued(&serving, &snapshot(Ok(Vec::new()), 2), &Board::new(), 0),
             Ok(0.0)
         );
+    }
+
+    #[test]
+    fn what_a_vanished_series_is_still_part_of_is_unavailable_once_it_is_too_old() {
+        let sampled = |stalest| Provenance {
+            oldest: stalest,
+            stalest,
+            series: 2,
+            owners: Vec::new(),
+        };
+        let row = Row {
+            provenance: sampled(100_000),
+            ..row(20.0, 0, Some(10.0))
+        };
+        let snapshot = snapshot(Ok(vec![row]), 0);
+        let answered = |max_age: Option<i64>, on_stale, now| {
+            let trigger = Trigger {
+                max_age: max_age.map(Duration::from_secs),
+                on_stale,
+                ..trigger(true)
+            };
+            valued(&trigger, &snapshot, &Board::new(), now)
+        };
+        assert_eq!(answered(Some(60), OnStale::Error, 160_000), Ok(20.0));
+        let why = "the value is stale: {pod=\"a\"} is 1m1s old > max age 1m";
+        let stale = answered(Some(60), OnStale::Error, 161_000);
+        assert_eq!(stale, Err(Unanswerable::Unavailable(why.to_owned())));
+        assert_eq!(answered(Some(60), OnStale::Serve, 161_000), Ok(20.0));
+        assert_eq!(answered(None, OnStale::Error, 400_000), Ok(20.0), "no target feeds it");
+        assert!(answered(None, OnStale::Error, 400_001).is_err());
     }
 
     #[test]
@@ -217,7 +274,7 @@ mod tests {
                 on_warming,
                 ..trigger(true)
             };
-            value_of(&trigger, &snapshot, &Board::new(), 33_500)
+            valued(&trigger, &snapshot, &Board::new(), 33_500)
         };
         let why = "warming up: observed for 23s of the 1m that is read; ready in about 37 s";
         assert_eq!(asked(OnWarming::Error), Err(Unanswerable::Unavailable(why.to_owned())));

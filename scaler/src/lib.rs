@@ -22,7 +22,7 @@ pub use settings::{SettingError, Settings, Tenancy};
 pub use state::TriggerStatus;
 pub use stats::{Calls, Method, Stats};
 pub use tonic_health::server::HealthReporter;
-pub use trigger::{OnWarming, Trigger, ignored};
+pub use trigger::{OnStale, OnWarming, Trigger, ignored};
 
 use externalscaler::external_scaler_server::ExternalScalerServer;
 use std::sync::Arc;

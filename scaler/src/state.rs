@@ -7,7 +7,8 @@ use crate::settings::{Settings, Tenancy};
 use crate::trigger::{Trigger, ignored};
 use leadline_model::target::Board;
 use leadline_model::{Clock, Matcher, Timestamp};
-use leadline_standing::{Query, Register, RegisterError, Request};
+use leadline_standing::staleness::AgeLimit;
+use leadline_standing::{Query, Register, RegisterError, Request, Snapshot};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -63,9 +64,21 @@ impl Known {
     /// The value now, from the newest snapshot.
     pub(crate) async fn value(&self, triggers: &Triggers) -> Result<f64, Unanswerable> {
         let snapshot = self.query.snapshot().await;
-        let value = value_of(&self.trigger, &snapshot, &triggers.board, triggers.clock.now());
+        let value = self.judge(&snapshot, triggers);
         *self.last.lock() = Some(value.clone());
         value
+    }
+
+    /// The value of a snapshot now.
+    pub(crate) fn judge(&self, snapshot: &Snapshot, triggers: &Triggers) -> Result<f64, Unanswerable> {
+        let age_limit = AgeLimit::new(self.trigger.max_age, self.query.plan());
+        value_of(
+            &self.trigger,
+            age_limit,
+            snapshot,
+            &triggers.board,
+            triggers.clock.now(),
+        )
     }
 }
 
@@ -107,14 +120,6 @@ impl Triggers {
             }
         }
         true
-    }
-
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     pub(crate) fn parse(&self, object: &ScaledObjectRef) -> Result<Trigger, TriggerError> {

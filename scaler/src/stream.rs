@@ -6,7 +6,7 @@
 //! whose value may not be believed is no change and ends nothing, because KEDA waits up to a minute before it opens a
 //! stream again that ended in an error.
 
-use crate::evaluate::{is_active, value_of};
+use crate::evaluate::is_active;
 use crate::generated::externalscaler::IsActiveResponse;
 use crate::state::{Known, Triggers};
 use crate::stats::Counters;
@@ -152,9 +152,8 @@ impl Activity {
         let Some(snapshot) = self.snapshots.borrow_and_update().clone() else {
             return;
         };
-        let trigger = &self.known.trigger;
-        let value = value_of(trigger, &snapshot, self.triggers.board(), self.triggers.now());
-        self.edges.now = value.ok().map(|value| is_active(trigger, value));
+        let value = self.known.judge(&snapshot, &self.triggers);
+        self.edges.now = value.ok().map(|value| is_active(&self.known.trigger, value));
     }
 
     /// Waits for a new snapshot or the next repetition.

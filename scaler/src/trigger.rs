@@ -6,6 +6,7 @@
 
 use crate::error::TriggerError;
 use crate::settings::Settings;
+use leadline_model::duration::Duration;
 use leadline_standing::OnPartial;
 use std::collections::HashMap;
 
@@ -53,8 +54,24 @@ pub struct Trigger {
     pub partial: f64,
     /// What becomes of a value that lacks more.
     pub on_partial: OnPartial,
+    /// The age of a value, by the stalest series that went into it, beyond which it is stale; absent: as
+    /// [`AgeLimit`](leadline_standing::staleness::AgeLimit) has it.
+    pub max_age: Option<Duration>,
+    /// What becomes of a stale value.
+    pub on_stale: OnStale,
     /// What becomes of a value whose targets are younger than its window.
     pub on_warming: OnWarming,
+}
+
+/// What to do with a value that is older than `maxAge`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStale {
+    /// Refuse it.
+    #[default]
+    Error,
+    /// Answer it as if it were new.
+    Serve,
 }
 
 /// What to do with a value that no target feeds which was observed for the query's whole window.
@@ -85,6 +102,8 @@ impl Trigger {
             namespace: keys.text("namespace").map(str::to_owned),
             partial: keys.share("partial")?.unwrap_or(settings.partial),
             on_partial: keys.on_partial()?.unwrap_or(settings.on_partial),
+            max_age: keys.duration("maxAge")?,
+            on_stale: keys.on_stale()?.unwrap_or_default(),
             on_warming: keys.on_warming()?.unwrap_or(settings.on_warming),
         };
         #[cfg(feature = "planted")]
@@ -195,6 +214,20 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn duration(&self, key: &str) -> Result<Option<Duration>, TriggerError> {
+        let parse = |text| Duration::parse(text).map_err(|error| refuse(key, error.to_string()));
+        self.text(key).map(parse).transpose()
+    }
+
+    fn on_stale(&self) -> Result<Option<OnStale>, TriggerError> {
+        match self.text("onStale") {
+            None => Ok(None),
+            Some("error") => Ok(Some(OnStale::Error)),
+            Some("serve") => Ok(Some(OnStale::Serve)),
+            Some(other) => Err(refuse("onStale", format!("{other:?} is neither error nor serve"))),
+        }
+    }
+
     fn on_warming(&self) -> Result<Option<OnWarming>, TriggerError> {
         match self.text("onWarming") {
             None => Ok(None),
@@ -299,6 +332,8 @@ mod tests {
                 namespace: None,
                 partial: 0.1,
                 on_partial: OnPartial::Raise,
+                max_age: None,
+                on_stale: OnStale::Error,
                 on_warming: OnWarming::Error,
             }
         );
@@ -332,6 +367,8 @@ mod tests {
                 ("anything", "else"),
             ],
             &[("partial", "0.5"), ("onPartial", "error")],
+            &[("maxAge", "1m30s"), ("onStale", "serve")],
+            &[("maxAge", "0"), ("onStale", " error ")],
             &[("onWarming", "serve")],
             &[("onWarming", " error ")],
         ];
@@ -438,6 +475,22 @@ mod tests {
                 "onPartial",
                 "hold",
                 "metadata onPartial: \"hold\" is none of raise, error, serve",
+            ),
+            (
+                "onStale",
+                "omit",
+                "metadata onStale: \"omit\" is neither error nor serve",
+            ),
+            (
+                "maxAge",
+                "5",
+                "metadata maxAge: invalid duration \"5\": a unit (y, w, d, h, m, s or ms; each once, from long to short) was \
+                 expected, as in 15s or 1h30m",
+            ),
+            (
+                "maxAge",
+                "-5s",
+                "metadata maxAge: invalid duration \"-5s\": a whole number was expected, as in 15s or 1h30m",
             ),
             (
                 "onWarming",

@@ -5,6 +5,7 @@ use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
 use crate::cli::{Cli, fail, on_runtime};
 use crate::telemetry::log::{Format, Level, install};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args, Command, CommandFactory};
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
@@ -39,7 +40,7 @@ pub(crate) struct Serve {
     /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
     /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
-    /// type-and-unit-labels. Several between commas. Other names are warned of.
+    /// type-and-unit-labels. query-cost limits what queries may cost. Several between commas. Other names are warned of.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
     features: Vec<String>,
     /// Where the Kubernetes metrics APIs are served, over TLS.
@@ -88,12 +89,15 @@ pub(crate) struct Serve {
     /// The Service of the scaler, for the certificate of our own CA.
     #[arg(long = "scaler.service-name", default_value = "leadline-scaler", value_name = "NAME")]
     scaler_service: String,
-    /// Where the Secret with KEDA's client certificate is created, when the certificates are of our own CA: KEDA reads a
-    /// ClusterTriggerAuthentication's Secrets from its own namespace. Default: this pod's.
+    /// In a pod: serves the scaler with mutual TLS of our own CA, on loopback too, and creates the Secret with KEDA's client
+    /// certificate in this namespace: KEDA reads a ClusterTriggerAuthentication's Secrets from its own. Absent: mutual TLS
+    /// beyond loopback alone, and the Secret in this pod's namespace.
     #[arg(
         long = "scaler.client-secret-namespace",
         value_name = "NAMESPACE",
-        env = "LEADLINE_SCALER_CLIENT_NAMESPACE"
+        env = "LEADLINE_SCALER_CLIENT_NAMESPACE",
+        value_parser = NonEmptyStringValueParser::new(),
+        conflicts_with_all = ["scaler_cert", "scaler_insecure"]
     )]
     scaler_client_namespace: Option<String>,
     /// Lets the scaler listen beyond loopback without TLS.
@@ -176,13 +180,6 @@ impl Serve {
         let (features, idle) = Features::named(self.features.iter().map(String::as_str));
         for (option, why) in idle {
             tracing::warn!(option, "{why}");
-        }
-        if features.type_and_unit_labels {
-            let option = "type-and-unit-labels";
-            tracing::warn!(
-                option,
-                "scrapes do not make these labels; PromQL looks at those of blocks that have them"
-            );
         }
         features
     }

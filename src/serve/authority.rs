@@ -1,5 +1,6 @@
 //! A certificate authority of our own: it issues the serving certificate where nobody gave one.
 
+use crate::serve::expiry::Validity;
 use leadline_model::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -126,6 +127,15 @@ impl Authority {
     /// Its certificate, PEM: what a caBundle holds.
     pub(crate) fn cert_pem(&self) -> &str {
         &self.cert_pem
+    }
+
+    /// From when to when it is valid; `place` is named in errors.
+    ///
+    /// # Errors
+    /// [`CertError::Content`].
+    pub(crate) fn validity(&self, place: &str) -> Result<Validity, CertError> {
+        let certificate = certificates(place, &self.cert_pem)?.remove(0);
+        Validity::of(place, &certificate)
     }
 
     /// Its key, PEM.

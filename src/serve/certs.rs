@@ -1,6 +1,8 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
+use crate::serve::expiry::Validity;
+use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use leadline_model::Clock;
 use parking_lot::RwLock;
@@ -105,6 +107,20 @@ impl Serving {
             current: RwLock::new(source.load()?),
             source,
         }))
+    }
+
+    /// When the certificate that is served now is valid.
+    ///
+    /// # Errors
+    /// [`CertError::Content`] when it cannot be read.
+    pub(crate) fn validity(&self) -> Result<Validity, CertError> {
+        let place = "the serving certificate";
+        let current = Arc::clone(&self.current.read());
+        let leaf = current.cert.first().ok_or_else(|| CertError::Content {
+            place: place.to_owned(),
+            reason: "it is empty".to_owned(),
+        })?;
+        Validity::of(place, leaf)
     }
 
     /// Keeps the certificate fresh until `stop`. A file that cannot be read leaves the last good one in place.
@@ -277,11 +293,16 @@ pub(crate) enum Clients {
     Anonymous,
 }
 
-/// TLS settings of a listener: TLS 1.2 and 1.3 on aws-lc-rs, `alpn` in order of preference.
+/// TLS settings of a listener: TLS 1.2 and 1.3 on aws-lc-rs, `alpn` in order of preference; `handshakes` counts.
 ///
 /// # Errors
 /// [`CertError`] when the client authorities cannot be used.
-pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Result<Tls, CertError> {
+pub(crate) fn tls(
+    serving: Arc<Serving>,
+    clients: Clients,
+    alpn: &[&str],
+    handshakes: &Arc<Handshakes>,
+) -> Result<Tls, CertError> {
     let verifies = matches!(clients, Clients::Required(_));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
@@ -301,12 +322,14 @@ pub(crate) fn tls(serving: Arc<Serving>, clients: Clients, alpn: &[&str]) -> Res
     Ok(Tls {
         config: Arc::new(config),
         verifies,
+        handshakes: Arc::clone(handshakes),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leadline_testkit::handshake::{self, Shows};
 
     #[test]
     fn client_authorities_follow_their_file_and_a_broken_one_changes_nothing() {
@@ -336,20 +359,6 @@ mod tests {
         );
     }
 
-    /// Shows one chain and signs with one key, whatever is asked for.
-    #[derive(Debug)]
-    struct Shows(Arc<CertifiedKey>);
-
-    impl rustls::client::ResolvesClientCert for Shows {
-        fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-            Some(Arc::clone(&self.0))
-        }
-
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
-
     /// Shakes hands with a client that shows `shown`, over `version`.
     fn shake(
         server: &Tls,
@@ -369,23 +378,7 @@ mod tests {
         let name = "leadline".try_into().unwrap();
         let mut client = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
         let mut server = rustls::ServerConnection::new(Arc::clone(&server.config)).unwrap();
-        while client.is_handshaking() || server.is_handshaking() {
-            let (mut sent, mut answered) = (Vec::new(), Vec::new());
-            client.write_tls(&mut sent).unwrap();
-            let mut rest = sent.as_slice();
-            while !rest.is_empty() {
-                server.read_tls(&mut rest).unwrap();
-                server.process_new_packets()?;
-            }
-            server.write_tls(&mut answered).unwrap();
-            let mut rest = answered.as_slice();
-            while !rest.is_empty() {
-                client.read_tls(&mut rest).unwrap();
-                client.process_new_packets().unwrap();
-            }
-            assert!(!sent.is_empty() || !answered.is_empty(), "nobody has anything to say");
-        }
-        Ok(())
+        handshake::shake(&mut client, &mut server)
     }
 
     #[test]
@@ -402,7 +395,7 @@ mod tests {
             Clients::PerRequest(crate::serve::access::verifier()),
             Clients::Required(required),
         ] {
-            let server = tls(Arc::clone(&serving), clients.clone(), &[]).unwrap();
+            let server = tls(Arc::clone(&serving), clients.clone(), &[], &Arc::default()).unwrap();
             for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
                 let shaken = shake(&server, &authority, CertifiedKey::clone(&own), version);
                 assert_eq!(shaken, Ok(()), "{clients:?} {version:?}");

@@ -1,12 +1,14 @@
 //! As whom the process serves TLS: files that it was given, or certificates of an authority of its own.
 //!
 //! In a pod the authority lives in a Secret that whoever of the replicas comes first creates; each replica issues its own
-//! leaf from it and keeps the `caBundle` of our APIServices right. A second Secret holds what KEDA needs to call the
+//! leaf from it and keeps the authority in the `caBundle` of our APIServices. A second Secret holds what KEDA needs to call the
 //! scaler. Elsewhere the authority lives in memory.
 
-use crate::app::{ClusterMode, Options};
+use crate::app::{ClusterMode, Options, Rooms};
 use crate::serve::authority::{Authority, CertError};
 use crate::serve::certs::{self, ClientAuthorities, Clients, Serving};
+use crate::serve::expiry::{self, Certificates, Validity};
+use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
 use crate::shutdown::Shutdown;
 use leadline_cluster::{
@@ -46,12 +48,21 @@ pub(crate) enum IdentityError {
          --scaler.tls-client-ca-file, or --scaler.insecure"
     )]
     Open(std::net::SocketAddr),
+    /// Mutual TLS was asked for where there is no authority that KEDA could be told of.
+    #[error(
+        "--scaler.client-secret-namespace (LEADLINE_SCALER_CLIENT_NAMESPACE) {0} asks for a client certificate of the \
+         authority that is kept in the pod's own namespace, and this is no pod: give --scaler.tls-cert-file, \
+         --scaler.tls-private-key-file and --scaler.tls-client-ca-file instead"
+    )]
+    NoPod(String),
 }
 
 /// The certificates of this process.
 pub(crate) struct Identity {
     adapter: Arc<Serving>,
     scaler: Option<(Arc<Serving>, Clients)>,
+    /// Our own authority, where something is issued by it.
+    authority: Option<Validity>,
     /// What the APIServices must trust, where it is ours.
     bundle: Option<Vec<u8>>,
     /// The Service that our APIServices name.
@@ -77,9 +88,12 @@ impl Identity {
             .is_none()
             .then(|| authority.cert_pem().as_bytes().to_vec());
         let scaler = Self::scaler(options, &authority, &clock).await?;
+        let issues = options.adapter_files.is_none() || (options.scaler_files.is_none() && scaler.is_some());
+        let authority = issues.then(|| authority.validity("our own authority"));
         Ok(Self {
             adapter,
             scaler,
+            authority: authority.transpose()?,
             bundle,
             service: options.adapter_service.clone(),
         })
@@ -93,6 +107,8 @@ impl Identity {
         }
     }
 
+    /// Plain text on loopback, unless somebody said where KEDA's certificate belongs: that asks for mutual TLS, whatever the
+    /// address.
     async fn scaler(
         options: &Options,
         authority: &Arc<Authority>,
@@ -106,15 +122,13 @@ impl Identity {
             };
             return Ok(Some((Serving::from_files(cert, key)?, clients)));
         }
-        if options.scaler.ip().is_loopback() || options.scaler_insecure {
+        let asked = options.scaler_client_namespace.as_deref();
+        if asked.is_none() && (options.scaler.ip().is_loopback() || options.scaler_insecure) {
             return Ok(None);
         }
-        match &options.cluster {
-            ClusterMode::Connected(cluster) if Cluster::in_pod() => {
-                let namespace = options
-                    .scaler_client_namespace
-                    .as_deref()
-                    .unwrap_or_else(|| cluster.namespace());
+        match (&options.cluster, asked) {
+            (ClusterMode::Connected(cluster), _) if Cluster::in_pod() => {
+                let namespace = asked.unwrap_or_else(|| cluster.namespace());
                 share_client(cluster, namespace, authority, &**clock).await?;
                 let names = names(&options.scaler_service, &options.cluster);
                 let serving = Serving::own(Arc::clone(authority), names, Arc::clone(clock))?;
@@ -122,7 +136,8 @@ impl Identity {
                 let authorities = ClientAuthorities::fixed(authority.cert_pem(), &place)?;
                 Ok(Some((serving, Clients::Required(authorities))))
             }
-            _ => Err(IdentityError::Open(options.scaler)),
+            (_, Some(namespace)) => Err(IdentityError::NoPod(namespace.to_owned())),
+            (_, None) => Err(IdentityError::Open(options.scaler)),
         }
     }
 
@@ -135,15 +150,25 @@ impl Identity {
     ///
     /// # Errors
     /// [`CertError`] when the client authorities cannot be used.
-    pub(crate) fn scaler_tls(&self) -> Result<Option<Tls>, CertError> {
+    pub(crate) fn scaler_tls(&self, handshakes: &Arc<Handshakes>) -> Result<Option<Tls>, CertError> {
         let Some((serving, clients)) = &self.scaler else {
             return Ok(None);
         };
-        certs::tls(Arc::clone(serving), clients.clone(), &["h2"]).map(Some)
+        certs::tls(Arc::clone(serving), clients.clone(), &["h2"], handshakes).map(Some)
+    }
+
+    /// The certificates, to be shown.
+    pub(crate) fn certificates(&self) -> Certificates {
+        Certificates {
+            authority: self.authority,
+            adapter: self.adapter(),
+            scaler: self.scaler.as_ref().map(|(serving, _)| Arc::clone(serving)),
+        }
     }
 
     /// Keeps certificates fresh and, in a cluster, the APIServices' trust in them.
-    pub(crate) fn start(self, cluster: Option<&Arc<Cluster>>, parts: &mut Shutdown) {
+    pub(crate) fn start(self, rooms: &Rooms, parts: &mut Shutdown) {
+        let cluster = rooms.cluster.as_ref();
         let adapter = self.adapter;
         parts.start("adapter certificate", |stop| adapter.run(stop));
         if let Some((serving, clients)) = self.scaler {
@@ -151,6 +176,11 @@ impl Identity {
             if let Clients::Required(authorities) = clients {
                 parts.start("scaler client authorities", |stop| authorities.run(stop));
             }
+        }
+        // One in memory began with the process.
+        if let (Some(authority), true) = (self.authority, Cluster::in_pod()) {
+            let (clock, ready) = (Arc::clone(&rooms.clock), rooms.ready.clone());
+            parts.start("authority", |stop| expiry::watch(authority, clock, ready, stop));
         }
         if let (Some(cluster), Some(bundle), true) = (cluster, self.bundle, Cluster::in_pod()) {
             let client = cluster.client();

@@ -9,6 +9,7 @@
 //! adapter: an API server keeps one connection to an aggregated server, so without it all traffic would stay on one
 //! replica for ever.
 
+use crate::serve::handshakes::{Handshakes, Outcome};
 use crate::serve::impatient::Impatient;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -86,6 +87,8 @@ pub(crate) struct Tls {
     pub config: Arc<rustls::ServerConfig>,
     /// Whether the handshake itself verifies client certificates; then requests carry [`VerifiedPeer`].
     pub verifies: bool,
+    /// How handshakes end.
+    pub handshakes: Arc<Handshakes>,
 }
 
 /// Why a socket could not be bound.
@@ -210,10 +213,22 @@ impl Connection {
             Ok(Ok(stream)) => {
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let chain = PeerCertificates(chain.iter().map(|c| c.clone().into_owned()).collect());
+                let verified = tls.verifies && !chain.0.is_empty();
+                tls.handshakes.count(if verified {
+                    Outcome::Verified
+                } else {
+                    Outcome::Unverified
+                });
                 self.requests(TokioIo::new(stream), chain, peer).await;
             }
-            Ok(Err(error)) => tracing::debug!(listener = self.name, %peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(listener = self.name, %peer, "TLS handshake took too long"),
+            Ok(Err(error)) => {
+                tls.handshakes.count(Outcome::Failed);
+                tracing::debug!(listener = self.name, %peer, %error, "TLS handshake failed");
+            }
+            Err(_) => {
+                tls.handshakes.count(Outcome::Late);
+                tracing::debug!(listener = self.name, %peer, "TLS handshake took too long");
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 pub(crate) mod access;
 pub(crate) mod authority;
 pub(crate) mod certs;
+pub(crate) mod expiry;
+pub(crate) mod handshakes;
 pub(crate) mod identity;
 mod impatient;
 pub(crate) mod listener;

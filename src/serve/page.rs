@@ -4,6 +4,7 @@ mod storage;
 
 use crate::app::Rooms;
 use crate::reload::Reloads;
+use crate::serve::expiry::Certificates;
 use crate::telemetry::metrics::{Kind, Page, process};
 use leadline_model::target::Health;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,7 @@ pub(crate) fn render(rooms: &Rooms, reloads: &Reloads) -> String {
     rules(&mut page, rooms);
     adapter(&mut page, rooms);
     scaler(&mut page, rooms);
+    tls(&mut page, rooms);
     page.finish()
 }
 
@@ -136,6 +138,19 @@ fn queries(page: &mut Page, rooms: &Rooms) {
         "aggregations that were answered from groups of the store",
         count(&counts.streamed),
     );
+    if engine.settings().features.query_cost {
+        page.family(
+            Counter,
+            "prometheus_engine_query_rejected_total",
+            "queries that cost more than they may",
+            &["reason"],
+            [
+                (["max_series"], count(&counts.refused_series)),
+                (["max_samples_read"], count(&counts.refused_samples)),
+                (["max_duration"], count(&counts.refused_duration)),
+            ],
+        );
+    }
     let log = rooms.tsdb.query_log();
     page.one(
         Gauge,
@@ -281,6 +296,29 @@ fn adapter(page: &mut Page, rooms: &Rooms) {
             rows,
         );
     }
+}
+
+fn tls(page: &mut Page, rooms: &Rooms) {
+    let listeners = rooms.tls.all();
+    let rows = listeners.iter().flat_map(|(listener, handshakes)| {
+        let all = handshakes.all();
+        all.map(|(result, count)| ([*listener, result], count as f64))
+    });
+    page.family(
+        Counter,
+        "leadline_tls_handshakes_total",
+        "TLS handshakes by how they ended; verified: with a client certificate that is trusted",
+        &["listener", "result"],
+        rows,
+    );
+    let ends = rooms.certificates.get().map(Certificates::ends).unwrap_or_default();
+    page.family(
+        Gauge,
+        "leadline_certificate_expiry_timestamp_seconds",
+        "when a listener's certificate, or the authority that issues them, ends",
+        &["certificate"],
+        ends.into_iter().map(|(name, until)| ([name], until as f64 / 1000.0)),
+    );
 }
 
 fn scaler(page: &mut Page, rooms: &Rooms) {

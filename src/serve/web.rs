@@ -238,6 +238,7 @@ impl Web {
     fn ready(&self) -> Value {
         let text = |c: Condition| match c {
             Condition::Met => "ok".to_owned(),
+            Condition::Warned(what) => format!("ok, warning: {what}"),
             Condition::Off(why) => format!("off: {why}"),
             Condition::Waiting(what) => format!("waiting: {what}"),
         };

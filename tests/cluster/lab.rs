@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 
 /// The namespace of the manifests.
 pub(crate) const NAMESPACE: &str = "leadline";
+/// The Secret of leadline's own authority.
+pub(crate) const AUTHORITY: &str = "/api/v1/namespaces/leadline/secrets/leadline-ca";
 /// The range of the rules' rates.
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 /// The scrape interval.
@@ -186,17 +188,25 @@ impl Lab {
 
     /// A client of one replica's adapter, past the API server, that verifies it by the caBundle of its APIService.
     pub(crate) async fn direct(&self, replica: &PodState, credential: &Credential) -> Result<Api> {
-        let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io";
-        let service = self.cluster.api.get(path).await?;
-        let bundle = STANDARD
-            .decode(text(&service, "/spec/caBundle")?)
-            .map_err(|error| Failure::new(error.to_string()));
-        let ca = String::from_utf8_lossy(&bundle.context("caBundle")?).into_owned();
+        let ca = self.ca_bundle().await?;
         let address = format!("{}:6443", replica.address);
         let address = address
             .parse()
             .map_err(|_| Failure::new(format!("{address} is no socket address")))?;
         Api::direct("leadline.leadline.svc", address, &ca, credential)
+    }
+
+    /// By which authorities the API server verifies leadline, PEM.
+    pub(crate) async fn ca_bundle(&self) -> Result<String> {
+        let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io";
+        let service = self.cluster.api.get(path).await?;
+        decoded(text(&service, "/spec/caBundle")?).context("caBundle")
+    }
+
+    /// A value of the Secret at `path`; an error while there is none.
+    pub(crate) async fn secret(&self, path: &str, key: &str) -> Result<String> {
+        let found = self.cluster.api.get(path).await?;
+        decoded(text(&found["data"], &format!("/{key}"))?).context(key)
     }
 
     /// The identity with which the HPA controller asks.
@@ -252,6 +262,12 @@ impl Lab {
         })
         .await
     }
+}
+
+fn decoded(base64: &str) -> Result<String> {
+    let bytes = STANDARD.decode(base64);
+    let bytes = bytes.map_err(|error| Failure::new(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A page of a replica's web listener.

@@ -10,6 +10,7 @@ mod hpa_zero;
 mod kills;
 mod lab;
 mod lanes;
+mod mtls;
 mod new_workload;
 mod reads;
 mod rolling;
@@ -87,6 +88,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<(Kind, Trial)> {
         ),
         stage.trial("a_rolling_restart_is_not_seen_by_readers", Metrics, rolling::restart),
         stage.trial("keda_serves_external_metrics", Keda, stand_in::keda),
+        stage.trial("only_kedas_certificate_opens_the_scaler", Keda, mtls::only_keda),
         stage.trial(
             "a_scaled_object_of_type_external_goes_from_zero_and_back",
             Keda,
@@ -97,6 +99,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<(Kind, Trial)> {
             Keda,
             scaled_object::external_push,
         ),
+        stage.trial("keda_follows_an_authority_that_is_made_anew", Keda, mtls::made_anew),
         stage.trial(
             "nothing_moves_while_exporters_and_leadline_are_killed",
             Keda,

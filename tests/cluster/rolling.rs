@@ -1,6 +1,6 @@
 //! A rolling restart under readers.
 
-use crate::lab::{Lab, NAMESPACE};
+use crate::lab::{AUTHORITY, Lab, NAMESPACE};
 use crate::workload::Workload;
 use leadline_testkit::api::{Api, message};
 use leadline_testkit::wait::until;
@@ -37,8 +37,8 @@ const READS: [(&str, usize); 2] = [
 /// every second read is its.
 const GOOD_READS: f64 = 5.0;
 
-/// Both replicas are replaced while somebody reads ten times a second through the API server: no connection error, no gap
-/// in discovery, no false value, and no error but 'warming up'.
+/// Both replicas are replaced, by such as have an authority that was made anew, while somebody reads ten times a second
+/// through the API server: no connection error, no gap in discovery, no false value, and no error but 'warming up'.
 pub(crate) async fn restart(lab: &Lab) -> Result<()> {
     lab.leadline().await?;
     WEB.apply(&lab.cluster).await?;
@@ -48,6 +48,8 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
     }
     let before: BTreeSet<String> = lab.replicas().into_iter().map(|replica| replica.name).collect();
     let hpa = lab.cluster.control_plane.client(&lab.hpa_credential().await?)?;
+    let old = authority(lab).await?;
+    lab.cluster.api.delete(AUTHORITY, None, None).await?;
     lab.cluster
         .kubectl
         .run(&["rollout", "restart", "deployment/leadline", "-n", NAMESPACE])
@@ -82,7 +84,20 @@ pub(crate) async fn restart(lab: &Lab) -> Result<()> {
             tally.wrong.join("\n")
         );
     }
+    let new = authority(lab).await?;
+    if new == old {
+        fail!("the authority was not made anew");
+    }
+    let bundle = lab.ca_bundle().await?;
+    if bundle.trim() != format!("{}\n{}", new.trim(), old.trim()) {
+        fail!("the API server is not told of both authorities:\n{bundle}");
+    }
     WEB.delete(&lab.cluster).await
+}
+
+/// The certificate of leadline's authority.
+async fn authority(lab: &Lab) -> Result<String> {
+    lab.secret(AUTHORITY, "ca.crt").await
 }
 
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! KEDA's ScaledObjects on leadline's scaler.
 
 use crate::lab::{Lab, SETTLE, get};
+use crate::mtls::VERIFIED;
 use crate::workload::Workload;
 use leadline_testkit::api::Patch;
 use leadline_testkit::audit::Event;
@@ -74,8 +75,13 @@ async fn from_zero_and_back(lab: &Lab, namespace: &str, kind: &str) -> Result<()
         observed(lab, namespace).await?;
     }
     let from = lab.cluster.audit.position()?;
+    let shaken = lab.own(VERIFIED).await?;
     let path = format!("/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects/worker");
     begin(lab, &object, &path, pushes).await?;
+    // KEDA closes a connection with the last ScaledObject that uses it, so this one's is its own.
+    if lab.own(VERIFIED).await? <= shaken {
+        fail!("KEDA polled without the certificate that was made for it");
+    }
     let said = lab.own(EDGES).await?;
     queue.set(&lab.cluster, jobs, "rate=35").await?;
     lab.scaled(namespace, "worker", 4).await?;

@@ -35,12 +35,6 @@ pub(crate) const ALWAYS: &[Allowed] = &[
         varies: false,
     },
     Allowed {
-        reason: "labels are UTF-8, so leadline refuses a matcher for what is not; Prometheus finds nothing that it matches",
-        at_most: 15,
-        applies: of_broken_letters,
-        varies: false,
-    },
-    Allowed {
         reason: "a subquery's step below 1 ms is refused here; in Prometheus it divides by 0",
         at_most: 10,
         applies: of_tiny_steps,
@@ -61,7 +55,6 @@ pub(crate) const ALL: &[Allowed] = &[
     ALWAYS[1],
     ALWAYS[2],
     ALWAYS[3],
-    ALWAYS[4],
     Allowed {
         reason: "promql/engine.go:3970 and :2125: with delayed name removal, a comparison that filters forgets that the name of \
                  its operand is about to go (DropName: returnBool), and a union of series with and without it does as their \
@@ -128,10 +121,6 @@ fn of_many_notes(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
 /// Whether leadline refuses with these words what Prometheus answers.
 fn only_refused_here(ours: &Answer, theirs: &Answer, words: &str) -> bool {
     theirs.error.is_none() && ours.error.as_ref().is_some_and(|(_, text)| text.contains(words))
-}
-
-fn of_broken_letters(_: &Question, ours: &Answer, theirs: &Answer) -> bool {
-    only_refused_here(ours, theirs, "invalid UTF-8 in ")
 }
 
 /// How leadline refuses a step below 1 ms.

@@ -99,19 +99,70 @@ impl Answer {
             && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
 
+    /// Whether it could be one more of these answers to one question, of which each took up series in another order: it is one
+    /// of them, its values are as near to theirs as they are to each other, or it has the same points, and each
+    /// in a series that one of them has it in.
+    pub(crate) fn lies_among(&self, seen: &[Self]) -> bool {
+        seen.contains(self) || self.lies_between(seen) || self.is_made_of(seen)
+    }
+
+    /// Whether every value lies between the smallest and the greatest of the others at its place, or beyond them by no more
+    /// than twice what they differ by anywhere (of what they are): few of all orders were seen.
+    fn lies_between(&self, seen: &[Self]) -> bool {
+        if !seen.iter().all(|one| self.is_same_but_for_values(one, |_, _| true)) {
+            return false;
+        }
+        let values: Vec<Vec<&str>> = seen.iter().map(Self::values).collect();
+        let at = |i: usize| values.iter().map(move |one| one[i]);
+        let bounds = |i: usize| {
+            let numbers = at(i).map(|text| text.parse().ok().filter(|x: &f64| x.is_finite()));
+            let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
+            let (low, high) = (
+                numbers.iter().copied().reduce(f64::min)?,
+                numbers.iter().copied().reduce(f64::max)?,
+            );
+            Some((low, high, low.abs().max(high.abs())))
+        };
+        let own = self.values();
+        let widths = (0..own.len()).filter_map(bounds).filter(|(.., size)| *size > 0.0);
+        let widest = widths.map(|(low, high, size)| (high - low) / size).fold(0.0, f64::max);
+        own.iter()
+            .enumerate()
+            .all(|(i, value)| match (bounds(i), value.parse::<f64>()) {
+                (Some((low, high, size)), Ok(value)) => {
+                    let beyond = 2.0 * widest * size;
+                    (low - beyond..=high + beyond).contains(&value)
+                }
+                _ => at(i).any(|other| other == *value),
+            })
+    }
+
+    /// Whether each point is one of the same series in one of the others.
+    fn is_made_of(&self, seen: &[Self]) -> bool {
+        let known: BTreeSet<(&str, &str)> = seen.iter().flat_map(Self::placed_points).collect();
+        let alike = |one: &Self| self.is_same_but_for_series(one) && self.points() == one.points();
+        seen.iter().all(alike) && self.placed_points().all(|point| known.contains(&point))
+    }
+
+    /// The texts of all values.
+    fn values(&self) -> Vec<&str> {
+        // The names of the fields in front of them are texts, too; they are the same in all answers of a shape.
+        let of_one = |one| str::split(one, '"').skip(1).step_by(2);
+        let values = self.series.iter().map(|one| &one[begin_of_values(one)..]);
+        values.flat_map(of_one).collect()
+    }
+
+    /// Times and values with the series that they belong to.
+    fn placed_points(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.series.iter().flat_map(|one| {
+            let (labels, points) = one.split_at(begin_of_values(one));
+            points_of(points).map(move |point| (labels, point))
+        })
+    }
+
     /// Times and values without the series that they belong to, in an order.
     pub(crate) fn points(&self) -> Vec<&str> {
-        let mut points: Vec<&str> = self
-            .series
-            .iter()
-            .flat_map(|one| one[begin_of_values(one)..].split("],["))
-            .collect();
-        points
-            .iter_mut()
-            .for_each(|point| *point = point.trim_start_matches(|c: char| !c.is_ascii_digit()));
-        points
-            .iter_mut()
-            .for_each(|point| *point = point.trim_end_matches([']', '}']));
+        let mut points: Vec<&str> = self.placed_points().map(|(_, point)| point).collect();
         points.sort_unstable();
         points
     }
@@ -130,6 +181,14 @@ pub(crate) fn near(a: &str, b: &str, tolerance: f64) -> bool {
         }
         _ => a == b,
     }
+}
+
+/// The points of one series, from where its values begin.
+fn points_of(values: &str) -> impl Iterator<Item = &str> {
+    let digits = |point: &'_ str| point.find(|c: char| c.is_ascii_digit()).unwrap_or(point.len());
+    values
+        .split("],[")
+        .map(move |point| point[digits(point)..].trim_end_matches([']', '}']))
 }
 
 /// Where the values of a series begin, behind its labels.
@@ -217,6 +276,50 @@ fn object(text: &str) -> Vec<(String, String)> {
             None => return found,
         }
     }
+}
+
+/// An answer of one series with these values, 60 s apart.
+#[cfg(test)]
+fn of_values(label: &str, values: &[&str]) -> String {
+    let points: Vec<String> = (1..)
+        .zip(values)
+        .map(|(i, v)| format!("[{},\"{v}\"]", i * 60))
+        .collect();
+    format!(r#"{{"metric":{{"a":"{label}"}},"values":[{}]}}"#, points.join(","))
+}
+
+#[test]
+fn an_answer_lies_among_others_that_differ_by_the_order_of_series() {
+    let answer = |series: &[String]| {
+        let list = series.join(",");
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{list}]}}}}"#);
+        Answer::read(200, &body, false)
+    };
+    let one = |values: &[&str]| answer(&[of_values("x", values)]);
+    let seen = [one(&["0.3", "5"]), one(&["0.30000000000000004", "5"])];
+    for (ours, expected) in [
+        (one(&["0.3", "5"]), true),
+        (one(&["0.30000000000000010", "5"]), true),
+        (one(&["0.3", "5.000000000000001"]), true),
+        (one(&["0.3000000000001", "5"]), false),
+        (one(&["0.3", "5.00000000001"]), false),
+        (one(&["0.3", "NaN"]), false),
+        (one(&["0.3"]), false),
+        (answer(&[of_values("y", &["0.3", "5"])]), false),
+    ] {
+        assert_eq!(ours.lies_among(&seen), expected, "{ours:?}");
+    }
+    let kept = [
+        answer(&[of_values("x", &["1", "1"])]),
+        answer(&[of_values("y", &["1", "1"])]),
+    ];
+    let from_both = [
+        of_values("x", &["1"]),
+        r#"{"metric":{"a":"y"},"values":[[120,"1"]]}"#.to_owned(),
+    ];
+    assert!(answer(&from_both).lies_among(&kept));
+    assert!(!answer(&[of_values("z", &["1", "1"])]).lies_among(&kept));
+    assert!(!answer(&[of_values("x", &["1", "2"])]).lies_among(&kept));
 }
 
 #[test]

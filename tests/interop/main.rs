@@ -12,6 +12,7 @@
 
 mod answers;
 mod commands;
+mod copied;
 mod evicted;
 mod folder;
 mod foreign;

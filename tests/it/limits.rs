@@ -75,6 +75,53 @@ async fn a_query_holds_no_more_samples_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_query_costs_no_more_than_the_configuration_and_the_request_let_it() {
+    let exporter = Exporter::start("# TYPE m gauge\nm{i=\"1\"} 1\nm{i=\"2\"} 1\nm{i=\"3\"} 1\n").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leadline.yaml");
+    let text = |limit: &str| config(&[exporter.job("app")], "").replacen('{', &format!("{{{limit}, "), 1);
+    std::fs::write(&file, text("query_max_series: 3")).unwrap();
+    let flags = ["--enable-feature=query-cost,type-and-unit-labels"];
+    let leadline = Leadline::start_with(folder, file.clone(), &flags).await;
+    // The type is a label where that is asked for.
+    leadline.until_value("sum(m{__type__=\"gauge\"})", 3.0).await;
+    let ask = async |query: &str, more: &[(&str, &str)]| {
+        let asked: Vec<_> = [("query", query)].into_iter().chain(more.iter().copied()).collect();
+        leadline.json("/api/v1/query", &asked).await
+    };
+    let series = (
+        422,
+        "cost_limit",
+        "query would load too many series into memory in query execution",
+    );
+    let samples = (
+        422,
+        "cost_limit",
+        "query would read too many samples in query execution",
+    );
+    assert_eq!(error(&ask("m + m{i=\"1\"}", &[]).await), series);
+    assert_eq!(error(&ask("m", &[("max_series", "2")]).await), series);
+    assert_eq!(error(&ask("m", &[("max_samples_read", "2")]).await), samples);
+    let above = "requested max_series of 4 exceeds the server limit of 3";
+    assert_eq!(error(&ask("m", &[("max_series", "4")]).await), (400, "bad_data", above));
+    let above = "requested max_query_duration of 1h0m0s exceeds the server limit of 2m0s";
+    assert_eq!(
+        error(&ask("m", &[("max_query_duration", "1h")]).await),
+        (400, "bad_data", above)
+    );
+    let late = (503, "timeout", "query timed out in expression evaluation");
+    assert_eq!(error(&ask(&long(), &[("max_query_duration", "30ms")]).await), late);
+    let (_, page) = leadline.get("/metrics", &[]).await;
+    for (reason, count) in [("max_series", 2), ("max_samples_read", 1), ("max_duration", 1)] {
+        let line = format!("prometheus_engine_query_rejected_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(page.contains(&line), "{line}{page}");
+    }
+    std::fs::write(&file, text("query_max_series: 2")).unwrap();
+    let reloaded = async || (error(&ask("m", &[]).await) == series).then_some(());
+    until("the limit of the reload", || leadline.log(), reloaded).await;
+}
+
+#[tokio::test]
 async fn no_more_run_at_the_same_time_than_may_queries_or_lists() {
     let leadline = started(&["--query.max-concurrency=1"], None).await;
     let mut running = TcpStream::connect(leadline.web).await.unwrap();

@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test needs and does not get fails the test"
+    clippy::print_stdout,
+    reason = "what a test needs and does not get fails the test; what is skipped or counted is said"
 )]
 
 mod api;
@@ -11,7 +12,9 @@ mod commands;
 mod datasources;
 mod demo;
 mod errors;
+mod full_disk;
 mod gone;
+mod kills;
 mod limits;
 mod openapi;
 mod promql;
@@ -19,6 +22,7 @@ mod query_log;
 mod reload;
 mod rules;
 mod scaler;
+mod small_disk;
 mod start;
 mod storage;
 mod verify;

@@ -1,17 +1,14 @@
 //! The external scaler, called as KEDA calls it.
 
 use crate::world::{Exporter, Leadline, config, until};
-use hyper_util::rt::TokioIo;
 use leadline_scaler::externalscaler::external_scaler_client::ExternalScalerClient;
 use leadline_scaler::externalscaler::{GetMetricsRequest, ScaledObjectRef};
-use leadline_testkit::pki::{Authority, Pair, Usage};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use leadline_testkit::grpc;
+use leadline_testkit::pki::{Authority, Usage};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// A client without TLS.
@@ -97,7 +94,7 @@ async fn a_trigger_is_specified_measured_and_activated() {
         json!({
             "query": "sum(queue_depth)", "threshold": 10.0, "activationThreshold": 0.0, "ignoreNullValues": true,
             "metricName": "queue-depth", "namespace": null, "partial": 0.1, "onPartial": "raise",
-            "onWarming": "error",
+            "maxAge": null, "onStale": "error", "onWarming": "error",
         })
     );
     assert_eq!(
@@ -164,44 +161,6 @@ async fn a_value_that_lacks_a_target_never_falls() {
     until("the whole value again", || leadline.log(), async || whole(50.0).await).await;
 }
 
-/// A channel over TLS that trusts `authority` and shows `identity`.
-async fn tls(
-    address: SocketAddr,
-    authority: &Authority,
-    identity: Option<&Pair>,
-) -> Result<Channel, tonic::transport::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(authority.pair().certificate.as_bytes()).unwrap())
-        .unwrap();
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let mut settings = match identity {
-        None => builder.with_no_client_auth(),
-        Some(pair) => {
-            let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
-            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(vec![certificate], key).unwrap()
-        }
-    };
-    settings.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(settings));
-    let connect = move |_| {
-        let connector = connector.clone();
-        async move {
-            let stream = tokio::net::TcpStream::connect(address).await?;
-            let name = ServerName::try_from("localhost").unwrap();
-            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
-        }
-    };
-    Endpoint::from_static("http://localhost")
-        .connect_with_connector(tower::service_fn(connect))
-        .await
-}
-
 #[tokio::test]
 async fn with_a_client_ca_only_its_certificates_are_served() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,23 +183,29 @@ async fn with_a_client_ca_only_its_certificates_are_served() {
         ("nobody", None, false),
         ("a stranger", Some(&stranger), false),
     ] {
-        let answered = match tls(leadline.scaler, &ours, identity).await {
-            Ok(channel) => ExternalScalerClient::new(channel)
-                .get_metric_spec(object(&[("query", "up")]))
-                .await
-                .is_ok(),
+        let answered = match grpc::over_tls(leadline.scaler, "localhost", &ours.pair().certificate, identity).await {
+            Ok(channel) => specified(channel).await,
             Err(_) => false,
         };
         assert_eq!(answered, served, "{who}:\n{}", leadline.log());
     }
-    let plain = Channel::from_shared(format!("http://{}", leadline.scaler))
-        .unwrap()
-        .connect_lazy();
-    assert!(
-        ExternalScalerClient::new(plain)
-            .get_metric_spec(object(&[("query", "up")]))
-            .await
-            .is_err(),
-        "no TLS at all"
-    );
+    assert!(!specified(grpc::plain(leadline.scaler).unwrap()).await, "no TLS at all");
+    let handshakes = async |result: &str| {
+        let series = format!("leadline_tls_handshakes_total{{listener=\"scaler\",result=\"{result}\"}}");
+        leadline.own(&series).await
+    };
+    assert_eq!(handshakes("verified").await, Some(1.0), "keda's");
+    until(
+        "those that were turned away to be counted",
+        || leadline.log(),
+        async || handshakes("failed").await.filter(|&failed| failed >= 3.0),
+    )
+    .await;
+    assert_eq!(handshakes("unverified").await, Some(0.0));
+}
+
+/// Whether a trigger is specified over this channel.
+async fn specified(channel: Channel) -> bool {
+    let mut client = ExternalScalerClient::new(channel);
+    client.get_metric_spec(object(&[("query", "up")])).await.is_ok()
 }

@@ -116,6 +116,41 @@ async fn what_cannot_be_used_is_named_and_ends_the_start() {
             ],
         ),
         (
+            vec![config.clone(), flag("scaler.client-secret-namespace", "keda")],
+            1,
+            vec![
+                "--scaler.client-secret-namespace",
+                "LEADLINE_SCALER_CLIENT_NAMESPACE",
+                "keda",
+                "no pod",
+                "--scaler.tls-client-ca-file",
+            ],
+        ),
+        (
+            vec![config.clone(), flag("scaler.client-secret-namespace", "")],
+            2,
+            vec!["--scaler.client-secret-namespace"],
+        ),
+        (
+            vec![
+                config.clone(),
+                flag("scaler.client-secret-namespace", "keda"),
+                "--scaler.insecure".into(),
+            ],
+            2,
+            vec!["--scaler.client-secret-namespace", "--scaler.insecure"],
+        ),
+        (
+            vec![
+                config.clone(),
+                flag("scaler.client-secret-namespace", "keda"),
+                flag("scaler.tls-cert-file", &cert),
+                flag("scaler.tls-private-key-file", &key),
+            ],
+            2,
+            vec!["--scaler.client-secret-namespace", "--scaler.tls-cert-file"],
+        ),
+        (
             vec![config.clone(), flag("web.listen-address", &taken)],
             1,
             vec!["--web.listen-address", &taken],

@@ -7,6 +7,7 @@ use leadline_testkit::process::{Process, Spec};
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -118,7 +119,16 @@ impl Leadline {
 
     /// Starts one with a configuration file in `folder` and further flags.
     pub(crate) async fn start_with(folder: TempDir, file: PathBuf, flags: &[&str]) -> Self {
-        let process = Spec::new("leadline", binary(), folder.path())
+        Self::start_behind(&[], folder, file, flags).await
+    }
+
+    /// The same by a program that becomes leadline: its path and the arguments that go before leadline's own path.
+    pub(crate) async fn start_behind(before: &[OsString], folder: TempDir, file: PathBuf, flags: &[&str]) -> Self {
+        let own = OsString::from(binary());
+        let (program, rest) = before.split_first().unwrap_or((&own, &[]));
+        let process = Spec::new("leadline", Path::new(program), folder.path())
+            .args(rest)
+            .args((!before.is_empty()).then_some(&own))
             .args([
                 "serve",
                 "--web.listen-address=127.0.0.1:0",

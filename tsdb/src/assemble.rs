@@ -136,6 +136,8 @@ impl Tsdb {
         let scrape = leadline_scrape::Manager::new(leadline_scrape::Parts {
             appender: Arc::clone(&db) as Arc<dyn Appender>,
             metadata: settings.metadata,
+            // One feature for both: who labels series asks them for it.
+            label_types: engine.settings().features.type_and_unit_labels,
             board: Arc::clone(&board),
             clock,
             runtime: {

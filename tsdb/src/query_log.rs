@@ -331,7 +331,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap();
         let source = text.split("\"source\":\"").nth(1).unwrap().split('"').next().unwrap();
         let shape = format!(
-            r#"{{"time":"2026-01-02T13:37:00.005Z","level":"INFO","source":"{source}","msg":"promql query logged","params":{{"end":"1970-01-01T00:00:10.500Z","query":"up{{a=\"<\u0001ü\"}}","start":"1970-01-01T00:00:00.000Z","step":2}},"stats":{{"timings":{{"evalTotalTime":1.0,"resultSortTime":0.0,"queryPreparationTime":0.0,"innerEvalTime":0.0,"execQueueTime":0.5,"execTotalTime":1.5}},"samples":{{"totalQueryableSamplesPerStep":[[1.5,7]],"totalQueryableSamples":7,"samplesReadPerStep":[[1.5,5]],"samplesRead":5,"seriesTouched":0,"peakSamples":2}}}},"httpRequest":{{"clientIP":"::1","method":"GET","path":"/api/v1/query_range"}}}}"#
+            r#"{{"time":"2026-01-02T13:37:00.005Z","level":"INFO","source":"{source}","msg":"promql query logged","params":{{"end":"1970-01-01T00:00:10.500Z","query":"up{{a=\"<\u0001ü\"}}","start":"1970-01-01T00:00:00.000Z","step":2}},"stats":{{"timings":{{"evalTotalTime":1,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0.5,"execTotalTime":1.5}},"samples":{{"totalQueryableSamplesPerStep":[[1.5,7]],"totalQueryableSamples":7,"samplesReadPerStep":[[1.5,5]],"samplesRead":5,"seriesTouched":0,"peakSamples":2}}}},"httpRequest":{{"clientIP":"::1","method":"GET","path":"/api/v1/query_range"}}}}"#
         );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);

@@ -1,29 +1,29 @@
 //! Full chunks leave the memory while the store is busy with blocks.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#[path = "support/running.rs"]
+mod running;
+
 use leadline_model::clock::{Clock, SystemClock};
-use leadline_model::entropy::SystemEntropy;
 use leadline_model::labels::Labels;
 use leadline_model::port::{Attempt, Batch, Entry, Extras, Slot};
 use leadline_model::target::OwnerId;
+use leadline_storage::Settings;
 use leadline_storage::disk::{Disk, MemoryDisk};
-use leadline_tsdb::{Parts, PodSource, Settings, Tsdb};
-use std::path::{Path, PathBuf};
+use leadline_tsdb::Tsdb;
+use running::Running;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// How many series are written, each a second of a block.
 const SERIES: usize = 100;
 
 fn settings() -> Settings {
     Settings {
-        storage: leadline_storage::Settings {
-            chunk_samples: 2,
-            block_range_ms: 1_000,
-            compaction_bytes_per_second: 20,
-            ..leadline_storage::Settings::default()
-        },
+        chunk_samples: 2,
+        block_range_ms: 1_000,
+        compaction_bytes_per_second: 20,
         ..Settings::default()
     }
 }
@@ -62,20 +62,8 @@ fn look(disk: &MemoryDisk, tsdb: &Tsdb) -> Option<(String, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_are_mapped_while_a_block_is_being_written() {
     let disk = MemoryDisk::new();
-    let tsdb = Tsdb::build(Parts {
-        settings: settings(),
-        disk: Arc::new(disk.clone()),
-        path: PathBuf::from("data"),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy::default()),
-        pods: PodSource::None,
-    })
-    .unwrap();
-    let cancel = CancellationToken::new();
-    let running = tokio::spawn({
-        let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
-        async move { tsdb.run(cancel).await }
-    });
+    let running = Running::start(running::build(settings(), Arc::new(disk.clone())));
+    let tsdb = Arc::clone(&running.tsdb);
     let owner = tsdb.appender().new_owner();
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     let mut first: Option<(String, u64)> = None;
@@ -99,9 +87,5 @@ async fn chunks_are_mapped_while_a_block_is_being_written() {
             look(&disk, &tsdb)
         );
     }
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(30), running)
-        .await
-        .unwrap()
-        .unwrap();
+    running.end().await;
 }

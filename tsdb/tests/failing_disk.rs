@@ -1,6 +1,8 @@
 //! A disk that does not take what is scraped: scraping goes on, it is told, and nothing has to be done once it is over.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#[path = "support/running.rs"]
+mod running;
 mod support;
 
 use leadline_model::clock::SystemClock;
@@ -8,60 +10,50 @@ use leadline_model::entropy::{SeededEntropy, SystemEntropy};
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{CommitEvent, Queryable};
 use leadline_model::sample::{Samples, Timestamp};
+use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts as DbParts};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk};
-use leadline_tsdb::{Parts, PodSource, Settings, StorageState, Tsdb};
+use leadline_tsdb::{StorageState, Tsdb};
+use running::Running;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{exporter, jobs};
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that scrapes one target.
 struct Scraping {
-    tsdb: Arc<Tsdb>,
+    store: Running,
     state: watch::Receiver<StorageState>,
     commits: broadcast::Receiver<Arc<CommitEvent>>,
-    cancel: CancellationToken,
-    running: JoinHandle<()>,
 }
 
 fn settings() -> Settings {
     Settings {
-        storage: leadline_storage::Settings {
-            wal_fsync_interval_ms: 20,
-            ..leadline_storage::Settings::default()
-        },
+        wal_fsync_interval_ms: 20,
         ..Settings::default()
     }
 }
 
 fn build(disk: Arc<dyn Disk>) -> Arc<Tsdb> {
-    Tsdb::build(Parts {
-        settings: settings(),
-        disk,
-        path: PathBuf::from("data"),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy::default()),
-        pods: PodSource::None,
-    })
-    .unwrap()
+    running::build(settings(), disk)
 }
 
-/// The samples of `depth`.
+/// The samples of `depth` from all targets, by time.
 fn depth(from: &dyn Queryable) -> Vec<(Timestamp, f64)> {
     let set = from.select(&[Matcher::equal("__name__", "depth")], 0, i64::MAX, true);
-    let (set, mut samples) = (set.unwrap(), Samples::default());
-    if !set.is_empty() {
-        set.read(0, 0, i64::MAX, &mut samples).unwrap();
+    let (set, mut all) = (set.unwrap(), Vec::new());
+    for series in 0..set.len() {
+        let mut samples = Samples::default();
+        set.read(series, 0, i64::MAX, &mut samples).unwrap();
+        all.extend(samples.t.into_iter().zip(samples.v).filter(|sample| !sample.1.is_nan()));
     }
-    samples.t.into_iter().zip(samples.v).collect()
+    all.sort_by_key(|sample| sample.0);
+    all
 }
 
 /// What is there of `depth` when power is lost now.
@@ -69,7 +61,7 @@ fn after_a_crash(disk: &MemoryDisk) -> Vec<(Timestamp, f64)> {
     let db = Db::open(DbParts {
         disk: Arc::new(disk.crash(&SeededEntropy::new(7))),
         path: PathBuf::from("data"),
-        settings: settings().storage,
+        settings: settings(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::default()),
     })
@@ -88,11 +80,7 @@ impl Scraping {
 
     async fn begin(tsdb: Arc<Tsdb>) -> Self {
         let address = exporter(3).await;
-        let cancel = CancellationToken::new();
-        let running = tokio::spawn({
-            let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
-            async move { tsdb.run(cancel).await }
-        });
+        let store = Running::start(Arc::clone(&tsdb));
         let job = format!("- job_name: one\n  static_configs: [{{targets: ['{address}']}}]\n");
         tsdb.apply(
             leadline_model::duration::Duration::from_secs(60),
@@ -102,9 +90,7 @@ impl Scraping {
         Self {
             state: tsdb.storage_state(),
             commits: tsdb.commits().subscribe(),
-            tsdb,
-            cancel,
-            running,
+            store,
         }
     }
 
@@ -112,7 +98,7 @@ impl Scraping {
     async fn until(&mut self, wanted: impl FnMut(&StorageState) -> bool) -> StorageState {
         match tokio::time::timeout(PATIENCE, self.state.wait_for(wanted)).await {
             Ok(state) => state.unwrap().clone(),
-            Err(_) => panic!("the store stays {:?}", self.tsdb.storage_state().borrow()),
+            Err(_) => panic!("the store stays {:?}", self.store.tsdb.storage_state().borrow()),
         }
     }
 
@@ -125,9 +111,9 @@ impl Scraping {
 
     /// Waits until there are `more` samples, and returns all.
     async fn grow(&mut self, more: usize) -> Vec<(Timestamp, f64)> {
-        let before = depth(&*self.tsdb.db()).len();
+        let before = depth(&*self.store.tsdb.db()).len();
         loop {
-            let now = depth(&*self.tsdb.db());
+            let now = depth(&*self.store.tsdb.db());
             if now.len() >= before + more {
                 return now;
             }
@@ -149,11 +135,6 @@ impl Scraping {
         let kept = tokio::time::timeout(PATIENCE, kept).await;
         assert!(kept.is_ok(), "{samples:?}, after a crash {:?}", after_a_crash(disk));
     }
-
-    async fn end(self) {
-        self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +155,7 @@ async fn a_full_disk_is_told_while_scraping_goes_on_and_forgotten_by_itself_once
     disk.limit(None);
     scraping.until(|state| *state == StorageState::Writing).await;
     scraping.durable(&disk, &samples).await;
-    scraping.end().await;
+    scraping.store.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,8 +171,8 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
         matches!(&failing, StorageState::Failing(why) if why.contains("cannot sync")),
         "{failing:?}"
     );
-    let before = depth(&*scraping.tsdb.db()).len();
-    while depth(&*scraping.tsdb.db()).len() < before + 10 {
+    let before = depth(&*scraping.store.tsdb.db()).len();
+    while depth(&*scraping.store.tsdb.db()).len() < before + 10 {
         tokio::select! {
             () = async { scraping.commits.recv().await.map(drop).unwrap() } => {}
             changed = scraping.state.changed() => {
@@ -201,11 +182,11 @@ async fn a_disk_that_takes_everything_and_keeps_nothing_is_told_all_the_time() {
             }
         }
     }
-    let samples = depth(&*scraping.tsdb.db());
+    let samples = depth(&*scraping.store.tsdb.db());
     faulty.lift();
     scraping.until(|state| *state == StorageState::Writing).await;
     scraping.durable(&disk, &samples).await;
-    scraping.end().await;
+    scraping.store.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,7 +194,7 @@ async fn a_log_that_cannot_be_read_is_read_once_it_can_be_and_scraping_goes_on_m
     let disk = MemoryDisk::new();
     let mut scraping = Scraping::start(Arc::new(disk.clone())).await;
     let before = scraping.grow(2).await;
-    scraping.end().await;
+    scraping.store.end().await;
     let faulty = FaultyDisk::new(Arc::new(disk.clone()), Arc::new(SeededEntropy::new(1)));
     let tsdb = build(Arc::new(faulty.clone()));
     faulty.confine(Path::new("data/wal"));
@@ -233,9 +214,9 @@ async fn a_log_that_cannot_be_read_is_read_once_it_can_be_and_scraping_goes_on_m
     assert!(matches!(still, StorageState::Failing(_)), "{still:?}");
     faulty.lift();
     scraping.until(|state| *state == StorageState::Writing).await;
-    let samples = depth(&*scraping.tsdb.db());
+    let samples = depth(&*scraping.store.tsdb.db());
     assert!(samples.len() >= before.len() + 5, "{before:?}, now {samples:?}");
     assert_eq!(samples[..before.len()], before);
     scraping.durable(&disk, &samples).await;
-    scraping.end().await;
+    scraping.store.end().await;
 }

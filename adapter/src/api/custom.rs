@@ -11,6 +11,7 @@ use crate::selection::Check;
 use axum::response::Response;
 use leadline_cluster::{MappedResource, Selector};
 use leadline_model::Timestamp;
+use leadline_model::target::TargetState;
 use leadline_standing::{Row, Snapshot, freshness};
 use std::sync::Arc;
 
@@ -216,7 +217,7 @@ impl Request<'_> {
 
     /// An explicit zero for an object without a result, where the rule says so and nothing that could be missing is.
     fn zero_for(&self, reason: Reason) -> Result<Option<crate::query::Answer>, ApiError> {
-        zero_for_empty(&self.judge, reason)
+        zero_for_empty(&self.judge, self.path.namespace.as_deref(), reason)
     }
 
     /// Every object that the selector selects and that has a value. The others are left out: the HPA takes a missing pod
@@ -289,16 +290,22 @@ pub(crate) fn why_nothing(
     }
 }
 
-/// The zero that `onEmpty: zero` answers where there is no result.
+/// The zero that `onEmpty: zero` answers where there is no result, to a request in `namespace`.
 ///
 /// # Errors
 /// 503 when the result may be empty only because targets are down.
-pub(crate) fn zero_for_empty(judge: &Judge<'_>, reason: Reason) -> Result<Option<crate::query::Answer>, ApiError> {
+pub(crate) fn zero_for_empty(
+    judge: &Judge<'_>,
+    namespace: Option<&str>,
+    reason: Reason,
+) -> Result<Option<crate::query::Answer>, ApiError> {
     let config = &judge.rule.config;
     if reason != Reason::NoResult || config.on_empty != crate::config::OnEmpty::Zero {
         return Ok(None);
     }
-    freshness::judge_empty(config.on_partial, config.partial.value, judge.snapshot, judge.board)
+    let shown = |target: &TargetState| judge.may_name(namespace, target);
+    let (policy, partial) = (config.on_partial, config.partial.value);
+    freshness::judge_empty_for(policy, partial, judge.snapshot, judge.board, shown)
         .map_err(|why| ApiError::unavailable(format!("metric {}: {why}", judge.rule.name())))?;
     let timestamp: Timestamp = judge.snapshot.at;
     Ok(Some(crate::query::Answer {

@@ -100,7 +100,7 @@ pub(crate) fn items(
             .try_for_each(|row| take(judge.row(row), metric_labels(&row.labels)))?,
     }
     if rows.is_empty()
-        && let Some(answer) = zero_for_empty(judge, Reason::NoResult)?
+        && let Some(answer) = zero_for_empty(judge, Some(namespace), Reason::NoResult)?
     {
         return Ok(vec![ExternalItem {
             labels: Labels::empty(),

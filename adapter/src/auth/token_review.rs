@@ -7,15 +7,17 @@ use aws_lc_rs::hmac;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an answer is kept, for good tokens and bad.
 const TTL: Duration = Duration::from_secs(10);
-/// How long one review may take, attempts included.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one review may take, attempts included. Shorter than the limit of the request that waits for it
+/// ([`crate::Limits::deadline`]), which would cut it and know nothing of what failed.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Attempts of one review.
 const ATTEMPTS: u32 = 5;
-/// Wait before the second attempt; each further wait is half as long again.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Wait before the second attempt; each further wait is half as long again. All of them fit into [`TIMEOUT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Longest token that is reviewed, bytes.
 const LONGEST: usize = 64 * 1024;
 
@@ -84,19 +86,41 @@ impl Tokens {
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Identity>, TokenError> {
-        let attempts = async {
-            let mut wait = FIRST_WAIT;
-            for _ in 1..ATTEMPTS {
-                if let Ok(answer) = self.reviewer.review(token, &self.audiences).await {
-                    return Ok(answer);
-                }
-                tokio::time::sleep(wait).await;
-                wait = wait * 3 / 2;
+        let end = Instant::now() + TIMEOUT;
+        let mut wait = FIRST_WAIT;
+        let mut last = None;
+        for attempt in 1..=ATTEMPTS {
+            match tokio::time::timeout_at(end, self.reviewer.review(token, &self.audiences)).await {
+                Ok(Ok(answer)) => return Ok(answer.filter(|identity| !identity.user.is_empty())),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => return Err(late(last)),
             }
-            self.reviewer.review(token, &self.audiences).await
-        };
-        let answer = tokio::time::timeout(TIMEOUT, attempts).await;
-        let answer = answer.unwrap_or_else(|_| Err(TokenError("no answer within 10 s".into())))?;
-        Ok(answer.filter(|identity| !identity.user.is_empty()))
+            // Whoever waits need not wait for an attempt that there is no time for.
+            if attempt == ATTEMPTS || Instant::now() + wait >= end {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait * 3 / 2;
+        }
+        Err(last.unwrap_or_else(|| late(None)))
+    }
+}
+
+/// The last attempt had no answer; `before` is why the one before it failed.
+fn late(before: Option<TokenError>) -> TokenError {
+    let seconds = TIMEOUT.as_secs();
+    TokenError(match before {
+        None => format!("no answer within {seconds} s"),
+        Some(TokenError(reason)) => format!("no answer within {seconds} s; the attempt before: {reason}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TIMEOUT;
+
+    #[test]
+    fn a_review_ends_before_the_request_that_waits_for_it() {
+        assert!(TIMEOUT < crate::Limits::default().deadline);
     }
 }

@@ -42,7 +42,7 @@ pub struct MetricRule {
     #[serde(default)]
     pub window: Option<Duration>,
     /// The age, by the stalest series that went into a value, beyond which the value is stale. Default: three scrape
-    /// intervals of the slowest target that feeds it, or the window where that is longer; five minutes for values that no
+    /// intervals of the slowest target that feeds it, beyond what the query reads back; five minutes for values that no
     /// target feeds.
     #[serde(default)]
     pub max_age: Option<Duration>,

@@ -246,7 +246,7 @@ async fn errors_say_why() {
 #[tokio::test]
 async fn pods_without_a_fresh_number_are_left_out_and_never_zero() {
     let world = world();
-    let stale = row(&[("namespace", "demo"), ("pod", "p-2")], 9.0, 61_000);
+    let stale = row(&[("namespace", "demo"), ("pod", "p-2")], 9.0, 91_000);
     world.rows(
         "rps[1m]",
         vec![pod_row("p-1", f64::NAN), stale.clone(), pod_row("q-1", 3.0)],
@@ -267,7 +267,7 @@ async fn pods_without_a_fresh_number_are_left_out_and_never_zero() {
     assert_eq!(
         reply.message(),
         "the server could not find the metric rps for pods: 3 pods selected, 0 with a value; 1 without a result; 1 stale; \
-         1 infinite; newest sample 1m1s old > max age 1m"
+         1 infinite; newest sample 1m31s old > max age 1m30s"
     );
 
     let lost = vec![row(&[("namespace", "demo"), ("instance", "x")], 1.0, 0)];

@@ -1,6 +1,10 @@
 //! Explanations.
 
 use crate::world::{Mood, World, pod_row, row};
+use leadline_model::target::OwnerId;
+use leadline_standing::Completeness;
+
+const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/demo";
 
 const RULES: &str = "
 metrics:
@@ -21,7 +25,7 @@ async fn an_explanation_goes_from_the_rule_to_what_was_left_out() {
     assert_eq!(e["rows"][0]["quantity"], "1500m");
     assert_eq!(
         (&e["rows"][0]["stalestAgeMs"], &e["rows"][0]["maxAgeMs"]),
-        (&1_000.into(), &60_000.into())
+        (&1_000.into(), &90_000.into())
     );
     assert_eq!(e["rows"][0]["owners"][0]["instance"], "10.0.0.1:80");
     assert_eq!(e["rows"][1]["verdict"], "left out: nan");
@@ -65,6 +69,38 @@ async fn an_external_explanation_shows_the_sum_and_only_the_namespace() {
         text.contains("query     queue") && text.contains("sum       5") && text.contains("web/10.0.0.1:80 up"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn targets_of_other_namespaces_are_counted_and_not_named() {
+    let rules = "
+metrics:
+  - {name: queue_depth, describes: external, query: queue, onEmpty: zero}
+  - {name: shared_depth, describes: external, query: queue, onEmpty: zero, scope: cluster}
+";
+    let world = World::new(rules);
+    world.content("queue", |c| {
+        c.completeness = Completeness {
+            feeders: 4,
+            down: vec![OwnerId(2), OwnerId(3)],
+        }
+    });
+    let path = "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/demo";
+    let own = world.get(&format!("{path}/queue_depth")).await;
+    let e = own.json();
+    assert_eq!(e["down"].as_array().unwrap().len(), 1, "{}", own.text);
+    assert_eq!(
+        (&e["feeders"], &e["down"][0]["instance"], &e["downElsewhere"]),
+        (&4.into(), &"10.0.0.2:80".into(), &1.into())
+    );
+    let error = "2 of 4 targets that feed it are down: web/10.0.0.2:80 and 1 more";
+    assert!(e["error"].as_str().unwrap().ends_with(error), "{}", own.text);
+    assert!(!own.text.contains("10.0.0.3"), "{}", own.text);
+    let answered = world.get(&format!("{EXTERNAL}/queue_depth")).await;
+    assert!(answered.message().ends_with(error), "{}", answered.text);
+
+    let shared = world.get(&format!("{path}/shared_depth")).await;
+    assert_eq!(shared.json()["down"].as_array().unwrap().len(), 2, "{}", shared.text);
 }
 
 #[tokio::test]

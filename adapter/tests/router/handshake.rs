@@ -4,8 +4,8 @@
 use crate::world::{Ca, NOW};
 use leadline_adapter::PeerCertificates;
 use leadline_adapter::auth::peer::ClientCertVerifier;
+use leadline_testkit::handshake::{self, Shows};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SanType};
-use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{default_provider, sign};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, Error, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme, SupportedProtocolVersion, version,
+    SupportedProtocolVersion, version,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,20 +30,6 @@ impl TimeProvider for Now {
         Some(UnixTime::since_unix_epoch(Duration::from_millis(
             NOW.try_into().unwrap(),
         )))
-    }
-}
-
-/// Shows one chain, signed for with whatever key, whatever the server asked for.
-#[derive(Debug)]
-struct Shows(Arc<CertifiedKey>);
-
-impl ResolvesClientCert for Shows {
-    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
     }
 }
 
@@ -93,22 +79,7 @@ fn shake(
         .with_root_certificates(roots)
         .with_client_cert_resolver(Arc::new(Shows(Arc::new(shown))));
     let mut client = ClientConnection::new(Arc::new(config), ServerName::try_from(HOST).unwrap()).unwrap();
-    while client.is_handshaking() || server.is_handshaking() {
-        let (mut sent, mut answered) = (Vec::new(), Vec::new());
-        client.write_tls(&mut sent).unwrap();
-        let mut rest = sent.as_slice();
-        while !rest.is_empty() {
-            server.read_tls(&mut rest).unwrap();
-            server.process_new_packets()?;
-        }
-        server.write_tls(&mut answered).unwrap();
-        let mut rest = answered.as_slice();
-        while !rest.is_empty() {
-            client.read_tls(&mut rest).unwrap();
-            client.process_new_packets().unwrap();
-        }
-        assert!(!sent.is_empty() || !answered.is_empty(), "nobody has anything to say");
-    }
+    handshake::shake(&mut client, &mut server)?;
     assert_eq!(server.protocol_version(), Some(version.version));
     Ok(PeerCertificates(server.peer_certificates().unwrap().to_vec()))
 }

@@ -15,6 +15,8 @@ pub(super) struct Digest {
     labels: u64,
     /// Finite values, each weighted by its series' labels and its place.
     weighted: f64,
+    /// Finite values, whatever series they belong to.
+    sum: f64,
 }
 
 /// Up to here two sums are the same in another order.
@@ -29,6 +31,7 @@ impl Digest {
             samples: 0,
             labels: 0,
             weighted: 0.0,
+            sum: 0.0,
         };
         let result = answer.pointer("/data/result").and_then(Value::as_array);
         for series in result.into_iter().flatten() {
@@ -51,18 +54,29 @@ impl Digest {
                 .and_then(Value::as_str)
                 .and_then(|v| v.parse::<f64>().ok());
             let weight = 1.0 + (key % 1_000) as f64 / 1_000.0 + (place % 100) as f64 / 100.0;
-            self.weighted += number.filter(|v| v.is_finite()).unwrap_or(0.0) * weight;
+            let number = number.filter(|v| v.is_finite()).unwrap_or(0.0);
+            self.weighted += number * weight;
+            self.sum += number;
         }
     }
 
     /// Whether the same series have the same values, but for how sums were rounded.
     pub(super) fn agrees(&self, other: &Self) -> bool {
-        let far = (self.weighted - other.weighted).abs();
         self.series == other.series
             && self.samples == other.samples
             && self.labels == other.labels
-            && far <= NEAR * self.weighted.abs().max(other.weighted.abs())
+            && near(self.weighted, other.weighted)
     }
+
+    /// Whether as many values are the same, of whatever series: `topk` keeps the first of equal values, and in its head
+    /// Prometheus has series in the order in which they were made (`promql/engine.go`, aggregationK and populateSeries).
+    pub(super) fn agrees_but_for_ties(&self, other: &Self) -> bool {
+        self.samples == other.samples && near(self.sum, other.sum)
+    }
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= NEAR * a.abs().max(b.abs())
 }
 
 /// FNV-1a.
@@ -88,5 +102,11 @@ mod tests {
         assert!(both.agrees(&of(&format!("{b},{a}"))));
         assert!(!both.agrees(&of(a)));
         assert!(!both.agrees(&of(swapped)));
+        assert!(
+            both.agrees_but_for_ties(&of(swapped)),
+            "the same values of other series"
+        );
+        let other = swapped.replace("\"3\"", "\"3.0001\"");
+        assert!(!both.agrees_but_for_ties(&of(&other)) && !both.agrees_but_for_ties(&of(a)));
     }
 }

@@ -63,7 +63,13 @@ pub(crate) async fn compare(cli: &Cli) -> Result<(), BenchError> {
         }
         results.push(kept);
     }
-    table::show(&scenario, &questions, &results);
+    let wrong = table::show(&scenario, &questions, &results);
+    // VictoriaMetrics answers some questions otherwise by design.
+    let comparable = installed.get(1).is_some_and(|second| second.system.has_blocks());
+    if comparable && !wrong.is_empty() {
+        let message = format!("answers differ from Prometheus': {}", wrong.join("; "));
+        failed = failed.and(Err(BenchError::Unexpected(message)));
+    }
     failed
 }
 

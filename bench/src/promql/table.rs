@@ -5,8 +5,9 @@ use super::questions::Question;
 use super::scenario::Scenario;
 use crate::print;
 
-/// Prints the results as a table in Markdown; the first two are compared, and the third where there is one.
-pub(super) fn show(scenario: &Scenario, questions: &[Question], results: &[Kept]) {
+/// Prints the results as a table in Markdown; the first two are compared, and the third where there is one. Tells the
+/// questions to which the first two gave different answers.
+pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: &[Kept]) -> Vec<&'q str> {
     print("");
     print(&scenario.describe());
     let names: Vec<&str> = results.iter().map(|r| r.version.as_str()).collect();
@@ -14,14 +15,33 @@ pub(super) fn show(scenario: &Scenario, questions: &[Question], results: &[Kept]
     print("");
     print("| query | series | p50 ms | ratio | p99 ms | ratio | CPU ms | ratio | peak MB | ratio | agrees |");
     print(&format!("|{}", "---|".repeat(11)));
+    let mut wrong = Vec::new();
     for question in questions {
         let found: Vec<Option<&Figures>> = results.iter().map(|r| r.find(&question.name)).collect();
         print(&row(&question.name, &found));
+        if let [first, Some(second), ..] = found[..]
+            && ["NO", "series"].contains(&agrees(first, Some(second)))
+        {
+            wrong.push(question.name.as_str());
+        }
     }
     print("");
     print(
-        "agrees: with the first, with as many of the others as are named; values of VictoriaMetrics' rate differ by design",
+        "agrees: with the first, with as many of the others as are named; ties: other series of equal values; values of \
+         VictoriaMetrics' rate differ by design",
     );
+    wrong
+}
+
+/// Whether another system's answer is that of the first.
+fn agrees(first: Option<&Figures>, other: Option<&Figures>) -> &'static str {
+    match (first, other) {
+        (Some(a), Some(b)) if a.answer.agrees(&b.answer) => "yes",
+        (Some(a), Some(b)) if a.answer.agrees_but_for_ties(&b.answer) => "ties",
+        (Some(a), Some(b)) if a.answer.series == b.answer.series => "series",
+        (Some(_), Some(_)) => "NO",
+        _ => "-",
+    }
 }
 
 fn row(name: &str, found: &[Option<&Figures>]) -> String {
@@ -38,15 +58,7 @@ fn row(name: &str, found: &[Option<&Figures>]) -> String {
         };
         format!("{} | {ratio}", cells.join(" / "))
     };
-    let agrees: Vec<&str> = found[1..]
-        .iter()
-        .map(|other| match (first, other) {
-            (Some(a), Some(b)) if a.answer.agrees(&b.answer) => "yes",
-            (Some(a), Some(b)) if a.answer.series == b.answer.series => "series",
-            (Some(_), Some(_)) => "NO",
-            _ => "-",
-        })
-        .collect();
+    let agrees: Vec<&str> = found[1..].iter().map(|other| agrees(first, *other)).collect();
     format!(
         "| `{}` | {series} | {} | {} | {} | {} | {} |",
         name.replace('|', "\\|"),

@@ -39,10 +39,13 @@ from_error!(
     reqwest::Error,
     serde_json::Error,
     rcgen::Error,
+    rustls::Error,
+    rustls::pki_types::pem::Error,
     serde_saphyr::Error,
     std::str::Utf8Error,
     std::num::ParseIntError,
     tokio::task::JoinError,
+    tonic::transport::Error,
 );
 
 /// The error and its sources: the outermost alone ("error sending request") rarely says what happened.

@@ -11,6 +11,8 @@ pub mod cluster;
 pub mod control_plane;
 pub mod exporter;
 pub mod failure;
+pub mod grpc;
+pub mod handshake;
 pub mod keda;
 pub mod kubectl;
 pub mod kubelet;

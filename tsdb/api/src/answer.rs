@@ -7,6 +7,7 @@ use crate::times::Times;
 use leadline_model::Timestamp;
 use leadline_model::number::push_plain;
 use leadline_promql::value::{InstantSample, RangeSeries, SampleValue, Value};
+use std::ops::Range;
 use std::vec::IntoIter;
 
 /// About as many bytes has a piece; a label set or a histogram is never split.
@@ -179,6 +180,27 @@ fn push_sample(out: &mut String, sample: &InstantSample, time: &str) {
     }
 }
 
+/// Writes the numbers of one series to one text: where one is that before it, its text is copied.
+#[derive(Default)]
+struct Repeated {
+    bits: u64,
+    /// Where it was written last; empty before the first.
+    text: Range<usize>,
+}
+
+impl Repeated {
+    #[inline]
+    fn push(&mut self, out: &mut String, v: f64) {
+        let (bits, start) = (v.to_bits(), out.len());
+        if bits == self.bits && !self.text.is_empty() {
+            out.extend_from_within(self.text.clone());
+            return;
+        }
+        push_number(out, v);
+        (self.bits, self.text) = (bits, start..out.len());
+    }
+}
+
 impl Open {
     /// Writes the labels of a series.
     fn begin(out: &mut String, series: RangeSeries, times: &mut Times) -> Self {
@@ -194,15 +216,22 @@ impl Open {
     /// Writes points until the piece is full or none is left, and then the end of the series. Whether that is reached.
     fn push_points(&mut self, out: &mut String, times: &mut Times) -> bool {
         let floats = &self.series.points;
+        let mut values = Repeated::default();
         for &(t, v) in &floats[self.floats..] {
             if out.len() >= PIECE {
                 return false;
             }
-            out.push_str(if self.floats == 0 { r#","values":["# } else { "," });
-            times.push(out, t);
-            push_number(out, v);
+            if self.floats == 0 {
+                out.push_str(r#","values":["#);
+                times.push_first(out, t);
+            } else {
+                times.push(out, t);
+            }
+            values.push(out, v);
             self.floats += 1;
-            out.push_str(if self.floats == floats.len() { "\"]]" } else { "\"]" });
+            if self.floats == floats.len() {
+                out.push_str("\"]]");
+            }
         }
         let histograms = &self.series.histograms;
         for (t, h) in &histograms[self.histograms..] {
@@ -253,7 +282,13 @@ mod tests {
             labels: labels(i),
             points: (0..points)
                 .filter(|_| i % 3 != 1)
-                .map(|t| (t * 500, t as f64 / 3.0))
+                // Some are repeated; zeros have a sign.
+                .map(|t| {
+                    (
+                        t * 500,
+                        [t as f64 / 3.0, (t / 7) as f64 / 3.0, 0.0 * (t / 3 % 2 * 2 - 1) as f64][t as usize / 50 % 3],
+                    )
+                })
                 .collect(),
             histograms: (0..points / 10)
                 .filter(|_| i % 3 != 2)

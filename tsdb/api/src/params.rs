@@ -127,6 +127,25 @@ impl Params {
         Ok(Some(Duration::from_millis(ms)))
     }
 
+    /// The most that there may be of something; 0, for any number, where it is absent.
+    pub(crate) fn most(&self, name: &str) -> Result<u64, ApiError> {
+        let parsed = self.get(name).map_or(Ok(0), parse_unsigned);
+        parsed.map_err(|reason| ApiError::bad_data(format!("error parsing {name}: {reason}")))
+    }
+
+    /// How long something may take; none where it is absent or 0.
+    pub(crate) fn longest(&self, name: &str) -> Result<Option<Duration>, ApiError> {
+        let refuse = |reason: String| ApiError::bad_data(format!("error parsing {name}: {reason}"));
+        match self.get(name).map_or(Ok(0), parse_duration).map_err(refuse)? {
+            0 => Ok(None),
+            ms if ms > 0 => Ok(Some(Duration::from_millis(ms))),
+            ms => Err(refuse(format!(
+                "must not be negative, got {}s",
+                plain(ms as f64 / 1000.0)
+            ))),
+        }
+    }
+
     /// How far back (ms) a selector looks, if given.
     pub(crate) fn lookback(&self) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.get("lookback_delta") else {
@@ -176,13 +195,23 @@ fn plain(v: f64) -> String {
 
 /// A whole number, refused in the words of Go's `strconv.Atoi`.
 fn parse_whole(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|error: ParseIntError| {
-        let reason = match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        format!("strconv.Atoi: parsing {}: {reason}", Quoted(text))
-    })
+    text.parse().map_err(|error| no_number("Atoi", text, &error))
+}
+
+/// A whole number without a sign, refused in the words of Go's `strconv.ParseUint`.
+fn parse_unsigned(text: &str) -> Result<u64, String> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("strconv.ParseUint: parsing {}: invalid syntax", Quoted(text)));
+    }
+    text.parse().map_err(|error| no_number("ParseUint", text, &error))
+}
+
+fn no_number(function: &str, text: &str, error: &ParseIntError) -> String {
+    let reason = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {}: {reason}", Quoted(text))
 }
 
 /// Unix seconds with an optional fraction, or RFC 3339 (`web/api/v1/api.go`, parseTime).
@@ -330,6 +359,47 @@ mod tests {
         let zone = "2015-07-01T00:00:00+9223372036854775807:00";
         for text in ["", "now", "2015-13-01T00:00:00Z", "2015-07-01", "NaN", "1e300", zone] {
             assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn limits_of_cost_are_whole_numbers_and_durations() {
+        for (text, most, longest) in [
+            ("", Ok(0), Ok(None)),
+            ("0", Ok(0), Ok(None)),
+            ("15", Ok(15), Ok(Some(15_000))),
+            (
+                "18446744073709551615",
+                Ok(u64::MAX),
+                Err("cannot parse \"18446744073709551615\" to a valid duration. It overflows int64"),
+            ),
+            (
+                "18446744073709551616",
+                Err("strconv.ParseUint: parsing \"18446744073709551616\": value out of range"),
+                Err("cannot parse \"18446744073709551616\" to a valid duration. It overflows int64"),
+            ),
+            (
+                "-1",
+                Err("strconv.ParseUint: parsing \"-1\": invalid syntax"),
+                Err("must not be negative, got -1s"),
+            ),
+            (
+                "%2B1",
+                Err("strconv.ParseUint: parsing \"+1\": invalid syntax"),
+                Ok(Some(1_000)),
+            ),
+            (
+                "1m30s",
+                Err("strconv.ParseUint: parsing \"1m30s\": invalid syntax"),
+                Ok(Some(90_000)),
+            ),
+        ] {
+            let params = params(Method::GET, "", &format!("n={text}"), "").await;
+            let worded = |error: ApiError| format!("{error:?}");
+            let refused = |text: &str| format!("{:?}", ApiError::bad_data(format!("error parsing n: {text}")));
+            assert_eq!(params.most("n").map_err(worded), most.map_err(refused), "{text}");
+            let ms = params.longest("n").map(|found| found.map(Duration::as_millis));
+            assert_eq!(ms.map_err(worded), longest.map_err(refused), "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use leadline_model::Timestamp;
 use leadline_model::quote::Quoted;
+use leadline_promql::cost::CostLimits;
 use leadline_promql::engine::Options;
 use leadline_promql::error::Error;
 use leadline_promql::log::Origin;
@@ -42,12 +43,27 @@ fn refused(error: Error) -> ApiError {
     }
 }
 
+/// What the query may cost; nothing is read of that without the feature (`web/api/v1/api.go`, extractQueryOpts).
+fn cost(api: &Api, params: &Params) -> Result<CostLimits, ApiError> {
+    if !api.engine.settings().features.query_cost {
+        return Ok(CostLimits::default());
+    }
+    let asked = CostLimits {
+        series: params.most("max_series")?,
+        samples_read: params.most("max_samples_read")?,
+        duration: params.longest("max_query_duration")?,
+    };
+    api.engine.cost_limits(asked).map_err(ApiError::bad_data)?;
+    Ok(asked)
+}
+
 /// The expression, and `timeout`, `lookback_delta` and `stats` of the request.
 pub(crate) fn question(api: &Api, params: &Params, origin: Origin) -> Result<(Query, Options), ApiError> {
     let timeout = params.timeout()?;
     let options = Options {
         lookback_ms: params.lookback()?,
         timeout,
+        cost: cost(api, params)?,
         counting: match params.get("stats") {
             None => Counting::Off,
             Some("all") if api.engine.settings().features.per_step_stats => Counting::Steps,

@@ -72,6 +72,9 @@ impl From<Error> for ApiError {
             Error::Execution(_) | Error::TooManySamples(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
             }
+            Error::TooManySeries(_) | Error::TooManySamplesRead(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "cost_limit", message)
+            }
             Error::Timeout(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
             Error::Canceled(_) => Self::new(closed_request(), "canceled", message),
             Error::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message),

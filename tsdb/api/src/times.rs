@@ -6,7 +6,10 @@ use leadline_model::Timestamp;
 /// The most texts that are kept: the steps that a range query may have.
 const MOST: usize = 11_001;
 
-/// Texts of `[time,"`, as points begin.
+/// What ends a value and its point, and what stands before the next.
+const BETWEEN: &str = "\"],";
+
+/// Texts of `"],[time,"`, which end a point and begin the next.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     /// Times (ms), ascending, and where their texts end.
@@ -22,17 +25,33 @@ impl Times {
         self.next = 0;
     }
 
-    /// Appends `[` and the time (ms) in seconds, and what begins a value.
+    /// Begins a point that follows another: appends what ends that one's value, `[`, the time (ms) in seconds, and what
+    /// begins a value.
+    #[inline]
     pub(crate) fn push(&mut self, out: &mut String, t: Timestamp) {
+        self.push_from(0, out, t);
+    }
+
+    /// As [`Self::push`], of the first point.
+    pub(crate) fn push_first(&mut self, out: &mut String, t: Timestamp) {
+        self.push_from(BETWEEN.len(), out, t);
+    }
+
+    /// Appends the text of a time without so many bytes.
+    #[inline]
+    fn push_from(&mut self, skipped: usize, out: &mut String, t: Timestamp) {
         if self.known.get(self.next).is_none_or(|known| known.0 != t) {
             match self.find(t) {
                 Some(place) => self.next = place,
-                None => return write(out, t),
+                None => {
+                    out.push_str(&BETWEEN[skipped..]);
+                    return write(out, t);
+                }
             }
         }
         let start = self.next.checked_sub(1).and_then(|i| self.known.get(i));
         let (start, end) = (start.map_or(0, |known| known.1), self.known[self.next].1);
-        out.push_str(&self.texts[start..end]);
+        out.push_str(&self.texts[start + skipped..end]);
         self.next += 1;
     }
 
@@ -44,6 +63,7 @@ impl Times {
         if self.known.len() == MOST {
             return None;
         }
+        self.texts.push_str(BETWEEN);
         write(&mut self.texts, t);
         self.known.push((t, self.texts.len()));
         Some(self.known.len() - 1)
@@ -73,9 +93,14 @@ mod tests {
         ];
         for points in series {
             times.rewind();
-            for &t in points {
+            for (i, &t) in points.iter().enumerate() {
                 let (mut out, mut alone) = (String::new(), String::new());
-                times.push(&mut out, t);
+                if i == 0 {
+                    times.push_first(&mut out, t);
+                } else {
+                    alone.push_str(BETWEEN);
+                    times.push(&mut out, t);
+                }
                 write(&mut alone, t);
                 assert_eq!(out, alone);
             }
@@ -89,6 +114,9 @@ mod tests {
         let mut out = String::new();
         (0..30_000).for_each(|t| times.push(&mut out, t * 7));
         assert_eq!(times.known.len(), MOST);
-        assert!(out.ends_with("[209.993,\""));
+        assert!(out.ends_with("\"],[209.993,\""));
+        out.clear();
+        times.push_first(&mut out, 300_000);
+        assert_eq!(out, "[300,\"");
     }
 }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use leadline_model::Matcher;
 use leadline_model::number::push_plain;
 use leadline_model::port::Shape;
+use leadline_model::quote::replaced;
 use leadline_promql::check::{shape, short, signature};
 use leadline_promql::query::Query;
 use leadline_promql::syntax::ast::{
@@ -66,7 +67,7 @@ fn node(expr: &Expr) -> Value {
     match &expr.kind {
         ExprKind::Number(v) | ExprKind::Duration(v) => json!({ "type": "numberLiteral", "val": plain(*v) }),
         ExprKind::String(text) => json!({ "type": "stringLiteral", "val": text }),
-        ExprKind::Bytes(text) => json!({ "type": "stringLiteral", "val": String::from_utf8_lossy(text) }),
+        ExprKind::Bytes(text) => json!({ "type": "stringLiteral", "val": replaced(text) }),
         ExprKind::Paren(inner) => json!({ "type": "parenExpr", "expr": node(inner) }),
         ExprKind::Unary { negate, expr } => {
             json!({ "type": "unaryExpr", "op": if *negate { "-" } else { "+" }, "expr": node(expr) })
@@ -91,7 +92,10 @@ fn node(expr: &Expr) -> Value {
 
 fn selected(kind: &str, selector: &Selector) -> Map<String, Value> {
     let is_name = |m: &&Matcher| selector.name.is_some() && m.name() == "__name__";
-    let matcher = |m: &Matcher| json!({ "name": m.name(), "value": m.value(), "type": m.op().as_str() });
+    let matcher = |m: &Matcher| {
+        let (name, op, value) = m.written();
+        json!({ "name": replaced(name), "value": replaced(value), "type": op.as_str() })
+    };
     // The name in front of the braces is the last one.
     let (names, others): (Vec<&Matcher>, Vec<&Matcher>) = selector.matchers.iter().partition(is_name);
     let matchers: Vec<Value> = others.into_iter().chain(names).map(matcher).collect();

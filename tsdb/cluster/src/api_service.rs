@@ -1,4 +1,8 @@
-//! Keeps the `caBundle` of our APIServices equal to the CA that signs our serving certificates.
+//! Keeps the CA that signs our serving certificates in the `caBundle` of our APIServices.
+//!
+//! While replicas of an authority that was made anew take the place of old ones, the API server has to believe both: a
+//! replica adds its own authority to what is there instead of taking the other's away. What an old authority leaves behind
+//! is taken away once, long after.
 
 use crate::watch::describe;
 use k8s_openapi::ByteString;
@@ -11,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// What was done to an APIService.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaBundle {
-    /// It has the right bundle.
+    /// Its bundle holds our authority.
     Kept,
-    /// It had another one.
+    /// It did not, or held one that had to go.
     Changed,
     /// There is no such APIService, or we may not see it (that part of the manifests is not deployed).
     Absent,
@@ -30,7 +34,33 @@ pub struct ServiceName {
     pub name: String,
 }
 
-/// Sets the `caBundle` of the APIService `name` to `pem` where it differs, if it names the Service `ours`.
+/// Whom else the bundle may hold beside our own authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// The first that is there: the authority of the replicas that ours replace.
+    KeepOne,
+    /// Nobody.
+    Remove,
+}
+
+/// What the bundle `found` has to become so that it holds `pem`; `None` where it may stay as it is.
+fn wanted(found: &[u8], pem: &[u8], others: Others) -> Option<Vec<u8>> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let ours = String::from_utf8_lossy(pem).trim().to_owned();
+    let found = String::from_utf8_lossy(found);
+    let mut certificates = found.split_inclusive(END).map(str::trim);
+    let whole = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----") && block.ends_with(END);
+    let has_ours = certificates.clone().any(|block| block == ours);
+    let other = certificates.find(|block| whole(block) && *block != ours);
+    match (others, other) {
+        (Others::KeepOne, _) if has_ours => None,
+        (Others::KeepOne, Some(other)) => Some(format!("{ours}\n{other}\n").into_bytes()),
+        (Others::Remove, None) if has_ours => None,
+        _ => Some(pem.to_vec()),
+    }
+}
+
+/// Brings `pem` into the `caBundle` of the APIService `name` where it is not there, if that names the Service `ours`.
 /// `insecureSkipTLSVerify` is switched off with it: the two exclude each other.
 ///
 /// # Errors
@@ -40,6 +70,7 @@ pub async fn ensure_ca_bundle(
     ours: &ServiceName,
     name: &str,
     pem: &[u8],
+    others: Others,
 ) -> Result<CaBundle, kube::Error> {
     let api: Api<APIService> = Api::all(client);
     let service = match api.get_opt(name).await {
@@ -57,17 +88,21 @@ pub async fn ensure_ca_bundle(
     if named != Some((Some(&ours.namespace), Some(&ours.name))) {
         return Ok(CaBundle::Foreign);
     }
-    if spec.ca_bundle.as_ref().is_some_and(|bundle| bundle.0 == pem) {
+    let found = spec.ca_bundle.unwrap_or_default();
+    let Some(bundle) = wanted(&found.0, pem, others).map(ByteString) else {
         return Ok(CaBundle::Kept);
-    }
-    let bundle = ByteString(pem.to_vec());
+    };
     let patch = serde_json::json!({ "spec": { "caBundle": bundle, "insecureSkipTLSVerify": false } });
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(CaBundle::Changed)
 }
 
+/// When an authority that is in the bundle beside ours is taken away: longer than replicas take to be replaced.
+const SETTLED: Duration = Duration::from_secs(3600);
+
 /// Checks the APIServices `names` now, whenever `pem` changes and every `period`, until `cancel`: somebody who applies the
-/// manifests again takes the bundle away.
+/// manifests again takes the bundle away. Once, after an hour, other authorities are removed; a replica that still serves
+/// with one of them adds it again, and it stays.
 pub async fn keep_ca_bundles(
     client: Client,
     ours: &ServiceName,
@@ -76,10 +111,17 @@ pub async fn keep_ca_bundles(
     period: Duration,
     cancel: CancellationToken,
 ) {
+    let began = tokio::time::Instant::now();
+    let mut settled = false;
     loop {
         let current = pem.borrow_and_update().clone();
+        let others = match began.elapsed() > SETTLED && !settled {
+            true => Others::Remove,
+            false => Others::KeepOne,
+        };
+        settled |= others == Others::Remove;
         for name in names {
-            match ensure_ca_bundle(client.clone(), ours, name, &current).await {
+            match ensure_ca_bundle(client.clone(), ours, name, &current, others).await {
                 Ok(CaBundle::Changed) => tracing::info!(apiservice = name, "caBundle set"),
                 Ok(CaBundle::Kept | CaBundle::Absent | CaBundle::Foreign) => {}
                 Err(error) => tracing::warn!(apiservice = name, error = describe(&error), "caBundle not checked"),
@@ -93,6 +135,41 @@ pub async fn keep_ca_bundles(
                     return;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(text: &str) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn a_bundle_holds_our_authority_and_for_a_time_that_of_the_replicas_before() {
+        let (ours, old, older) = (block("ours"), block("old"), block("older"));
+        let joined = |blocks: &[&String]| blocks.iter().map(|block| block.as_str()).collect::<String>();
+        let both = joined(&[&ours, &old]);
+        for (found, others, expected) in [
+            (String::new(), Others::KeepOne, Some(ours.clone())),
+            (ours.clone(), Others::KeepOne, None),
+            (old.clone(), Others::KeepOne, Some(both.clone())),
+            (both.clone(), Others::KeepOne, None),
+            // The old replica finds its own behind the new one.
+            (joined(&[&old, &ours]), Others::KeepOne, None),
+            (joined(&[&old, &older]), Others::KeepOne, Some(both.clone())),
+            ("garbage".to_owned(), Others::KeepOne, Some(ours.clone())),
+            (format!("garbage\n{old}"), Others::KeepOne, Some(ours.clone())),
+            (both, Others::Remove, Some(ours.clone())),
+            (old, Others::Remove, Some(ours.clone())),
+            (ours.clone(), Others::Remove, None),
+            (String::new(), Others::Remove, Some(ours.clone())),
+        ] {
+            let bundle = wanted(found.as_bytes(), ours.as_bytes(), others);
+            let bundle = bundle.map(|bundle| String::from_utf8(bundle).unwrap());
+            assert_eq!(bundle, expected, "{others:?}: {found}");
         }
     }
 }

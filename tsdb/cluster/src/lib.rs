@@ -8,6 +8,8 @@ mod api_service;
 mod backoff;
 mod client;
 mod extension_auth;
+#[cfg(test)]
+mod fixture;
 mod label_index;
 mod mapper;
 mod objects;
@@ -19,7 +21,7 @@ mod selector;
 mod watch;
 mod watched_pod;
 
-pub use api_service::{CaBundle, ServiceName, ensure_ca_bundle, keep_ca_bundles};
+pub use api_service::{CaBundle, Others, ServiceName, ensure_ca_bundle, keep_ca_bundles};
 pub use client::{Cluster, ConnectError};
 pub use extension_auth::{ExtensionAuth, ExtensionAuthError};
 pub use kube::Client;

@@ -1,12 +1,16 @@
 //! From the name of a resource to what it is (a RESTMapper): `ingresses.networking.k8s.io`, `pod`, `Deployment`.
 
 use crate::watch::describe;
-use hashbrown::HashMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
+use futures::future::{BoxFuture, Shared};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use hashbrown::{HashMap, HashSet};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResource};
 use kube::Client;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A resource the API server has.
@@ -68,13 +72,30 @@ pub enum MapError {
 /// again on a miss, at most every [`REFRESH_EVERY`].
 pub struct Mapper {
     client: Option<Client>,
-    names: RwLock<Arc<Names>>,
-    /// When the API server was last asked, and with what outcome; held across the asking, so that it is asked once.
-    asked: tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>,
+    names: watch::Sender<Arc<Names>>,
+    asking: Mutex<Asking>,
 }
+
+/// Where the asking of the API server is. It is asked once at a time, in a task of its own: what it answers is kept also
+/// when whoever asked has gone.
+#[derive(Default)]
+struct Asking {
+    /// When it was last done, and with what outcome.
+    last: Option<(Instant, Outcome)>,
+    flight: Option<Flight>,
+}
+
+type Outcome = Result<(), String>;
+
+/// An asking that any number of questions wait for.
+type Flight = Shared<BoxFuture<'static, Outcome>>;
 
 /// How often the API server is asked at most.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a question waits for what the API server answers: less than any request may take, so that its asker hears what
+/// is missing and not that time is up.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Lower-case name (plural, singular or kind; bare or with `.group`) to resource.
 type Names = HashMap<String, Arc<MappedResource>>;
@@ -152,29 +173,36 @@ impl Mapper {
     /// A mapper that asks `client` for what it does not know; without one it knows what every cluster has.
     #[must_use]
     pub fn new(client: Option<Client>) -> Arc<Self> {
-        let names = RwLock::new(Arc::new(names(everywhere())));
         Arc::new(Self {
             client,
-            names,
-            asked: tokio::sync::Mutex::default(),
+            names: watch::Sender::new(Arc::new(names(everywhere()))),
+            asking: Mutex::default(),
         })
     }
 
     /// What is known of `name` without asking: a plural, singular or kind in any case, bare or followed by `.group`.
     #[must_use]
     pub fn known(&self, name: &str) -> Option<Arc<MappedResource>> {
-        self.names.read().get(&name.to_lowercase()).cloned()
+        self.names.borrow().get(&name.to_lowercase()).cloned()
     }
 
-    /// Resolves `name` as [`Self::known`] does, asking the API server's discovery where it is not known.
+    /// Resolves `name` as [`Self::known`] does, asking the API server's discovery where it is not known. Waits no longer
+    /// than until the name is known or 1.5 s went by.
     ///
     /// # Errors
     /// [`MapError`].
-    pub async fn resolve(&self, name: &str) -> Result<Arc<MappedResource>, MapError> {
+    pub async fn resolve(self: &Arc<Self>, name: &str) -> Result<Arc<MappedResource>, MapError> {
         if let Some(known) = self.known(name) {
             return Ok(known);
         }
-        let outcome = self.refresh().await;
+        let (mut names, lower) = (self.names.subscribe(), name.to_lowercase());
+        let outcome = tokio::select! {
+            biased;
+            // The sender lives in `self`.
+            _ = names.wait_for(|names| names.contains_key(&lower)) => Ok(()),
+            outcome = self.refresh() => outcome,
+            () = tokio::time::sleep(PATIENCE) => Err("its discovery takes long and goes on".to_owned()),
+        };
         match (self.known(name), outcome) {
             (Some(known), _) => Ok(known),
             (None, Ok(())) => Err(MapError::Unknown(name.to_owned())),
@@ -185,56 +213,123 @@ impl Mapper {
         }
     }
 
-    async fn refresh(&self) -> Result<(), String> {
-        let Some(client) = &self.client else {
+    async fn refresh(self: &Arc<Self>) -> Outcome {
+        let Some(client) = self.client.clone() else {
             return Err("there is no API server".to_owned());
         };
-        let mut asked = self.asked.lock().await;
-        if let Some((when, outcome)) = &*asked
-            && when.elapsed() < REFRESH_EVERY
-        {
-            return outcome.clone();
-        }
-        let outcome = match discover(client).await {
-            Ok(found) => {
-                *self.names.write() = Arc::new(names(found.into_iter().chain(everywhere())));
-                Ok(())
+        let flight = {
+            let mut asking = self.asking.lock();
+            if let Some((when, outcome)) = &asking.last
+                && when.elapsed() < REFRESH_EVERY
+            {
+                return outcome.clone();
             }
-            Err(error) => Err(describe(&error)),
+            asking.flight.get_or_insert_with(|| self.take_off(client)).clone()
         };
-        *asked = Some((Instant::now(), outcome.clone()));
-        outcome
+        flight.await
+    }
+
+    fn take_off(self: &Arc<Self>, client: Client) -> Flight {
+        let mapper = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let outcome = mapper.discover(&client).await.map_err(|error| describe(&*error));
+            let mut asking = mapper.asking.lock();
+            asking.last = Some((Instant::now(), outcome.clone()));
+            asking.flight = None;
+            outcome
+        });
+        task.map(|done| done.unwrap_or_else(|error| Err(error.to_string())))
+            .boxed()
+            .shared()
+    }
+
+    /// Learns every resource in its group's preferred version. The groups are asked all at once, and each is known as soon
+    /// as it answers.
+    async fn discover(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let lists = async { tokio::try_join!(client.list_core_api_resources("v1"), client.list_api_groups()) };
+        let (core, groups) = tokio::time::timeout(GROUP_TIMEOUT, lists).await??;
+        let mut found = Found::new(Arc::clone(&self.names.borrow()), &groups);
+        found.add(0, mapped("", "v1", core.resources).collect());
+        self.names.send_replace(found.names());
+        let mut answers: FuturesUnordered<_> = (1..)
+            .zip(groups.groups)
+            .map(|(place, group)| async move { (place, ask_group(client, group).await) })
+            .collect();
+        while let Some((place, resources)) = answers.next().await {
+            found.add(place, resources);
+            self.names.send_replace(found.names());
+        }
+        Ok(())
     }
 }
 
-/// How long one group's answer is waited for. The API server asks an aggregated API itself, and one that hangs must not
-/// keep the others from being known.
+/// What the API server has told so far.
+struct Found {
+    /// In the server's order, core first; absent what has not answered, empty what failed.
+    groups: Vec<(String, Option<Vec<MappedResource>>)>,
+    /// What was known before: it stands for groups that the server has and that do not answer.
+    before: Arc<Names>,
+}
+
+impl Found {
+    fn new(before: Arc<Names>, list: &APIGroupList) -> Self {
+        let core = std::iter::once(String::new());
+        let groups = core.chain(list.groups.iter().map(|group| group.name.clone()));
+        Self {
+            groups: groups.map(|group| (group, None)).collect(),
+            before,
+        }
+    }
+
+    fn add(&mut self, place: usize, resources: Vec<MappedResource>) {
+        if let Some((_, told)) = self.groups.get_mut(place) {
+            *told = Some(resources);
+        }
+    }
+
+    /// A bare name belongs to the first group that has it, so those of a group are told once all before it have answered.
+    fn names(&self) -> Arc<Names> {
+        let settled = self.groups.iter().map_while(|(_, told)| told.as_ref()).flatten();
+        let mut names = names(settled.cloned().chain(everywhere()));
+        let told = self.groups.iter().filter_map(|(_, told)| told.as_ref()).flatten();
+        for resource in told {
+            let resource = Arc::new(resource.clone());
+            for name in with_group(&resource) {
+                names.entry(name).or_insert_with(|| Arc::clone(&resource));
+            }
+        }
+        let silent = |(_, told): &&(String, Option<Vec<_>>)| told.as_ref().is_none_or(Vec::is_empty);
+        let silent: HashSet<&str> = self.groups.iter().filter(silent).map(|(g, _)| g.as_str()).collect();
+        for (name, resource) in self.before.iter().filter(|(_, r)| silent.contains(r.group.as_str())) {
+            names.entry(name.clone()).or_insert_with(|| Arc::clone(resource));
+        }
+        Arc::new(names)
+    }
+}
+
+/// The names of a resource with its group.
+fn with_group(resource: &MappedResource) -> [String; 3] {
+    [&resource.plural, &resource.singular, &resource.kind]
+        .map(|name| format!("{}.{}", name.to_lowercase(), resource.group))
+}
+
+/// How long one answer is waited for. The API server asks an aggregated API itself, and one that hangs must not keep the
+/// others from being known.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Every resource in its group's preferred version, core first. The groups are asked all at once.
-async fn discover(client: &Client) -> Result<Vec<MappedResource>, kube::Error> {
-    let (core, groups) = tokio::try_join!(client.list_core_api_resources("v1"), client.list_api_groups())?;
-    let mut found: Vec<MappedResource> = mapped("", "v1", core.resources).collect();
-    let preferred = groups.groups.into_iter().filter_map(|group| {
-        let version = group.preferred_version.or_else(|| group.versions.first().cloned())?;
-        Some((group.name, version))
-    });
-    let asked = preferred.map(|(group, version)| async move {
-        let answer = tokio::time::timeout(GROUP_TIMEOUT, client.list_api_group_resources(&version.group_version)).await;
-        (group, version.version, answer)
-    });
-    for (group, version, answer) in futures::future::join_all(asked).await {
-        let error = match answer {
-            Ok(Ok(list)) => {
-                found.extend(mapped(&group, &version, list.resources));
-                continue;
-            }
-            Ok(Err(error)) => describe(&error),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!(group, error, "discovery of an API group failed");
-    }
-    Ok(found)
+/// The resources of a group in its preferred version; none when it fails.
+async fn ask_group(client: &Client, group: APIGroup) -> Vec<MappedResource> {
+    let Some(version) = group.preferred_version.or_else(|| group.versions.first().cloned()) else {
+        return Vec::new();
+    };
+    let answer = tokio::time::timeout(GROUP_TIMEOUT, client.list_api_group_resources(&version.group_version)).await;
+    let error = match answer {
+        Ok(Ok(list)) => return mapped(&group.name, &version.version, list.resources).collect(),
+        Ok(Err(error)) => describe(&error),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    tracing::warn!(group = group.name, error, "discovery of an API group failed");
+    Vec::new()
 }
 
 fn mapped(group: &str, version: &str, resources: Vec<APIResource>) -> impl Iterator<Item = MappedResource> {
@@ -262,6 +357,88 @@ fn mapped(group: &str, version: &str, resources: Vec<APIResource>) -> impl Itera
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{Answer, api_server};
+
+    const NO_CORE: &str = r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[]}"#;
+    const GROUPS: &str = r#"{"kind":"APIGroupList","groups":[
+        {"name":"hangs.example","versions":[{"groupVersion":"hangs.example/v1","version":"v1"}]},
+        {"name":"widgets.example","versions":[{"groupVersion":"widgets.example/v1","version":"v1"}]}]}"#;
+    const WIDGETS: &str = r#"{"kind":"APIResourceList","groupVersion":"widgets.example/v1","resources":[
+        {"name":"widgets","singularName":"widget","kind":"Widget","namespaced":true,"verbs":["list"]}]}"#;
+
+    fn hanging(path: &str) -> Answer {
+        match path {
+            "/api/v1" => Answer::Status(200, NO_CORE),
+            "/apis" => Answer::Status(200, GROUPS),
+            "/apis/widgets.example/v1" => Answer::Status(200, WIDGETS),
+            _ => Answer::Never,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_hangs_keeps_no_other_from_being_known() {
+        let mapper = Mapper::new(Some(api_server(hanging)));
+        let begun = Instant::now();
+        let found = mapper.resolve("widget.widgets.example").await.unwrap();
+        assert_eq!(found.group_resource(), "widgets.widgets.example");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let unknown = mapper.resolve("widget").await.unwrap_err();
+        assert!(matches!(unknown, MapError::Unavailable { .. }), "{unknown}");
+        assert_eq!(begun.elapsed(), PATIENCE, "it is told before a request is cut");
+        tokio::time::sleep(GROUP_TIMEOUT).await;
+        assert_eq!(mapper.resolve("widget").await, Ok(found), "no group before has it");
+        let unknown = mapper.resolve("gadget").await.unwrap_err();
+        assert_eq!(unknown, MapError::Unknown("gadget".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_answers_is_kept_when_whoever_asked_has_gone_and_it_is_asked_once() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let mapper = Mapper::new(Some(api_server(move |path| {
+            log.lock().push(path.to_owned());
+            hanging(path)
+        })));
+        for _ in 0..2 {
+            let question = tokio::time::timeout(Duration::ZERO, mapper.resolve("widget.widgets.example"));
+            assert!(question.await.is_err(), "its asker has gone");
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(mapper.known("widget.widgets.example").is_some());
+        assert_eq!(asked.lock().iter().filter(|path| *path == "/apis").count(), 1);
+    }
+
+    #[test]
+    fn a_group_that_does_not_answer_stays_as_it_was_known() {
+        let widget = |version: &str| MappedResource {
+            group: "widgets.example".into(),
+            version: version.into(),
+            plural: "widgets".into(),
+            singular: "widget".into(),
+            kind: "Widget".into(),
+            namespaced: true,
+        };
+        let list = |names: &[&str]| APIGroupList {
+            groups: names
+                .iter()
+                .map(|name| APIGroup {
+                    name: (*name).to_owned(),
+                    ..APIGroup::default()
+                })
+                .collect(),
+        };
+        let before = Arc::new(names([widget("v1")]));
+        let version = |found: &Found| found.names().get("widget").map(|w| w.version.clone());
+        let mut found = Found::new(Arc::clone(&before), &list(&["widgets.example"]));
+        assert_eq!(version(&found).as_deref(), Some("v1"));
+        found.add(1, Vec::new());
+        assert_eq!(version(&found).as_deref(), Some("v1"), "it failed");
+        found.add(0, Vec::new());
+        found.add(1, vec![widget("v2")]);
+        assert_eq!(version(&found).as_deref(), Some("v2"));
+        let gone = Found::new(before, &list(&["others.example"]));
+        assert_eq!(version(&gone), None, "the server has the group no more");
+    }
 
     #[tokio::test]
     async fn names_resolve_by_plural_singular_and_kind_with_or_without_their_group() {

@@ -77,8 +77,9 @@ pub enum LookupError {
     },
 }
 
-/// How long a question waits for a kind's first list.
-const FIRST_LIST: Duration = Duration::from_secs(5);
+/// How long a question waits for a kind's first list: less than any request may take, so that its asker hears what is
+/// missing and not that time is up.
+const FIRST_LIST: Duration = Duration::from_millis(1_500);
 /// A kind nobody asked about for so long is no longer watched. An HPA asks every 15 s.
 const UNUSED: Duration = Duration::from_secs(600);
 /// Rules name the kinds, so this many are a mistake.
@@ -115,7 +116,8 @@ impl ObjectWatches {
     }
 
     /// The objects of `resource` in `namespace` (`None`: all, or a kind without namespaces) that match `selector`,
-    /// sorted by namespace and name. The first question about a kind starts its watch and waits for the list, up to 5 s.
+    /// sorted by namespace and name. The first question about a kind starts its watch and waits for the list, up to 1.5 s
+    /// and no longer than until the watch fails.
     ///
     /// # Errors
     /// [`LookupError`].
@@ -128,12 +130,17 @@ impl ObjectWatches {
         let kind = self.kind(resource)?;
         *kind.used.lock() = Instant::now();
         let mut synced = kind.synced.subscribe();
-        // The sender lives in `kind`; only the time limit ends the waiting early.
-        if tokio::time::timeout(FIRST_LIST, synced.wait_for(|s| *s)).await.is_err() {
-            let reason = kind.status.report().last_error;
+        // The sender lives in `kind`: only the list, a failure or the time limit end the waiting.
+        let arrived = tokio::select! {
+            biased;
+            _ = synced.wait_for(|s| *s) => true,
+            () = kind.status.failing() => false,
+            () = tokio::time::sleep(FIRST_LIST) => false,
+        };
+        if !arrived {
             return Err(LookupError::NotSynced {
                 resource: resource.group_resource(),
-                reason,
+                reason: kind.status.report().last_error,
             });
         }
         Ok(kind.index.read().select(namespace, selector))
@@ -221,4 +228,44 @@ async fn follow(client: Client, resource: MappedResource, kind: Arc<KindWatch>) 
         }
     };
     watch::drive(&kind.status, watcher::Config::default(), start, sink, kind.stop.clone()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Answer, api_server};
+    use crate::mapper::Mapper;
+
+    /// What the first question about ingresses gets from an API server that answers like this, and how long it took.
+    async fn first(answer: Answer) -> (Result<usize, String>, Duration) {
+        let watches = ObjectWatches::new(api_server(move |_| answer));
+        let ingresses = Mapper::new(None).known("ingress").unwrap();
+        let begun = Instant::now();
+        let selected = watches.select(&ingresses, None, &Selector::default()).await;
+        let result = selected.map(|objects| objects.len()).map_err(|e| e.to_string());
+        (result, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_forbidden_is_told_at_once_with_the_reason() {
+        let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"ingresses is forbidden: no","reason":"Forbidden","code":403}"#;
+        let (result, took) = first(Answer::Status(403, body)).await;
+        let why = result.unwrap_err();
+        assert!(
+            why.starts_with("the watch of ingresses.networking.k8s.io has not synced: ")
+                && why.contains("is forbidden: no"),
+            "{why}"
+        );
+        assert_eq!(took, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_does_not_come_is_waited_for_less_than_a_request_may_take() {
+        let (result, took) = first(Answer::Never).await;
+        assert_eq!(
+            result,
+            Err("the watch of ingresses.networking.k8s.io has not synced".to_owned())
+        );
+        assert_eq!(took, Duration::from_millis(1_500));
+    }
 }

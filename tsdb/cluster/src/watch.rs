@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How a watch goes, as of now.
@@ -36,6 +37,7 @@ pub(crate) struct WatchStatus {
     relists: AtomicU64,
     errors: AtomicU64,
     last_error: Mutex<Option<String>>,
+    failure: Notify,
 }
 
 impl WatchStatus {
@@ -47,6 +49,7 @@ impl WatchStatus {
             relists: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             last_error: Mutex::new(None),
+            failure: Notify::new(),
         })
     }
 
@@ -67,6 +70,19 @@ impl WatchStatus {
         if last.as_deref() != Some(error) {
             tracing::warn!(watch = self.name, error, "watch failed, trying again");
             *last = Some(error.to_owned());
+        }
+        drop(last);
+        self.failure.notify_waiters();
+    }
+
+    /// Waits until the watch has failed and received nothing since: at once, where that is so.
+    pub(crate) async fn failing(&self) {
+        loop {
+            let failure = self.failure.notified();
+            if self.last_error.lock().is_some() {
+                return;
+            }
+            failure.await;
         }
     }
 

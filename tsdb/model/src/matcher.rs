@@ -1,7 +1,7 @@
 //! Label matchers: the atoms of a selector.
 
 use crate::labels::Labels;
-use crate::quote::Quoted;
+use crate::quote::QuotedBytes;
 use crate::regex::{Regex, RegexError};
 use std::fmt;
 
@@ -31,6 +31,9 @@ impl MatchOp {
     }
 }
 
+/// The name of no label.
+const NO_LABEL: &str = "";
+
 /// One condition on one label. An absent label is matched as the empty string.
 #[derive(Debug, Clone)]
 pub struct Matcher {
@@ -38,6 +41,16 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<Regex>,
+    /// How it was written, where that is no UTF-8: labels are, so that what stands above means the same of them.
+    written: Option<Box<Written>>,
+}
+
+/// A condition as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Written {
+    name: Vec<u8>,
+    op: MatchOp,
+    value: Vec<u8>,
 }
 
 impl Matcher {
@@ -56,6 +69,41 @@ impl Matcher {
             op,
             value,
             regex,
+            written: None,
+        })
+    }
+
+    /// A matcher of a name and a value that need not be UTF-8, as texts of PromQL may be (`"\xff"`). No series has such a
+    /// label, so that the name is as one that is absent, and the value, or an alternative of a pattern, equals none
+    /// ([`Self::op`] and [`Self::value`] are those of a matcher of UTF-8 that says the same). It is shown and compared as
+    /// it was written.
+    ///
+    /// # Errors
+    /// As [`Self::new`]. Of patterns that are not UTF-8 only literals and alternatives of these are taken, as upstream does
+    /// (`model/labels/regexp.go`, `optimizeAlternatingLiterals`); Go's parser refuses all others.
+    pub fn of_bytes(name: Vec<u8>, op: MatchOp, value: Vec<u8>) -> Result<Self, RegexError> {
+        let texts = (std::str::from_utf8(&name), std::str::from_utf8(&value));
+        let matcher = match texts {
+            (Ok(name), Ok(value)) => return Self::new(name, op, value),
+            (name, Ok(value)) => Self::new(name.unwrap_or(NO_LABEL), op, value)?,
+            (name, Err(_)) => {
+                let (op, regex) = match op {
+                    MatchOp::Equal => (MatchOp::Regex, Regex::of_nothing()),
+                    MatchOp::NotEqual => (MatchOp::NotRegex, Regex::of_nothing()),
+                    MatchOp::Regex | MatchOp::NotRegex => (op, Regex::of_bytes(&value)?),
+                };
+                Self {
+                    name: name.unwrap_or(NO_LABEL).to_owned(),
+                    op,
+                    value: regex.pattern().to_owned(),
+                    regex: Some(regex),
+                    written: None,
+                }
+            }
+        };
+        Ok(Self {
+            written: Some(Box::new(Written { name, op, value })),
+            ..matcher
         })
     }
 
@@ -66,6 +114,7 @@ impl Matcher {
             op: MatchOp::Equal,
             value: value.into(),
             regex: None,
+            written: None,
         }
     }
 
@@ -76,6 +125,7 @@ impl Matcher {
             op: MatchOp::NotEqual,
             value: value.into(),
             regex: None,
+            written: None,
         }
     }
 
@@ -95,6 +145,15 @@ impl Matcher {
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// Name, operator and value as they were written, which need not be UTF-8: to be shown, not to be looked up.
+    #[must_use]
+    pub fn written(&self) -> (&[u8], MatchOp, &[u8]) {
+        match &self.written {
+            Some(written) => (&written.name, written.op, &written.value),
+            None => (self.name.as_bytes(), self.op, self.value.as_bytes()),
+        }
     }
 
     /// The compiled pattern of `=~` and `!~`.
@@ -134,7 +193,7 @@ pub fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
 
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+        self.written() == other.written()
     }
 }
 
@@ -142,10 +201,105 @@ impl Eq for Matcher {}
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if crate::labels::is_identifier(&self.name, false) {
-            write!(f, "{}{}{}", self.name, self.op.as_str(), Quoted(&self.value))
-        } else {
-            write!(f, "{}{}{}", Quoted(&self.name), self.op.as_str(), Quoted(&self.value))
+        let (name, op, value) = self.written();
+        match std::str::from_utf8(name) {
+            Ok(name) if crate::labels::is_identifier(name, false) => f.write_str(name)?,
+            _ => QuotedBytes(name).fmt(f)?,
+        }
+        write!(f, "{}{}", op.as_str(), QuotedBytes(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_no_label_has_equal_nothing_and_differ_from_everything() {
+        use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+        let values = ["", "a", "b", "\u{fffd}", "[^\\x00-\\x{10FFFF}]"];
+        for (name, op, value, shown, fits) in [
+            (
+                &b"x"[..],
+                Equal,
+                &b"\xff"[..],
+                r#"x="\xff""#,
+                [false, false, false, false, false],
+            ),
+            (
+                b"x",
+                NotEqual,
+                b"a\xff",
+                r#"x!="a\xff""#,
+                [true, true, true, true, true],
+            ),
+            (
+                b"x",
+                Regex,
+                b"\xff",
+                r#"x=~"\xff""#,
+                [false, false, false, false, false],
+            ),
+            (
+                b"x",
+                Regex,
+                b"\xff|a",
+                r#"x=~"\xff|a""#,
+                [false, true, false, false, false],
+            ),
+            (
+                b"x",
+                NotRegex,
+                b"a|\xff|b",
+                r#"x!~"a|\xff|b""#,
+                [true, false, false, true, true],
+            ),
+            (
+                b"x",
+                Regex,
+                b"\xff|",
+                r#"x=~"\xff|""#,
+                [true, false, false, false, false],
+            ),
+            (
+                b"\xff",
+                Equal,
+                b"a",
+                r#""\xff"="a""#,
+                [false, true, false, false, false],
+            ),
+            (b"x", Equal, b"a", r#"x="a""#, [false, true, false, false, false]),
+        ] {
+            let matcher = Matcher::of_bytes(name.to_vec(), op, value.to_vec()).unwrap();
+            assert_eq!(values.map(|value| matcher.matches(value)), fits, "{matcher}");
+            assert_eq!(matcher.matches_empty(), fits[0], "{matcher}");
+            assert_eq!(matcher.to_string(), shown);
+            assert_eq!(matcher.written(), (name, op, value));
+            // Whoever looks at the parts finds a matcher that says the same.
+            let again = Matcher::new(matcher.name(), matcher.op(), matcher.value()).unwrap();
+            assert_eq!(values.map(|value| again.matches(value)), fits, "{again}");
+        }
+        let absent = Matcher::of_bytes(b"\xff".to_vec(), Equal, b"a".to_vec()).unwrap();
+        let other = Matcher::of_bytes(b"\xfe".to_vec(), Equal, b"a".to_vec()).unwrap();
+        assert!(!all_match(
+            std::slice::from_ref(&absent),
+            &Labels::from_pairs([("a", "a")])
+        ));
+        assert_ne!(absent, other, "they are told apart");
+    }
+
+    #[test]
+    fn patterns_that_are_no_utf8_and_no_literals_are_refused_as_go_does() {
+        for (pattern, rest) in [
+            (&b".*\xff"[..], "\u{fffd}"),
+            (b"a|(\xffb)", "\u{fffd}b)"),
+            (b"\xff\xfe+", "\u{fffd}\u{fffd}+"),
+        ] {
+            for op in [MatchOp::Regex, MatchOp::NotRegex] {
+                let error = Matcher::of_bytes(b"x".to_vec(), op, pattern.to_vec()).unwrap_err();
+                let expected = format!("error parsing regexp: invalid UTF-8: `{rest}`");
+                assert_eq!(error.in_words_of_go(), expected);
+            }
         }
     }
 }

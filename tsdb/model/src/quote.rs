@@ -1,6 +1,21 @@
 //! Text in double quotes as Go's `strconv.Quote` writes it, which is what PromQL reads back.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+
+/// Bytes as a text in which U+FFFD stands for each one that is not UTF-8: how Go reads and Prometheus' answers show them.
+#[must_use]
+pub fn replaced(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
 
 /// Displays a string in double quotes with Go's escapes: what Rust's `{:?}` writes (`\u{7f}`) no PromQL parser reads.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +77,7 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Quoted, QuotedBytes};
+    use super::{Quoted, QuotedBytes, replaced};
 
     #[test]
     fn text_is_quoted_as_go_does() {
@@ -83,5 +98,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_escaped() {
         assert_eq!(QuotedBytes(b"a\xc5z\xff\xc3\xa9").to_string(), r#""a\xc5z\xffé""#);
+        // Each byte of a sequence that was cut off counts.
+        assert_eq!(replaced(b"a\xe2\x82z\xff\xc3\xa9"), "a\u{fffd}\u{fffd}z\u{fffd}é");
     }
 }

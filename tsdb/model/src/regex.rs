@@ -10,6 +10,7 @@ mod plain;
 mod shape;
 mod translate;
 
+use crate::quote::replaced;
 use shape::Shape;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,9 @@ pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
 
 /// Memory (bytes) that one compiled pattern may take.
 const MAX_PROGRAM_BYTES: usize = 10 * 1024 * 1024;
+
+/// A pattern without a match.
+const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
 
 /// Deepest nesting of groups; Go's own limit is 1000.
 const MAX_NESTING: u32 = 250;
@@ -81,6 +85,37 @@ impl Regex {
             let _ = regex.0.engine.set(engine);
         }
         Ok(regex)
+    }
+
+    /// A pattern that matches no value at all.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self::assemble(NOTHING, Shape::Set(Vec::new()), String::new(), (true, 0))
+    }
+
+    /// A pattern of bytes that are not UTF-8: alternatives, of which those that are not equal no value.
+    ///
+    /// # Errors
+    /// [`RegexError`] where it has to be parsed: neither Go's parser nor this one's takes such bytes.
+    pub fn of_bytes(pattern: &[u8]) -> Result<Self, RegexError> {
+        if let Ok(pattern) = std::str::from_utf8(pattern) {
+            return Self::new(pattern);
+        }
+        if pattern.iter().any(|byte| b"\\.+*?()[]{}^$".contains(byte)) {
+            let broken = pattern.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+            let rest = replaced(pattern.get(broken..).unwrap_or_default());
+            return Err(RegexError {
+                pattern: abbreviated(&replaced(pattern)),
+                reason: "it is not UTF-8".to_owned(),
+                of_go: Some(format!("error parsing regexp: invalid UTF-8: `{rest}`")),
+            });
+        }
+        let alternatives = pattern.split(|byte| *byte == b'|');
+        let possible: Vec<&str> = alternatives.filter_map(|text| std::str::from_utf8(text).ok()).collect();
+        match possible.is_empty() {
+            true => Ok(Self::of_nothing()),
+            false => Self::new(&possible.join("|")),
+        }
     }
 
     /// `prefix` counts where the shape tells none.

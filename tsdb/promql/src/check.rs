@@ -13,7 +13,7 @@ use crate::syntax::{Features, parse_syntax};
 use leadline_model::Matcher;
 use leadline_model::labels::NAME;
 use leadline_model::port::Shape;
-use leadline_model::quote::Quoted;
+use leadline_model::quote::{Quoted, QuotedBytes};
 use std::fmt;
 
 /// Parses `text` and checks its types: what Prometheus' own parser accepts.
@@ -147,7 +147,7 @@ impl Checker<'_> {
             let Some((name, second)) = names.next().zip(names.next()) else {
                 return Ok(());
             };
-            let (name, second) = (Quoted(name.value()), Quoted(second.value()));
+            let (name, second) = (QuotedBytes(name.written().2), QuotedBytes(second.written().2));
             return Err(self.error(span, format!("metric name must not be set twice: {name} or {second}")));
         }
         if selector.matchers.iter().all(Matcher::matches_empty) {

@@ -6,6 +6,7 @@
 //! will (`small.rs`). Everything else runs on the blocking pool, so that the executor's threads stay free. Dropping the
 //! future of such a query stops it at its next look at the clock.
 
+use crate::cost::CostLimits;
 use crate::error::Error;
 use crate::eval::QueryRange;
 use crate::job::Job;
@@ -18,8 +19,8 @@ use crate::value::QueryResult;
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::port::{ActiveQueries, PrepareError, Queryable, Shape};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,6 +37,8 @@ pub struct Engine {
     /// Distance (ms) of the steps of a subquery that names none. It is read where a query begins, so that prepared ones
     /// follow it.
     subquery_step_ms: AtomicI64,
+    /// What queries may cost, with `query-cost`.
+    limits: RwLock<CostLimits>,
     turns: Arc<Semaphore>,
     /// Of what reads the store beside queries, so that lists never make queries wait.
     pub(crate) readings: Arc<Semaphore>,
@@ -53,6 +56,12 @@ pub struct Counts {
     pub pooled: AtomicU64,
     /// Aggregations that were answered series by series, from groups that the store told.
     pub streamed: AtomicU64,
+    /// Queries that read too many series ([`CostLimits`]).
+    pub refused_series: AtomicU64,
+    /// Queries that read too many samples.
+    pub refused_samples: AtomicU64,
+    /// Queries that took longer than such a limit.
+    pub refused_duration: AtomicU64,
 }
 
 impl Counts {
@@ -62,6 +71,17 @@ impl Counts {
         if stats.streamed > 0 {
             self.streamed.fetch_add(stats.streamed, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a query that cost too much; `timed` says whether it was such a limit that a timeout came from.
+    fn refused(&self, error: &Error, timed: bool) {
+        let counter = match error {
+            Error::TooManySeries(_) => &self.refused_series,
+            Error::TooManySamplesRead(_) => &self.refused_samples,
+            Error::Timeout(_) if timed => &self.refused_duration,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -85,6 +105,8 @@ pub struct Options {
     pub explain: bool,
     /// What is counted of the samples that it consumes.
     pub counting: Counting,
+    /// What it may cost, where the engine limits that; not more than the engine allows.
+    pub cost: CostLimits,
     /// Where the query comes from, if its end is to be told to the log.
     pub origin: Option<Origin>,
 }
@@ -108,6 +130,7 @@ impl Engine {
         Arc::new(Self {
             store,
             subquery_step_ms: AtomicI64::new(settings.subquery_step.as_millis()),
+            limits: RwLock::default(),
             settings: Arc::new(settings),
             turns,
             readings,
@@ -127,6 +150,23 @@ impl Engine {
     /// its global evaluation interval, also that of a reload (`noStepSubqueryInterval` of `cmd/prometheus/main.go`).
     pub fn set_subquery_step(&self, step: Duration) {
         self.subquery_step_ms.store(step.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Sets what queries that begin from now on may cost. It says nothing without the feature `query-cost`.
+    pub fn set_cost_limits(&self, limits: CostLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// What a query may cost that asks for limits of its own.
+    ///
+    /// # Errors
+    /// As [`CostLimits::lowered_to`].
+    pub fn cost_limits(&self, asked: CostLimits) -> Result<CostLimits, String> {
+        if !self.settings.features.query_cost {
+            return Ok(CostLimits::default());
+        }
+        let own = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        own.lowered_to(asked, self.settings.timeout)
     }
 
     /// Parses and checks an expression for [`Self::instant`] and [`Self::range`].
@@ -183,13 +223,16 @@ impl Engine {
         options: Options,
     ) -> Result<QueryResult, Error> {
         let asked = Instant::now();
+        let limits = self.cost_limits(options.cost).map_err(Error::BadRequest)?;
+        let longest = limits.duration.unwrap_or(self.settings.timeout);
+        let timeout = options.timeout.map_or(longest, |t| t.min(longest));
+        // Only then it is the limit's doing when time is up.
+        let timed = limits.duration == Some(timeout);
         let pending = self.pending(query, (times, over_time), options.origin);
-        let timeout = options
-            .timeout
-            .map_or(self.settings.timeout, |t| t.min(self.settings.timeout));
         let turn = match self.turn(&self.turns, timeout).await {
             Ok(turn) => turn,
             Err(error) => {
+                self.counts.refused(&error, timed);
                 if let Some(pending) = pending {
                     pending.refused(&error);
                 }
@@ -212,10 +255,13 @@ impl Engine {
             over_time,
             explain: options.explain,
             // Whoever reads the log wants the sums at least.
-            counting: options.counting.max(match pending {
-                Some(_) => Counting::Sums,
-                None => Counting::Off,
-            }),
+            counting: options
+                .counting
+                .max(match pending.is_some() || limits.samples_read > 0 {
+                    true => Counting::Sums,
+                    false => Counting::Off,
+                }),
+            limits,
             lookback_ms,
             subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
             queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -228,9 +274,12 @@ impl Engine {
         } else {
             on_blocking_pool(job, turn, self.watchers.active.clone()).await
         };
-        if let Ok(result) = &mut result {
-            result.stats.inline = cheap;
-            self.counts.add(&result.stats);
+        match &mut result {
+            Ok(result) => {
+                result.stats.inline = cheap;
+                self.counts.add(&result.stats);
+            }
+            Err(error) => self.counts.refused(error, timed),
         }
         result
     }

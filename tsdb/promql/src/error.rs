@@ -23,6 +23,12 @@ pub enum Error {
     /// The limit on samples in memory was reached.
     #[error("query processing would load too many samples into memory in {0}")]
     TooManySamples(&'static str),
+    /// The limit on series that are read was reached.
+    #[error("query would load too many series into memory in {0}")]
+    TooManySeries(&'static str),
+    /// The limit on samples that are consumed was reached.
+    #[error("query would read too many samples in {0}")]
+    TooManySamplesRead(&'static str),
     /// Too many queries wait already.
     #[error("too many queries are waiting")]
     Overloaded,
@@ -46,7 +52,10 @@ impl From<Error> for EvaluateError {
             Error::Overloaded => Self::Overloaded,
             Error::Storage(e) => Self::Storage(e),
             Error::Execution(message) | Error::BadRequest(message) => Self::Execution(message),
-            other @ (Error::Prepare(_) | Error::Canceled(_)) => Self::Execution(other.to_string()),
+            other @ (Error::Prepare(_)
+            | Error::Canceled(_)
+            | Error::TooManySeries(_)
+            | Error::TooManySamplesRead(_)) => Self::Execution(other.to_string()),
         }
     }
 }

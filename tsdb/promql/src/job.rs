@@ -1,5 +1,6 @@
 //! One run of a query: the synchronous core between the engine's queue and its answer.
 
+use crate::cost::CostLimits;
 use crate::error::Error;
 use crate::eval::remembered::Remembered;
 use crate::eval::{self, Cell, Consumption, Context, Frame, Grid, Out, Profile, QueryRange, Row, SAME_LABELSET, Until};
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) explain: bool,
     /// What is counted of the samples that it consumes.
     pub(crate) counting: Counting,
+    /// What it may cost.
+    pub(crate) limits: CostLimits,
     pub(crate) lookback_ms: i64,
     /// Distance (ms) of the steps of a subquery that names none.
     pub(crate) subquery_step_ms: i64,
@@ -78,12 +81,17 @@ impl Job {
             &remembered
         };
         let mut cx = Context::new(store, &self.settings, self.lookback_ms, self.times, &patience);
-        cx.subquery_step_ms = self.subquery_step_ms;
+        (cx.subquery_step_ms, cx.limits) = (self.subquery_step_ms, self.limits);
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = (self.explain).then(|| Profile::new(Some(remembered.shared()), self.query.folded_spans()));
         let value = self.counted(&mut cx, began);
         *stats = std::mem::take(&mut cx.stats);
+        // Where that may be limited, all that was read is told, also what no step saw (`promql/engine.go`, execEvalStmt).
+        let charged = self.settings.features.query_cost.then(|| cx.consumption.charged());
         stats.consumed = cx.consumption.finish();
+        if let (Some(consumed), Some(charged)) = (&mut stats.consumed, charged) {
+            consumed.read = charged;
+        }
         let (value, provenance) = value?;
         let (warnings, infos) = cx.notes.render(self.query.text());
         Ok(QueryResult {
@@ -107,6 +115,7 @@ impl Job {
         let made = self.made(cx, expr.as_ref(), frame);
         cx.stats.inner_us = micros_since(evaluating);
         let made = made?;
+        cx.check_cost()?;
         let sorting = Instant::now();
         let value = self.settled(made, frame);
         cx.stats.sort_us = micros_since(sorting);
@@ -181,9 +190,19 @@ fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
     let mut out: Vec<RangeSeries> = Vec::with_capacity(grid.len());
     for (i, row) in grid.rows.iter().enumerate() {
         let (values, present) = grid.row(i);
-        let mut points = Vec::with_capacity(present.iter().filter(|p| **p).count());
-        let cells = frame.times().zip(values).zip(present);
-        points.extend(cells.filter(|(_, present)| **present).map(|((t, v), _)| (t, *v)));
+        let there = present.iter().filter(|p| **p).count();
+        let mut points = Vec::with_capacity(there);
+        let cells = frame.times().zip(values.iter().copied());
+        if there == present.len() {
+            points.extend(cells);
+        } else {
+            points.extend(
+                cells
+                    .zip(present)
+                    .filter(|(_, present)| **present)
+                    .map(|(cell, _)| cell),
+            );
+        }
         let mut histograms = Vec::new();
         if grid.has_histograms() {
             histograms.extend((0..grid.steps).filter_map(|s| Some((frame.at(s), Arc::clone(grid.histogram(i, s)?)))));

@@ -4,6 +4,7 @@
 //! `Evaluate` port.
 
 pub mod check;
+pub mod cost;
 pub mod diagnostic;
 pub mod engine;
 pub mod error;

@@ -77,18 +77,18 @@ pub struct Shown {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Timings {
-    eval_total_time: f64,
-    result_sort_time: f64,
-    query_preparation_time: f64,
-    inner_eval_time: f64,
-    exec_queue_time: f64,
-    exec_total_time: f64,
+    eval_total_time: Seconds,
+    result_sort_time: Seconds,
+    query_preparation_time: Seconds,
+    inner_eval_time: Seconds,
+    exec_queue_time: Seconds,
+    exec_total_time: Seconds,
 }
 
 /// Pairs of a time and a count.
 type PerStep = Vec<(Seconds, u64)>;
 
-/// A time in seconds, whole ones without a fraction, as Go writes numbers.
+/// Seconds, whole ones without a fraction, as Go writes numbers.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -102,6 +102,14 @@ impl Seconds {
             Self::Whole(t / 1000)
         } else {
             Self::Part(t as f64 / 1000.0)
+        }
+    }
+
+    /// Of microseconds.
+    fn of_micros(us: u64) -> Self {
+        match i64::try_from(us / 1_000_000) {
+            Ok(seconds) if us.is_multiple_of(1_000_000) => Self::Whole(seconds),
+            _ => Self::Part(us as f64 / 1e6),
         }
     }
 }
@@ -123,7 +131,7 @@ impl QueryStats {
     /// The counters in Prometheus' names and order, times in seconds.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        let seconds = |us: u64| us as f64 / 1e6;
+        let seconds = Seconds::of_micros;
         let (total, read, steps) = match &self.consumed {
             Some(consumed) => (consumed.total, consumed.read, consumed.steps.as_slice()),
             None => (0, 0, [].as_slice()),

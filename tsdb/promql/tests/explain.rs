@@ -5,6 +5,7 @@
 use leadline_model::clock::ManualClock;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_model::{Labels, Timestamp};
+use leadline_promql::cost::CostLimits;
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::settings::Settings;
 use leadline_promql::value::QueryResult;
@@ -48,6 +49,7 @@ fn engine() -> Arc<Engine> {
 const EXPLAINED: Options = Options {
     lookback_ms: None,
     timeout: None,
+    cost: CostLimits::NONE,
     explain: true,
     counting: leadline_promql::stats::Counting::Off,
     origin: None,

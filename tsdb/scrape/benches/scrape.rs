@@ -112,6 +112,7 @@ async fn whole() -> std::io::Result<()> {
     let manager = Manager::new(Parts {
         appender: head,
         metadata: false,
+        label_types: false,
         board: Board::new(),
         clock,
         runtime: Box::new(|_| tokio::runtime::Handle::current()),

@@ -123,10 +123,12 @@ impl Cache {
         self.expected = 0;
     }
 
-    /// Looks a series up and notes that the running scrape has seen it.
+    /// Looks a series up and notes that the running scrape has seen it. What has the same bytes but another `mark` is
+    /// another series.
     #[inline]
-    pub(crate) fn probe(&mut self, series: &[u8]) -> Probe {
-        let hash = self.hasher.hash(series);
+    pub(crate) fn probe(&mut self, series: &[u8], mark: u64) -> Probe {
+        let [first, second] = self.hasher.hash(series);
+        let hash = [first, second ^ mark];
         let at = match self.entries.get(self.expected as usize) {
             Some(entry) if entry.hash == hash => self.expected,
             _ => match self.find(hash) {
@@ -271,7 +273,7 @@ mod tests {
         cache.begin();
         let seen = series
             .iter()
-            .map(|s| match cache.probe(s.as_bytes()) {
+            .map(|s| match cache.probe(s.as_bytes(), 0) {
                 Probe::Hit(at, _) => {
                     cache.entry(at).show(true);
                     Some(at)
@@ -308,10 +310,28 @@ mod tests {
         );
         cache.begin();
         for s in ["c", "x", "a", "b"] {
-            cache.probe(s.as_bytes());
+            cache.probe(s.as_bytes(), 0);
         }
         let follows: Vec<u32> = [2, 3, 0].map(|at| cache.entries[at].next).to_vec();
         assert_eq!(follows, [3, 0, 1]);
+    }
+
+    #[test]
+    fn the_same_bytes_with_another_mark_are_another_series() {
+        let mut cache = Cache::new(Hasher::new(1));
+        cache.begin();
+        for mark in [0, 1, 2] {
+            let Probe::Miss(hash) = cache.probe(b"a", mark) else {
+                panic!("{mark} is known")
+            };
+            cache.insert(hash, State::Known, mark);
+        }
+        for mark in [1, 0, 2] {
+            let Probe::Hit(at, true) = cache.probe(b"a", mark) else {
+                panic!("{mark} is not known")
+            };
+            assert_eq!(cache.entry(at).number, mark);
+        }
     }
 
     #[test]
@@ -319,7 +339,7 @@ mod tests {
         let mut cache = Cache::new(Hasher::new(1));
         scrape(&mut cache, &["a", "b", "c"]);
         cache.begin();
-        let Probe::Hit(at, false) = cache.probe(b"b") else {
+        let Probe::Hit(at, false) = cache.probe(b"b", 0) else {
             panic!("b was expected")
         };
         cache.entry(at).show(true);
@@ -334,8 +354,8 @@ mod tests {
         let mut cache = Cache::new(Hasher::new(1));
         scrape(&mut cache, &["a", "b"]);
         cache.begin();
-        cache.probe(b"a");
-        if let Probe::Miss(hash) = cache.probe(b"new") {
+        cache.probe(b"a", 0);
+        if let Probe::Miss(hash) = cache.probe(b"new", 0) {
             cache.insert(hash, State::New, 0);
         }
         assert_eq!(cache.alive().count(), 2);

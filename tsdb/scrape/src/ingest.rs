@@ -13,7 +13,11 @@ use leadline_model::labels::Labels;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, MetadataEntry, Outcome, Refusal, SeriesRef, Slot};
 use leadline_model::target::{Families, OwnerId};
 use leadline_model::{STALE_NAN, Timestamp, is_stale};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// The label that says what a metric is.
+const TYPE: &str = "__type__";
 
 /// The rules one target's scrapes follow.
 #[derive(Debug, Clone)]
@@ -68,6 +72,8 @@ pub struct Ingest {
     news: Option<Families>,
     /// Whether the store is told what the target says about its series.
     tell: bool,
+    /// Whether series carry the type that the target says they have.
+    label_types: bool,
     /// Series alive under former rules; the first good scrape marks those that did not come back.
     orphans: Vec<SeriesRef>,
 }
@@ -87,6 +93,7 @@ impl Ingest {
             comments: Comments::new(seed),
             news: None,
             tell: false,
+            label_types: false,
             orphans: Vec::new(),
         }
     }
@@ -95,6 +102,12 @@ impl Ingest {
     /// (`metadata-wal-records`). They do not at first.
     pub fn tell_metadata(&mut self, tell: bool) {
         self.tell = tell;
+    }
+
+    /// Whether series carry their type as the label `__type__` (`type-and-unit-labels`; the text format tells no units). They
+    /// do not at first; to be set before the first scrape.
+    pub fn label_types(&mut self, label: bool) {
+        self.label_types = label;
     }
 
     /// Follows new rules from the next scrape on; series stay, and those that the new rules end get their markers.
@@ -336,9 +349,9 @@ impl Ingest {
                 .is_some_and(|labels| family.has(labels.name())),
             Slot::Known(_) if !family.is_news => false,
             Slot::Known(_) => {
-                let labels = parse_series(series, kind, pairs)
-                    .ok()
-                    .and_then(|()| final_labels(&self.rules.job, &self.rules.labels, pairs).ok()?);
+                let read = parse_series(series, kind, pairs).ok();
+                self.set_type(kind, pairs);
+                let labels = read.and_then(|()| final_labels(&self.rules.job, &self.rules.labels, pairs).ok()?);
                 labels.is_some_and(|labels| family.has(labels.name()))
             }
         };
@@ -362,7 +375,9 @@ impl Ingest {
         scratch: &mut Scratch,
         counts: &mut Counts,
     ) -> Result<Option<u32>, ScrapeError> {
-        match self.cache.probe(series) {
+        // A family of another type has other series.
+        let mark = if self.label_types { parser.kind() as u64 } else { 0 };
+        match self.cache.probe(series, mark) {
             Probe::Hit(index, again) => {
                 counts.scraped += 1;
                 if self.cache.entry(index).state == State::Dropped {
@@ -377,11 +392,25 @@ impl Ingest {
             }
             Probe::Miss(hash) => {
                 parse_series(series, parser.kind(), pairs).map_err(|e| parser.error_in_series(e.offset, e.message))?;
+                self.set_type(parser.kind(), pairs);
                 counts.scraped += 1;
                 let created = self.create(hash, pairs, scratch)?;
                 counts.added += usize::from(created.is_some());
                 Ok(created)
             }
+        }
+    }
+
+    /// Gives what a series exposes its type, where series carry one: instead of what it exposes of that name itself. An
+    /// unknown type is none (`model/textparse/promparse.go`, `Labels`).
+    fn set_type(&self, kind: Kind, exposed: &mut Vec<Pair<'_>>) {
+        if !self.label_types || kind == Kind::Untyped {
+            return;
+        }
+        let value = Cow::Borrowed(kind.as_str());
+        match exposed.binary_search_by(|(name, _)| (**name).cmp(TYPE)) {
+            Ok(at) => exposed[at].1 = value,
+            Err(at) => exposed.insert(at, (Cow::Borrowed(TYPE), value)),
         }
     }
 

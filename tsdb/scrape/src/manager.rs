@@ -22,6 +22,8 @@ pub struct Parts {
     pub appender: Arc<dyn Appender>,
     /// Whether the store is told what targets say about their series ([`crate::Ingest::tell_metadata`]).
     pub metadata: bool,
+    /// Whether series carry their type as a label ([`crate::Ingest::label_types`]).
+    pub label_types: bool,
     /// Where targets and their health are shown.
     pub board: Arc<Board>,
     /// Tells the time.
@@ -84,6 +86,7 @@ impl Manager {
             clock: parts.clock,
             stats: Arc::default(),
             metadata: parts.metadata,
+            label_types: parts.label_types,
             seed: parts.seed,
             scratch: Mutex::default(),
             shutdown: CancellationToken::new(),

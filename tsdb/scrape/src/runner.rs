@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
     /// Whether commits bring metadata.
     pub(crate) metadata: bool,
+    /// Whether series carry their type.
+    pub(crate) label_types: bool,
     /// Spreads the slots, so that replicas do not scrape at once, and seeds the hashes of series.
     pub(crate) seed: u64,
     pub(crate) scratch: Mutex<Vec<Scratch>>,
@@ -104,6 +106,7 @@ impl Runner {
         let rules = orders.borrow().rules();
         let mut ingest = Ingest::new(owner, shared.appender.clone(), shared.stats.clone(), shared.seed, rules);
         ingest.tell_metadata(shared.metadata);
+        ingest.label_types(shared.label_types);
         Self {
             shared,
             owner,

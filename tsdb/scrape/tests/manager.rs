@@ -120,6 +120,7 @@ impl Rig {
         let manager = Manager::new(Parts {
             appender: head.clone(),
             metadata: false,
+            label_types: false,
             board: board.clone(),
             clock: Arc::new(SystemClock),
             runtime: Box::new(|_| tokio::runtime::Handle::current()),

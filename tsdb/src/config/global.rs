@@ -4,6 +4,7 @@ use super::refused::{errors, not_yet};
 use super::yaml::{ConfigError, Place, Refused};
 use leadline_model::duration::Duration;
 use leadline_model::labels::Labels;
+use leadline_promql::cost::CostLimits;
 use leadline_scrape::{ByteSize, Protocol};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -54,9 +55,12 @@ pub struct Global {
     pub rule_query_offset: Option<Spanned<Duration>>,
     /// Where queries are logged; empty or absent for nowhere ([`Self::query_log_file`]).
     query_log_file: Option<String>,
-    query_max_series: Option<Refused>,
-    query_max_samples_read: Option<Refused>,
-    query_max_duration: Option<Refused>,
+    /// How many series a query may read, with the feature `query-cost`; 0 for any number.
+    pub query_max_series: u64,
+    /// How many samples a query may read, with the feature `query-cost`; 0 for any number.
+    pub query_max_samples_read: u64,
+    /// How long a query may take instead of `--query.timeout`, with the feature `query-cost`.
+    pub query_max_duration: Option<Spanned<Duration>>,
     scrape_failure_log_file: Option<Refused>,
 }
 
@@ -87,6 +91,16 @@ impl Global {
         Duration::from_millis(given(self.evaluation_interval.as_ref()).unwrap_or(MINUTE_MS))
     }
 
+    /// What a query may cost.
+    #[must_use]
+    pub fn cost_limits(&self) -> CostLimits {
+        CostLimits {
+            series: self.query_max_series,
+            samples_read: self.query_max_samples_read,
+            duration: given(self.query_max_duration.as_ref()).map(Duration::from_millis),
+        }
+    }
+
     /// `external_labels`.
     #[must_use]
     pub fn external_labels(&self) -> Labels {
@@ -105,15 +119,7 @@ impl Global {
 
     /// Checks what the types cannot say; all that is wrong, not only the first.
     pub(super) fn check(&self, file: &str) -> Vec<ConfigError> {
-        let mut found = errors(
-            file,
-            [
-                ("query_max_series", &self.query_max_series),
-                ("query_max_samples_read", &self.query_max_samples_read),
-                ("query_max_duration", &self.query_max_duration),
-                ("scrape_failure_log_file", &self.scrape_failure_log_file),
-            ],
-        );
+        let mut found = errors(file, [("scrape_failure_log_file", &self.scrape_failure_log_file)]);
         if let Some(timeout) = &self.scrape_timeout
             && timeout.value.as_millis() > self.scrape_interval_ms()
         {

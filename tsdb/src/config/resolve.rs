@@ -182,6 +182,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_query_may_cost_is_unlimited_where_nothing_or_zero_is_said() {
+        for (text, expected) in [
+            ("{}", (0, 0, None)),
+            (
+                "{query_max_series: 0, query_max_samples_read: 0, query_max_duration: 0s}",
+                (0, 0, None),
+            ),
+            (
+                "{query_max_series: 7, query_max_samples_read: 8, query_max_duration: 9s}",
+                (7, 8, Some(9_000)),
+            ),
+        ] {
+            let global: Global = parse_yaml(text, "/etc/l.yml").unwrap();
+            let limits = global.cost_limits();
+            let found = (
+                limits.series,
+                limits.samples_read,
+                limits.duration.map(Duration::as_millis),
+            );
+            assert_eq!(found, expected, "{text}");
+        }
+        for text in [
+            "{query_max_series: -1}",
+            "{query_max_samples_read: 1.5}",
+            "{query_max_duration: 5}",
+        ] {
+            assert!(parse_yaml::<Global>(text, "/etc/l.yml").is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_query_log_is_where_the_file_says_from_its_own_folder_on() {
         for (text, path) in [
             ("{}", None),
@@ -201,13 +232,13 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once_each_at_its_place() {
         let errors = load(
-            "scrape_interval: 1s\nscrape_timeout: 2s\nquery_max_series: 7\n",
+            "scrape_interval: 1s\nscrape_timeout: 2s\nscrape_failure_log_file: x\n",
             "- job_name: a\n  scrape_timeout: 2s\n- job_name: a\n  bearer_token: x\n  basic_auth: {username: u}\n\
              - job_name: c\n  dns_sd_configs: []\n  oauth2: {client_id: x}\n- job_name: ''\n",
         )
         .unwrap_err();
         let expected = [
-            "/etc/l.yml:3:19: not supported yet: query_max_series",
+            "/etc/l.yml:3:26: not supported yet: scrape_failure_log_file",
             "/etc/l.yml:2:17: global scrape timeout greater than scrape interval",
             "/etc/l.yml:2:19: scrape timeout greater than scrape interval for scrape config with job name \"a\"",
             "/etc/l.yml:3:13: found multiple scrape configs with job name \"a\"",

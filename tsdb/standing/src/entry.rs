@@ -3,6 +3,7 @@
 use crate::feed::{Condition, Memory};
 use crate::history::Wanted;
 use crate::registry::Inner;
+use crate::silent::{self, Part, Parts, Unheard};
 use crate::snapshot::{Snapshot, Warmth};
 use crate::stats::{Counters, ExpressionStats, count};
 use crate::subscribe::{Judged, View};
@@ -28,7 +29,8 @@ pub(crate) enum Why {
     Commit,
     /// Time moved on, and its value may have moved with it.
     Tick,
-    /// The last evaluation failed; a question or a subscriber is worth another attempt.
+    /// The last evaluation failed, or what the store has of silent targets is not known; a question or a subscriber is
+    /// worth another attempt.
     Retry,
 }
 
@@ -65,6 +67,10 @@ struct State {
     /// A task waits to evaluate it or does so.
     scheduled: bool,
     warm: bool,
+    /// What targets are to the expression that never answered this process.
+    silent: Parts,
+    /// Only what the store has of more of them keeps it cold: it has to be asked.
+    inquire: bool,
     /// Rows of the last publication that are warming.
     warming: usize,
     /// Whether the last publication was cold or partial, the board's version it saw, and its second.
@@ -257,6 +263,7 @@ impl Entry {
         let cost = begun.elapsed();
         // Before it is there to be judged: who asks meanwhile waits, instead of hearing that it is cold.
         self.recall(inner, &evaluated).await;
+        self.inquire(inner, evaluated.at).await;
         self.keep(evaluated, cost, epoch);
         self.publish(inner);
     }
@@ -292,6 +299,52 @@ impl Entry {
         let values = evaluated.outcome.as_ref().map_or(&[][..], Vec::as_slice);
         unknown.extend(self.observation(&state, at, inner).wanted(values, &mut condition));
         unknown
+    }
+
+    /// Asks the store about targets that are no longer waited for, while the expression is cold.
+    async fn inquire(&self, inner: &Inner, at: Timestamp) {
+        let unheard = {
+            let state = self.state.lock();
+            match state.warm {
+                true => return,
+                false => self.unheard(&state, &inner.board.all(), at, inner),
+            }
+        };
+        if unheard.is_empty() {
+            return;
+        }
+        let (store, plan, started) = (Arc::clone(&inner.store), Arc::clone(&self.plan), inner.roster.started());
+        let work = move || silent::inquire(store.as_ref(), &plan, &unheard, started);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(parts)) => self.state.lock().silent.extend(parts),
+            Ok(Err(error)) => tracing::debug!(%error, "what silent targets gave before the start is not known yet"),
+            Err(error) => tracing::error!(%error, "what silent targets gave before the start was not read"),
+        }
+    }
+
+    /// The targets that are no longer waited for and that the store was not asked about.
+    fn unheard(&self, state: &State, targets: &[Arc<TargetState>], at: Timestamp, inner: &Inner) -> Vec<Unheard> {
+        let now = inner.clock.now();
+        inner.roster.observe(&inner.board, now);
+        let moment = self.moment(state, at, inner);
+        silent::unheard(
+            &self.plan,
+            &self.admissions,
+            targets,
+            &inner.roster,
+            &state.silent,
+            moment,
+        )
+    }
+
+    fn moment(&self, state: &State, at: Timestamp, inner: &Inner) -> Moment {
+        Moment {
+            at,
+            now: inner.clock.now(),
+            give_up_ms: inner.settings.warm_give_up_ms,
+            behind: state.is_behind(),
+            synced: inner.board.synced(),
+        }
     }
 
     /// The time to evaluate at and why, if it is needed and due.
@@ -346,9 +399,14 @@ impl Entry {
         let mut condition = Condition::new(&inner.board, &outages, newest.at, self.window_ms);
         let values = newest.outcome.as_ref().map_or(&[][..], Vec::as_slice);
         let forget = now - inner.settings.remember_ms;
-        let whole = condition.completeness(inner.feeders(&state.selectors));
+        let whole = condition.completeness(state.feeders(inner));
+        let down = [
+            &whole.down[..],
+            &condition.unanswered(silent::owners(&state.silent, Part::Stranger)),
+        ]
+        .concat();
         state.memory.learn(values, &mut condition, now, forget);
-        let rows = state.memory.judge(values, &whole.down, &mut condition);
+        let rows = state.memory.judge(values, &down, &mut condition);
         let warming = self.observation(&state, newest.at, inner).judge(values, &mut condition);
         state.warming = warming.iter().flatten().count();
         let doubtful = warmth != Warmth::Warm || !whole.down.is_empty() || rows.iter().any(|row| !row.down.is_empty());
@@ -375,18 +433,18 @@ impl Entry {
         if state.warm {
             return Warmth::Warm;
         }
-        let now = inner.clock.now();
-        inner.roster.observe(&inner.board, now);
-        let moment = Moment {
-            at,
-            now,
-            give_up_ms: inner.settings.warm_give_up_ms,
-            behind: state.is_behind(),
-            synced: inner.board.synced(),
-        };
+        inner.roster.observe(&inner.board, inner.clock.now());
+        let moment = self.moment(state, at, inner);
         let warmth = assess(&self.admissions, &inner.roster, &inner.history, targets, moment);
-        state.warm = warmth == Warmth::Warm;
-        warmth
+        if warmth != Warmth::Warm {
+            return warmth;
+        }
+        state.inquire = !self.unheard(state, targets, at, inner).is_empty();
+        state.warm = !state.inquire;
+        match state.warm {
+            true => Warmth::Warm,
+            false => silent::not_known(),
+        }
     }
 
     /// What is known at `at` (ms) of the observation of targets. A row's warming ends with an evaluation, never between two:
@@ -454,8 +512,18 @@ impl State {
             None => Some(Why::First),
             Some(_) if self.is_behind() => Some(Why::Commit),
             Some(newest) if plan.moves_with_time && aligned(now) > newest.at => Some(Why::Tick),
-            Some(newest) => newest.outcome.is_err().then_some(Why::Retry),
+            Some(newest) => (newest.outcome.is_err() || self.inquire).then_some(Why::Retry),
         }
+    }
+
+    /// The owners that feed the expression, now or earlier while they are discovered. Sorted.
+    fn feeders(&self, inner: &Inner) -> Vec<OwnerId> {
+        let mut feeders = inner.feeders(&self.selectors);
+        let silent = silent::owners(&self.silent, Part::Feeder);
+        feeders.extend(silent);
+        feeders.sort_unstable();
+        feeders.dedup();
+        feeders
     }
 
     /// Whether a commit came that the newest evaluation did not see.

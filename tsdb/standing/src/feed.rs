@@ -59,6 +59,12 @@ impl<'a> Condition<'a> {
         self.of(owner).is_some_and(|(_, down)| *down)
     }
 
+    /// Those of these owners that are down and never answered this process.
+    pub(crate) fn unanswered(&mut self, owners: impl Iterator<Item = OwnerId>) -> Vec<OwnerId> {
+        let silent = |(target, down): &(Arc<TargetState>, bool)| *down && target.first_good.is_none();
+        owners.filter(|owner| self.of(*owner).is_some_and(silent)).collect()
+    }
+
     /// The completeness of what these owners feed together.
     pub(crate) fn completeness(&mut self, owners: impl IntoIterator<Item = OwnerId>) -> Completeness {
         let mut completeness = Completeness::default();

@@ -51,13 +51,25 @@ pub fn judge(policy: OnPartial, partial: f64, row: &Row, board: &Board) -> Verdi
 /// # Errors
 /// Why it may not.
 pub fn judge_empty(policy: OnPartial, partial: f64, snapshot: &Snapshot, board: &Board) -> Result<(), String> {
+    judge_empty_for(policy, partial, snapshot, board, |_| true)
+}
+
+/// As [`judge_empty`], for somebody who may hear of the targets for which `shown` holds: the others are only counted.
+///
+/// # Errors
+/// Why it may not.
+pub fn judge_empty_for(
+    policy: OnPartial,
+    partial: f64,
+    snapshot: &Snapshot,
+    board: &Board,
+    shown: impl Fn(&TargetState) -> bool,
+) -> Result<(), String> {
     if policy == OnPartial::Serve || !is_partial(partial, &snapshot.completeness) {
         return Ok(());
     }
-    Err(format!(
-        "the result is empty and partial: {}",
-        describe_missing(&snapshot.completeness, board)
-    ))
+    let why = describe(&snapshot.completeness, board, shown);
+    Err(format!("the result is empty and partial: {why}"))
 }
 
 /// Whether observation covers what the expression reads; a cold value must not be answered, nor an empty result.
@@ -96,6 +108,10 @@ fn ready_in(until: Timestamp, now: Timestamp) -> String {
 /// "2 of 5 targets are down: web/10.0.0.1:80, web/10.0.0.2:80", with "and N more" from the fourth on.
 #[must_use]
 pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
+    describe(completeness, board, |_| true)
+}
+
+fn describe(completeness: &Completeness, board: &Board, shown: impl Fn(&TargetState) -> bool) -> String {
     let down = &completeness.down;
     let up = |&owner: &OwnerId| board.get(owner).is_some_and(|target| target.health == Health::Up);
     let (noun, verb) = match completeness.feeders {
@@ -108,18 +124,19 @@ pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
     };
     let named: Vec<String> = down
         .iter()
+        .filter(|&&owner| board.get(owner).is_none_or(|target| shown(&target)))
         .take(NAMED)
         .map(|&owner| name_of_owner(owner, board))
         .collect();
-    let more = match down.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
+    let names = match (named.is_empty(), down.len() - named.len()) {
+        (true, _) => String::new(),
+        (false, 0) => format!(": {}", named.join(", ")),
+        (false, more) => format!(": {} and {more} more", named.join(", ")),
     };
     format!(
-        "{} of {} {noun} {verb} {state}: {}{more}",
+        "{} of {} {noun} {verb} {state}{names}",
         down.len(),
-        completeness.feeders,
-        named.join(", ")
+        completeness.feeders
     )
 }
 
@@ -200,6 +217,18 @@ mod tests {
         assert!(judge_empty(OnPartial::Error, 0.1, &empty, &board()).is_err());
         assert!(judge_empty(OnPartial::Serve, 0.1, &empty, &board()).is_ok());
         assert!(judge_empty(OnPartial::Raise, 0.5, &empty, &board()).is_ok());
+    }
+
+    #[test]
+    fn targets_that_are_not_shown_are_counted() {
+        let empty = snapshot_of(Vec::new(), 5, 3);
+        let told = |shown: &[u32]| {
+            let shown = |target: &TargetState| shown.contains(&target.owner.0);
+            judge_empty_for(OnPartial::Raise, 0.1, &empty, &board(), shown).unwrap_err()
+        };
+        let text = "the result is empty and partial: 3 of 5 targets that feed it are down";
+        assert_eq!(told(&[2, 5]), format!("{text}: web/10.0.0.2:80 and 2 more"));
+        assert_eq!(told(&[]), text);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct Settings {
     /// An expression that moves with time is evaluated on each aligned tick for so long (ms) after a question. A later
     /// question evaluates at its own second, so ticks for whoever asks every 15 s would be wasted.
     pub tick_interest_ms: i64,
-    /// How long (ms) after a start a target that never answered keeps an expression cold.
+    /// How long (ms) after a start a target that never answered keeps an expression cold. Then the store tells whether it
+    /// fed the expression before, and is missing.
     pub warm_give_up_ms: i64,
     /// How long (ms) the feeders and the last complete value of a row are remembered after it vanished.
     pub remember_ms: i64,

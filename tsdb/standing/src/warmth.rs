@@ -4,7 +4,8 @@
 //! scraped well, a selector that reads back in time once those targets were observed for all of its window (and twice
 //! at least: two samples in a minute's window give an eighth of the rate). What the store has of a target from before the
 //! start counts as observed, once the target was scraped again and less than a quarter of the window went by meanwhile
-//! (`history`). A target that never answers is waited for ten minutes. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
+//! (`history`). A target that never answers is waited for ten minutes, and what it is to the expression from then on is told by
+//! `silent`. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
 //! an expression that was warm stays warm. The rows that they feed are judged one by one (`warming`).
 
 use crate::freshness::name_of;
@@ -12,6 +13,7 @@ use crate::history::{History, Wanted};
 use crate::roster::Roster;
 use crate::snapshot::Warmth;
 use leadline_model::duration::Duration;
+use leadline_model::matcher::MatchOp;
 use leadline_model::port::Plan;
 use leadline_model::target::TargetState;
 use leadline_model::{Matcher, Timestamp};
@@ -31,6 +33,12 @@ impl Admission {
         self.matchers
             .iter()
             .all(|m| m.matches(target.labels.get(m.name()).unwrap_or("")))
+    }
+
+    /// Whether it says the job or the instance of this target.
+    pub(crate) fn names(&self, target: &TargetState) -> bool {
+        let says = |m: &Matcher| m.op() == MatchOp::Equal && !m.value().is_empty();
+        self.admits(target) && self.matchers.iter().any(says)
     }
 
     /// For how long (ms) a target must have been observed.
@@ -126,7 +134,7 @@ pub(crate) fn assess(
 }
 
 /// The targets that may feed a selector.
-fn admitted<'a>(admission: &Admission, targets: &'a [Arc<TargetState>]) -> Vec<&'a Arc<TargetState>> {
+pub(crate) fn admitted<'a>(admission: &Admission, targets: &'a [Arc<TargetState>]) -> Vec<&'a Arc<TargetState>> {
     let mut admitted: Vec<&Arc<TargetState>> = targets.iter().filter(|t| admission.admits(t)).collect();
     if admitted.is_empty() {
         // With honor_labels a target exposes series of jobs that are none: any of them may feed the selector, and an

@@ -36,11 +36,18 @@ pub enum Defect {
     LogEmptiedFirst,
     /// A log that is written anew leaves out what is in open chunks.
     RebuildWithoutOpenChunks,
+    /// A checkpoint leaves out exemplars.
+    CheckpointDropsExemplars,
+    /// A checkpoint keeps what was told of a series under each of its names, in the order of these, and loses what was
+    /// told under one that it gives up.
+    ToldByName,
+    /// The retention by size removes one block more than it must.
+    OneBlockMore,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::LogNotSynced,
         Self::SegmentNameNotSynced,
         Self::BlockRenamedBeforeSync,
@@ -56,6 +63,9 @@ impl Defect {
         Self::OutOfOrderNotReplayed,
         Self::LogEmptiedFirst,
         Self::RebuildWithoutOpenChunks,
+        Self::CheckpointDropsExemplars,
+        Self::ToldByName,
+        Self::OneBlockMore,
     ];
 }
 

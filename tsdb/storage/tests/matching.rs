@@ -13,6 +13,8 @@ use std::sync::Arc;
 const NAMES: [&str; 4] = ["__name__", "a", "b", "c"];
 const VALUES: [&str; 6] = ["", "x", "y", "z", "xy", "1"];
 const PATTERNS: [&str; 9] = ["", ".*", ".+", "x|y", "x.*", "[xz]", "x?", "(x|y|nope)?", "nope"];
+/// Texts that are not UTF-8, which no label has.
+const BROKEN: [&[u8]; 3] = [b"\xff", b"x|\xffy|1", b"\xff|"];
 
 fn label_set() -> impl Strategy<Value = Labels> {
     prop::collection::vec(0..VALUES.len(), NAMES.len())
@@ -27,7 +29,8 @@ fn matcher() -> impl Strategy<Value = Matcher> {
         MatchOp::Regex,
         MatchOp::NotRegex,
     ]);
-    (name, op, 0..9usize).prop_map(|(name, op, i)| match op {
+    (name, op, 0..12usize).prop_map(|(name, op, i)| match op {
+        _ if i >= PATTERNS.len() => Matcher::of_bytes(name.into(), op, BROKEN[i - PATTERNS.len()].to_vec()).unwrap(),
         MatchOp::Equal | MatchOp::NotEqual => Matcher::new(name, op, VALUES[i % VALUES.len()]).unwrap(),
         MatchOp::Regex | MatchOp::NotRegex => Matcher::new(name, op, PATTERNS[i]).unwrap(),
     })

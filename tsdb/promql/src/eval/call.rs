@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::functions::{self, Function, calendar};
 use crate::syntax::ast::{Call, Expr, ExprKind, Span};
 use leadline_model::Labels;
-use leadline_model::quote::QuotedBytes;
+use leadline_model::quote::replaced;
+use std::borrow::Cow;
 
 /// A call and where it stands.
 pub(crate) struct CallSite<'a> {
@@ -65,20 +66,34 @@ impl<'a> CallSite<'a> {
         }
     }
 
-    /// The i-th argument's text.
+    /// The bytes of the i-th argument's text, which need not be UTF-8.
     ///
     /// # Errors
     /// When it is no string literal.
-    pub(crate) fn text(&self, i: usize) -> Result<&'a str, Error> {
+    pub(crate) fn bytes(&self, i: usize) -> Result<&'a [u8], Error> {
         match &self.arg(i)?.kind {
-            ExprKind::String(text) => Ok(text),
-            ExprKind::Bytes(text) => Err(Error::execution(format!(
-                "invalid UTF-8 in {}(): {}",
-                self.call.function,
-                QuotedBytes(text)
-            ))),
+            ExprKind::String(text) => Ok(text.as_bytes()),
+            ExprKind::Bytes(text) => Ok(text),
             _ => Err(self.mismatch(i, "a string")),
         }
+    }
+
+    /// The i-th argument's text as what is written into labels: these are UTF-8, so that U+FFFD stands for bytes that are
+    /// not, as it does where Prometheus' answers are read.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub(crate) fn text(&self, i: usize) -> Result<Cow<'a, str>, Error> {
+        self.bytes(i).map(replaced)
+    }
+
+    /// The i-th argument's text as the name of a label that is read. Empty, which names none, where no label can be called
+    /// so.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub(crate) fn label(&self, i: usize) -> Result<&'a str, Error> {
+        self.bytes(i).map(|name| std::str::from_utf8(name).unwrap_or_default())
     }
 
     fn mismatch(&self, i: usize, expected: &str) -> Error {

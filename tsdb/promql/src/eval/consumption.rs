@@ -25,6 +25,8 @@ struct Counts {
     total: Vec<u64>,
     /// The same without what the steps before it consumed.
     read: Vec<u64>,
+    /// All that was read from the store so far, of what is evaluated at times of its own too, whether or not a step sees it.
+    charged: u64,
 }
 
 impl Counts {
@@ -34,10 +36,18 @@ impl Counts {
             frame,
             total: vec![0; steps],
             read: vec![0; steps],
+            charged: 0,
         }
     }
 
+    /// What a step reads from the store.
     fn add(&mut self, step: usize, total: u64, read: u64) {
+        self.charged = self.charged.saturating_add(read);
+        self.merge(step, total, read);
+    }
+
+    /// What a step has of what was charged before.
+    fn merge(&mut self, step: usize, total: u64, read: u64) {
         let step = step.min(self.total.len() - 1);
         if let (Some(t), Some(r)) = (self.total.get_mut(step), self.read.get_mut(step)) {
             *t = t.saturating_add(total);
@@ -76,6 +86,14 @@ impl Consumption {
         Some(Consumed { total, read, steps })
     }
 
+    /// All that was read from the store so far (`promql/engine.go`, queryBudget); 0 where nobody counts.
+    #[inline]
+    pub(crate) fn charged(&self) -> u64 {
+        self.stack
+            .iter()
+            .fold(0, |sum, counts| sum.saturating_add(counts.charged))
+    }
+
     /// What is evaluated at the times of `frame` is counted apart, until [`Self::repeat`] or [`Self::consume_subquery`].
     pub(super) fn below(&mut self, frame: Frame) {
         if !self.stack.is_empty() {
@@ -88,9 +106,10 @@ impl Consumption {
         let Some(child) = self.stack.pop() else { return };
         let Some(counts) = self.stack.last_mut() else { return };
         let (total, read) = child.sums();
-        counts.add(0, 0, read);
+        counts.charged = counts.charged.saturating_add(child.charged);
+        counts.merge(0, 0, read);
         for step in 0..counts.total.len() {
-            counts.add(step, total, 0);
+            counts.merge(step, total, 0);
         }
     }
 
@@ -98,10 +117,11 @@ impl Consumption {
     pub(super) fn consume_subquery(&mut self, parent: Frame, moved: Moved, range_ms: i64) {
         let Some(child) = self.stack.pop() else { return };
         let Some(counts) = self.stack.last_mut() else { return };
+        counts.charged = counts.charged.saturating_add(child.charged);
         let (mut total, read) = child.sums();
         if parent.steps <= 1 {
             // All of it was evaluated for this one step.
-            return counts.add(0, total, read);
+            return counts.merge(0, total, read);
         }
         let times: Vec<_> = child.frame.times().take(child.total.len()).collect();
         let (mut from, mut to) = (0, 0);
@@ -121,7 +141,7 @@ impl Consumption {
                 total -= child.total[from];
                 from += 1;
             }
-            counts.add(step, total, fresh);
+            counts.merge(step, total, fresh);
         }
     }
 

@@ -6,13 +6,14 @@ use super::notes::Notes;
 use super::patience::Patience;
 use super::profile::Profile;
 use super::statistics::Statistics;
+use crate::cost::CostLimits;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::stats::QueryStats;
 use leadline_model::Timestamp;
 use leadline_model::port::Queryable;
 
-/// What Prometheus says is going on when samples run out.
+/// What Prometheus says is going on when samples, or what a query may cost, run out.
 const SAMPLES_STAGE: &str = "query execution";
 
 /// How many samples are worked on between two looks at the clock. What an evaluation does with them takes some hundred
@@ -48,6 +49,8 @@ pub(crate) struct Context<'a> {
     pub(crate) statistics: Statistics,
     /// What each node costs, when somebody asks.
     pub(crate) profile: Option<Profile<'a>>,
+    /// What it may cost.
+    pub(crate) limits: CostLimits,
     patience: &'a dyn Patience,
     live: usize,
     /// Samples that were worked on since the last look at the clock.
@@ -113,6 +116,7 @@ impl<'a> Context<'a> {
             consumption: Consumption::default(),
             statistics: Statistics::default(),
             profile: None,
+            limits: CostLimits::default(),
             patience,
             live: 0,
             spent: 0,
@@ -191,14 +195,30 @@ impl<'a> Context<'a> {
         self.live = samples;
     }
 
+    /// Refuses to go on where the query has cost too much.
+    ///
+    /// # Errors
+    /// [`Error::TooManySeries`], [`Error::TooManySamplesRead`].
+    pub(crate) fn check_cost(&self) -> Result<(), Error> {
+        let above = |most: u64, cost: u64| most > 0 && cost > most;
+        if above(self.limits.series, self.stats.series_read) {
+            return Err(Error::TooManySeries(SAMPLES_STAGE));
+        }
+        if above(self.limits.samples_read, self.consumption.charged()) {
+            return Err(Error::TooManySamplesRead(SAMPLES_STAGE));
+        }
+        Ok(())
+    }
+
     /// Counts a series that was decoded; its `samples` must fit beside what is held, but are not held.
     ///
     /// # Errors
-    /// [`Error::TooManySamples`], [`Error::Timeout`], [`Error::Canceled`].
+    /// [`Error::TooManySamples`], [`Error::Timeout`], [`Error::Canceled`]; as [`Self::check_cost`] of what was read before.
     #[inline]
     pub(crate) fn decoded(&mut self, samples: usize) -> Result<(), Error> {
         self.stats.series_read += 1;
         self.stats.samples_read += samples as u64;
+        self.check_cost()?;
         let before = self.live;
         self.hold(samples)?;
         self.live = before;

@@ -1,5 +1,9 @@
 //! What label sets count for where samples are limited. Series of the store share their labels with it, and few have long
 //! ones; an expression can write longer ones, and give each of any number of rows its own.
+//!
+//! What is free is bounded by the rows: each holds a sample at least, so that a query whose every row has labels of its own of
+//! just [`FREE`] bytes has 33 times the memory of its samples. `--query.max-samples` is to be set by that where users are not
+//! trusted; upstream counts no labels at all.
 
 use super::Grid;
 use leadline_model::Labels;

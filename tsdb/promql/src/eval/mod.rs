@@ -56,6 +56,7 @@ pub(crate) use window::{RangeRow, spanned, top_level as range_vector};
 use crate::error::Error;
 use crate::syntax::ast::{At, Expr, ExprKind, Shift};
 use leadline_model::Timestamp;
+use leadline_model::quote::replaced;
 use names::Reader;
 
 /// The value of a node over all steps.
@@ -134,7 +135,7 @@ fn node(cx: &mut Context<'_>, expr: &Expr, frame: Frame, reader: Reader) -> Resu
         }
         ExprKind::String(s) => Ok(Out::String(s.clone())),
         // JSON shows what is no UTF-8 as U+FFFD, as Prometheus' does.
-        ExprKind::Bytes(s) => Ok(Out::String(String::from_utf8_lossy(s).into_owned())),
+        ExprKind::Bytes(s) => Ok(Out::String(replaced(s).into_owned())),
         ExprKind::Selector(s) => selector::evaluate(cx, (s, expr.span), frame, selector::Read::Value).map(Out::Vector),
         ExprKind::Paren(inner) => evaluate_for(cx, inner, frame, reader),
         ExprKind::Unary { negate, expr } => unary(cx, expr, *negate, frame),

@@ -177,25 +177,30 @@ pub(super) fn fill(
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
-    let mut used: Option<(Timestamp, Timestamp)> = None;
+    let t = samples.t.as_slice();
+    let v = samples.v.get(..t.len())?;
     let mut behind = 0;
-    for (step, at) in looks.times() {
-        behind += samples.t[behind..].iter().take_while(|t| **t <= at).count();
-        let Some(newest) = behind.checked_sub(1) else { continue };
-        let (t, v) = (samples.t[newest], samples.v[newest]);
+    let (mut oldest, mut newest) = (None, None);
+    for ((_, at), (cell, there)) in looks.times().zip(cells.iter_mut().zip(present)) {
+        while behind < t.len() && t[behind] <= at {
+            behind += 1;
+        }
+        let Some(last) = behind.checked_sub(1) else { continue };
+        let (t, v) = (t[last], v[last]);
         if t <= at.saturating_sub(looks.lookback_ms) || is_stale(v) {
             continue;
         }
-        cells[step] = match read {
+        *cell = match read {
             Read::Value => v,
             Read::Time | Read::FloatTime => t as f64 / 1000.0,
             // Still the sample's time, ms, by which its start is found.
             Read::Start => t as f64,
         };
-        present[step] = true;
-        used = Some(used.map_or((t, t), |(oldest, _)| (oldest, t)));
+        *there = true;
+        oldest = oldest.or(Some(t));
+        newest = Some(t);
     }
-    used
+    oldest.zip(newest)
 }
 
 /// As [`fill`], of a smoothed selector: the value between the samples around each time, up to the lookback away. Stale

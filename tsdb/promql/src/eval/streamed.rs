@@ -3,7 +3,8 @@
 //!
 //! What it adds, in which order, and what it counts is what [`super::aggregate`] would do with the vector. Where a series
 //! has histograms, where the order of series shows in a sum, where stored data is damaged (whose report names the series), and where names that go tell series
-//! apart, that is left to it.
+//! apart, that is left to it. The first of these shows when such a series is read, be it the last: then all are read once more.
+//! That is twice at most, since what is folded here has no aggregation below it, and both times within the query's time.
 
 use super::aggregate::{Tally, reader, results, selection};
 use super::key::METADATA;

@@ -272,20 +272,33 @@ impl WindowCall<'_> {
         (cells, present): (&mut [f64], &mut [bool]),
     ) -> Option<(Timestamp, Timestamp)> {
         let mut known = rate::SteadyRate::new(self.name == "rate");
-        let mut used: Option<(Timestamp, Timestamp)> = None;
-        let mut cutter = Cutter::default();
+        let t = samples.t.as_slice();
+        let v = samples.v.get(..t.len())?;
+        let (mut from, mut to) = (0, 0);
+        let (mut oldest, mut newest) = (None, None);
         for (step, (cell, there)) in cells.iter_mut().zip(present).enumerate() {
             let end = ranges.moved.time(frame.at(step));
             let start = end.saturating_sub(ranges.range_ms);
-            let cut = cutter.cut(&samples.t, |t| *t, start, end);
-            let (t, v) = (&samples.t[cut.clone()], &samples.v[cut]);
-            let Some(value) = known.of(t, v, start, end) else {
+            // As [`Cutter::cut`], of which the ends alone are needed: both only move forward.
+            if t.last().is_some_and(|last| *last <= end) {
+                to = t.len();
+            }
+            while to < t.len() && t[to] <= end {
+                to += 1;
+            }
+            while from < to && t[from] <= start {
+                from += 1;
+            }
+            if to - from < 2 {
                 continue;
-            };
-            (*cell, *there) = (value, true);
-            used = spanned(used, t.first().copied().zip(t.last().copied()));
+            }
+            let last = to - 1;
+            *cell = known.of((t[from], t[last]), (v[from], v[last]), last - from, (start, end));
+            *there = true;
+            oldest = oldest.or(Some(t[from]));
+            newest = Some(t[last]);
         }
-        used
+        oldest.zip(newest)
     }
 
     /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.

@@ -282,7 +282,7 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
         let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
         let delayed = histograms.drop_name;
         let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
-        let with_q = |labels: &Labels| left(labels).to_builder().set(name, &text).build();
+        let with_q = |labels: &Labels| left(labels).to_builder().set(&name, &text).build();
         let before = out.len();
         histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
         out.absorb(before, &q.trace);

@@ -232,6 +232,7 @@ impl Infos {
                 shift,
                 computed_offset: None,
                 border: crate::syntax::ast::Border::Open,
+                unquoted_names: false,
             };
             let found = selector::evaluate(cx, (&selector, Span::default()), frame, selector::Read::FloatTime)?;
             refuse_histograms(&found)?;

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::eval::{CallSite, Context, Frame, Grid, Out, label_weight};
 use leadline_model::labels::NAME;
+use leadline_model::quote::replaced;
 use leadline_model::regex::Regex;
 
 /// The longest value that is written, and the longest label set that it may be written to, bytes. Written values can be read and written again, so that without a limit a short
@@ -19,13 +20,16 @@ fn check_length(bytes: usize, function: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_name(name: &str, what: &str, function: &str) -> Result<(), Error> {
-    if !is_label_name(name) {
-        return Err(Error::execution(format!(
-            "invalid {what} label name in {function}(): {name}"
-        )));
-    }
-    Ok(())
+/// The i-th argument as a label's name, which has to be one.
+fn checked_name<'a>(site: &CallSite<'a>, i: usize, what: &str) -> Result<&'a str, Error> {
+    let name = site.bytes(i)?;
+    std::str::from_utf8(name)
+        .ok()
+        .filter(|name| is_label_name(name))
+        .ok_or_else(|| {
+            let (function, name) = (&site.call.function, replaced(name));
+            Error::execution(format!("invalid {what} label name in {function}(): {name}"))
+        })
 }
 
 /// Prometheus 3: any non-empty UTF-8 text names a label.
@@ -57,19 +61,24 @@ fn set(
 
 /// `label_replace(v, dst, replacement, src, regex)`.
 pub(crate) fn replace(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let [to, replacement, from, pattern] = [1, 2, 3, 4].map(|i| site.text(i));
-    let (to, replacement, from, pattern) = (to?, replacement?, from?, pattern?);
-    let regex = Regex::new(pattern)
-        .map_err(|_| Error::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-    check_name(to, "destination", "label_replace")?;
+    let (replacement, from, pattern) = (site.text(2)?, site.label(3)?, site.bytes(4)?);
+    // Other than a matcher's, a pattern that is not UTF-8 is always compiled, which Go refuses.
+    let regex = std::str::from_utf8(pattern)
+        .ok()
+        .and_then(|pattern| Regex::new(pattern).ok());
+    let regex = regex.ok_or_else(|| {
+        let pattern = replaced(pattern);
+        Error::execution(format!("invalid regular expression in label_replace(): {pattern}"))
+    })?;
+    let to = checked_name(site, 1, "destination")?;
     let mut grid = site.vector(cx, 0, frame)?;
     for i in 0..grid.len() {
         cx.tick()?;
         let value = grid.rows[i].labels.get(from).unwrap_or("");
-        let longest = longest(replacement, value);
+        let longest = longest(&replacement, value);
         check_length(longest, "label_replace")?;
         cx.spend(value.len().saturating_add(longest))?;
-        let expanded = regex.expand(value, replacement);
+        let expanded = regex.expand(value, &replacement);
         if let Some(value) = expanded {
             set(cx, &mut grid, i, (to, &value), "label_replace")?;
         }
@@ -85,12 +94,10 @@ fn longest(replacement: &str, value: &str) -> usize {
 
 /// `label_join(v, dst, separator, src...)`.
 pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
-    let (to, separator) = (site.text(1)?, site.text(2)?);
-    let sources = (3..site.count()).map(|i| site.text(i)).collect::<Result<Vec<_>, _>>()?;
-    for source in &sources {
-        check_name(source, "source", "label_join")?;
-    }
-    check_name(to, "destination", "label_join")?;
+    let separator = site.text(2)?;
+    let sources = (3..site.count()).map(|i| checked_name(site, i, "source"));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    let to = checked_name(site, 1, "destination")?;
     let mut grid = site.vector(cx, 0, frame)?;
     for i in 0..grid.len() {
         cx.tick()?;
@@ -99,7 +106,7 @@ pub(crate) fn join(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> R
         let bytes: usize = values.iter().map(|value| value.len() + separator.len()).sum();
         check_length(bytes, "label_join")?;
         cx.spend(sources.len().saturating_add(bytes))?;
-        let value = values.join(separator);
+        let value = values.join(&separator);
         set(cx, &mut grid, i, (to, &value), "label_join")?;
     }
     grid.merge_equal().map(Out::Vector)

@@ -20,6 +20,26 @@ impl Mean {
         }
     }
 
+    /// Of values, added one after the other; none of none.
+    pub(crate) fn of_all(values: &[f64]) -> Option<Self> {
+        let (first, rest) = values.split_first()?;
+        let mut sum = Kahan::at(*first);
+        for &x in rest {
+            sum.add(x);
+        }
+        if sum.sum.is_finite() {
+            // Then it was finite all the time: what is infinite or no number stays so.
+            return Some(Self {
+                sum,
+                count: values.len() as f64,
+                incremental: false,
+            });
+        }
+        let mut mean = Self::of(*first);
+        rest.iter().for_each(|x| mean.add(*x));
+        Some(mean)
+    }
+
     /// Adds a value.
     #[inline]
     pub(crate) fn add(&mut self, x: f64) {

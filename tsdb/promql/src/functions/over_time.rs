@@ -5,12 +5,7 @@ use super::window::Window;
 
 /// `avg_over_time`.
 pub(crate) fn avg(w: &Window<'_>) -> Option<f64> {
-    let (first, rest) = w.v.split_first()?;
-    let mut mean = Mean::of(*first);
-    for &x in rest {
-        mean.add(x);
-    }
-    Some(mean.total())
+    Mean::of_all(w.v).map(Mean::total)
 }
 
 /// `sum_over_time`.
@@ -36,14 +31,33 @@ fn best(w: &Window<'_>, beats: impl Fn(f64, f64) -> bool) -> Option<usize> {
     Some(at)
 }
 
+/// The value that `beats` all others. Which of several that are equal makes no difference but for zeros, and who comes first
+/// but for NaN: all others are compared side by side.
+#[inline(always)]
+fn extreme(w: &Window<'_>, beats: impl Fn(f64, f64) -> bool + Copy) -> Option<f64> {
+    let better = |x: f64, y: f64| if beats(x, y) { x } else { y };
+    let (rows, rest) = w.v.as_chunks::<8>();
+    let mut lanes = [*w.v.first()?; 8];
+    for row in rows {
+        for (lane, &x) in lanes.iter_mut().zip(row) {
+            *lane = better(x, *lane);
+        }
+    }
+    let found = rest.iter().chain(&lanes[1..]).fold(lanes[0], |y, &x| better(x, y));
+    if found.is_nan() || found == 0.0 {
+        return best(w, beats).map(|i| w.v[i]);
+    }
+    Some(found)
+}
+
 /// `max_over_time`.
 pub(crate) fn max(w: &Window<'_>) -> Option<f64> {
-    best(w, |x, y| x > y).map(|i| w.v[i])
+    extreme(w, |x, y| x > y)
 }
 
 /// `min_over_time`.
 pub(crate) fn min(w: &Window<'_>) -> Option<f64> {
-    best(w, |x, y| x < y).map(|i| w.v[i])
+    extreme(w, |x, y| x < y)
 }
 
 /// `ts_of_max_over_time`: the last time (s) of the largest value.
@@ -96,6 +110,51 @@ mod tests {
     use super::*;
     use crate::functions::number::almost_equal;
     use crate::functions::window::lookup;
+    use proptest::prelude::*;
+
+    /// Numbers of which several are equal, zeros of both signs, and such as sums and comparisons treat apart.
+    fn number() -> impl Strategy<Value = f64> {
+        const APART: [f64; 8] = [
+            0.0,
+            -0.0,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MAX,
+            -f64::MAX,
+            0.1,
+        ];
+        prop_oneof![
+            4 => (-3i8..4).prop_map(f64::from),
+            4 => any::<i8>().prop_map(f64::from),
+            1 => prop::sample::select(&APART[..]),
+            1 => prop::sample::select(&APART[..2]),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn what_is_compared_side_by_side_is_what_is_found_one_after_the_other(
+            v in prop::collection::vec(number(), 0..40),
+        ) {
+            let w = Window { v: &v, ..Window::default() };
+            let one_by_one = |beats: fn(f64, f64) -> bool| best(&w, beats).map(|i| v[i].to_bits());
+            prop_assert_eq!(max(&w).map(f64::to_bits), one_by_one(|x, y| x > y));
+            prop_assert_eq!(min(&w).map(f64::to_bits), one_by_one(|x, y| x < y));
+        }
+
+        #[test]
+        fn a_mean_of_all_is_the_mean_of_one_after_the_other(v in prop::collection::vec(number(), 0..40)) {
+            let mut one_by_one = v.first().map(|x| Mean::of(*x));
+            for x in v.iter().skip(1) {
+                one_by_one.iter_mut().for_each(|mean| mean.add(*x));
+            }
+            let w = Window { v: &v, ..Window::default() };
+            prop_assert_eq!(avg(&w).map(f64::to_bits), one_by_one.map(|mean| mean.total().to_bits()));
+        }
+    }
 
     #[test]
     fn aggregations_of_a_window() {

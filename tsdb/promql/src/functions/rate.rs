@@ -176,6 +176,8 @@ pub(crate) struct SteadyRate {
     reach: Reach,
     /// Length of the window in seconds.
     window: f64,
+    /// What the change is multiplied by where the counter's first value sets no bound.
+    unbound: f64,
 }
 
 impl SteadyRate {
@@ -187,25 +189,43 @@ impl SteadyRate {
             times: (0, 0, 0, 0),
             reach: Reach::default(),
             window: 0.0,
+            unbound: 0.0,
         }
     }
 
-    /// The value of the window from `start` to `end` (ms) with these samples; none for fewer than two.
+    /// The value of the window from `start` to `end` (ms) whose first and last samples were at `first` and `last` and have
+    /// the values `from` and `to`, with so many gaps, one at least, in between.
     #[inline]
-    pub(crate) fn of(&mut self, t: &[Timestamp], v: &[f64], start: Timestamp, end: Timestamp) -> Option<f64> {
-        let ([first, .., last], [from, .., to]) = (t, v) else {
-            return None;
-        };
-        let gaps = t.len() - 1;
+    pub(crate) fn of(
+        &mut self,
+        (first, last): (Timestamp, Timestamp),
+        (from, to): (f64, f64),
+        gaps: usize,
+        (start, end): (Timestamp, Timestamp),
+    ) -> f64 {
         let times = (first - start, last - first, end - last, gaps);
         if times != self.times {
             self.times = times;
             self.reach = Reach::of((times.0, times.1, times.2), gaps);
             self.window = seconds(end - start);
+            self.unbound = self.factor(None);
         }
         let change = to - from;
-        let share = (change > 0.0 && *from >= 0.0).then(|| from / change);
-        Some(change * self.reach.factor(share, self.per_second.then_some(self.window)))
+        if !(change > 0.0 && from >= 0.0) || self.is_unbound(from, change) {
+            return change * self.unbound;
+        }
+        change * self.factor(Some(from / change))
+    }
+
+    fn factor(&self, share: Option<f64>) -> f64 {
+        self.reach.factor(share, self.per_second.then_some(self.window))
+    }
+
+    /// Whether a counter that grew by `change` from `from` on is carried back to the start for certain, as most are: that
+    /// would take it to half of where it began at most, so that rounding cannot matter. Nothing is divided for that.
+    #[inline]
+    fn is_unbound(&self, from: f64, change: f64) -> bool {
+        from * self.reach.sampled > 2.0 * change * self.reach.to_start
     }
 }
 
@@ -292,6 +312,16 @@ pub(crate) fn changes(w: &Window<'_>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::functions::number::almost_equal;
+    use proptest::prelude::*;
+
+    /// What is known of a steady counter, in a window of two samples at least.
+    fn of_steady(known: &mut SteadyRate, w: &Window<'_>) -> Option<u64> {
+        let ([first, .., last], [from, .., to]) = (w.t, w.v) else {
+            return None;
+        };
+        let value = known.of((*first, *last), (*from, *to), w.t.len() - 1, (w.start, w.end));
+        Some(value.to_bits())
+    }
 
     fn window<'a>(t: &'a [i64], v: &'a [f64], start: i64, end: i64) -> Window<'a> {
         Window {
@@ -359,12 +389,35 @@ mod tests {
                     (0, 60_000),
                 ] {
                     let w = window(&t[from..], &values[from..], end - 60_000, end);
-                    let found = known.of(w.t, w.v, w.start, w.end).map(f64::to_bits);
+                    let found = of_steady(&mut known, &w);
                     assert!(!steady || found == f(&w).map(f64::to_bits), "{values:?} {from} {end}");
                 }
             }
         }
         assert!(is_steady(&[]) && is_steady(&[1.0]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_steady_counter_has_the_same_rate_wherever_it_began(
+            first in 1i64..60_000, gap in 1i64..30_000, behind in 0i64..30_000, gaps in 1usize..4,
+            // Around where the start is just reached, near 0, and where products leave the range of floats.
+            from in prop_oneof![0.0..1e3f64, 0.0..1e-3f64, Just(0.0), Just(5e-324), Just(1e307), any::<f64>().prop_map(f64::abs)],
+            slope in prop_oneof![0.0..1e3f64, 0.5..2.0f64, Just(5e-324), Just(5e307), 0.0..1e-300f64],
+            relative: bool,
+        ) {
+            let slope = if relative { from * slope } else { slope };
+            let t: Vec<i64> = (0..=gaps as i64).map(|i| first + i * gap).collect();
+            let v: Vec<f64> = (0..=gaps).map(|i| from + i as f64 * slope).collect();
+            prop_assume!(is_steady(&v));
+            let w = window(&t, &v, 0, t[gaps] + behind);
+            for (f, per_second) in [(rate as fn(&Window<'_>) -> _, true), (increase, false)] {
+                let found = of_steady(&mut SteadyRate::new(per_second), &w);
+                prop_assert_eq!(found, f(&w).map(f64::to_bits));
+            }
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn by_labels(g: &Grid, a: usize, b: usize, names: &[&str]) -> Ordering {
 }
 
 fn label_args<'a>(site: &CallSite<'a>) -> Result<Vec<&'a str>, Error> {
-    (1..site.count()).map(|i| site.text(i)).collect()
+    (1..site.count()).map(|i| site.label(i)).collect()
 }
 
 /// `sort_by_label(v, label...)`: natural order of the labels' values, then by all labels.

@@ -4,6 +4,7 @@ use super::math;
 use crate::error::Error;
 use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key};
 use crate::syntax::ast::{Expr, ExprKind};
+use leadline_model::quote::replaced;
 use leadline_model::{Labels, LabelsBuilder, MatchOp};
 
 /// `vector(s)`: a vector of one value without labels.
@@ -71,13 +72,14 @@ fn absent_labels(argument: &Expr) -> Labels {
         _ => return Labels::empty(),
     };
     let mut labels = LabelsBuilder::new();
-    let mut named: Vec<&str> = Vec::new();
+    let mut named: Vec<&[u8]> = Vec::new();
     for m in matchers.iter().filter(|m| !key::is_metadata(m.name())) {
-        if m.op() == MatchOp::Equal && !named.contains(&m.name()) {
-            named.push(m.name());
-            labels.set(m.name(), m.value());
+        let (name, op, value) = m.written();
+        if op == MatchOp::Equal && !named.contains(&name) {
+            named.push(name);
+            labels.set(&replaced(name), &replaced(value));
         } else {
-            labels.remove(m.name());
+            labels.remove(&replaced(name));
         }
     }
     labels.build()

@@ -94,6 +94,8 @@ pub struct Selector {
     pub computed_offset: Option<Box<DurationExpr>>,
     /// `anchored` and `smoothed`.
     pub border: Border,
+    /// Whether names are printed without quotes as far as `promql-unquoted-utf8-names`, which it was read with, reads them.
+    pub unquoted_names: bool,
 }
 
 /// Which values a selector sees at the borders of its window.
@@ -221,6 +223,8 @@ pub struct Matching {
     pub include: Vec<String>,
     /// `fill` and its like.
     pub fill: Fill,
+    /// As [`Selector::unquoted_names`].
+    pub unquoted_names: bool,
 }
 
 /// What stands in for a series that is missing on one side of an operation.
@@ -257,6 +261,8 @@ pub struct Aggregate {
     pub param: Option<Expr>,
     /// What is aggregated.
     pub expr: Expr,
+    /// As [`Selector::unquoted_names`].
+    pub unquoted_names: bool,
 }
 
 /// The aggregation operators.

@@ -22,6 +22,8 @@ pub struct Features {
     pub delayed_name_removal: bool,
     /// `type-and-unit-labels`: `rate` and `increase` ask the label `__type__`, not the name, whether a metric is a counter.
     pub type_and_unit_labels: bool,
+    /// `query-cost`: what a query may cost is limited ([`crate::cost::CostLimits`]).
+    pub query_cost: bool,
 }
 
 /// A name that is no feature.
@@ -29,7 +31,7 @@ pub struct Features {
 #[error("unknown feature {0:?}; known are {known}", known = NAMES.join(", "))]
 pub struct UnknownFeature(pub String);
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "promql-experimental-functions",
     "promql-binop-fill-modifiers",
     "promql-unquoted-utf8-names",
@@ -37,6 +39,7 @@ const NAMES: [&str; 7] = [
     "promql-per-step-stats",
     "promql-delayed-name-removal",
     "type-and-unit-labels",
+    "query-cost",
 ];
 
 /// Prometheus' other names whose effect is always there.
@@ -49,7 +52,7 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// Prometheus' other names: parts that leadline does not have, and `native-histograms`, which does nothing there either.
-const ABSENT: [&str; 19] = [
+const ABSENT: [&str; 18] = [
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
     "delayed-compaction",
@@ -62,7 +65,6 @@ const ABSENT: [&str; 19] = [
     "openmetrics2",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
-    "query-cost",
     "search-api",
     "st-storage",
     "st-synthesis",
@@ -98,6 +100,7 @@ impl Features {
         per_step_stats: false,
         delayed_name_removal: false,
         type_and_unit_labels: false,
+        query_cost: false,
     };
 
     /// All that add to the language and change no text's meaning.
@@ -120,7 +123,8 @@ impl Features {
             3 => self.start_timestamps = true,
             4 => self.per_step_stats = true,
             5 => self.delayed_name_removal = true,
-            _ => self.type_and_unit_labels = true,
+            6 => self.type_and_unit_labels = true,
+            _ => self.query_cost = true,
         }
         Ok(())
     }
@@ -184,6 +188,7 @@ impl From<Features> for Vec<String> {
             features.per_step_stats,
             features.delayed_name_removal,
             features.type_and_unit_labels,
+            features.query_cost,
         ];
         let names = NAMES.iter().zip(on).filter(|(_, on)| *on);
         names.map(|(name, _)| (*name).to_owned()).collect()

@@ -301,7 +301,7 @@ impl Lexer<'_> {
 
     /// Whether a name may start so.
     fn starts_name(&self, c: char) -> bool {
-        c.is_ascii_alphabetic() || c == '_' || (self.unquoted && !c.is_ascii() && is_letter(c))
+        starts_ascii_name(c) || (self.unquoted && !c.is_ascii() && is_letter(c))
     }
 
     /// Length in bytes of the name here; those of metrics may have colons.
@@ -314,13 +314,8 @@ impl Lexer<'_> {
         if !self.unquoted {
             return ascii;
         }
-        let goes_on = |c: char| {
-            c.is_ascii_alphanumeric()
-                || matches!(c, '_' | '.')
-                || (colon && c == ':')
-                || (!c.is_ascii() && is_letter(c))
-        };
-        rest.find(|c| !goes_on(c)).unwrap_or(rest.len())
+        let ends = |c: char| !(continues_unquoted_name(c) || (colon && c == ':'));
+        rest.find(ends).unwrap_or(rest.len())
     }
 
     fn word(&mut self) -> Result<TokenKind, String> {
@@ -362,6 +357,21 @@ fn shown(c: char) -> String {
             format!("'{}'", quoted.trim_matches('"'))
         }
     }
+}
+
+/// Whether the name of a label is read without quotes where `promql-unquoted-utf8-names` is on
+/// (`promql/parser/printer.go`, `labelNameRequiresQuoting`).
+pub(super) fn is_unquoted_name(name: &str) -> bool {
+    let starts = |c: char| starts_ascii_name(c) || (!c.is_ascii() && is_letter(c));
+    name.starts_with(starts) && name.chars().all(continues_unquoted_name)
+}
+
+fn starts_ascii_name(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+fn continues_unquoted_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.') || (!c.is_ascii() && is_letter(c))
 }
 
 /// Whether Go's `unicode.IsLetter` holds, as far as the standard library tells letters from marks.

@@ -6,10 +6,11 @@ use super::ast::{
     Aggregate, At, Binary, BinaryOp, Border, Call, DurationExpr, DurationKind, Expr, ExprKind, Fill, Group, Selector,
     Shift, Subquery,
 };
-use leadline_model::MatchOp;
+use super::lexer::is_unquoted_name;
 use leadline_model::duration::Duration;
 use leadline_model::labels::{NAME, is_identifier};
 use leadline_model::quote::{Quoted, QuotedBytes};
+use leadline_model::{MatchOp, Matcher};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Expr {
@@ -62,14 +63,13 @@ fn write_number(f: &mut Formatter<'_>, value: f64) -> fmt::Result {
 fn write_selector(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     let name = selector.name.as_deref().unwrap_or("");
     f.write_str(name)?;
-    let stands_in_front = |m: &leadline_model::Matcher| {
-        m.name() == NAME && m.op() == MatchOp::Equal && m.value() == name && !name.is_empty()
-    };
+    let stands_in_front =
+        |m: &Matcher| m.name() == NAME && m.op() == MatchOp::Equal && m.value() == name && !name.is_empty();
     let mut matchers: Vec<String> = selector
         .matchers
         .iter()
         .filter(|m| !stands_in_front(m))
-        .map(ToString::to_string)
+        .map(|m| matcher(m, selector.unquoted_names))
         .collect();
     if matchers.is_empty() {
         // Without a name only `info()` may have empty braces.
@@ -77,6 +77,15 @@ fn write_selector(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     }
     matchers.sort_unstable();
     write!(f, "{{{}}}", matchers.join(","))
+}
+
+fn matcher(m: &Matcher, unquoted: bool) -> String {
+    match m.written() {
+        (name, op, value) if unquoted && name == m.name().as_bytes() && is_unquoted_name(m.name()) => {
+            format!("{}{}{}", m.name(), op.as_str(), QuotedBytes(value))
+        }
+        _ => m.to_string(),
+    }
 }
 
 /// Seconds as a duration; what is finer than a millisecond cannot have been written.
@@ -210,7 +219,7 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
     let matching = &binary.matching;
     if matching.on || !matching.labels.is_empty() || matching.group != Group::None {
         f.write_str(if matching.on { " on (" } else { " ignoring (" })?;
-        write_labels(f, &matching.labels)?;
+        write_labels(f, &matching.labels, matching.unquoted_names)?;
         f.write_str(")")?;
     }
     if matching.group != Group::None {
@@ -219,7 +228,7 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         } else {
             " group_right ("
         })?;
-        write_labels(f, &matching.include)?;
+        write_labels(f, &matching.include, matching.unquoted_names)?;
         f.write_str(")")?;
     }
     write_fill(f, matching.fill)
@@ -254,7 +263,7 @@ fn write_head(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
     aggregate.op.fmt(f)?;
     if aggregate.without || !aggregate.labels.is_empty() {
         f.write_str(if aggregate.without { " without (" } else { " by (" })?;
-        write_labels(f, &aggregate.labels)?;
+        write_labels(f, &aggregate.labels, aggregate.unquoted_names)?;
         f.write_str(") ")?;
     }
     Ok(())
@@ -269,10 +278,10 @@ fn write_call(f: &mut Formatter<'_>, call: &Call) -> fmt::Result {
     f.write_str(")")
 }
 
-fn write_labels(f: &mut Formatter<'_>, labels: &[String]) -> fmt::Result {
+fn write_labels(f: &mut Formatter<'_>, labels: &[String], unquoted: bool) -> fmt::Result {
     for (i, label) in labels.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
-        if is_identifier(label, false) {
+        if is_identifier(label, false) || (unquoted && is_unquoted_name(label)) {
             write!(f, "{comma}{label}")?;
         } else {
             write!(f, "{comma}{}", Quoted(label))?;

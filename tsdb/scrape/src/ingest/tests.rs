@@ -399,6 +399,78 @@ fn the_store_is_told_of_families_once_and_again_where_they_say_something_else() 
     assert_eq!(told(&rig)[0], "a_total counter Second.");
 }
 
+const TYPED: &str = "# TYPE c_total counter\nc_total 1\n# TYPE g gauge\ng{__type__=\"mine\",z=\"1\"} 1\n\
+                     # TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n\
+                     # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 1\n# TYPE u untyped\nu{__type__=\"mine\"} 1\n";
+
+#[test]
+fn series_carry_the_type_of_their_family_where_that_is_asked_for() {
+    let mut rig = Rig::new(|_| {});
+    rig.ingest.label_types(true);
+    rig.scrape(0, &format!("bare 1\n{TYPED}")).unwrap();
+    rig.scrape(1, &format!("bare 2\n{TYPED}")).unwrap();
+    for (name, expected) in [
+        ("bare", "0=1 1=2"),
+        ("c_total", "{__type__=\"counter\"} 0=1 1=1"),
+        ("g", "{__type__=\"gauge\", z=\"1\"} 0=1 1=1"),
+        ("h_bucket", "{__type__=\"histogram\", le=\"1.0\"} 0=1 1=1"),
+        ("h_sum", "{__type__=\"histogram\"} 0=1 1=1"),
+        ("h_count", "{__type__=\"histogram\"} 0=1 1=1"),
+        ("s", "{__type__=\"summary\", quantile=\"0.5\"} 0=1 1=1"),
+        ("s_sum", "{__type__=\"summary\"} 0=1 1=1"),
+        ("u", "{__type__=\"mine\"} 0=1 1=1"),
+        ("up", "0=1 1=1"),
+    ] {
+        assert_eq!(rig.one(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn types_are_no_labels_unless_that_is_asked_for() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(0, TYPED).unwrap();
+    assert_eq!(rig.one("c_total"), "0=1");
+    assert_eq!(rig.one("g"), "{__type__=\"mine\", z=\"1\"} 0=1");
+    rig.scrape(1, &TYPED.replace("c_total counter", "c_total gauge"))
+        .unwrap();
+    assert_eq!(rig.one("c_total"), "0=1 1=1");
+}
+
+#[test]
+fn a_family_of_another_type_has_other_series_and_the_former_end() {
+    let mut rig = Rig::new(|_| {});
+    rig.ingest.label_types(true);
+    rig.ingest.tell_metadata(true);
+    let page = "# TYPE a counter\n# HELP a It.\na 1\n";
+    rig.scrape(0, page).unwrap();
+    rig.scrape(1, &page.replace("counter", "gauge")).unwrap();
+    rig.scrape(2, "a 1\n").unwrap();
+    rig.scrape(3, page).unwrap();
+    let mut all = rig.of("a");
+    all.sort_unstable();
+    let expected = [
+        "{__type__=\"counter\"} 0=1 1=stale 3=1",
+        "{__type__=\"gauge\"} 1=1 2=stale",
+        "{} 2=1 3=stale",
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(told(&rig), ["a counter It.", "a gauge It."], "each is told what it is");
+}
+
+#[test]
+fn rules_see_the_type_and_may_take_it() {
+    let rules = "[{action: labeldrop, regex: __type__}, {source_labels: [__type__], regex: gauge, action: drop}]";
+    let mut rig = Rig::new(|job| {
+        let mut rules: Vec<_> = serde_saphyr::from_str(rules).unwrap();
+        rules.reverse();
+        job.metric_relabel = rules;
+    });
+    rig.ingest.label_types(true);
+    rig.scrape(0, TYPED).unwrap();
+    assert_eq!(rig.one("c_total"), "0=1");
+    assert_eq!(rig.of("g"), Vec::<String>::new());
+}
+
 #[test]
 fn metadata_follow_the_names_that_relabelling_leaves() {
     let rules = "[{source_labels: [__name__], regex: a, target_label: __name__, replacement: renamed}]";

@@ -6,5 +6,6 @@ mod complete;
 mod real;
 mod restart;
 mod schedule;
+mod silent;
 mod warming;
 mod world;

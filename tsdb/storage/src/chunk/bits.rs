@@ -102,6 +102,24 @@ impl<'a> BitReader<'a> {
         word << (self.pos & 7)
     }
 
+    /// What [`Self::peek`] shows, where it is all there.
+    #[inline(always)]
+    pub(crate) fn look(&self) -> Option<u64> {
+        let at = self.pos >> 3;
+        let bytes = self.data.get(at..at + 8)?.first_chunk()?;
+        Some(u64::from_be_bytes(*bytes) << (self.pos & 7))
+    }
+
+    /// All 64 bits that begin `ahead` bits from here, where nine bytes are left there.
+    #[inline(always)]
+    pub(crate) fn look_ahead(&self, ahead: u32) -> Option<u64> {
+        let pos = self.pos + ahead as usize;
+        let (at, within) = (pos >> 3, pos & 7);
+        let bytes: &[u8; 9] = self.data.get(at..at + 9)?.first_chunk()?;
+        let [word @ .., next] = *bytes;
+        Some(u64::from_be_bytes(word) << within | u64::from(next) >> (8 - within))
+    }
+
     /// Goes on by `n` bits.
     #[inline]
     pub(crate) fn skip(&mut self, n: u32) {
@@ -115,6 +133,10 @@ impl<'a> BitReader<'a> {
             let value = self.peek() >> (64 - n);
             self.skip(n);
             return value;
+        }
+        if let Some(word) = self.look_ahead(0) {
+            self.skip(n);
+            return word >> (64 - n);
         }
         let high = self.peek() >> 32;
         self.skip(32);
@@ -199,6 +221,19 @@ mod tests {
                     "{offset} {width}"
                 );
                 assert!(!r.overrun());
+                assert_eq!(r.look(), None);
+                // The same with as many bytes behind it as whoever looks ahead wants to see.
+                out.resize(out.len() + 16, 0xff);
+                let mut r = BitReader::new(&out);
+                assert_eq!(
+                    r.look_ahead(offset).map(|word| word >> (64 - width)),
+                    Some(value),
+                    "{offset} {width}"
+                );
+                assert_eq!(r.look(), Some(r.peek()));
+                assert_eq!((r.read(offset), r.read(width), r.read(3)), (1, value, 1));
+                let mut r = BitReader::new(&out[..out.len() - 16]);
+                r.skip(offset + width + 3);
                 r.skip(8);
                 assert!(r.overrun());
                 assert_eq!(r.peek(), 0);

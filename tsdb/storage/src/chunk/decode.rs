@@ -174,6 +174,11 @@ impl<'a> Decoder<'a> {
     #[inline(always)]
     fn next(&mut self) -> Result<(), ChunkError> {
         self.left -= 1;
+        if self.usual() {
+            #[cfg(feature = "planted")]
+            leadline_model::planted::trap(self.t < 0 && self.width == 64);
+            return Ok(());
+        }
         let window = self.bits.peek();
         if window >> 63 == 0 {
             self.t = self.t.wrapping_add(self.delta as i64);
@@ -187,6 +192,41 @@ impl<'a> Decoder<'a> {
         #[cfg(feature = "planted")]
         leadline_model::planted::trap(self.t < 0 && self.width == 64);
         self.check_end()
+    }
+
+    /// Takes the next sample where it is as most are, which one look at its bits tells: as far behind the one before it as
+    /// that was, with a value that is the same, fits the window, or sets one. Enough bytes are left then that it cannot lie
+    /// behind the end.
+    #[inline(always)]
+    fn usual(&mut self) -> bool {
+        let Some(word) = self.bits.look() else {
+            return false;
+        };
+        if word >> 62 == 0 {
+            self.bits.skip(2);
+        } else if word >> 61 == 0b010 {
+            let shown = if 3 + self.width <= PEEKED {
+                word << 3
+            } else if let Some(word) = self.bits.look_ahead(3) {
+                word
+            } else {
+                return false;
+            };
+            self.v ^= shown >> (64 - self.width) << self.trailing;
+            self.bits.skip(3 + self.width);
+        } else if word >> 61 == 0b011 {
+            let (leading, width) = ((word >> 56 & 31) as u32, (word >> 50 & 63) as u32);
+            if width == 0 || 14 + width > PEEKED || leading + width > 64 {
+                return false;
+            }
+            (self.width, self.trailing) = (width, 64 - leading - width);
+            self.v ^= word << 14 >> (64 - width) << self.trailing;
+            self.bits.skip(14 + width);
+        } else {
+            return false;
+        }
+        self.t = self.t.wrapping_add(self.delta as i64);
+        true
     }
 
     /// Goes on while times are at most `maxt` and columns have room. Returns how many samples it wrote.

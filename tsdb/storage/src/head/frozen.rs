@@ -131,7 +131,7 @@ impl SeriesSet for Frozen {
             None => self
                 .decode_tail(series, mint.max(self.floor), maxt, into)
                 .map_err(Unreadable::from),
-            Some(others) => self.read_parts((series, others), mint, maxt, into),
+            Some(others) => self.read_parts((i, series, others), mint, maxt, into),
         };
         read.map_err(|e| self.damaged(i, &e))
     }
@@ -152,7 +152,7 @@ impl SeriesSet for Frozen {
         };
         if self.is_mixed(others) {
             for point in self
-                .points((series, others), mint, maxt)
+                .points((i, series, others), mint, maxt)
                 .map_err(|e| self.damaged(i, &e))?
             {
                 if let Value::Histogram(h) = point.v {
@@ -166,7 +166,7 @@ impl SeriesSet for Frozen {
             .iter()
             .filter(|c| !c.encoding.is_float())
         {
-            self.decode(chunk, from, maxt, |bytes| {
+            self.decode((i, chunk), from, maxt, |bytes| {
                 decode_histograms(chunk.encoding, bytes, from, maxt, into)
             })
             .map_err(|e| self.damaged(i, &e))?;
@@ -246,13 +246,13 @@ impl Frozen {
     /// [`SeriesSet::read`] of a series that has more than the end of an open chunk.
     fn read_parts(
         &self,
-        (series, others): (&FrozenSeries, &Others),
+        (i, series, others): (usize, &FrozenSeries, &Others),
         mint: Timestamp,
         maxt: Timestamp,
         into: &mut Samples,
     ) -> Result<(), Unreadable> {
         if self.is_mixed(others) {
-            for point in self.points((series, others), mint, maxt)? {
+            for point in self.points((i, series, others), mint, maxt)? {
                 if let Value::Float(v) = point.v {
                     into.push(point.t, v);
                 }
@@ -264,7 +264,7 @@ impl Frozen {
             .iter()
             .filter(|c| c.encoding.is_float())
         {
-            self.decode(chunk, from, maxt, |bytes| {
+            self.decode((i, chunk), from, maxt, |bytes| {
                 decode(chunk.encoding, bytes, from, maxt, into)
             })?;
         }
@@ -272,7 +272,7 @@ impl Frozen {
         let mut late = Samples::default();
         for chunk in &self.late[others.late.clone()] {
             late.clear();
-            self.decode(chunk, mint, maxt, |bytes| {
+            self.decode((i, chunk), mint, maxt, |bytes| {
                 decode(chunk.encoding, bytes, mint, maxt, &mut late)
             })?;
             merge(into, &late);
@@ -283,10 +283,10 @@ impl Frozen {
         Ok(())
     }
 
-    /// Lets `take` read the bytes of a chunk that may have samples with `mint <= t <= maxt` (ms).
+    /// Lets `take` read the bytes of a chunk of series i, if it may have samples with `mint <= t <= maxt` (ms).
     fn decode(
         &self,
-        chunk: &Closed,
+        (i, chunk): (usize, &Closed),
         mint: Timestamp,
         maxt: Timestamp,
         take: impl FnOnce(&[u8]) -> Result<(), ChunkError>,
@@ -296,10 +296,31 @@ impl Frozen {
         }
         match (&chunk.data, &self.files) {
             (Data::Memory(data), _) => take(data)?,
-            (Data::Disk(place), Some(files)) => take(&self.near.read(files, *place)?)?,
+            (Data::Disk(place), Some(files)) => {
+                let next = |most| self.next_places(i, *place, (mint, maxt), most);
+                self.near.with(files, *place, next, take)??;
+            }
             (Data::Disk(_), None) => {}
         }
         Ok(())
+    }
+
+    /// The places of so many chunks at most that are read in a time (ms) behind each other: that at `place`, of series i, and
+    /// what follows it there and in the series behind it.
+    fn next_places(&self, i: usize, place: u64, (mint, maxt): (Timestamp, Timestamp), most: usize) -> Vec<u64> {
+        let series = self.series.get(i..).unwrap_or_default();
+        let others = series.iter().filter_map(|series| self.others_of(series));
+        let chunks = others.flat_map(|others| {
+            let closed = self.closed.get(others.closed.clone()).unwrap_or_default();
+            closed
+                .iter()
+                .chain(self.late.get(others.late.clone()).unwrap_or_default())
+        });
+        let places = chunks.filter_map(|chunk| match chunk.data {
+            Data::Disk(place) if chunk.overlaps(mint, maxt) => Some(place),
+            Data::Disk(_) | Data::Memory(_) => None,
+        });
+        places.skip_while(|p| *p != place).take(most).collect()
     }
 
     /// Whether something of a series came out of order and not all of it is floats.
@@ -313,7 +334,7 @@ impl Frozen {
     /// order, else that which came first.
     fn points(
         &self,
-        (series, others): (&FrozenSeries, &Others),
+        (i, series, others): (usize, &FrozenSeries, &Others),
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<Point>, Unreadable> {
@@ -325,7 +346,7 @@ impl Frozen {
             rank += 1;
         };
         for chunk in &self.closed[others.closed.clone()] {
-            self.decode(chunk, from, maxt, |bytes| {
+            self.decode((i, chunk), from, maxt, |bytes| {
                 points::decode(chunk.encoding, bytes, from, maxt, &mut decoded)
             })?;
             add(&mut decoded);
@@ -336,7 +357,7 @@ impl Frozen {
         decoded.extend(floats.map(|(t, v)| Point { t, v: Value::Float(v) }));
         add(&mut decoded);
         for chunk in &self.late[others.late.clone()] {
-            self.decode(chunk, mint, maxt, |bytes| {
+            self.decode((i, chunk), mint, maxt, |bytes| {
                 points::decode(chunk.encoding, bytes, mint, maxt, &mut decoded)
             })?;
             add(&mut decoded);

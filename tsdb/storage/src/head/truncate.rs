@@ -4,10 +4,11 @@ use super::Head;
 use super::durable::Durable;
 use super::stripe::{make_ref, number_of, stripe_of};
 use crate::error::StorageError;
-use crate::wal::record::encode_tombstones;
+use crate::wal::record::{encode_metadata, encode_tombstones};
 use crate::wal::{self, checkpoint};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 impl Head {
@@ -94,6 +95,7 @@ impl Head {
         }
         let now = self.clock.now();
         self.log_deletions_before(durable, mint);
+        self.give_up_aliases(durable, mint);
         durable.wal.flush(now)?;
         durable.wal.cut(now)?;
         let (disk, dir) = (&durable.disk, durable.wal.dir());
@@ -105,8 +107,13 @@ impl Head {
             return Ok(());
         };
         let last = *span.end();
-        durable.aliases.lock().retain(|_, alias| alias.newest >= mint);
         let aliases = durable.aliases.lock().clone();
+        let held = |reference: u64| aliases.get(&reference).map_or(reference, |alias| alias.series);
+        #[cfg(feature = "planted")]
+        let held = |reference: u64| match crate::planted::on(crate::planted::Defect::ToldByName) {
+            true => reference,
+            false => held(reference),
+        };
         let keep = |reference: u64| self.lives(SeriesRef(reference)) || aliases.contains_key(&reference);
         #[cfg(feature = "planted")]
         let keep = |reference: u64| {
@@ -114,7 +121,7 @@ impl Head {
                 crate::planted::on(crate::planted::Defect::CheckpointDropsSeries) && reference.is_multiple_of(3);
             keep(reference) && !dropped
         };
-        match checkpoint::write(disk, dir, span, &keep, mint) {
+        match checkpoint::write(disk, dir, span, &keep, &held, mint) {
             Ok(kept) => tracing::debug!(segment = last, ?kept, "checkpoint written"),
             Err(error) if error.is_unreadable() => {
                 tracing::error!(%error, "the write-ahead log cannot be read: what is in memory takes its place");
@@ -144,6 +151,38 @@ impl Head {
             durable.wal.push(&[&record]);
             durable.wal.recycle(record);
         }
+    }
+
+    /// Forgets other names of series that the log has no sample of from `mint` (ms) on, so that the checkpoint leaves them
+    /// out. What was told of a series under such a name is logged once more under its own.
+    fn give_up_aliases(&self, durable: &Durable, mint: Timestamp) {
+        let mut series = BTreeSet::new();
+        durable.aliases.lock().retain(|_, alias| {
+            let needed = alias.newest >= mint;
+            if !needed {
+                series.insert(alias.series);
+            }
+            needed
+        });
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::ToldByName) {
+            return;
+        }
+        if series.is_empty() {
+            return;
+        }
+        let mut record = durable.wal.buffer();
+        {
+            let told = self.told.read();
+            encode_metadata(
+                &mut record,
+                series
+                    .into_iter()
+                    .filter_map(|series| Some((series, told.get(series)?))),
+            );
+        }
+        durable.wal.push(&[&record]);
+        durable.wal.recycle(record);
     }
 
     fn lives(&self, series: SeriesRef) -> bool {

@@ -122,8 +122,9 @@ pub fn span(segments: &[Segment]) -> Option<RangeInclusive<u32>> {
 ///
 /// Kept are: series that `keep` says of, by their references (those that live, and those that newer segments, the
 /// out-of-order log or blocks to be cut still refer to); samples, histograms and exemplars not before `mint` (ms);
-/// tombstones of kept series that reach `mint`; the latest metadata of kept series. The answers of `keep` must not change
-/// meanwhile.
+/// tombstones of kept series that reach `mint`; the latest metadata of kept series, under the reference that `held` says a
+/// series is held under: where the log has several for one, what was told last must not come before what was told first.
+/// The answers of `keep` and `held` must not change meanwhile.
 ///
 /// The segments and older checkpoints are left there: see [`super::remove_before`] and [`remove_before`].
 ///
@@ -135,6 +136,7 @@ pub fn write(
     dir: &Path,
     segments: RangeInclusive<u32>,
     keep: &dyn Fn(u64) -> bool,
+    held: &dyn Fn(u64) -> u64,
     mint: Timestamp,
 ) -> Result<Kept, StorageError> {
     let number = *segments.end();
@@ -157,6 +159,7 @@ pub fn write(
     writer.batch.append(|out| encode_min_valid_time(out, since));
     let mut filter = Filter {
         keep,
+        held,
         mint,
         kept: Kept::default(),
         metadata: LatestMetadata::default(),

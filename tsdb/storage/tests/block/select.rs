@@ -67,7 +67,17 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
     let regex = (names, patterns, any::<bool>()).prop_map(|(name, pattern, not)| {
         Matcher::new(name, if not { MatchOp::NotRegex } else { MatchOp::Regex }, pattern).unwrap()
     });
-    prop::collection::vec(prop_oneof![equal, regex], 0..4)
+    let names = prop::sample::select(vec![&b"pod"[..], b"zone", b"\xff"]);
+    let values = prop::sample::select(vec![&b"\xff"[..], b"a|\xff|pod-0042", b"\xff|"]);
+    let ops = prop::sample::select(vec![
+        MatchOp::Equal,
+        MatchOp::NotEqual,
+        MatchOp::Regex,
+        MatchOp::NotRegex,
+    ]);
+    let broken = (names, ops, values)
+        .prop_map(|(name, op, value)| Matcher::of_bytes(name.to_vec(), op, value.to_vec()).unwrap());
+    prop::collection::vec(prop_oneof![3 => equal, 3 => regex, 1 => broken], 0..4)
 }
 
 proptest! {

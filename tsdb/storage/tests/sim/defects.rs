@@ -3,7 +3,7 @@
 use leadline_storage::planted::{Defect, plant};
 
 /// Within how many seeds.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 
 /// The first seed that fails with the defect.
 fn found(defect: Defect) -> Option<(u64, String)> {

@@ -7,10 +7,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may stop it")]
 
 mod autopsy;
+mod change;
 mod damage;
 #[cfg(feature = "planted")]
 mod defects;
 mod dice;
+mod extras;
 mod kill;
 mod log;
 mod model;
@@ -117,7 +119,16 @@ fn nothing_that_was_synced_is_lost_and_nothing_is_made_up() {
     match run_all(from..from + seeds) {
         Ok(counts) => {
             eprintln!("{seeds} seeds: {counts:?}");
-            let reached = [counts.rebuilds, counts.verified, counts.first_cuts, counts.evictions];
+            let reached = [
+                counts.rebuilds,
+                counts.verified,
+                counts.first_cuts,
+                counts.evictions,
+                counts.exemplars,
+                counts.metadata,
+                counts.outgrown,
+                counts.adjusted,
+            ];
             assert!(
                 seeds < 100 || !reached.contains(&0),
                 "a part of the store was not reached"

@@ -137,6 +137,11 @@ impl Model {
         }
     }
 
+    /// Whether anything was ever deleted.
+    pub(crate) fn has_deletions(&self) -> bool {
+        self.series.values().any(|history| !history.deleted.is_empty())
+    }
+
     /// What is older than `bound` (ms) may go.
     pub(crate) fn expired(&mut self, bound: Timestamp) {
         for history in self.series.values_mut() {
@@ -145,6 +150,15 @@ impl Model {
                     cell.state = State::Free;
                 }
             }
+        }
+    }
+
+    /// What is between two times (ms, the end is not part of it) may go.
+    pub(crate) fn gone(&mut self, mint: Timestamp, end: Timestamp) {
+        for history in self.series.values_mut() {
+            let required = |cell: &&mut Cell| matches!(cell.state, State::Durable | State::Taken | State::Doubted);
+            let within = history.cells.range_mut(mint..end).map(|(_, cell)| cell);
+            within.filter(required).for_each(|cell| cell.state = State::Free);
         }
     }
 

@@ -108,7 +108,8 @@ impl Sound {
 
     fn of_seed(seed: u64) -> Option<Self> {
         let mut world = World::new(seed, false).unwrap();
-        if world.settings.out_of_order_window_ms == 0 {
+        // What the retention by size takes away is nobody's loss.
+        if world.settings.out_of_order_window_ms == 0 || world.settings.retention_bytes > 0 {
             return None;
         }
         for _ in 0..600 {

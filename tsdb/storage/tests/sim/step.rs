@@ -59,6 +59,9 @@ impl World {
             self.memory.crash_after(changes, self.seeded());
         }
         self.act(step)?;
+        if self.apart.chance(5) {
+            self.adjust()?;
+        }
         if !torn {
             return Ok(());
         }
@@ -130,21 +133,24 @@ impl World {
         self.tell("sync".to_owned());
         let synced = self.db.sync();
         if self.excused("sync", synced)?.is_some() && !self.memory.is_crashed() {
-            self.model.synced();
+            self.synced();
         }
         Ok(())
     }
 
     pub(crate) fn maintain(&mut self) -> Verdict {
         self.tell("maintain".to_owned());
-        let before = self.newest_block()?;
+        let before = self.on_disk()?;
         // Where the disk is full, age counts from there.
         let newest = self.db.head().max_time().filter(|_| self.troubled);
         let done = self.db.maintain();
-        let after = self.newest_block()?;
-        if let Some(end) = before.max(after).max(newest) {
-            self.model.expired(end - self.settings.retention_ms);
-        }
+        let after = self.on_disk()?;
+        // Where the newest block on the disk ends, ms.
+        let ends = before.values().chain(after.values()).map(|block| block.end);
+        let end = ends.max().max(newest).unwrap_or(Timestamp::MIN);
+        self.model.expired(end.saturating_sub(self.settings.retention_ms));
+        self.outgrown(&before, &done, end)?;
+        self.look_at_head()?;
         self.counts.cuts += done.cut.len() as u64;
         self.counts.compactions += u64::from(done.compacted.is_some());
         self.counts.evictions += done.series_evicted as u64;
@@ -154,20 +160,6 @@ impl World {
             return Err(format!("maintain: {:?}", done.failures));
         }
         if !self.troubled { self.check_all() } else { Ok(()) }
-    }
-
-    /// Where the newest block on the disk ends, ms.
-    fn newest_block(&self) -> Result<Option<Timestamp>, String> {
-        let mut newest = None;
-        for entry in told("list", self.memory.list(Path::new(DATA)))? {
-            let meta = Path::new(DATA).join(&entry.name).join("meta.json");
-            if entry.name.contains('.') || !self.memory.exists(&meta).unwrap_or(false) {
-                continue;
-            }
-            let meta: serde_json::Value = told("meta.json", serde_json::from_slice(&contents(&self.memory, &meta)?))?;
-            newest = newest.max(meta["maxTime"].as_i64());
-        }
-        Ok(newest)
     }
 
     /// Some matchers.
@@ -210,6 +202,7 @@ impl World {
         if let Some(dump) = self.excused("query", answer)? {
             self.model.check(&dump?, &matchers, (mint, maxt))?;
         }
+        self.query_exemplars(&matchers, (mint, maxt))?;
         let values = self.db.label_values("pod", &matchers, mint, maxt);
         let Some(values) = self.excused("label values", values)? else {
             return Ok(());
@@ -268,7 +261,7 @@ impl World {
         self.mend()?;
         self.tell("clean restart".to_owned());
         told("close", self.db.close())?;
-        self.model.synced();
+        self.synced();
         self.looked_at()?;
         self.start(None)
     }
@@ -342,6 +335,7 @@ impl World {
         self.start(Some(left))?;
         self.check_all()?;
         self.counts.compared = self.model.compared;
+        (self.counts.exemplars, self.counts.metadata) = self.extras.compared;
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! One seed: a store on a disk in memory, a model of what it must hold, and what is done to both.
 
+use crate::change::{RINGS, WINDOWS};
 use crate::dice::{Dice, mix};
+use crate::extras::Extras;
 use crate::model::{Dump, Model, read, samples_of};
 use crate::value::{self, Kind, Value};
 use leadline_model::clock::ManualClock;
@@ -64,6 +66,14 @@ pub(crate) struct Counts {
     pub(crate) rebuilds: u64,
     /// Blocks that were walked through.
     pub(crate) verified: u64,
+    /// Exemplars that were compared.
+    pub(crate) exemplars: u64,
+    /// Series whose metadata was compared.
+    pub(crate) metadata: u64,
+    /// Blocks that had to go since all was too large.
+    pub(crate) outgrown: u64,
+    /// How often settings changed.
+    pub(crate) adjusted: u64,
 }
 
 impl Counts {
@@ -82,6 +92,10 @@ impl Counts {
             (&mut self.removed, other.removed),
             (&mut self.rebuilds, other.rebuilds),
             (&mut self.verified, other.verified),
+            (&mut self.exemplars, other.exemplars),
+            (&mut self.metadata, other.metadata),
+            (&mut self.outgrown, other.outgrown),
+            (&mut self.adjusted, other.adjusted),
         ];
         pairs.into_iter().for_each(|(sum, more)| *sum += more);
     }
@@ -95,6 +109,9 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) db: Arc<Db>,
     pub(crate) model: Model,
+    pub(crate) extras: Extras,
+    /// For exemplars, metadata and changes of settings: what else a seed does depends on them no more than it must.
+    pub(crate) apart: Dice,
     pub(crate) writers: Vec<Writer>,
     /// Whether faults are armed or the disk is full: only then may anything fail.
     pub(crate) troubled: bool,
@@ -111,6 +128,10 @@ pub(crate) struct World {
     aloud: bool,
     /// How often this store wrote its log anew, as far as that was counted.
     rebuilt: u64,
+    /// The same, as far as the exemplars know of it.
+    pub(crate) reordered: u64,
+    /// Before this time (ms) a checkpoint may have nothing.
+    pub(crate) truncated: Timestamp,
 }
 
 /// The most memory that a start may take, bytes; in most seeds as much as it wants. Drawn apart: what else a seed does
@@ -126,13 +147,12 @@ fn settings(dice: &Dice) -> Settings {
         max_block_range_ms: RANGE_MS * [3, 9][dice.index(2)],
         block_range_ms: RANGE_MS,
         chunk_samples: dice.between(3, 9) as u16,
-        out_of_order_window_ms: [0, RANGE_MS, 3 * RANGE_MS][dice.index(3)],
+        out_of_order_window_ms: WINDOWS[dice.index(3)],
         wal_segment_bytes: 64 * 1024,
         cache_bytes: [0, 20_000, 10_000_000][dice.index(3)],
         stale_after_ms: [0, 20_000, 60_000][dice.index(3)],
         stale_percent: 1,
         stale_min_series: 1,
-        max_exemplars: 20,
         compaction_bytes_per_second: 0,
         ..Settings::default()
     }
@@ -173,8 +193,11 @@ impl World {
         let (memory, entropy) = (MemoryDisk::new(), Arc::new(SeededEntropy::new(dice.seed())));
         told("data", memory.create_dir_all(Path::new(DATA)))?;
         told("data", memory.sync_dir(Path::new("/")))?;
+        let apart = Dice::new(mix(seed ^ (1 << 41)));
         let settings = Settings {
             replay_memory_bytes: replay_memory(seed),
+            retention_bytes: apart.weighted(&[(6, 0), (2, 120_000), (1, 200_000), (1, 500_000)]),
+            max_exemplars: RINGS[apart.index(4)],
             ..settings(&dice)
         };
         let faulty = faults_over(&memory, &dice);
@@ -183,6 +206,7 @@ impl World {
             Db::open(parts(Arc::new(faulty.clone()), &settings, &clock, &entropy)),
         )?;
         told("first replay", db.replay())?;
+        let max_exemplars = settings.max_exemplars;
         let mut world = Self {
             dice,
             clock,
@@ -191,6 +215,8 @@ impl World {
             settings,
             db,
             model: Model::default(),
+            extras: Extras::new(max_exemplars),
+            apart,
             writers: Vec::new(),
             troubled: false,
             replaying: None,
@@ -202,6 +228,8 @@ impl World {
             story: Vec::new(),
             aloud,
             rebuilt: 0,
+            reordered: 0,
+            truncated: Timestamp::MIN,
         };
         world.fat = world.dice.chance(25);
         world.pace = world.dice.weighted(&[(2, 8), (1, 30)]);
@@ -318,7 +346,8 @@ impl World {
     /// Compares everything.
     pub(crate) fn check_all(&mut self) -> Verdict {
         let dump = self.dump()?;
-        self.model.check(&dump, &[], (Timestamp::MIN, Timestamp::MAX))
+        self.model.check(&dump, &[], (Timestamp::MIN, Timestamp::MAX))?;
+        self.check_extras()
     }
 
     /// Makes the disk sound again; after that nothing may fail.
@@ -338,7 +367,7 @@ impl World {
             match self.db.sync() {
                 Ok(()) => {
                     if !self.memory.is_crashed() {
-                        self.model.synced();
+                        self.synced();
                     }
                     self.count_rebuilds(broken);
                     if self.db.health().is_err() {
@@ -352,6 +381,12 @@ impl World {
             self.db.maintain();
         }
         Err(format!("sync fails three times on a sound disk: {failed:?}"))
+    }
+
+    /// A sync completed.
+    pub(crate) fn synced(&mut self) {
+        self.model.synced();
+        self.extras.synced();
     }
 
     /// Counts how often the log was written anew until now; `dropped` bytes of it had been dropped.
@@ -368,10 +403,14 @@ impl World {
 
     /// What comes up after the store was closed, or after the machine lost power and `left` is what it finds.
     pub(crate) fn start(&mut self, left: Option<MemoryDisk>) -> Verdict {
+        self.note_rebuild();
+        self.extras.exemplars.expired(self.truncated);
+        self.next_retention();
         match left {
             Some(disk) => {
                 self.counts.crashes += 1;
                 self.model.crashed();
+                self.extras.crashed();
                 self.memory = disk;
                 self.troubled = false;
                 self.faulty = faults_over(&self.memory, &self.dice);
@@ -396,7 +435,7 @@ impl World {
             "open",
             Db::open(parts(disk, &self.settings, &self.clock, &self.entropy)),
         )?;
-        self.rebuilt = 0;
+        (self.rebuilt, self.reordered) = (0, 0);
         for writer in &mut self.writers {
             writer.owner = self.db.new_owner();
         }
@@ -407,12 +446,13 @@ impl World {
             if !interrupted && self.dice.chance(30) {
                 self.tell("the store is closed before its log is read".to_owned());
                 told("close", self.db.close())?;
-                self.model.synced();
+                self.synced();
                 return self.start(None);
             }
         }
         let replayed = self.read_log()?;
-        if replayed.given_up > 0 {
+        // What was deleted piece by piece may be taken for missing: the log is read twice then, and nothing else.
+        if replayed.given_up > 0 && !self.model.has_deletions() {
             return Err(format!(
                 "{} mapped chunks were given up, and no file is missing",
                 replayed.given_up
@@ -423,6 +463,7 @@ impl World {
             self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
         }
         self.settle()?;
+        self.settle_extras(replayed.blocks > 0)?;
         match self.memory.crashed() {
             Some(left) if interrupted => {
                 self.tell("power is lost during the start".to_owned());

@@ -1,8 +1,11 @@
 //! Commits.
 
+use crate::extras;
 use crate::value::{self, Sample, Value};
 use crate::world::{Active, Verdict, World};
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, HistogramEntry, Outcome, Refusal, Slot};
+use leadline_model::port::{
+    Appender, Attempt, Batch, Entry, ExemplarEntry, Extras, HistogramEntry, MetadataEntry, Outcome, Refusal, Slot,
+};
 use leadline_model::sample::Timestamp;
 
 /// One sample of a commit, and what becomes of it.
@@ -22,6 +25,17 @@ struct Plan {
     created: Vec<usize>,
     floats: Vec<Intent>,
     histograms: Vec<Intent>,
+    exemplars: Vec<Observation>,
+    /// Of which series something is told for the how manieth time.
+    told: Vec<(usize, u64)>,
+}
+
+/// An exemplar of a commit.
+struct Observation {
+    /// Place in the writer's list.
+    series: usize,
+    t: Timestamp,
+    late: bool,
 }
 
 impl Plan {
@@ -131,6 +145,8 @@ impl World {
             created: Vec::new(),
             floats: Vec::new(),
             histograms: Vec::new(),
+            exemplars: Vec::new(),
+            told: Vec::new(),
         };
         for (series, active) in self.writers[at].series.iter().enumerate() {
             let newest = self
@@ -170,7 +186,38 @@ impl World {
             let t = slot;
             plan.add(active, Intent { series, t, value, due }, sample);
         }
+        self.add_extras(&mut plan, at);
         plan
+    }
+
+    /// Exemplars of this scrape, some from before it, and what is told of series.
+    fn add_extras(&self, plan: &mut Plan, at: usize) {
+        for (series, active) in self.writers[at].series.iter().enumerate() {
+            let mut times = Vec::new();
+            if self.apart.chance(4) {
+                times.push((plan.batch.slot - self.apart.between(1, 120) * 1000 - 250, true));
+            }
+            if self.apart.chance(20) {
+                times.push((plan.batch.slot, false));
+            }
+            for (t, late) in times {
+                let entry = ExemplarEntry {
+                    series: plan.slot(active, series),
+                    exemplar: extras::exemplar(active.id, t),
+                };
+                plan.batch.extras.exemplars.push(entry);
+                plan.exemplars.push(Observation { series, t, late });
+            }
+            if self.apart.chance(8) {
+                let n = self.extras.times_told(&active.labels) + 1;
+                let entry = MetadataEntry {
+                    series: plan.slot(active, series),
+                    metadata: extras::metadata(active.id, n),
+                };
+                plan.batch.extras.metadata.push(entry);
+                plan.told.push((series, n));
+            }
+        }
     }
 
     /// Believes what the store says became of a batch, as far as it may.
@@ -190,6 +237,31 @@ impl World {
                     .map(|(_, why)| *why);
                 self.believe(at, intent, refusal)?;
             }
+        }
+        self.believe_extras(at, plan, outcome)
+    }
+
+    /// A series that is not known gets nothing; of others, what comes in order must be taken.
+    fn believe_extras(&mut self, at: usize, plan: &Plan, outcome: &Outcome) -> Verdict {
+        self.note_rebuild();
+        for (i, observed) in plan.exemplars.iter().enumerate() {
+            let active = &self.writers[at].series[observed.series];
+            let refused = outcome.refused_exemplars.iter().find(|(index, _)| *index as usize == i);
+            match refused {
+                None => self
+                    .extras
+                    .exemplars
+                    .taken(&active.labels, active.id, observed.t, observed.late),
+                Some((_, Refusal::UnknownSeries)) => {}
+                Some(_) if observed.late => {}
+                Some((_, why)) => return Err(format!("the exemplar of {} is refused as {}", active.id, why.as_str())),
+            }
+        }
+        for &(series, n) in &plan.told {
+            // Each series has a sample too, and where that finds no series the reference is given up.
+            let active = &self.writers[at].series[series];
+            self.extras
+                .told(&active.labels, active.id, n, active.reference.is_some());
         }
         Ok(())
     }

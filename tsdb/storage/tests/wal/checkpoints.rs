@@ -19,6 +19,11 @@ use leadline_storage::wal::{PAGE_BYTES, Reader, Segment, Wal, remove_before, rep
 use std::path::Path;
 use std::sync::Arc;
 
+/// A series has one name.
+fn held(series: u64) -> u64 {
+    series
+}
+
 /// A segment of two series with two samples each from `t` on, ten apart, and all that can be said of them.
 fn segment(t: i64, metadata: &str) -> Vec<Vec<u8>> {
     let mut records = vec![Vec::new(); 5];
@@ -91,10 +96,32 @@ fn lines(disk: &Arc<dyn Disk>, dir: &Path, from: u32) -> Vec<String> {
 }
 
 #[test]
+fn what_was_told_last_of_a_series_is_kept_whatever_name_it_had_then() {
+    let disk = memory();
+    let labels = Labels::from_pairs([("i", "0")]);
+    for (series, told) in [(3, "first"), (5, "second"), (3, "third"), (7, "of another")] {
+        let said = Metadata {
+            help: told.into(),
+            ..Metadata::default()
+        };
+        let mut records = vec![Vec::new(); 2];
+        encode_series(&mut records[0], [(series, &labels)]);
+        encode_metadata(&mut records[1], [(series, &said)]);
+        crate::support::write(&disk, PAGE_BYTES, &records);
+    }
+    let held = |series: u64| if series == 5 { 3 } else { series };
+    checkpoint::write(&disk, dir(), 0..=3, &|series| series == 3, &held, 0).unwrap();
+    let found = checkpoint::latest(&*disk, dir()).unwrap().unwrap();
+    let mut told = lines(&disk, &found.path, 0);
+    told.retain(|line| line.starts_with("metadata"));
+    assert_eq!(told, ["metadata 3  third"]);
+}
+
+#[test]
 fn a_checkpoint_keeps_what_is_still_needed() {
     let disk = memory();
     write_segments(&disk, &[100, 200, 300, 400]);
-    let kept = checkpoint::write(&disk, dir(), 0..=1, &|series| series == 1, 205).unwrap();
+    let kept = checkpoint::write(&disk, dir(), 0..=1, &|series| series == 1, &held, 205).unwrap();
     let found = checkpoint::latest(&*disk, dir()).unwrap().unwrap();
     assert_eq!(
         (found.number, found.path.as_path()),
@@ -132,9 +159,9 @@ fn a_checkpoint_keeps_what_is_still_needed() {
 fn a_checkpoint_takes_the_one_before_in_and_its_time_never_falls() {
     let disk = memory();
     write_segments(&disk, &[100, 200, 300, 400]);
-    checkpoint::write(&disk, dir(), 0..=1, &|_| true, 205).unwrap();
+    checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 205).unwrap();
     remove_before(&*disk, dir(), 2).unwrap();
-    checkpoint::write(&disk, dir(), 0..=2, &|_| true, 150).unwrap();
+    checkpoint::write(&disk, dir(), 0..=2, &|_| true, &held, 150).unwrap();
     checkpoint::remove_before(&*disk, dir(), 2).unwrap();
     assert!(!disk.exists(&dir().join("checkpoint.00000001")).unwrap());
     assert_eq!(checkpoint::min_valid_time(&disk, dir()).unwrap(), Some(205));
@@ -149,7 +176,7 @@ fn a_checkpoint_takes_the_one_before_in_and_its_time_never_falls() {
     ] {
         assert_eq!(lines.iter().filter(|l| *l == line).count(), 1, "{line} in {lines:#?}");
     }
-    let again = checkpoint::write(&disk, dir(), 0..=2, &|_| true, 205).unwrap_err();
+    let again = checkpoint::write(&disk, dir(), 0..=2, &|_| true, &held, 205).unwrap_err();
     assert_eq!(
         again.to_string(),
         "a checkpoint up to segment 00000002 is there already"
@@ -164,7 +191,7 @@ fn damage_in_a_segment_is_told_and_leaves_no_checkpoint() {
     let mut bytes = crate::support::get(&disk, &path);
     bytes[20] ^= 1;
     crate::support::put(&disk, &path, &bytes);
-    let error = checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0)
+    let error = checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 0)
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("/wal/00000001: damaged at offset 0: "), "{error}");
@@ -180,7 +207,7 @@ fn a_record_of_the_future_keeps_a_checkpoint_from_being_written() {
     let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
     log(&mut wal, &[segment(5, "")[0].clone(), vec![99, 1, 2, 3]]).unwrap();
     wal.cut().unwrap();
-    let error = checkpoint::write(&disk, dir(), 0..=0, &|_| true, 0).unwrap_err();
+    let error = checkpoint::write(&disk, dir(), 0..=0, &|_| true, &held, 0).unwrap_err();
     assert!(matches!(error, StorageError::Unknown { .. }), "{error:?}");
     assert!(error.to_string().contains("record type 99 is not known"), "{error}");
     assert_eq!(checkpoint::latest(&*disk, dir()).unwrap(), None);
@@ -211,7 +238,7 @@ fn histograms_of_mixed_schemas_become_records_of_their_own() {
     let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
     log(&mut wal, &[mixed]).unwrap();
     wal.cut().unwrap();
-    let kept = checkpoint::write(&disk, dir(), 0..=0, &|_| true, 20).unwrap();
+    let kept = checkpoint::write(&disk, dir(), 0..=0, &|_| true, &held, 20).unwrap();
     assert_eq!((kept.histograms, kept.histograms_dropped), (2, 1));
     let mut reader = Reader::open(disk.clone(), &dir().join("checkpoint.00000000"), ..).unwrap();
     let mut found = Vec::new();
@@ -233,10 +260,10 @@ fn histograms_of_mixed_schemas_become_records_of_their_own() {
 fn what_a_checkpoint_is_made_of_must_be_there() {
     let disk = memory();
     write_segments(&disk, &[100, 200, 300, 400, 500]);
-    checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+    checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 0).unwrap();
     remove_before(&*disk, dir(), 2).unwrap();
     let error = |span| {
-        checkpoint::write(&disk, dir(), span, &|_| true, 0)
+        checkpoint::write(&disk, dir(), span, &|_| true, &held, 0)
             .unwrap_err()
             .to_string()
     };
@@ -262,7 +289,7 @@ fn a_checkpoint_that_lost_its_records_is_told_and_mended() {
     for emptied in [None, Some(vec![]), Some(vec![0; PAGE_BYTES as usize])] {
         let disk = memory();
         write_segments(&disk, &[100, 200, 300, 400, 500]);
-        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 0).unwrap();
         let found = checkpoint::latest(&*disk, dir()).unwrap().unwrap();
         let path = segment_path(&found.path, 0);
         match emptied {
@@ -277,9 +304,9 @@ fn a_checkpoint_that_lost_its_records_is_told_and_mended() {
         );
         let position = reader.position();
         repair(&*disk, &found.path, position.segment, position.offset).unwrap();
-        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 0).unwrap_err();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, &held, 0).unwrap_err();
         checkpoint::mend(&disk, &found).unwrap();
-        checkpoint::write(&disk, dir(), 2..=3, &|_| true, 7).unwrap();
+        checkpoint::write(&disk, dir(), 2..=3, &|_| true, &held, 7).unwrap();
         assert_eq!(checkpoint::min_valid_time(&disk, dir()).unwrap(), Some(7));
     }
 }
@@ -289,7 +316,7 @@ fn a_log_whose_segments_are_gone_goes_on_behind_its_checkpoint() {
     for left in [None, Some(1)] {
         let disk = memory();
         write_segments(&disk, &[100, 200, 300]);
-        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 0).unwrap();
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 0).unwrap();
         for number in 0..3 {
             disk.remove_file(&segment_path(dir(), number)).unwrap();
         }
@@ -339,7 +366,7 @@ fn a_crash_at_any_moment_leaves_the_old_checkpoint_or_the_new_one() {
         let memory = MemoryDisk::new();
         let disk: Arc<dyn Disk> = Arc::new(memory.clone());
         write_segments(&disk, &[100, 200, 300, 400]);
-        checkpoint::write(&disk, dir(), 0..=1, &|_| true, 150).unwrap();
+        checkpoint::write(&disk, dir(), 0..=1, &|_| true, &held, 150).unwrap();
         remove_before(&*disk, dir(), 2).unwrap();
         let all = |disk: &Arc<dyn Disk>| {
             let found = checkpoint::latest(&**disk, dir()).unwrap().unwrap();
@@ -350,7 +377,7 @@ fn a_crash_at_any_moment_leaves_the_old_checkpoint_or_the_new_one() {
         };
         let (_, before) = all(&disk);
         memory.crash_after(changes, Arc::new(SeededEntropy::new(changes)));
-        checkpoint::write(&disk, dir(), 2..=2, &|_| true, 0).unwrap();
+        checkpoint::write(&disk, dir(), 2..=2, &|_| true, &held, 0).unwrap();
         remove_before(&*disk, dir(), 3).unwrap();
         checkpoint::remove_before(&*disk, dir(), 2).unwrap();
         let Some(crashed) = memory.crashed() else {

@@ -226,7 +226,7 @@ fn promtool_reads_our_checkpoint() {
     let found = segments(&*disk, &wal).unwrap();
     let last = found[found.len() - 2].number;
     let mint = 1_700_000_000_000 + 100 * 15_000;
-    let kept = checkpoint::write(&disk, &wal, found[0].number..=last, &|_| true, mint).unwrap();
+    let kept = checkpoint::write(&disk, &wal, found[0].number..=last, &|_| true, &|series| series, mint).unwrap();
     assert_eq!((kept.series, kept.samples_dropped), (3, 300));
     leadline_storage::wal::remove_before(&*disk, &wal, last + 1).unwrap();
     lines.retain(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap() >= mint);

@@ -1,9 +1,11 @@
 //! `sum by (x) (…)`, with the grouping before or behind.
 
 use super::super::ast::{Aggregate, AggregateOp, ExprKind, Span};
+use super::super::lexer::is_unquoted_name;
 use super::super::token::{Keyword, TokenKind};
 use super::{Parsed, Parser, Tree};
-use leadline_model::quote::Quoted;
+use crate::diagnostic::ParseError;
+use leadline_model::quote::QuotedBytes;
 
 impl Parser<'_> {
     /// Whether the word here opens an aggregation (else it may be a metric's name).
@@ -66,6 +68,7 @@ impl Parser<'_> {
             labels,
             param,
             expr,
+            unquoted_names: self.features.unquoted_names,
         };
         self.node(ExprKind::Aggregate(Box::new(aggregate)), span, below)
     }
@@ -111,7 +114,10 @@ impl Parser<'_> {
     fn grouping_label(&mut self) -> Parsed<String> {
         let token = self.token();
         let label = match token.kind {
-            TokenKind::String => self.unquoted_utf8(token.span)?,
+            TokenKind::String => {
+                let name = self.unquoted(token.span)?;
+                String::from_utf8(name).map_err(|error| self.no_label(token.span, error.as_bytes()))?
+            }
             TokenKind::Keyword(Keyword::Without) => return Err(self.unexpected("grouping opts", "label")),
             TokenKind::Identifier | TokenKind::MetricIdentifier | TokenKind::Aggregator(_) | TokenKind::Keyword(_) => {
                 self.text_of(token.span).to_owned()
@@ -121,14 +127,17 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected("grouping opts", "label")),
         };
-        if label.is_empty() {
-            return Err(self.error(
-                token.span,
-                format!("invalid label name for grouping: {}", Quoted(&label)),
-            ));
+        let unquoted = token.kind != TokenKind::String && self.features.unquoted_names;
+        if label.is_empty() || (unquoted && !is_unquoted_name(&label)) {
+            return Err(self.no_label(token.span, label.as_bytes()));
         }
         self.bump();
         Ok(label)
+    }
+
+    fn no_label(&self, span: Span, name: &[u8]) -> Box<ParseError> {
+        let message = format!("invalid label name for grouping: {}", QuotedBytes(name));
+        self.error(span, message)
     }
 }
 

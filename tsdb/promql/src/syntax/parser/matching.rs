@@ -9,7 +9,10 @@ impl Parser<'_> {
     /// `bool`, and how the vectors are matched.
     pub(super) fn modifiers(&mut self) -> Parsed<(bool, Matching)> {
         let return_bool = self.keyword(Keyword::Bool);
-        let mut matching = Matching::default();
+        let mut matching = Matching {
+            unquoted_names: self.features.unquoted_names,
+            ..Matching::default()
+        };
         if self.keyword(Keyword::On) {
             matching.on = true;
             (matching.labels, _) = self.grouping_labels()?;

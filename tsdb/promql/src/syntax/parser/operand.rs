@@ -83,12 +83,6 @@ impl Parser<'_> {
             .map_err(|message| self.error(span, message))
     }
 
-    /// The value of the quoted text at `span` where a label's name or value is meant: UTF-8.
-    pub(super) fn unquoted_utf8(&self, span: Span) -> Parsed<String> {
-        String::from_utf8(self.unquoted(span)?)
-            .map_err(|_| self.error(span, "invalid UTF-8 in a label's name or value"))
-    }
-
     fn paren(&mut self) -> Parsed<Tree> {
         let open = self.bump();
         let inner = self.deeper(|p| p.expression(0))?;

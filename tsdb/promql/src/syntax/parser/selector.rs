@@ -4,7 +4,7 @@ use super::super::ast::{Border, ExprKind, Selector, Shift, Span};
 use super::super::token::TokenKind;
 use super::{Parsed, Parser, Tree};
 use crate::syntax::ast::BinaryOp;
-use leadline_model::labels::{NAME, is_identifier};
+use leadline_model::labels::NAME;
 use leadline_model::regex::Regex;
 use leadline_model::{MatchOp, Matcher};
 
@@ -23,11 +23,11 @@ impl Parser<'_> {
         self.node(
             ExprKind::Selector(Selector {
                 matchers,
-                // A name that needs quotes is printed as a matcher: not everybody reads it without them.
-                name: name.filter(|name| is_identifier(name, true)),
+                name,
                 shift: Shift::default(),
                 computed_offset: None,
                 border: Border::Open,
+                unquoted_names: self.features.unquoted_names,
             }),
             span,
             0,
@@ -58,8 +58,8 @@ impl Parser<'_> {
     fn matcher(&mut self) -> Parsed<Matcher> {
         let label = self.token();
         let name = match label.kind {
-            TokenKind::Identifier => self.text_of(label.span).to_owned(),
-            TokenKind::String => self.unquoted_utf8(label.span)?,
+            TokenKind::Identifier => self.text_of(label.span).as_bytes().to_vec(),
+            TokenKind::String => self.unquoted(label.span)?,
             _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
         };
         self.bump();
@@ -68,7 +68,10 @@ impl Parser<'_> {
             TokenKind::Operator(BinaryOp::Ne) => MatchOp::NotEqual,
             TokenKind::RegexEqual => MatchOp::Regex,
             TokenKind::RegexNotEqual => MatchOp::NotRegex,
-            _ if label.kind == TokenKind::String => return Ok(Matcher::equal(NAME, name)),
+            _ if label.kind == TokenKind::String => {
+                let named = Matcher::of_bytes(NAME.as_bytes().to_vec(), MatchOp::Equal, name);
+                return named.map_err(|error| self.error(label.span, error.in_words_of_go()));
+            }
             _ => return Err(self.unexpected(CONTEXT, "label matching operator")),
         };
         self.bump();
@@ -77,8 +80,8 @@ impl Parser<'_> {
             start: label.span.start,
             end: value.span.end,
         };
-        let value = self.unquoted_utf8(value.span)?;
-        let matcher = Matcher::new(name, op, value).map_err(|error| self.error(span, error.in_words_of_go()))?;
+        let value = self.unquoted(value.span)?;
+        let matcher = Matcher::of_bytes(name, op, value).map_err(|error| self.error(span, error.in_words_of_go()))?;
         let weight = matcher.regex().map_or(0, Regex::weight);
         match self.patterns.checked_sub(weight) {
             Some(left) => self.patterns = left,

@@ -249,8 +249,12 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
             "2:9: parse error: unexpected end of input inside braces",
         ),
         (
-            "foo{a=\"\\xff\"}",
-            "1:7: parse error: invalid UTF-8 in a label's name or value",
+            "foo{a=~\"\\xff.\"}",
+            "1:5: parse error: error parsing regexp: invalid UTF-8: `\u{fffd}.`",
+        ),
+        (
+            "sum(foo) by (\"\\xff\")",
+            "1:14: parse error: invalid label name for grouping: \"\\xff\"",
         ),
     ] {
         let found = parse(text).map_or_else(|error| error.to_string(), |expr| format!("accepted as {expr}"));
@@ -380,7 +384,64 @@ fn what_is_experimental_needs_its_feature() {
         let enabled = parse_with(text, feature.parse().unwrap());
         assert!(enabled.is_ok(), "{text}: {enabled:?}");
         let printed = enabled.unwrap().to_string();
-        assert_eq!(parse(&printed).unwrap().to_string(), printed, "{text}");
+        let again = parse_with(&printed, feature.parse().unwrap()).unwrap();
+        assert_eq!(again.to_string(), printed, "{text}");
+    }
+}
+
+/// What 3.16 prints, where it was asked with and without the feature.
+#[test]
+fn names_are_printed_without_quotes_as_far_as_they_were_read_so() {
+    let on = "promql-unquoted-utf8-names".parse().unwrap();
+    let mut wrong = Vec::new();
+    for (text, without, with) in [
+        ("{\"a.b\"}", "{__name__=\"a.b\"}", "{__name__=\"a.b\"}"),
+        ("a{\"b.c\"=\"d\"}", "a{\"b.c\"=\"d\"}", "a{b.c=\"d\"}"),
+        ("a{\"équipe\"=~\"d\"}", "a{\"équipe\"=~\"d\"}", "a{équipe=~\"d\"}"),
+        ("a{\"0b\"!=\"d\"}", "a{\"0b\"!=\"d\"}", "a{\"0b\"!=\"d\"}"),
+        ("a{\"b:c\"=\"d\"}", "a{\"b:c\"=\"d\"}", "a{\"b:c\"=\"d\"}"),
+        (
+            "sum by (\"b.c\", \"b-c\", d) (a)",
+            "sum by (\"b.c\", \"b-c\", d) (a)",
+            "sum by (b.c, \"b-c\", d) (a)",
+        ),
+        (
+            "a * on (\"b.c\") group_left (\"é\", \"b c\") b",
+            "a * on (\"b.c\") group_left (\"é\", \"b c\") b",
+            "a * on (b.c) group_left (é, \"b c\") b",
+        ),
+        (
+            "sum by (b:c) (a)",
+            "sum by (\"b:c\") (a)",
+            "1:9: parse error: invalid label name for grouping: \"b:c\"",
+        ),
+        (
+            "a.b{c=\"d\"}",
+            "1:2: parse error: unexpected character: '.'",
+            "a.b{c=\"d\"}",
+        ),
+    ] {
+        for (features, expected) in [(Features::NONE, without), (on, with)] {
+            let found = parse_with(text, features).map_or_else(|error| error.to_string(), |expr| expr.to_string());
+            if found != expected {
+                wrong.push(format!("{text}\n  found:    {found}\n  expected: {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn texts_that_are_no_utf8_are_printed_as_they_were_read() {
+    for text in [
+        r#"{a="\xff"}"#,
+        r#"foo{a!="b\xffc",b=~"\xff|d",c!~"\xe2\x82"}"#,
+        r#"{"\xff"="a"}"#,
+        r#"{__name__="\xff"}"#,
+    ] {
+        let once = parse(text).unwrap().to_string();
+        assert_eq!(parse(&once).unwrap(), parse(text).unwrap(), "{text}");
+        assert_eq!(once, text);
     }
 }
 

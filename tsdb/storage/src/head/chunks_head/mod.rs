@@ -23,6 +23,7 @@ use leadline_model::sample::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,10 +57,10 @@ pub(super) struct Files(BTreeMap<u32, Mapped>);
 impl Files {
     /// The bytes of the chunk at `place`, checked.
     pub(super) fn read(&self, place: u64) -> Result<Bytes, StorageError> {
-        let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
-        let Some(file) = self.0.get(&seq) else {
+        let Some((file, offset)) = self.at(place) else {
             return Err(StorageError::Refused(format!(
-                "there is no file {seq:06} of mapped chunks"
+                "there is no file {:06} of mapped chunks",
+                place >> 32
             )));
         };
         let mut bytes = vec![0; GUESS];
@@ -78,10 +79,24 @@ impl Files {
             let n = read(&mut bytes)?;
             bytes.truncate(n);
         }
-        let chunk = format::parse(&bytes).map_err(|e| e.at(&file.path, offset))?;
-        let data = chunk.data.clone();
+        let data = self.parse(place, &bytes)?;
         let mut bytes = Bytes::from(bytes);
         Ok(bytes.split_to(data.end).split_off(data.start))
+    }
+
+    /// The file that `place` is in, and where in it.
+    fn at(&self, place: u64) -> Option<(&Mapped, u64)> {
+        let file = self.0.get(&((place >> 32) as u32))?;
+        Some((file, place & u64::from(u32::MAX)))
+    }
+
+    /// Where in `bytes`, which begin at `place`, the data of the chunk is, checked.
+    fn parse(&self, place: u64, bytes: &[u8]) -> Result<Range<usize>, StorageError> {
+        let damaged = |wrong: format::Wrong| match self.at(place) {
+            Some((file, offset)) => wrong.at(&file.path, offset),
+            None => StorageError::Refused(format!("a mapped chunk is damaged: {wrong:?}")),
+        };
+        format::parse(bytes).map(|chunk| chunk.data).map_err(damaged)
     }
 
     /// The bytes of a closed chunk, wherever they are.

@@ -82,7 +82,8 @@ impl Replay<'_> {
     }
 
     /// Whether the log has samples that should be in a file before the first. Deleted ones need not be anywhere: where all
-    /// of a time was deleted, the head lets go of its chunks without a block that would say so.
+    /// of a time was deleted, the head lets go of its chunks without a block that would say so. What was deleted piece by
+    /// piece may be taken for missing: then the log is read once more for nothing.
     pub(super) fn lacks_chunks(&self) -> bool {
         let is_deleted = |(&series, older): (&u64, &Interval)| {
             let Some((at, number)) = place(series) else { return true };

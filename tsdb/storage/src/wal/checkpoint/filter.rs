@@ -13,6 +13,7 @@ use leadline_model::sample::Timestamp;
 /// Takes records in and gives those parts out that are still needed.
 pub(super) struct Filter<'k> {
     pub(super) keep: &'k dyn Fn(u64) -> bool,
+    pub(super) held: &'k dyn Fn(u64) -> u64,
     pub(super) mint: Timestamp,
     pub(super) kept: Kept,
     pub(super) metadata: LatestMetadata,
@@ -85,6 +86,10 @@ impl Filter<'_> {
     }
 
     fn exemplars(&mut self, record: &[u8], entries: ExemplarIter<'_>, out: &mut Batch) -> Result<(), Malformed> {
+        #[cfg(feature = "planted")]
+        if crate::planted::on(crate::planted::Defect::CheckpointDropsExemplars) {
+            return Ok(());
+        }
         let mint = self.mint;
         let (kept, dropped) = count(entries.clone(), |e| e.t >= mint)?;
         self.kept.exemplars += kept;
@@ -105,8 +110,9 @@ impl Filter<'_> {
     fn metadata(&mut self, entries: MetadataIter<'_>) -> Result<(), Malformed> {
         for entry in entries {
             let entry = entry?;
-            if (self.keep)(entry.series) {
-                self.metadata.insert(&entry);
+            let series = (self.held)(entry.series);
+            if (self.keep)(series) {
+                self.metadata.insert(series, &entry);
             }
         }
         Ok(())

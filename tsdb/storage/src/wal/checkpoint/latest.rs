@@ -32,7 +32,8 @@ impl Equivalent<Metadata> for Said<'_> {
 }
 
 impl LatestMetadata {
-    pub(super) fn insert(&mut self, entry: &MetadataEntry<'_>) {
+    /// What is told of `series` from now on.
+    pub(super) fn insert(&mut self, series: u64, entry: &MetadataEntry<'_>) {
         let said = Said {
             kind: entry.kind,
             unit: entry.unit,
@@ -42,7 +43,7 @@ impl LatestMetadata {
             Some(&number) => number,
             None => self.number(entry.to_metadata()),
         };
-        self.by_series.insert(entry.series, number);
+        self.by_series.insert(series, number);
     }
 
     fn number(&mut self, said: Metadata) -> u32 {
@@ -81,12 +82,13 @@ mod tests {
         let mut latest = LatestMetadata::default();
         for round in 0..2 {
             for series in (0..2500).rev() {
-                latest.insert(&MetadataEntry {
+                let entry = MetadataEntry {
                     series,
                     kind: MetricKind::Counter,
                     unit: "",
                     help: if round == 0 { "old" } else { "new" },
-                });
+                };
+                latest.insert(series, &entry);
             }
         }
         assert_eq!((latest.len(), latest.said.len()), (2500, 2));

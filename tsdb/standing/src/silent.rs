@@ -1,0 +1,289 @@
+//! Targets that were down before this process began and never answered it: what they are to an expression, once nobody
+//! waits for them any more.
+//!
+//! A target feeds an expression when one of its series, now or earlier while it is discovered, matched. No commit of this
+//! process says so of a target that never answered, but the store may have its series from before the start: then the
+//! target is a feeder that is down, and what the others give lacks its part. Where the store knows nothing of a target from
+//! before the start (an empty volume), a selector that names its job or instance says that it belongs: it counts as missing
+//! from every value, though not from an empty result, which is believed once the waiting is over. A target that was there
+//! before the start and gave nothing that matches is no part of it.
+
+use crate::roster::Roster;
+use crate::snapshot::Warmth;
+use crate::warmth::{Admission, Moment, admitted};
+use leadline_model::port::{Plan, QueryError, Queryable};
+use leadline_model::target::{OwnerId, TargetState};
+use leadline_model::{Matcher, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How far back (ms) from the start the store is asked: as far as one on disk keeps samples by default.
+const REACH_MS: i64 = 86_400_000;
+
+/// What a silent target is to an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It fed the expression before the start.
+    Feeder,
+    /// Nothing is known of it but that a selector names it.
+    Stranger,
+    /// It has no part in it.
+    Nothing,
+}
+
+/// The silent targets of an expression that the store was asked about.
+pub(crate) type Parts = HashMap<OwnerId, Part>;
+
+/// A silent target that the store has to be asked about.
+#[derive(Debug)]
+pub(crate) struct Unheard {
+    target: Arc<TargetState>,
+    /// Places in the plan of the selectors that admit it.
+    selectors: Vec<usize>,
+    /// Whether one of them names its job or instance.
+    named: bool,
+}
+
+/// The targets that kept an expression cold for as long as they are waited for, and never answered. Admissions are in
+/// the order of the plan's selectors. Those in `known` are left out.
+pub(crate) fn unheard(
+    plan: &Plan,
+    admissions: &[Admission],
+    targets: &[Arc<TargetState>],
+    roster: &Roster,
+    known: &Parts,
+    moment: Moment,
+) -> Vec<Unheard> {
+    let mut found: HashMap<OwnerId, Unheard> = HashMap::new();
+    for (place, (admission, selector)) in admissions.iter().zip(&plan.selectors).enumerate() {
+        let admitted = admitted(admission, targets);
+        let Some(cohort) = roster.cohort(admitted.iter().map(|t| t.owner)) else {
+            continue;
+        };
+        if moment.now < cohort.since.saturating_add(moment.give_up_ms) {
+            continue;
+        }
+        let silent = |t: &&Arc<TargetState>| t.first_good.is_none() && !known.contains_key(&t.owner);
+        for target in admitted.into_iter().filter(silent) {
+            if roster.seen(target.owner).is_none_or(|seen| seen > cohort.until) {
+                continue;
+            }
+            let unheard = found.entry(target.owner).or_insert_with(|| Unheard {
+                target: Arc::clone(target),
+                selectors: Vec::new(),
+                named: false,
+            });
+            unheard.selectors.push(place);
+            unheard.named |= admission.names(target) && may_match(&selector.matchers, target);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Whether the labels that every series of a target carries leave room for one that fulfils all matchers.
+fn may_match(matchers: &[Matcher], target: &TargetState) -> bool {
+    let fits = |m: &Matcher| target.labels.get(m.name()).is_none_or(|value| m.matches(value));
+    matchers.iter().all(fits)
+}
+
+/// What each of these targets is to an expression, by what the store has from before `started` (ms). May wait for the disk.
+///
+/// # Errors
+/// [`QueryError::Unavailable`] while the log is being read. What is damaged tells nothing of a target.
+pub(crate) fn inquire(
+    store: &dyn Queryable,
+    plan: &Plan,
+    unheard: &[Unheard],
+    started: Timestamp,
+) -> Result<Parts, QueryError> {
+    let mut parts = Parts::with_capacity(unheard.len());
+    for silent in unheard {
+        let part = match part_of(store, plan, silent, started) {
+            Err(error @ QueryError::Corrupt(_)) => {
+                tracing::warn!(target = silent.target.url, %error, "what a target gave before the start cannot be read");
+                Part::Stranger
+            }
+            part => part?,
+        };
+        parts.insert(silent.target.owner, part);
+    }
+    Ok(parts)
+}
+
+fn part_of(store: &dyn Queryable, plan: &Plan, silent: &Unheard, started: Timestamp) -> Result<Part, QueryError> {
+    let (mint, maxt) = (started.saturating_sub(REACH_MS), started.saturating_sub(1));
+    let labels = silent.target.labels.iter();
+    let own: Vec<Matcher> = labels.map(|(name, value)| Matcher::equal(name, value)).collect();
+    let has = |matchers: &[Matcher]| {
+        let matchers = [matchers, &own[..]].concat();
+        Ok::<_, QueryError>(!store.select(&matchers, mint, maxt, false)?.is_empty())
+    };
+    for selector in silent.selectors.iter().filter_map(|&place| plan.selectors.get(place)) {
+        if has(&selector.matchers)? {
+            return Ok(Part::Feeder);
+        }
+    }
+    let part = match silent.named && !has(&[Matcher::equal("__name__", "up")])? {
+        true => Part::Stranger,
+        false => Part::Nothing,
+    };
+    Ok(part)
+}
+
+/// Of an expression that only waits for what the store knows.
+pub(crate) fn not_known() -> Warmth {
+    Warmth::Cold {
+        reason: "warming up: what targets that never answered gave before the start is not known yet".to_owned(),
+        until: None,
+    }
+}
+
+/// The owners that are this to an expression.
+pub(crate) fn owners(parts: &Parts, part: Part) -> impl Iterator<Item = OwnerId> {
+    parts.iter().filter(move |(_, p)| **p == part).map(|(owner, _)| *owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::put_target;
+    use crate::warmth::admissions;
+    use leadline_model::Labels;
+    use leadline_model::clock::ManualClock;
+    use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, PlanSelector, Shape, Slot};
+    use leadline_model::target::{Board, Health};
+    use leadline_storage::Head;
+
+    const STARTED: Timestamp = 10_000_000;
+    const GIVE_UP: i64 = 600_000;
+
+    fn plan(selectors: &[&[(&str, &str)]]) -> Plan {
+        let selector = |matchers: &&[(&str, &str)]| PlanSelector {
+            matchers: matchers.iter().map(|&(n, v)| Matcher::equal(n, v)).collect(),
+            window_ms: 0,
+        };
+        Plan {
+            text: String::new(),
+            shape: Shape::Vector,
+            selectors: selectors.iter().map(selector).collect(),
+            moves_with_time: false,
+            engine: Arc::new(()),
+        }
+    }
+
+    /// A store in which an earlier process left these series at `t`.
+    fn left(t: Timestamp, series: &[&[(&str, &str)]]) -> Arc<Head> {
+        let settings = leadline_storage::Settings::default();
+        let head = Head::new(settings, Arc::new(ManualClock::at(STARTED))).unwrap();
+        let batch = Batch {
+            owner: head.new_owner(),
+            slot: t,
+            attempt: Attempt::Good,
+            created: series.iter().map(|s| Labels::from_pairs(s.iter().copied())).collect(),
+            entries: (0_u32..)
+                .zip(series)
+                .map(|(i, _)| Entry {
+                    series: Slot::New(i),
+                    t,
+                    v: 1.0,
+                })
+                .collect(),
+            extras: Extras::default(),
+        };
+        head.commit(&batch).unwrap();
+        head
+    }
+
+    /// Of target b of job web, which is down, when nobody waits for it any more.
+    fn part(head: &Head, selectors: &[&[(&str, &str)]]) -> Option<Part> {
+        let (board, roster, plan) = (Board::new(), Roster::new(STARTED), plan(selectors));
+        put_target(&board, 1, "web", "a:80", Health::Up);
+        put_target(&board, 2, "web", "b:80", Health::Down);
+        board.update(OwnerId(2), |t| {
+            let mut labels = t.labels.to_builder();
+            labels.set("namespace", "demo");
+            t.labels = labels.build();
+        });
+        board.update(OwnerId(1), |t| t.first_good = Some(STARTED));
+        board.set_synced(true);
+        roster.observe(&board, STARTED);
+        let asked = |now| {
+            let moment = Moment {
+                at: now,
+                now,
+                give_up_ms: GIVE_UP,
+                behind: false,
+                synced: true,
+            };
+            unheard(&plan, &admissions(&plan), &board.all(), &roster, &Parts::new(), moment)
+        };
+        assert!(asked(STARTED + GIVE_UP - 1).is_empty(), "it is still waited for");
+        let parts = inquire(head, &plan, &asked(STARTED + GIVE_UP), STARTED).unwrap();
+        assert!(!parts.contains_key(&OwnerId(1)), "it answered");
+        parts.get(&OwnerId(2)).copied()
+    }
+
+    #[test]
+    fn the_store_tells_whether_a_target_that_never_answered_fed_an_expression() {
+        let depth: &[(&str, &str)] = &[
+            ("__name__", "depth"),
+            ("job", "web"),
+            ("instance", "b:80"),
+            ("namespace", "demo"),
+            ("queue", "x"),
+        ];
+        let up: &[(&str, &str)] = &[
+            ("__name__", "up"),
+            ("job", "web"),
+            ("instance", "b:80"),
+            ("namespace", "demo"),
+        ];
+        let other: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("instance", "a:80")];
+        let all: &[(&str, &str)] = &[("__name__", "depth")];
+        let web: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web")];
+        let b: &[(&str, &str)] = &[("__name__", "depth"), ("instance", "b:80")];
+        let y: &[(&str, &str)] = &[("__name__", "depth"), ("queue", "y")];
+        let elsewhere: &[(&str, &str)] = &[("__name__", "depth"), ("job", "federated")];
+        let demo: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("namespace", "demo")];
+        let others: &[(&str, &str)] = &[("__name__", "depth"), ("job", "web"), ("namespace", "other")];
+        use Part::{Feeder, Nothing, Stranger};
+        // what the store has, the selectors, what b is
+        type Case<'a> = (&'a [&'a [(&'a str, &'a str)]], &'a [&'a [(&'a str, &'a str)]], Part);
+        let cases: &[Case<'_>] = &[
+            (&[up, depth], &[all], Feeder),
+            (&[up, depth], &[y, web], Feeder),
+            (&[up, depth], &[y], Nothing),
+            // It was there and gave none, or nothing is known of it.
+            (&[up, other], &[web], Nothing),
+            (&[other], &[web], Stranger),
+            (&[other], &[b], Stranger),
+            (&[other], &[y, web], Stranger),
+            (&[other], &[all], Nothing),
+            (&[other], &[demo], Stranger),
+            (&[other], &[others], Nothing),
+            (&[other], &[elsewhere], Nothing),
+        ];
+        for (stored, selectors, expected) in cases {
+            let head = left(STARTED - 60_000, stored);
+            assert_eq!(part(&head, selectors), Some(*expected), "{stored:?} {selectors:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_after_the_start_or_long_before_tells_nothing() {
+        let depth: &[(&str, &str)] = &[
+            ("__name__", "depth"),
+            ("job", "web"),
+            ("instance", "b:80"),
+            ("namespace", "demo"),
+        ];
+        let all: &[(&str, &str)] = &[("__name__", "depth")];
+        for (t, expected) in [
+            (STARTED - 1, Part::Feeder),
+            (STARTED, Part::Nothing),
+            (STARTED - REACH_MS - 1, Part::Nothing),
+        ] {
+            assert_eq!(part(&left(t, &[depth]), &[all]), Some(expected), "at {t}");
+        }
+    }
+}
