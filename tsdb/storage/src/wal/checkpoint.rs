@@ -130,7 +130,8 @@ pub fn span(segments: &[Segment]) -> Option<RangeInclusive<u32>> {
 ///
 /// # Errors
 /// [`StorageError`]; nothing is left then but a temporary folder, see [`remove_temporary`]. Damage in a segment is an
-/// error, because nobody knows which series are lost, and so is a record of an unknown type, which would be. [`StorageError::Refused`] when there is nothing new in `segments`.
+/// error, because nobody knows which series are lost, and so is a record of an unknown type, which would be.
+/// [`StorageError::Refused`] when there is nothing new in `segments`.
 pub fn write(
     disk: &Arc<dyn Disk>,
     dir: &Path,
