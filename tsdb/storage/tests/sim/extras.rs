@@ -209,7 +209,7 @@ impl Extras {
         }
     }
 
-    /// The machine lost power.
+    /// The machine lost power, or the store was closed before its log was read.
     pub(crate) fn crashed(&mut self) {
         let taken = self.exemplars.added.iter_mut().filter(|a| a.state == State::Taken);
         taken.for_each(|added| added.state = State::Doubted);

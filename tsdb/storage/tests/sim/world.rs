@@ -446,7 +446,9 @@ impl World {
             if !interrupted && self.dice.chance(30) {
                 self.tell("the store is closed before its log is read".to_owned());
                 told("close", self.db.close())?;
-                self.synced();
+                self.model.synced();
+                // Blocks keep neither exemplars nor metadata.
+                self.extras.crashed();
                 return self.start(None);
             }
         }
