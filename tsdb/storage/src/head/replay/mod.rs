@@ -412,7 +412,12 @@ impl<'h> Replay<'h> {
             tracing::warn!("{text}");
             self.found.lost.push(text);
         }
-        let Some(damage) = damage else { return Ok(()) };
+        let Some(damage) = damage else {
+            return match self.durable.read_only {
+                true => Ok(()),
+                false => wal::settle(&*self.durable.disk, dir),
+            };
+        };
         let position = reader.position();
         if reader.torn().is_none() {
             self.lose(&damage);
