@@ -301,6 +301,8 @@ impl Rooms {
             parts.start("trust", |stop| async move {
                 tokio::select! { () = stop.cancelled() => {}, () = feed => {} }
             });
+            let rooms = Arc::clone(self);
+            parts.start("kinds", |stop| async move { rooms.adapter.registry.follow(stop).await });
             parts.start("cluster", |stop| async move { cluster.run(stop).await });
         }
     }

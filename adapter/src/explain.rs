@@ -159,6 +159,11 @@ pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explana
     };
     let objects = selector("labelSelector", subject.label_selector)?;
     let metrics = selector("metricLabelSelector", subject.metric_selector)?;
+    // Where the API server does not tell the kind, the rest can be explained.
+    let (rule, unsettled) = match adapter.registry.settle(Arc::clone(&rule)).await {
+        Ok(settled) => (settled, None),
+        Err(error) => (rule, Some(error)),
+    };
     let snapshot = rule.query.snapshot().await;
     let now = adapter.clock.now();
     let judge = Judge {
@@ -169,7 +174,9 @@ pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explana
         metric_selector: &metrics,
     };
     let mut explanation = frame(adapter, &judge, subject.namespace);
-    if rule.describes == Describes::External {
+    if let Some(error) = unsettled {
+        explanation.error = error.message;
+    } else if rule.describes == Describes::External {
         external_answer(adapter, &judge, subject, &mut explanation);
     } else if let Err(error) = object_answer(adapter, &judge, subject, &objects, &mut explanation).await {
         explanation.error = error.message;
@@ -271,7 +278,7 @@ async fn object_answer(
     selector: &Selector,
     into: &mut Explanation,
 ) -> Result<(), ApiError> {
-    let kind = judge.rule.kind(adapter.registry.mapper()).await?;
+    let kind = judge.rule.kind()?;
     let namespace = if kind.namespaced { subject.namespace } else { None };
     if kind.namespaced && namespace.is_none() {
         return Err(ApiError::bad_request(format!(

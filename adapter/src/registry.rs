@@ -4,14 +4,16 @@ use crate::api::discovery::Documents;
 use crate::config::check::{Describes, duplicate};
 use crate::config::{Autoscaling, MetricRule, Problem, Scope};
 use crate::error::ApiError;
-use leadline_cluster::{MappedResource, Mapper};
+use crate::resource;
+use leadline_cluster::{MapError, MappedResource, Mapper};
 use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Query, Register, Request};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_saphyr::{Location, Spanned};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
 
 /// A rule that works.
 pub struct Rule {
@@ -44,19 +46,17 @@ impl Rule {
         self.describes.resource() == Some("pods")
     }
 
-    /// The kind of the objects it describes; asks the API server where it is not known.
+    /// The kind of the objects it describes. [`Registry::settle`] gives a rule that has it.
     ///
     /// # Errors
-    /// 503 when the API server cannot tell; 404 when it has no such resource.
-    pub async fn kind(&self, mapper: &Arc<Mapper>) -> Result<Arc<MappedResource>, ApiError> {
+    /// 503 while it is not known; 500 of an external metric.
+    pub fn kind(&self) -> Result<Arc<MappedResource>, ApiError> {
         match &self.describes {
             Describes::Objects(_, Some(kind)) => Ok(Arc::clone(kind)),
-            Describes::Objects(resource, None) => mapper.resolve(resource).await.map_err(|e| match e {
-                leadline_cluster::MapError::Unknown(_) => ApiError::not_found(format!("metric {}: {e}", self.name())),
-                leadline_cluster::MapError::Unavailable { .. } => {
-                    ApiError::unavailable(format!("metric {}: {e}", self.name()))
-                }
-            }),
+            Describes::Objects(resource, None) => Err(ApiError::unavailable(format!(
+                "metric {}: the kind of {resource} is not known yet",
+                self.name()
+            ))),
             Describes::External => Err(ApiError::internal("an external metric describes no object")),
         }
     }
@@ -106,13 +106,20 @@ struct Table {
     rules: Vec<Arc<Rule>>,
     status: Vec<RuleStatus>,
     documents: Arc<Documents>,
+    /// What they were made of, to be made again when a kind becomes known.
+    config: Arc<Autoscaling>,
+    /// Resources whose kind nobody knew then.
+    unknown: BTreeSet<String>,
 }
 
-/// The metric rules in force.
+/// The metric rules in force. A kind says by which labels results are found, so the rules that describe one that only the
+/// API server knows are made again once it has told.
 pub struct Registry {
     register: Arc<dyn Register>,
     mapper: Arc<Mapper>,
     table: RwLock<Arc<Table>>,
+    /// Held while the table is made.
+    making: Mutex<()>,
     next_id: AtomicU64,
 }
 
@@ -121,13 +128,14 @@ impl Registry {
     #[must_use]
     pub fn new(register: Arc<dyn Register>, mapper: Arc<Mapper>) -> Arc<Self> {
         let table = Table {
-            documents: Arc::new(Documents::of(&[], &mapper)),
+            documents: Arc::new(Documents::of(&[])),
             ..Table::default()
         };
         Arc::new(Self {
             register,
             mapper,
             table: RwLock::new(Arc::new(table)),
+            making: Mutex::new(()),
             next_id: AtomicU64::new(1),
         })
     }
@@ -135,6 +143,11 @@ impl Registry {
     /// Puts `config` in force. Rules that did not change keep their standing query and what it learned; a rule with a
     /// problem is disabled alone. Returns the problems of all of them.
     pub fn apply(&self, config: &Autoscaling) -> Vec<Problem> {
+        let _making = self.making.lock();
+        self.make(Arc::new(config.clone()))
+    }
+
+    fn make(&self, config: Arc<Autoscaling>) -> Vec<Problem> {
         let before = Arc::clone(&self.table.read());
         let mut table = Table::default();
         let mut first: HashMap<Key, Location> = HashMap::new();
@@ -146,7 +159,7 @@ impl Registry {
                 None => self.build(rule, &before),
             };
             let problems = built.as_ref().err().cloned().unwrap_or_default();
-            table.status.push(status_of(rule, &problems));
+            table.status.push(status_of(rule, &problems, &self.mapper));
             // The second rule of a name takes nothing away from the first.
             if first.contains_key(&key) {
                 all.extend(problems);
@@ -155,6 +168,9 @@ impl Registry {
             first.insert(key.clone(), rule.name.referenced);
             let lookup = match built {
                 Ok(rule) => {
+                    if let Describes::Objects(resource, None) = &rule.describes {
+                        table.unknown.insert(resource.clone());
+                    }
                     table.rules.push(Arc::clone(&rule));
                     Lookup::Rule(rule)
                 }
@@ -163,9 +179,67 @@ impl Registry {
             table.by_key.insert(key, lookup);
             all.extend(problems);
         }
-        table.documents = Arc::new(Documents::of(&table.rules, &self.mapper));
+        table.documents = Arc::new(Documents::of(&table.rules));
+        table.config = config;
         *self.table.write() = Arc::new(table);
         all
+    }
+
+    /// Makes the rules again as soon as a kind that they describe becomes known, until `cancel`; their results are there
+    /// before somebody asks for them.
+    pub async fn follow(&self, cancel: CancellationToken) {
+        let mut lessons = self.mapper.lessons();
+        let work = async {
+            loop {
+                self.current();
+                lessons.next().await;
+            }
+        };
+        tokio::select! { () = cancel.cancelled() => {}, () = work => {} }
+    }
+
+    /// The table, made again where the mapper has learned of a kind that was unknown.
+    fn current(&self) -> Arc<Table> {
+        let stale = |table: &Table| {
+            table
+                .unknown
+                .iter()
+                .any(|name| resource::known(&self.mapper, name).is_some())
+        };
+        let table = Arc::clone(&self.table.read());
+        if !stale(&table) {
+            return table;
+        }
+        let _making = self.making.lock();
+        let config = {
+            let table = self.table.read();
+            stale(&table).then(|| Arc::clone(&table.config))
+        };
+        for problem in config.map(|config| self.make(config)).into_iter().flatten() {
+            tracing::warn!(%problem, "a kind became known");
+        }
+        Arc::clone(&self.table.read())
+    }
+
+    /// The rule that stands for `rule` once the kind of its objects is known; asks the API server where it is not.
+    ///
+    /// # Errors
+    /// 503 when the API server cannot tell, or the rule is disabled by what it tells; 404 when it has no such resource.
+    pub async fn settle(&self, rule: Arc<Rule>) -> Result<Arc<Rule>, ApiError> {
+        let Describes::Objects(resource, None) = &rule.describes else {
+            return Ok(rule);
+        };
+        let failed = |why: &dyn std::fmt::Display| format!("metric {}: {why}", rule.name());
+        match self.mapper.resolve(resource).await {
+            Err(e @ MapError::Unknown(_)) => return Err(ApiError::not_found(failed(&e))),
+            Err(e @ MapError::Unavailable { .. }) => return Err(ApiError::unavailable(failed(&e))),
+            Ok(_) => {}
+        }
+        match self.object(resource, rule.name()) {
+            Lookup::Rule(rule) => Ok(rule),
+            Lookup::Disabled(why) => Err(ApiError::unavailable(failed(&why))),
+            Lookup::Unknown => Err(ApiError::unavailable(failed(&"its rule is gone by now"))),
+        }
     }
 
     fn key_of(&self, rule: &MetricRule) -> Key {
@@ -220,58 +294,34 @@ impl Registry {
     /// The rule of a metric of objects; `resource` is written in any way the mapper knows.
     #[must_use]
     pub fn object(&self, resource: &str, metric: &str) -> Lookup {
-        let resource = crate::resource::canonical(&self.mapper, resource);
-        self.look_up(Some(resource), metric)
+        let table = self.current();
+        let resource = resource::canonical(&self.mapper, resource);
+        table.look_up(Some(resource), metric)
     }
 
     /// The rule of an external metric.
     #[must_use]
     pub fn external(&self, metric: &str) -> Lookup {
-        self.look_up(None, metric)
-    }
-
-    fn look_up(&self, resource: Option<String>, metric: &str) -> Lookup {
-        self.table
-            .read()
-            .by_key
-            .get(&(resource, metric.to_owned()))
-            .cloned()
-            .unwrap_or(Lookup::Unknown)
+        self.table.read().look_up(None, metric)
     }
 
     /// How every rule fares, in the order of the configuration.
     #[must_use]
     pub fn status(&self) -> Vec<RuleStatus> {
-        self.table.read().status.clone()
+        self.current().status.clone()
     }
 
-    /// The discovery documents. A kind that only became known to the mapper since is in them.
+    /// The discovery documents.
     #[must_use]
     pub fn documents(&self) -> Arc<Documents> {
-        let table = Arc::clone(&self.table.read());
-        if !table.documents.lacks_a_kind_known_to(&self.mapper) {
-            return Arc::clone(&table.documents);
-        }
-        let documents = Arc::new(Documents::of(&table.rules, &self.mapper));
-        let mut current = self.table.write();
-        if Arc::ptr_eq(&current, &table) {
-            let Table {
-                by_key, rules, status, ..
-            } = &*table;
-            *current = Arc::new(Table {
-                by_key: by_key.clone(),
-                rules: rules.clone(),
-                status: status.clone(),
-                documents: Arc::clone(&documents),
-            });
-        }
-        documents
+        Arc::clone(&self.current().documents)
     }
+}
 
-    /// What knows kinds.
-    #[must_use]
-    pub fn mapper(&self) -> &Arc<Mapper> {
-        &self.mapper
+impl Table {
+    fn look_up(&self, resource: Option<String>, metric: &str) -> Lookup {
+        let found = self.by_key.get(&(resource, metric.to_owned()));
+        found.cloned().unwrap_or(Lookup::Unknown)
     }
 }
 
@@ -292,13 +342,13 @@ fn index_by(rule: &MetricRule, describes: &Describes, name_label: &str) -> Vec<S
     labels
 }
 
-fn status_of(rule: &MetricRule, problems: &[Problem]) -> RuleStatus {
+fn status_of(rule: &MetricRule, problems: &[Problem], mapper: &Mapper) -> RuleStatus {
     RuleStatus {
         name: rule.name.value.clone(),
         describes: rule.describes.value.clone(),
         line: rule.name.referenced.line(),
         problems: texts(problems),
-        warnings: rule.warnings(),
+        warnings: rule.warnings(mapper),
     }
 }
 

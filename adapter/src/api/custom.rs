@@ -105,8 +105,8 @@ pub(crate) fn namespace<'a>(path: &'a CustomPath, kind: &MappedResource) -> Resu
 
 pub(crate) async fn answer(adapter: &Adapter, path: &CustomPath, query: &ParsedQuery) -> Result<Response, ApiError> {
     let selectors = Selectors::parse(query)?;
-    let rule = rule(adapter, path)?;
-    let kind = rule.kind(adapter.registry.mapper()).await?;
+    let rule = adapter.registry.settle(rule(adapter, path)?).await?;
+    let kind = rule.kind()?;
     let namespace = namespace(path, &kind)?;
     let snapshot = rule.query.snapshot().await;
     let judge = Judge {

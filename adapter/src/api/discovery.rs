@@ -13,7 +13,6 @@ use crate::registry::Rule;
 use axum::response::Response;
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, StatusCode};
-use leadline_cluster::Mapper;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,8 +36,6 @@ pub struct Documents {
     /// By resource. One scope each, always: a parent with both makes the aggregator refuse the whole version.
     custom: BTreeMap<String, Parent>,
     external: BTreeSet<String>,
-    /// Resources whose kind nobody knows yet; they are not listed.
-    unknown: Vec<String>,
     /// `APIGroupDiscoveryList` by version.
     aggregated: BTreeMap<&'static str, Document>,
 }
@@ -82,9 +79,9 @@ impl Document {
 }
 
 impl Documents {
-    /// Of these rules.
+    /// Of these rules. Those whose kind nobody knows yet are not listed: it says under which scope.
     #[must_use]
-    pub fn of(rules: &[Arc<Rule>], mapper: &Mapper) -> Self {
+    pub fn of(rules: &[Arc<Rule>]) -> Self {
         let mut documents = Self::default();
         let mut listed = 0;
         for rule in rules {
@@ -92,11 +89,7 @@ impl Documents {
                 Describes::External if documents.external.len() < LISTED => {
                     documents.external.insert(rule.name().to_owned());
                 }
-                Describes::Objects(resource, kind) if listed < LISTED => {
-                    let Some(kind) = kind.clone().or_else(|| mapper.known(resource)) else {
-                        documents.unknown.push(resource.clone());
-                        continue;
-                    };
+                Describes::Objects(resource, Some(kind)) if listed < LISTED => {
                     let parent = documents.custom.entry(resource.clone()).or_default();
                     parent.namespaced = kind.namespaced;
                     parent.singular.clone_from(&kind.singular);
@@ -111,12 +104,6 @@ impl Documents {
                 .insert(version, Document::of(&documents.aggregated(version)));
         }
         documents
-    }
-
-    /// Whether the mapper has learned of a kind since these were written.
-    #[must_use]
-    pub fn lacks_a_kind_known_to(&self, mapper: &Mapper) -> bool {
-        self.unknown.iter().any(|resource| mapper.known(resource).is_some())
     }
 
     fn resources(&self, group: &Group) -> Vec<Value> {

@@ -37,7 +37,8 @@ impl fmt::Display for Problem {
 /// What a rule describes, once checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Describes {
-    /// Objects of a resource (`plural.group`). The kind is absent where only the API server knows it.
+    /// Objects of a resource (`plural.group`). The kind is absent where only the API server knows it and has not told yet;
+    /// the resource is then as it is written.
     Objects(String, Option<Arc<MappedResource>>),
     /// Something outside of Kubernetes.
     External,
@@ -87,14 +88,14 @@ impl MetricRule {
         if let Some(kind) = resource::known(mapper, text) {
             return Ok(Describes::Objects(kind.group_resource(), Some(kind)));
         }
-        match text.contains('.') && resource::is_resource_name(text) {
+        match resource::is_resource_name(text) {
             true => Ok(Describes::Objects(text.to_owned(), None)),
             false => Err(self.problem(
                 "describes",
                 self.describes.referenced,
                 format!(
                     "{text:?} is no resource; expected pods, services, ingresses.networking.k8s.io, namespaces, nodes, \
-                     another resource.group, or external"
+                     another resource or resource.group in lower case, or external"
                 ),
             )),
         }
@@ -174,10 +175,16 @@ impl MetricRule {
         problems
     }
 
-    /// What may be written and is better not.
+    /// What may be written and is better not, or does not work yet.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, mapper: &Mapper) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let Ok(Describes::Objects(resource, None)) = self.describes(mapper) {
+            warnings.push(format!(
+                "metric {}: describes: the API server has told of no resource {resource:?} yet; the metric is listed once it has",
+                self.name.value
+            ));
+        }
         if self.on_negative == OnNegative::Serve {
             warnings.push(format!(
                 "metric {}: onNegative: serve: the HPA takes negative external values for an overflow and scales to its maximum",
@@ -289,6 +296,16 @@ mod tests {
                 rule("  - name: rps\n    describes: pod\n    query: up\n"),
                 "5:11: metric rps: name: the metric is defined for pods already, in line 2",
             ),
+            (
+                "metrics: [{name: a, describes: Pod, query: up}]".into(),
+                "1:32: metric a: describes: \"Pod\" is no resource; expected pods, services, ingresses.networking.k8s.io, \
+                 namespaces, nodes, another resource or resource.group in lower case, or external",
+            ),
+            (
+                "metrics: [{name: a, describes: persistentvolumes, query: up}]".into(),
+                "",
+            ),
+            ("metrics: [{name: a, describes: gizmos, query: up}]".into(), ""),
             (
                 "metrics: [{name: a/b, describes: pods, query: up}]".into(),
                 "1:18: metric a/b: name: a name of 1 to 253 letters, digits, '_', '-', '.', ':' was expected",

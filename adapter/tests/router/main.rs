@@ -7,6 +7,7 @@ mod discovery;
 mod explaining;
 mod handshake;
 mod identity;
+mod kinds;
 mod log;
 mod warming;
 mod world;

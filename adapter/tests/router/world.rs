@@ -355,9 +355,27 @@ impl World {
     /// As [`Self::new`], but nobody is believed before [`Self::trust`]. Tokens are reviewed by `reviewer`, or by
     /// [`Self::tokens`].
     pub(crate) fn untrusting(rules: &str, limits: Limits, reviewer: Option<Arc<dyn TokenReviewer>>) -> Self {
+        Self::build(rules, limits, reviewer, Mapper::new(None))
+    }
+
+    /// As [`Self::new`], with an API server that answers GETs of discovery by their path.
+    pub(crate) fn in_cluster(rules: &str, answer: fn(&str) -> &'static str) -> (Self, Arc<Mapper>) {
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let answer = answer(request.uri().path());
+            std::future::ready(Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::from(
+                answer.as_bytes().to_vec(),
+            ))))
+        });
+        let mapper = Mapper::new(Some(kube::Client::new(service, "default")));
+        let world = Self::build(rules, Limits::default(), None, Arc::clone(&mapper));
+        world.trust();
+        (world, mapper)
+    }
+
+    fn build(rules: &str, limits: Limits, reviewer: Option<Arc<dyn TokenReviewer>>, mapper: Arc<Mapper>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let standing = Arc::new(FakeStanding::default());
-        let registry = Registry::new(Arc::new(Door(Arc::clone(&standing))), Mapper::new(None));
+        let registry = Registry::new(Arc::new(Door(Arc::clone(&standing))), mapper);
         registry.apply(&serde_saphyr::from_str(rules).unwrap());
         let (clients, proxies) = (Ca::new("clients"), Ca::new("proxies"));
         let tokens = Arc::new(FakeTokens::default());

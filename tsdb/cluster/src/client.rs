@@ -166,7 +166,7 @@ impl Cluster {
         reports
     }
 
-    /// Keeps the watches going until `cancel`.
+    /// Keeps the watches going, and the mapper learning, until `cancel`.
     pub async fn run(&self, cancel: CancellationToken) {
         let pods = async {
             wanted(&self.pods_wanted).await;
@@ -178,7 +178,7 @@ impl Cluster {
         };
         tokio::select! {
             () = cancel.cancelled() => {}
-            _ = futures::future::join3(pods, auth, self.objects.run(cancel.clone())) => {}
+            _ = futures::future::join4(pods, auth, self.objects.run(cancel.clone()), self.mapper.run(cancel.clone())) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod extension_auth;
 #[cfg(test)]
 mod fixture;
+mod kinds;
 mod label_index;
 mod mapper;
 mod objects;
@@ -25,7 +26,7 @@ pub use api_service::{CaBundle, Others, ServiceName, ensure_ca_bundle, keep_ca_b
 pub use client::{Cluster, ConnectError};
 pub use extension_auth::{ExtensionAuth, ExtensionAuthError};
 pub use kube::Client;
-pub use mapper::{MapError, MappedResource, Mapper};
+pub use mapper::{Lessons, MapError, MappedResource, Mapper};
 pub use objects::{LookupError, Object, ObjectWatches};
 pub use pairs::Pairs;
 pub use pod::{Container, Controller, Pod, Port, Readiness};

@@ -1,5 +1,6 @@
 //! From the name of a resource to what it is (a RESTMapper): `ingresses.networking.k8s.io`, `pod`, `Deployment`.
 
+use crate::kinds::everywhere;
 use crate::watch::describe;
 use futures::future::{BoxFuture, Shared};
 use futures::stream::FuturesUnordered;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A resource the API server has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,8 +70,8 @@ pub enum MapError {
     },
 }
 
-/// Maps names of resources. Starts with those every cluster has, learns the rest from the API server's discovery, and asks
-/// again on a miss, at most every [`REFRESH_EVERY`].
+/// Maps names of resources. Starts with those every cluster has, learns the rest from the API server's discovery
+/// ([`Mapper::run`]), and asks again on a miss, at most every [`REFRESH_EVERY`].
 pub struct Mapper {
     client: Option<Client>,
     names: watch::Sender<Arc<Names>>,
@@ -93,6 +95,12 @@ type Flight = Shared<BoxFuture<'static, Outcome>>;
 /// How often the API server is asked at most.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
 
+/// How often the API server is asked though nobody misses a name.
+const LEARN_EVERY: Duration = Duration::from_secs(300);
+
+/// What these groups list are metrics, ours among them, and no kinds of objects.
+const METRICS: [&str; 2] = ["custom.metrics.k8s.io", "external.metrics.k8s.io"];
+
 /// How long a question waits for what the API server answers: less than any request may take, so that its asker hears what
 /// is missing and not that time is up.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -100,45 +108,18 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Lower-case name (plural, singular or kind; bare or with `.group`) to resource.
 type Names = HashMap<String, Arc<MappedResource>>;
 
-/// Group, version, plural, singular, kind, namespaced: what people scale on in every cluster.
-const EVERYWHERE: [(&str, &str, &str, &str, &str, bool); 15] = [
-    ("", "v1", "pods", "pod", "Pod", true),
-    ("", "v1", "services", "service", "Service", true),
-    ("", "v1", "namespaces", "namespace", "Namespace", false),
-    ("", "v1", "nodes", "node", "Node", false),
-    (
-        "",
-        "v1",
-        "persistentvolumeclaims",
-        "persistentvolumeclaim",
-        "PersistentVolumeClaim",
-        true,
-    ),
-    ("", "v1", "configmaps", "configmap", "ConfigMap", true),
-    (
-        "",
-        "v1",
-        "replicationcontrollers",
-        "replicationcontroller",
-        "ReplicationController",
-        true,
-    ),
-    ("apps", "v1", "deployments", "deployment", "Deployment", true),
-    ("apps", "v1", "statefulsets", "statefulset", "StatefulSet", true),
-    ("apps", "v1", "daemonsets", "daemonset", "DaemonSet", true),
-    ("apps", "v1", "replicasets", "replicaset", "ReplicaSet", true),
-    ("batch", "v1", "jobs", "job", "Job", true),
-    ("batch", "v1", "cronjobs", "cronjob", "CronJob", true),
-    ("networking.k8s.io", "v1", "ingresses", "ingress", "Ingress", true),
-    (
-        "autoscaling",
-        "v2",
-        "horizontalpodautoscalers",
-        "horizontalpodautoscaler",
-        "HorizontalPodAutoscaler",
-        true,
-    ),
-];
+/// Tells when a mapper has learned something.
+#[derive(Debug)]
+pub struct Lessons(watch::Receiver<Arc<Names>>);
+
+impl Lessons {
+    /// Resolves after the next lesson; never once the mapper is gone.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 fn names(resources: impl IntoIterator<Item = MappedResource>) -> Names {
     let mut names = Names::new();
@@ -156,19 +137,6 @@ fn names(resources: impl IntoIterator<Item = MappedResource>) -> Names {
     names
 }
 
-fn everywhere() -> impl Iterator<Item = MappedResource> {
-    EVERYWHERE
-        .iter()
-        .map(|&(group, version, plural, singular, kind, namespaced)| MappedResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            plural: plural.to_owned(),
-            singular: singular.to_owned(),
-            kind: kind.to_owned(),
-            namespaced,
-        })
-}
-
 impl Mapper {
     /// A mapper that asks `client` for what it does not know; without one it knows what every cluster has.
     #[must_use]
@@ -184,6 +152,30 @@ impl Mapper {
     #[must_use]
     pub fn known(&self, name: &str) -> Option<Arc<MappedResource>> {
         self.names.borrow().get(&name.to_lowercase()).cloned()
+    }
+
+    /// Tells of every answer of the API server from now on.
+    #[must_use]
+    pub fn lessons(&self) -> Lessons {
+        Lessons(self.names.subscribe())
+    }
+
+    /// Asks the API server at once and every five minutes, every half minute while it does not answer, until `cancel`: so
+    /// that what a configuration names is known before somebody asks for it.
+    pub async fn run(self: &Arc<Self>, cancel: CancellationToken) {
+        let work = async {
+            loop {
+                let pause = match self.refresh().await {
+                    Ok(()) => LEARN_EVERY,
+                    Err(error) => {
+                        tracing::warn!(error, "the API server's resources are not known yet");
+                        REFRESH_EVERY
+                    }
+                };
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::select! { () = cancel.cancelled() => {}, () = work => {} }
     }
 
     /// Resolves `name` as [`Self::known`] does, asking the API server's discovery where it is not known. Waits no longer
@@ -247,7 +239,8 @@ impl Mapper {
     /// as it answers.
     async fn discover(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let lists = async { tokio::try_join!(client.list_core_api_resources("v1"), client.list_api_groups()) };
-        let (core, groups) = tokio::time::timeout(GROUP_TIMEOUT, lists).await??;
+        let (core, mut groups) = tokio::time::timeout(GROUP_TIMEOUT, lists).await??;
+        groups.groups.retain(|group| !METRICS.contains(&group.name.as_str()));
         let mut found = Found::new(Arc::clone(&self.names.borrow()), &groups);
         found.add(0, mapped("", "v1", core.resources).collect());
         self.names.send_replace(found.names());
@@ -358,6 +351,7 @@ fn mapped(group: &str, version: &str, resources: Vec<APIResource>) -> impl Itera
 mod tests {
     use super::*;
     use crate::fixture::{Answer, api_server};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const NO_CORE: &str = r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[]}"#;
     const GROUPS: &str = r#"{"kind":"APIGroupList","groups":[
@@ -406,6 +400,53 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(mapper.known("widget.widgets.example").is_some());
         assert_eq!(asked.lock().iter().filter(|path| *path == "/apis").count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asked_for_is_learned_at_the_start_and_a_new_kind_soon_after_it_is_there() {
+        let there = Arc::new(AtomicUsize::new(0));
+        let installed = Arc::clone(&there);
+        let mapper = Mapper::new(Some(api_server(move |path| match installed.load(Relaxed) {
+            0 => Answer::Status(503, "{}"),
+            1 if path == "/apis" => Answer::Status(200, r#"{"kind":"APIGroupList","groups":[]}"#),
+            _ => hanging(path),
+        })));
+        let cancel = CancellationToken::new();
+        let (running, stop) = (Arc::clone(&mapper), cancel.clone());
+        let run = tokio::spawn(async move { running.run(stop).await });
+        let mut lessons = mapper.lessons();
+        let begun = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        there.store(1, Relaxed);
+        lessons.next().await;
+        assert_eq!(begun.elapsed(), REFRESH_EVERY, "it did not answer at first");
+        assert!(mapper.known("widgets.widgets.example").is_none());
+        there.store(2, Relaxed);
+        while mapper.known("widgets.widgets.example").is_none() {
+            lessons.next().await;
+        }
+        assert_eq!(begun.elapsed(), REFRESH_EVERY + LEARN_EVERY);
+        cancel.cancel();
+        run.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_are_no_kinds() {
+        let mapper = Mapper::new(Some(api_server(|path| match path {
+            "/api/v1" => Answer::Status(200, NO_CORE),
+            "/apis" => Answer::Status(
+                200,
+                r#"{"kind":"APIGroupList","groups":[{"name":"external.metrics.k8s.io",
+                    "versions":[{"groupVersion":"external.metrics.k8s.io/v1beta1","version":"v1beta1"}]}]}"#,
+            ),
+            _ => Answer::Status(
+                200,
+                r#"{"kind":"APIResourceList","groupVersion":"external.metrics.k8s.io/v1beta1","resources":[
+                    {"name":"queue","singularName":"","kind":"ExternalMetricValueList","namespaced":true,"verbs":["get"]}]}"#,
+            ),
+        })));
+        let unknown = mapper.resolve("queue").await.unwrap_err();
+        assert_eq!(unknown, MapError::Unknown("queue".to_owned()));
     }
 
     #[test]
