@@ -24,7 +24,6 @@ enum Step {
     Wait,
     Restart,
     Crash,
-    Kill,
     Fill,
     Break,
     Mend,
@@ -43,7 +42,6 @@ const STEPS: &[(u64, Step)] = &[
     (4, Step::Wait),
     (3, Step::Restart),
     (8, Step::Crash),
-    (4, Step::Kill),
     (3, Step::Fill),
     (5, Step::Break),
     (6, Step::Mend),
@@ -55,7 +53,7 @@ impl World {
     pub(crate) fn step(&mut self) -> Verdict {
         self.counts.steps += 1;
         let step = self.dice.weighted(STEPS);
-        let torn = self.dice.chance(6) && !matches!(step, Step::Crash | Step::Kill | Step::Restart | Step::Mend);
+        let torn = self.dice.chance(6) && !matches!(step, Step::Crash | Step::Restart | Step::Mend);
         if torn {
             let changes = self.dice.below(40);
             self.memory.crash_after(changes, self.seeded());
@@ -113,12 +111,12 @@ impl World {
                 Ok(())
             }
             Step::Restart => self.restart(),
+            Step::Crash if self.kills && self.counts.crashes.is_multiple_of(2) => self.kill(),
             Step::Crash => {
                 self.tell("power is lost".to_owned());
                 let left = self.memory.crash(&*self.seeded());
                 self.start(Some(left))
             }
-            Step::Kill => self.kill(),
             Step::Fill => self.fill(),
             Step::Break => self.break_disk(),
             Step::Mend => self.mend(),
@@ -132,6 +130,7 @@ impl World {
         self.mend()?;
         self.tell("the process is killed".to_owned());
         self.memory.unlock();
+        self.killed = true;
         self.start(Some(self.memory.clone()))
     }
 

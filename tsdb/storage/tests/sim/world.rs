@@ -115,6 +115,10 @@ pub(crate) struct World {
     pub(crate) writers: Vec<Writer>,
     /// Whether faults are armed or the disk is full: only then may anything fail.
     pub(crate) troubled: bool,
+    /// Whether every other crash ends the process alone.
+    pub(crate) kills: bool,
+    /// The next start is that of a killed process.
+    pub(crate) killed: bool,
     /// As long as the log has not been read: the newest time (ms) that it may have.
     pub(crate) replaying: Option<Timestamp>,
     pub(crate) counts: Counts,
@@ -219,6 +223,8 @@ impl World {
             apart,
             writers: Vec::new(),
             troubled: false,
+            kills: Dice::new(mix(seed ^ (1 << 42))).chance(25),
+            killed: false,
             replaying: None,
             counts: Counts::default(),
             pace: 0,
@@ -425,7 +431,8 @@ impl World {
             0 => (15, 12),
             _ => (40, 250),
         };
-        let interrupted = self.dice.chance(percent);
+        // What a killed process left is durable only once it was read.
+        let interrupted = self.dice.chance(percent) && !std::mem::take(&mut self.killed);
         if interrupted {
             let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));
             self.memory.crash_after(self.dice.below(changes), entropy);
