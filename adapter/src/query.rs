@@ -150,7 +150,7 @@ impl Judge<'_> {
     /// The value of one object from its rows.
     #[must_use]
     pub fn object(&self, rows: &[&Row]) -> Pick {
-        if let Some(warming) = warming_of(rows) {
+        if let Some(warming) = self.too_young(rows) {
             let omit = if self.rule.is_pods() {
                 OnWarming::Omit
             } else {
@@ -162,11 +162,37 @@ impl Judge<'_> {
                 OnWarming::Serve => {}
             }
         }
-        match rows {
+        let old: Vec<&Row> = rows.iter().copied().filter(|row| !self.leaves_out(row)).collect();
+        match old.as_slice() {
             [] => Pick::LeftOut(Reason::NoResult),
             [row] => self.row(row),
             several => self.several(several, self.rule.config.on_duplicate.unwrap_or(OnDuplicate::Error)),
         }
+    }
+
+    /// That these rows are not answered as they are: one of them is warming where the rule says `error`, else all are. `None`
+    /// where the rule says `serve`.
+    #[must_use]
+    pub fn too_young(&self, rows: &[&Row]) -> Option<Warming> {
+        match self.rule.config.on_warming {
+            Some(OnWarming::Serve) => None,
+            Some(OnWarming::Error) => rows.iter().filter_map(|row| row.warming).max_by_key(Warming::until),
+            Some(OnWarming::Omit) | None => warming_of(rows),
+        }
+    }
+
+    /// Whether a row has no part in what several others make: it is warming, and the rule says `omit` or merges by what a
+    /// value that is too low lowers. What it adds to a sum or a maximum is no less than nothing.
+    #[must_use]
+    pub fn leaves_out(&self, row: &Row) -> bool {
+        let config = &self.rule.config;
+        let lowers = matches!(config.on_duplicate, Some(OnDuplicate::Avg | OnDuplicate::Min));
+        row.warming.is_some()
+            && match config.on_warming {
+                Some(OnWarming::Omit) => true,
+                Some(OnWarming::Error | OnWarming::Serve) => false,
+                None => lowers,
+            }
     }
 
     /// The error of a value whose targets are too young, as a cold metric's.
