@@ -6,11 +6,14 @@
 //! single row may.
 
 use crate::registry::Rule;
+use leadline_cluster::Selector;
+use leadline_model::Labels;
 use leadline_model::provenance::Provenance;
 use leadline_model::target::{Board, OwnerId};
 use leadline_standing::{Completeness, OnPartial, Row, Snapshot, Verdict, freshness};
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +46,8 @@ pub struct Check<'a> {
     pub namespace: Option<&'a str>,
     /// The selector as canonical text.
     pub selector: &'a str,
+    /// The same as it is applied to labels.
+    pub metric_selector: &'a Selector,
     /// The evaluation.
     pub snapshot: &'a Snapshot,
     /// The targets.
@@ -89,13 +94,14 @@ impl Selections {
             };
             return Ok(());
         }
+        let last_complete = remembered.total.or_else(|| check.before(rows, &completeness.down));
         let row = Row {
-            labels: leadline_model::Labels::empty(),
+            labels: Labels::empty(),
             value: total,
             provenance: Provenance::none(),
             completeness,
             warming: None,
-            last_complete: remembered.total,
+            last_complete,
         };
         remembered.owners = expected;
         match freshness::judge(policy, partial, &row, check.board) {
@@ -106,6 +112,26 @@ impl Selections {
 }
 
 impl Check<'_> {
+    /// What the selection added up to before the start, where only targets are down that never answered since: the measure of
+    /// a selection that was not complete in this process yet. Results that are gone count with what they were.
+    fn before(&self, rows: &[&Row], down: &[OwnerId]) -> Option<f64> {
+        let before = self.snapshot.before.as_deref()?;
+        if !down.iter().all(|owner| before.missing.contains(owner)) {
+            return None;
+        }
+        let label = self.rule.config.namespace_label();
+        let there: HashSet<&Labels> = rows.iter().map(|row| &row.labels).collect();
+        let gone = before.values.iter().filter(|(labels, value)| {
+            value.is_finite()
+                && !there.contains(labels)
+                && self.namespace.is_none_or(|ours| labels.get(label) == Some(ours))
+                && self.metric_selector.matches_with(|key| labels.get(key))
+        });
+        let gone: f64 = gone.map(|(_, value)| *value).sum();
+        let there: Option<f64> = rows.iter().map(|row| row.last_complete).sum();
+        Some(gone + there?)
+    }
+
     /// Who should feed the selection: who did and is still discovered, and who does. Of a selection nobody asked for
     /// before, every target of the expression that is down might have fed it, unless it is another namespace's
     /// or one object among many is meant.

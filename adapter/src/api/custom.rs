@@ -177,6 +177,7 @@ pub(crate) fn pick(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>
         rule: judge.rule,
         namespace,
         selector: &format!("{name}\u{1f}{}", judge.metric_selector),
+        metric_selector: judge.metric_selector,
         snapshot: judge.snapshot,
         board: judge.board,
         strangers: false,

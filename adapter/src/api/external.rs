@@ -112,6 +112,7 @@ pub(crate) fn items(
             rule: judge.rule,
             namespace: (judge.rule.config.scope == Scope::Namespace).then_some(namespace),
             selector: &judge.metric_selector.to_string(),
+            metric_selector: judge.metric_selector,
             snapshot: judge.snapshot,
             board: judge.board,
             strangers: true,
