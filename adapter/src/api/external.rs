@@ -100,7 +100,7 @@ pub(crate) fn items(
             .try_for_each(|row| take(judge.row(row), metric_labels(&row.labels)))?,
     }
     if rows.is_empty()
-        && let Some(answer) = zero_for_empty(judge, Some(namespace), Reason::NoResult)?
+        && let Some(answer) = zero_for_empty(judge, Reason::NoResult)?
     {
         return Ok(vec![ExternalItem {
             labels: Labels::empty(),
@@ -109,12 +109,9 @@ pub(crate) fn items(
     }
     if !rows.is_empty() {
         let check = Check {
-            rule: judge.rule,
+            judge,
             namespace: (judge.rule.config.scope == Scope::Namespace).then_some(namespace),
             selector: &judge.metric_selector.to_string(),
-            metric_selector: judge.metric_selector,
-            snapshot: judge.snapshot,
-            board: judge.board,
             strangers: true,
         };
         let total = rows.iter().map(|r| r.value).filter(|v| v.is_finite()).sum();
@@ -143,6 +140,7 @@ pub(crate) async fn answer(adapter: &Adapter, path: &ExternalPath, query: &Parse
         board: &adapter.board,
         now,
         metric_selector: &selector,
+        reader: Some(&path.namespace),
     };
     let mut left_out = LeftOut::default();
     let items = items(adapter, &judge, &path.namespace, &mut left_out)?;

@@ -359,6 +359,7 @@ async fn cold_is_an_error_that_says_until_when() {
         c.warmth = Warmth::Cold {
             reason: "warming up: 1 of 2 targets scraped".into(),
             until: Some(NOW + 30_000),
+            example: None,
         };
     });
     let reply = world.get(&format!("{EXTERNAL}/queue_depth")).await;

@@ -195,6 +195,7 @@ pub(crate) fn not_known() -> Warmth {
     Warmth::Cold {
         reason: "warming up: what targets that never answered gave before the start is not known yet".to_owned(),
         until: None,
+        example: None,
     }
 }
 

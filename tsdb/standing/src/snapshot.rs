@@ -18,6 +18,8 @@ pub enum Warmth {
         reason: String,
         /// When it will be warm, if nothing fails until then.
         until: Option<Timestamp>,
+        /// One of the targets that are waited for because they never answered.
+        example: Option<OwnerId>,
     },
 }
 
