@@ -70,6 +70,11 @@ impl Reloads {
         if (wanted.retention_ms, wanted.retention_bytes) != (kept.retention_ms, kept.retention_bytes) {
             tracing::warn!("storage.tsdb.retention has changed, which takes effect at the next start");
         }
+        if (wanted.stale_percent, wanted.stale_after_ms) != (kept.stale_percent, kept.stale_after_ms) {
+            tracing::warn!(
+                "storage.tsdb.stale_series_compaction_threshold has changed, which takes effect at the next start"
+            );
+        }
     }
 
     /// Reads the file and puts it in force.

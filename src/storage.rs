@@ -30,6 +30,13 @@ impl Options {
             max_exemplars: exemplars.unwrap_or(flags.max_exemplars),
             retention_ms: file.retention_ms().unwrap_or(flags.retention_ms),
             retention_bytes: file.retention_bytes().unwrap_or(flags.retention_bytes),
+            // A share of 0 is no share, but never.
+            stale_percent: file.stale_percent().unwrap_or(flags.stale_percent).max(1),
+            stale_after_ms: if file.stale_percent() == Some(0) {
+                0
+            } else {
+                flags.stale_after_ms
+            },
             ..flags
         }
     }
@@ -163,6 +170,20 @@ mod tests {
         );
         assert_eq!((file.retention_ms, file.retention_bytes), (3_600_000, 1024));
         assert_eq!((file.out_of_order_window_ms, file.max_exemplars), (30_000, 0));
+        let known = options.settings.stale_after_ms;
+        for (text, percent, after) in [("{}", 5, known), ("0.2", 20, known), ("0", 1, 0)] {
+            let text = match text {
+                "{}" => text.to_owned(),
+                share => format!("tsdb: {{stale_series_compaction_threshold: {share}}}"),
+            };
+            let settings = of(&text);
+            assert_eq!(
+                (settings.stale_percent, settings.stale_after_ms),
+                (percent, after),
+                "{text}"
+            );
+            settings.validate().unwrap();
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 mod answers;
 mod commands;
 mod copied;
+mod evicted;
 mod folder;
 mod foreign;
 mod late;

@@ -250,3 +250,25 @@ async fn a_histogram_that_ends_inside_its_record_is_named_though_the_checksum_is
     assert_eq!(code, Some(1), "{text}");
     assert_named(&text, &files(&data, "wal/*")[0]);
 }
+
+#[tokio::test]
+async fn records_of_a_newer_version_are_counted_and_named_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut log = Wal::open(Arc::new(RealDisk), &data.join("wal"), SEGMENT).unwrap();
+    let newer: [&[u8]; 4] = [&[200, 1], &[2], &[200, 2], &[15, 3]];
+    log.log(&newer).unwrap();
+    log.close().unwrap();
+    let (code, text) = verify(&data).await;
+    assert_eq!(code, Some(1), "{text}");
+    let file = files(&data, "wal/*")[0].display().to_string();
+    // Each fragment has 7 bytes before its record.
+    for (offset, of_type, records) in [(0, 200, 2), (26, 15, 1)] {
+        let line = format!("{file}: at offset {offset}: record type {of_type} is not known, expected 1 to 14");
+        let found = text.lines().find(|found| found.starts_with(&line));
+        let counted = found.is_some_and(|found| found.ends_with(&format!(": {records} such records")));
+        assert!(counted, "{line:?} in\n{text}");
+    }
+    assert!(text.contains("3 records were written by a newer version"), "{text}");
+    assert!(!text.contains("wal: ok"), "{text}");
+}

@@ -4,8 +4,10 @@ use super::{Failure, open};
 use clap::Args;
 use leadline_storage::block::Block;
 use leadline_storage::disk::Disk;
-use leadline_storage::wal::{self, Reader, checkpoint, record::Record};
+use leadline_storage::wal::record::{Record, unknown_type};
+use leadline_storage::wal::{self, Reader, checkpoint};
 use leadline_storage::{StorageError, verify_mapped};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,12 @@ impl Verify {
     pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
         let disk = open::disk();
         let names = open::names(disk.as_ref(), &self.path)?;
-        let mut check = Check { disk, out, findings: 0 };
+        let mut check = Check {
+            disk,
+            out,
+            findings: 0,
+            newer: 0,
+        };
         for name in names {
             check.block(&self.path.join(&name), &name)?;
         }
@@ -34,10 +41,23 @@ impl Verify {
             check.log(&self.path.join(name), name)?;
         }
         check.mapped(&self.path.join(MAPPED))?;
-        match check.findings {
-            0 => Ok(()),
-            1 => Err("1 place is damaged".into()),
-            n => Err(format!("{n} places are damaged").into()),
+        let damaged = match check.findings {
+            0 => None,
+            1 => Some("1 place is damaged".to_owned()),
+            n => Some(format!("{n} places are damaged")),
+        };
+        let newer = match check.newer {
+            0 => None,
+            1 => Some("1 record was written by a newer version".to_owned()),
+            n => Some(format!("{n} records were written by a newer version")),
+        };
+        match [damaged, newer]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| format!("{a}, {b}"))
+        {
+            None => Ok(()),
+            Some(found) => Err(found.into()),
         }
     }
 }
@@ -47,6 +67,17 @@ struct Check<'a> {
     disk: Arc<dyn Disk>,
     out: &'a mut dyn Write,
     findings: usize,
+    /// Records of types that are not known.
+    newer: u64,
+}
+
+/// What a log holds.
+#[derive(Default)]
+struct Records {
+    /// All of them.
+    count: u64,
+    /// Of each type that is not known, how many there are and where the first is.
+    newer: BTreeMap<u8, (u64, StorageError)>,
 }
 
 impl Check<'_> {
@@ -125,7 +156,13 @@ impl Check<'_> {
         });
         match read {
             Ok((count, records, torn)) => {
-                writeln!(self.out, "{name}: ok: {count} segments, {records} records")?;
+                for (of_type, first) in records.newer.values() {
+                    writeln!(self.out, "{first}: {of_type} such records")?;
+                    self.newer += of_type;
+                }
+                if records.newer.is_empty() {
+                    writeln!(self.out, "{name}: ok: {count} segments, {} records", records.count)?;
+                }
                 match torn {
                     // A process that was killed leaves this behind; the next start cuts it off.
                     Some(torn) => Ok(writeln!(
@@ -145,16 +182,20 @@ impl Check<'_> {
     }
 }
 
-/// Reads all records with all of their entries; how many there are.
-fn records(reader: &mut Reader) -> Result<u64, StorageError> {
-    let mut count = 0;
+/// Reads all records with all of their entries.
+fn records(reader: &mut Reader) -> Result<Records, StorageError> {
+    let mut found = Records::default();
     loop {
-        let checked = match reader.next()? {
-            Some(record) => Record::parse(record).and_then(check_entries),
-            None => return Ok(count),
+        let (checked, unknown) = match reader.next()? {
+            Some(record) => (Record::parse(record).and_then(check_entries), unknown_type(record)),
+            None => return Ok(found),
         };
         checked.map_err(|malformed| reader.malformed(malformed))?;
-        count += 1;
+        if let Some(number) = unknown {
+            let (count, _) = found.newer.entry(number).or_insert_with(|| (0, reader.unknown(number)));
+            *count += 1;
+        }
+        found.count += 1;
     }
 }
 

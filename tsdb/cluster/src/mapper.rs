@@ -116,7 +116,7 @@ impl Lessons {
     /// Resolves after the next lesson; never once the mapper is gone.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

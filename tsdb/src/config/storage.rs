@@ -49,7 +49,7 @@ impl PartialEq for Storage {
     fn eq(&self, other: &Self) -> bool {
         let said = |s: &Self| {
             let times = (s.out_of_order_window_ms(), s.retention_ms());
-            (times, s.retention_bytes(), s.max_exemplars())
+            (times, s.retention_bytes(), s.max_exemplars(), s.stale_percent())
         };
         said(self) == said(other)
     }
@@ -85,6 +85,14 @@ impl Storage {
         retention.size.map(|size| size.0).filter(|bytes| *bytes > 0)
     }
 
+    /// `tsdb.stale_series_compaction_threshold`, where it is given: the share of the head's series, percent from 0 to 100 and
+    /// rounded up, that have to be stale for them to leave the memory early; 0 for never.
+    #[must_use]
+    pub fn stale_percent(&self) -> Option<u8> {
+        let share = self.tsdb.as_ref()?.stale_series_compaction_threshold.as_ref()?.value;
+        Some((share * 100.0).ceil().clamp(0.0, 100.0) as u8)
+    }
+
     /// Checks what the types cannot say; all that is wrong, not only the first.
     #[must_use]
     pub fn check(&self, file: &str) -> Vec<ConfigError> {
@@ -102,20 +110,18 @@ impl Tsdb {
             );
             return vec![Place::of(wrong).error(file, message)];
         }
-        let shares = [
-            (
-                "stale_series_compaction_threshold",
-                self.stale_series_compaction_threshold.as_ref(),
-            ),
-            ("storage.tsdb.retention.percentage", percentage),
-        ];
-        let mut found: Vec<ConfigError> = shares
+        let threshold = self.stale_series_compaction_threshold.as_ref();
+        if let Some(wrong) = threshold.filter(|t| !(0.0..=1.0).contains(&t.value)) {
+            let message = format!(
+                "storage.tsdb.stale_series_compaction_threshold must be from 0 to 1, got {}",
+                wrong.value
+            );
+            return vec![Place::of(wrong).error(file, message)];
+        }
+        let percentage = percentage.filter(|p| p.value != 0.0);
+        let mut found: Vec<ConfigError> = percentage
+            .map(|p| not_yet(file, Place::of(p), "storage.tsdb.retention.percentage"))
             .into_iter()
-            .filter_map(|(key, share)| {
-                share
-                    .filter(|s| s.value != 0.0)
-                    .map(|s| not_yet(file, Place::of(s), key))
-            })
             .collect();
         let floats = self.chunk_encoding.as_ref().and_then(|e| e.floats.as_ref());
         found.extend(floats.and_then(|encoding| check_encoding(file, encoding)));
@@ -165,6 +171,15 @@ mod tests {
             );
             assert_eq!(read, (0, None, None), "{empty}");
         }
+        for (text, percent) in [("0", 0), ("0.001", 1), ("0.5", 50), ("1", 100)] {
+            let text = format!("tsdb: {{stale_series_compaction_threshold: {text}}}");
+            let storage: Storage = parse_yaml(&text, "l.yml").unwrap();
+            assert_eq!(
+                (storage.stale_percent(), storage.check("l.yml").len()),
+                (Some(percent), 0),
+                "{text}"
+            );
+        }
         let none: Storage = parse_yaml("exemplars: {max_exemplars: -1}", "l.yml").unwrap();
         assert_eq!(none.max_exemplars(), Some(0));
     }
@@ -173,9 +188,10 @@ mod tests {
     fn what_does_not_work_yet_is_refused_by_name_and_the_rest_is_an_error() {
         for (text, part) in [
             (
-                "tsdb: {stale_series_compaction_threshold: 0.5}",
-                "l.yml:1:43: not supported yet: stale_series",
+                "tsdb: {stale_series_compaction_threshold: 1.5}",
+                "stale_series_compaction_threshold must be from 0 to 1, got 1.5",
             ),
+            ("tsdb: {stale_series_compaction_threshold: .nan}", "got NaN"),
             (
                 "tsdb: {retention: {percentage: 10}}",
                 "not supported yet: storage.tsdb.retention.percentage",

@@ -20,9 +20,9 @@ pub enum Defect {
     CutOffByOne,
     /// A checkpoint leaves out a series that lives.
     CheckpointDropsSeries,
-    /// The replay leaves out the last record that begins in a page.
+    /// Whoever reads the log leaves out each record that goes over the end of a page.
     PageEndNotReplayed,
-    /// The retention removes a block one range too early.
+    /// The retention removes a block an eighth of its time too early.
     EarlyRetention,
     /// The merge of overlapping chunks leaves out the sample behind one that both have.
     MergeDropsNeighbour,

@@ -61,6 +61,8 @@ impl Db {
             // Also where the store is being closed: what is left of the log is little, and commits of this run go behind it.
             Ok((cut, newest)) => (cut, self.head.replay_behind(newest, &self.progress)?),
             Err(_) if self.is_closed() => return Err(StorageError::closing()),
+            // Written by something newer: reading it once more would end there too.
+            Err(error) if error.needs_a_hand() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
                 (Replayed::default(), self.head.replay(&self.progress)?)

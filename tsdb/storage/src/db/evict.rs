@@ -3,7 +3,7 @@
 use super::Db;
 use super::cut::range_end;
 use super::maintenance::{Maintenance, Work};
-use crate::block::{Block, Meta, STALE_SERIES};
+use crate::block::{Block, Meta, OUT_OF_ORDER, STALE_SERIES};
 use crate::error::StorageError;
 use crate::head::StaleSeries;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ impl Db {
             let source = self.head.stale_range(stale, mint, end - 1);
             let mut meta = Meta::new(self.new_ulid(), mint, end.min(stale.maxt.saturating_add(1)));
             meta.add_hint(STALE_SERIES);
+            // Who does not know that hint (Prometheus 2.42) knows this one, and reads the log from before the block's
+            // end too: it has not all series of its time.
+            meta.add_hint(OUT_OF_ORDER);
             blocks.extend(self.write_block(&[&source], meta)?);
             mint = end;
         }

@@ -93,6 +93,14 @@ impl MemoryDisk {
         Self::of(self.0.names.lock().after_crash(entropy, &mut copy))
     }
 
+    /// Takes all locks away, as when the process that held them is killed. What it wrote and did not sync is still there, and
+    /// a later crash may still lose it.
+    pub fn unlock(&self) {
+        for file in self.0.names.lock().files() {
+            file.lock().locked = false;
+        }
+    }
+
     /// Asks for [`Self::crash`] in the midst of what is going to happen: after `changes` more changes of content or names,
     /// syncs included. [`Self::crashed`] gives the disk that it leaves; this one goes on.
     pub fn crash_after(&self, changes: u64, entropy: Arc<dyn Entropy>) {

@@ -100,7 +100,7 @@ impl Disk for RealDisk {
             .truncate(false)
             .open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { file }))
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
@@ -221,10 +221,17 @@ impl ReadAt for RealReader {
     }
 }
 
-/// The lock goes with the descriptor.
+/// The lock goes with the descriptor, and before it: a process that is being started may hold a copy for a moment.
 #[derive(Debug)]
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // When that fails, closing the file does it.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Lock for RealLock {}

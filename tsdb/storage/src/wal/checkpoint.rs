@@ -8,7 +8,7 @@ mod batch;
 mod filter;
 mod latest;
 
-use super::record::{Record, encode_min_valid_time};
+use super::record::{Record, encode_min_valid_time, unknown_type};
 use super::{Reader, SEGMENT_BYTES, Segment, Wal};
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -60,8 +60,6 @@ pub struct Kept {
     pub tombstones_dropped: u64,
     /// Series whose metadata were kept.
     pub metadata: u64,
-    /// Records of an unknown type; left out.
-    pub unknown: u64,
 }
 
 /// The newest checkpoint of the log in `dir`; none when there is no such folder.
@@ -132,7 +130,8 @@ pub fn span(segments: &[Segment]) -> Option<RangeInclusive<u32>> {
 ///
 /// # Errors
 /// [`StorageError`]; nothing is left then but a temporary folder, see [`remove_temporary`]. Damage in a segment is an
-/// error, because nobody knows which series are lost. [`StorageError::Refused`] when there is nothing new in `segments`.
+/// error, because nobody knows which series are lost, and so is a record of an unknown type, which would be.
+/// [`StorageError::Refused`] when there is nothing new in `segments`.
 pub fn write(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -235,6 +234,9 @@ fn appear(disk: &dyn Disk, temporary: &Path, path: &Path) -> Result<(), StorageE
 
 fn rewrite(mut reader: Reader, filter: &mut Filter<'_>, writer: &mut Writer) -> Result<(), StorageError> {
     while let Some(record) = reader.next()? {
+        if let Some(number) = unknown_type(record) {
+            return Err(reader.unknown(number));
+        }
         if let Err(e) = filter.pass(record, &mut writer.batch) {
             return Err(reader.malformed(e));
         }

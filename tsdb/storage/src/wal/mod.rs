@@ -18,7 +18,7 @@ mod segment;
 mod writer;
 
 pub use reader::{Position, Reader};
-pub use repair::repair;
+pub use repair::{repair, settle};
 pub use segment::{Segment, remove_before, segment_path, segments, size};
 pub use writer::Wal;
 

@@ -168,6 +168,20 @@ impl Reader {
         StorageError::damaged(&path, self.position.offset, expected, error.got.to_string())
     }
 
+    /// The error that the record that was returned last is of a type that is not known
+    /// ([`super::record::unknown_type`]), with its file.
+    #[must_use]
+    #[cold]
+    pub fn unknown(&self, number: u8) -> StorageError {
+        StorageError::Unknown {
+            path: segment_path(&self.dir, self.position.segment),
+            offset: self.position.offset,
+            what: "record type",
+            found: number.to_string(),
+            known: "1 to 14; a newer version has written it",
+        }
+    }
+
     /// Finds the next record and gathers it where it has several fragments.
     fn find(&mut self) -> Result<Option<Found>, StorageError> {
         let mut gathered: Option<Compression> = None;

@@ -33,6 +33,22 @@ pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32, offset: u64) -> Result<
     Ok(())
 }
 
+/// Makes the end of the log in `dir` durable. Who read it may have read what a killed process had only written, or the end
+/// that a [`repair`] had cut and could not sync: were that lost after a segment was begun behind it, all that follows would
+/// be taken for what stands behind damage.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn settle(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    let Some(last) = segments(disk, dir)?.pop() else {
+        return Ok(());
+    };
+    let path = segment_path(dir, last.number);
+    let file = disk.append(&path).and_then(|mut file| file.sync());
+    file.map_err(|e| StorageError::io("sync", &path, e))?;
+    disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))
+}
+
 fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> Result<(), StorageError> {
     let mut file = disk.append(path).map_err(|e| StorageError::io("open", path, e))?;
     let end = offset.min(file.len());

@@ -53,6 +53,11 @@ fn told(record: &[u8], suspect: &Labels, references: &mut BTreeSet<u64>) -> Stri
             .filter(|sample| references.contains(&sample.series))
             .map(|sample| format!("{}@{} ", sample.series, sample.t))
             .collect(),
+        Ok(Record::Histograms(samples)) => samples
+            .flatten()
+            .filter(|sample| references.contains(&sample.series))
+            .map(|sample| format!("{}@{} (histogram) ", sample.series, sample.t))
+            .collect(),
         Ok(Record::Tombstones(tombstones)) => tombstones
             .flatten()
             .filter(|tombstone| references.contains(&tombstone.series))

@@ -24,6 +24,7 @@ enum Step {
     Wait,
     Restart,
     Crash,
+    Kill,
     Fill,
     Break,
     Mend,
@@ -42,6 +43,7 @@ const STEPS: &[(u64, Step)] = &[
     (4, Step::Wait),
     (3, Step::Restart),
     (8, Step::Crash),
+    (4, Step::Kill),
     (3, Step::Fill),
     (5, Step::Break),
     (6, Step::Mend),
@@ -53,7 +55,7 @@ impl World {
     pub(crate) fn step(&mut self) -> Verdict {
         self.counts.steps += 1;
         let step = self.dice.weighted(STEPS);
-        let torn = self.dice.chance(6) && !matches!(step, Step::Crash | Step::Restart | Step::Mend);
+        let torn = self.dice.chance(6) && !matches!(step, Step::Crash | Step::Kill | Step::Restart | Step::Mend);
         if torn {
             let changes = self.dice.below(40);
             self.memory.crash_after(changes, self.seeded());
@@ -116,11 +118,21 @@ impl World {
                 let left = self.memory.crash(&*self.seeded());
                 self.start(Some(left))
             }
+            Step::Kill => self.kill(),
             Step::Fill => self.fill(),
             Step::Break => self.break_disk(),
             Step::Mend => self.mend(),
             Step::Flip => self.flip(),
         }
+    }
+
+    /// The process ends at once: what it wrote is there, synced or not.
+    fn kill(&mut self) -> Verdict {
+        // What a failed sync forsook is known to the process alone.
+        self.mend()?;
+        self.tell("the process is killed".to_owned());
+        self.memory.unlock();
+        self.start(Some(self.memory.clone()))
     }
 
     fn scrape(&mut self) -> Verdict {

@@ -6,6 +6,7 @@ use leadline_model::exemplar::Exemplar;
 use leadline_model::histogram::{AnyHistogram, CUSTOM_BUCKETS, FloatHistogram};
 use leadline_model::labels::Labels;
 use leadline_model::metadata::{Metadata, MetricKind};
+use leadline_storage::StorageError;
 use leadline_storage::codec::put_varint;
 use leadline_storage::disk::{Disk, MemoryDisk};
 use leadline_storage::interval::Interval;
@@ -201,13 +202,15 @@ fn damage_in_a_segment_is_told_and_leaves_no_checkpoint() {
 }
 
 #[test]
-fn records_of_the_future_are_left_out_and_counted() {
+fn a_record_of_the_future_keeps_a_checkpoint_from_being_written() {
     let disk = memory();
     let mut wal = Wal::open(disk.clone(), dir(), PAGE_BYTES).unwrap();
-    log(&mut wal, &[vec![99, 1, 2, 3], segment(5, "")[0].clone()]).unwrap();
+    log(&mut wal, &[segment(5, "")[0].clone(), vec![99, 1, 2, 3]]).unwrap();
     wal.cut().unwrap();
-    let kept = checkpoint::write(&disk, dir(), 0..=0, &|_| true, &held, 0).unwrap();
-    assert_eq!((kept.unknown, kept.series), (1, 2));
+    let error = checkpoint::write(&disk, dir(), 0..=0, &|_| true, &held, 0).unwrap_err();
+    assert!(matches!(error, StorageError::Unknown { .. }), "{error:?}");
+    assert!(error.to_string().contains("record type 99 is not known"), "{error}");
+    assert_eq!(checkpoint::latest(&*disk, dir()).unwrap(), None);
 }
 
 #[test]

@@ -51,12 +51,27 @@ pub(super) enum Wrong {
         expected: &'static str,
         got: String,
     },
+    /// Whole, and of a kind that is not known.
+    Newer {
+        /// Bytes from the chunk's or file's first.
+        at: usize,
+        what: &'static str,
+        found: u8,
+        known: &'static str,
+    },
 }
 
 impl Wrong {
     /// As an error of the chunk at `offset` of `path`.
     pub(super) fn at(self, path: &Path, offset: u64) -> StorageError {
         match self {
+            Self::Newer { at, what, found, known } => StorageError::Unknown {
+                path: path.to_owned(),
+                offset: offset + at as u64,
+                what,
+                found: found.to_string(),
+                known,
+            },
             Self::Short { got } => StorageError::damaged(path, offset, "a chunk", format!("the end after {got} bytes")),
             Self::Other { at, expected, got } => StorageError::damaged(path, offset + at as u64, expected, got),
         }
@@ -67,6 +82,24 @@ impl Wrong {
 pub(super) fn header() -> [u8; HEADER_LEN] {
     let [a, b, c, d] = MAGIC.to_be_bytes();
     [a, b, c, d, VERSION, 0, 0, 0]
+}
+
+/// Whether `bytes`, the first of a file, are of a newer version. They have no checksum, so a version counts as one only
+/// where no whole chunk of this version follows: a bit that flipped must not keep a store from being opened.
+pub(super) fn check_version(bytes: &[u8]) -> Result<(), Wrong> {
+    let (Some(header), Some(chunk)) = (bytes.first_chunk::<HEADER_LEN>(), bytes.get(HEADER_LEN..)) else {
+        return Ok(());
+    };
+    let [magic @ .., version, _, _, _] = header;
+    if *magic != MAGIC.to_be_bytes() || *version <= VERSION || parse(chunk).is_ok() {
+        return Ok(());
+    }
+    Err(Wrong::Newer {
+        at: 4,
+        what: "mapped chunks version",
+        found: *version,
+        known: "1; a newer version has written it",
+    })
 }
 
 /// Checks the first bytes of a file.
@@ -149,7 +182,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Chunk, Wrong> {
         ));
     }
     let Some(encoding) = Encoding::from_number(kind & !OUT_OF_ORDER) else {
-        return Err(other(24, "a chunk encoding of 1 to 6", kind.to_string()));
+        return Err(Wrong::Newer {
+            at: 24,
+            what: "chunk encoding",
+            found: kind & !OUT_OF_ORDER,
+            known: "1 to 6; a newer version has written it",
+        });
     };
     if maxt < mint {
         return Err(other(

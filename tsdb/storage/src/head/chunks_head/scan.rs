@@ -124,7 +124,8 @@ impl ChunksHead {
     /// `repair` it is removed from the disk too.
     ///
     /// # Errors
-    /// [`StorageError`]: a file cannot be read or repaired, or `take` fails.
+    /// [`StorageError`]: a file cannot be read or repaired, or `take` fails. [`StorageError::Unknown`]: a newer version has
+    /// written one, or a chunk of one; it is left as it is.
     pub(in super::super) fn scan(
         &self,
         repair: bool,
@@ -132,6 +133,7 @@ impl ChunksHead {
     ) -> Result<Scanned, StorageError> {
         let mut scanned = Scanned::default();
         let names = self.numbers()?;
+        self.refuse_newer(&names)?;
         if repair && !names.is_empty() {
             remove_copies(&*self.disk, &self.dir).map_err(|e| StorageError::io("tidy", &self.dir, e))?;
         }
@@ -168,6 +170,9 @@ impl ChunksHead {
                 take(found)?;
             }
             let Some(wrong) = wrong else { continue };
+            if let format::Wrong::Newer { .. } = wrong {
+                return Err(wrong.at(&path, len));
+            }
             scanned.lost.push(wrong.at(&path, len).to_string());
             self.cut_off(&path, seq, begun.then_some(len), repair)?;
             self.discard(names.get(i + 1..).unwrap_or_default(), repair)?;
@@ -175,6 +180,20 @@ impl ChunksHead {
         }
         *self.files.write() = Arc::new(files);
         Ok(scanned)
+    }
+
+    /// Looks at all files before one is removed because of another.
+    fn refuse_newer(&self, numbers: &[u32]) -> Result<(), StorageError> {
+        for path in numbers.iter().map(|&seq| self.path(seq)) {
+            let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
+            let mut cursor = Cursor::new(&*reader, &path)?;
+            let chunk = cursor.peek(format::HEADER_LEN + format::OVERHEAD)?;
+            let chunk = chunk.get(format::HEADER_LEN..).and_then(format::record_len);
+            let whole = format::HEADER_LEN + chunk.unwrap_or(format::OVERHEAD);
+            let checked = format::check_version(cursor.peek(whole)?);
+            checked.map_err(|wrong| wrong.at(&path, 0))?;
+        }
+        Ok(())
     }
 
     /// The numbers of the files that are there, ascending.

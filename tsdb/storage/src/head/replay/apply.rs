@@ -151,6 +151,7 @@ impl Replay<'_> {
                     }
                 }
             }
+            // Of types that are not known there are none here: whoever reads the log refuses them.
             Record::MmapMarkers(_) | Record::Unknown(_) => {}
         }
         Ok(())

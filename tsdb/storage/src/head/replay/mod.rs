@@ -31,6 +31,7 @@ use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::codec::Malformed;
 use crate::error::StorageError;
 use crate::interval::Interval;
+use crate::wal::record::unknown_type;
 use crate::wal::{self, Reader, checkpoint};
 use lacking::Mapped;
 use leadline_model::sample::Timestamp;
@@ -156,7 +157,8 @@ impl Head {
     /// Damage is cut off the log and named in [`Replayed::lost`].
     ///
     /// # Errors
-    /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then. Or [`Self::close`] was
+    /// [`StorageError`]: the directory cannot be read or repaired. The head goes on in memory then.
+    /// [`StorageError::Unknown`]: a newer version has written a record or a mapped chunk; the log is left as it is. Or [`Self::close`] was
     /// called before all was read: the log is as it was, but for damage that was cut off.
     pub fn replay(&self, monitor: &dyn ReplayMonitor) -> Result<Replayed, StorageError> {
         self.replay_within(None, monitor).map(Weighed::without_limit)
@@ -382,6 +384,10 @@ impl<'h> Replay<'h> {
             self.go_on()?;
             let malformed = match reader.next() {
                 Ok(Some(record)) => {
+                    // Passed over, it would be gone with the next checkpoint.
+                    if let Some(number) = unknown_type(record) {
+                        return Err(reader.unknown(number));
+                    }
                     self.weigh_after(record.len());
                     take(self, record).err()
                 }
@@ -406,7 +412,12 @@ impl<'h> Replay<'h> {
             tracing::warn!("{text}");
             self.found.lost.push(text);
         }
-        let Some(damage) = damage else { return Ok(()) };
+        let Some(damage) = damage else {
+            return match self.durable.read_only {
+                true => Ok(()),
+                false => wal::settle(&*self.durable.disk, dir),
+            };
+        };
         let position = reader.position();
         if reader.torn().is_none() {
             self.lose(&damage);

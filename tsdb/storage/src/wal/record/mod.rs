@@ -108,8 +108,16 @@ pub enum Record<'a> {
     Histograms(HistogramIter<'a>),
     /// Type 14, ms.
     MinValidTime(Timestamp),
-    /// A type that is not known, by its number. It is to be passed over, as Prometheus does since 2.22.
+    /// A type that is not known, by its number: see [`unknown_type`]. 0 for a record without a byte, which says nothing.
     Unknown(u8),
+}
+
+/// The number of a record's type where it is none of the known ones. Its checksum was right, so whoever wrote it knew
+/// more; Prometheus passes over such a record, and loses it with the next checkpoint.
+#[must_use]
+pub fn unknown_type(record: &[u8]) -> Option<u8> {
+    let number = *record.first()?;
+    RecordType::from_number(number).is_none().then_some(number)
 }
 
 impl<'a> Record<'a> {
@@ -173,5 +181,7 @@ mod tests {
     fn an_unknown_type_and_an_empty_record_are_told_as_such() {
         assert!(matches!(Record::parse(&[200, 1, 2]), Ok(Record::Unknown(200))));
         assert!(matches!(Record::parse(&[]), Ok(Record::Unknown(0))));
+        assert_eq!(unknown_type(&[200, 1, 2]), Some(200));
+        assert_eq!((unknown_type(&[14]), unknown_type(&[])), (None, None));
     }
 }
