@@ -20,8 +20,11 @@ const GROUP: Duration = Duration::from_millis(100);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// The shortest, with blocks that span seconds.
 const MAINTAIN_AT_LEAST: Duration = Duration::from_millis(500);
-/// The longest time until a log that could not be read is tried again.
+/// The longest time until a log that could not be read is tried again for the first time; each later attempt waits twice as
+/// long as the one before.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+/// The longest time until it is tried again: reading a long log keeps a processor and the disk busy.
+const READ_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// How nice maintenance is to everything else (`setpriority(2)`).
 const NICE: i32 = 10;
 
@@ -139,6 +142,7 @@ impl Keeper {
     /// Reads the log, again and again where the disk fails. Returns whether it was read; else `stop` came first, or nothing
     /// helps.
     fn read_log(&self, runtime: &Handle, stop: &CancellationToken) -> bool {
+        let mut pause = self.maintain_every.min(READ_AGAIN);
         loop {
             match self.db.replay() {
                 Ok(replayed) => {
@@ -161,7 +165,8 @@ impl Keeper {
                     self.state.send_replace(StorageState::Failing(why));
                 }
             }
-            rest(self.maintain_every.min(READ_AGAIN), runtime, stop);
+            rest(pause, runtime, stop);
+            pause = (pause * 2).min(READ_AGAIN_AT_MOST);
             if stop.is_cancelled() {
                 return false;
             }

@@ -78,3 +78,18 @@ fn a_store_that_takes_nothing_before_it_is_closed_writes_nothing() {
     store.db.close().unwrap();
     assert_eq!(store.files(), before);
 }
+
+#[test]
+fn a_store_that_was_closed_reads_no_log_though_there_is_none_to_read() {
+    let mut store = Store::new(small());
+    store.db.close().unwrap();
+    let wal = Path::new("data/wal");
+    for entry in store.disk.list(wal).unwrap() {
+        store.disk.remove_file(&wal.join(entry.name)).unwrap();
+    }
+    store.open_without_replay();
+    store.db.close().unwrap();
+    let before = store.files();
+    assert!(store.db.replay().is_err(), "it is closed");
+    assert_eq!(store.files(), before);
+}

@@ -126,6 +126,30 @@ fn a_log_that_is_damaged_while_it_is_written_keeps_nothing_from_being_cut_and_co
 }
 
 #[test]
+fn that_a_mapped_chunk_is_damaged_is_told_with_what_helps_and_that_helps() {
+    let mut store = Store::new(stores::small());
+    go_on(&store, 0..24);
+    let files = store.disk.list(Path::new("data/chunks_head")).unwrap();
+    damage(&store, &Path::new("data/chunks_head").join(&files[0].name));
+    assert_eq!(go_on(&store, 24..29), [] as [&str; 0]);
+    let mut minute = 29;
+    while store.db.health().is_ok() {
+        go_on(&store, minute..minute + 1);
+        minute += 1;
+        assert!(minute < 60, "nobody met the damage");
+    }
+    let told = store.db.health().unwrap_err();
+    assert!(
+        told.contains("chunks_head/") && told.contains("the next start reads the samples"),
+        "{told}"
+    );
+    store.restart();
+    assert_eq!(go_on(&store, minute..minute + 20), [] as [&str; 0]);
+    assert_eq!(store.read("a"), Store::samples(0..minute + 20));
+    assert_eq!(store.db.health(), Ok(()));
+}
+
+#[test]
 fn what_takes_the_place_of_a_damaged_log_has_what_was_mapped() {
     let mut store = Store::new(stores::small());
     go_on(&store, 0..32);

@@ -69,6 +69,9 @@ impl Db {
     pub fn replay(&self) -> Result<Replayed, StorageError> {
         // What works on blocks, and who closes the store, waits.
         let _work = self.work.lock();
+        if self.is_closed() {
+            return Err(StorageError::closing());
+        }
         let began = self.clock.now();
         let replayed = self.read_log();
         let mut state = self.progress.0.lock();

@@ -25,7 +25,12 @@ impl Standstill {
         *this = error.map(|error| Self {
             since: before.as_ref().map_or(now, |before| before.since),
             times: before.map_or(0, |before| before.times).saturating_add(1),
-            why: error.to_string(),
+            why: match is_mapped(error) {
+                true => {
+                    format!("{error}; nothing is lost: the next start reads the samples of mapped chunks from the log")
+                }
+                false => error.to_string(),
+            },
         });
     }
 
@@ -34,5 +39,13 @@ impl Standstill {
         let this = this.lock();
         let told = this.as_ref().filter(|this| this.times >= TOLD_FROM)?;
         Some(format!("the head cannot be cut since {}: {}", told.since, told.why))
+    }
+}
+
+/// Whether mapped chunks are damaged.
+fn is_mapped(error: &StorageError) -> bool {
+    match error {
+        StorageError::Damaged(damage) => damage.path.parent().is_some_and(|dir| dir.ends_with("chunks_head")),
+        _ => false,
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Durable {
     pub(super) aliases: Mutex<BTreeMap<u64, Alias>>,
     /// How often the log was written anew.
     pub(super) rebuilds: AtomicU64,
+    /// What attempts to read the log have found damaged and could not keep, in words, until one succeeds.
+    pub(super) lost: Mutex<Vec<String>>,
 }
 
 impl Durable {
@@ -79,6 +81,7 @@ impl Durable {
             opened_at: other.opened_at,
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
+            lost: Mutex::default(),
         }
     }
 
@@ -164,6 +167,7 @@ impl Head {
             opened_at: parts.clock.now(),
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
+            lost: Mutex::default(),
         };
         let head = Self::build(parts.settings, parts.clock, Some(durable))?;
         for stripe in &head.stripes {
@@ -206,9 +210,13 @@ impl Head {
             false => Ok(()),
         };
         let now = self.clock.now();
-        let written = whole.and_then(|()| durable.both(|log| act(log, now)));
+        // One that cannot be begun anew keeps nothing from reaching the other.
+        let written = durable.both(|log| match log.is_partial() {
+            true => Ok(()),
+            false => act(log, now),
+        });
         self.weigh(durable);
-        written
+        whole.and(written)
     }
 
     /// [`Self::flush`], and makes the log durable.

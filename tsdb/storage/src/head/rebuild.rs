@@ -48,12 +48,9 @@ impl Head {
     pub(super) fn rebuild_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let _one = self.tidying.lock();
         let now = self.clock.now();
+        self.begin_logs(durable, now)?;
         for stripe in &self.stripes {
             stripe.write().logged = false;
-        }
-        durable.wal.begin_anew(now)?;
-        if self.window() > 0 || durable.wbl.is_broken() {
-            durable.wbl.begin_anew(now)?;
         }
         durable.chunks.cut()?;
         durable.wal.mend();
@@ -72,6 +69,20 @@ impl Head {
             tracing::info!("the write-ahead log was written anew from memory");
         }
         written
+    }
+
+    /// Begins both logs anew, as far as there are two: first one that is broken, because while the disk does not take it, the
+    /// other is to go on as it is.
+    fn begin_logs(&self, durable: &Durable, now: Timestamp) -> Result<(), StorageError> {
+        let wal = || durable.wal.begin_anew(now);
+        let wbl = || match self.window() > 0 || durable.wbl.is_broken() {
+            true => durable.wbl.begin_anew(now),
+            false => Ok(()),
+        };
+        match durable.wal.is_broken() {
+            true => wal().and_then(|()| wbl()),
+            false => wbl().and_then(|()| wal()),
+        }
     }
 
     fn write_all(&self, durable: &Durable, now: Timestamp) -> Result<(), StorageError> {
@@ -228,12 +239,12 @@ pub(super) fn write_stripe(
             record.clear();
             encoder = SamplesEncoder::default();
             write_histograms(series, encoding, &bytes, &mut records)?;
-            continue;
-        }
-        samples.clear();
-        decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
-        for (&t, &v) in samples.t.iter().zip(&samples.v) {
-            encoder.push(&mut record, series, t, v);
+        } else {
+            samples.clear();
+            decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+            for (&t, &v) in samples.t.iter().zip(&samples.v) {
+                encoder.push(&mut record, series, t, v);
+            }
         }
         if record.len() > RECORD_BYTES {
             records.push(&record);

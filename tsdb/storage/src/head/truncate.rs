@@ -172,16 +172,16 @@ impl Head {
             return;
         }
         let mut record = durable.wal.buffer();
-        {
-            let told = self.told.read();
-            encode_metadata(
-                &mut record,
-                series
-                    .into_iter()
-                    .filter_map(|series| Some((series, told.get(series)?))),
-            );
-        }
+        let told = self.told.read();
+        encode_metadata(
+            &mut record,
+            series
+                .into_iter()
+                .filter_map(|series| Some((series, told.get(series)?))),
+        );
+        // While nothing newer can be told: that must come behind this.
         durable.wal.push(&[&record]);
+        drop(told);
         durable.wal.recycle(record);
     }
 

@@ -3,6 +3,7 @@
 use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
+use leadline_model::histogram::{AnyHistogram, FloatHistogram, Span};
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{AppendError, Appender, Attempt, Commits, Queryable};
 use leadline_model::sample::{STALE_NAN, Timestamp};
@@ -174,15 +175,19 @@ fn a_full_disk_stops_no_commit_and_the_log_recovers_by_itself() {
     assert_eq!(w.all(), before);
 }
 
-/// Makes the log drop records because the disk is full for a moment.
-fn drop_records(w: &World) {
-    w.disk.limit(Some(w.disk.used()));
-    // More than may wait.
+/// More series than may wait to be written.
+fn push_noise(w: &World) {
     let noise = "x".repeat(1024 * 1024);
     for i in 0..33 {
         let text = format!("__name__=filler,n={i},noise={noise}");
         w.put(w.head.new_owner(), &[(&text, w.clock.now(), 1.0)]);
     }
+}
+
+/// Makes the log drop records because the disk is full for a moment.
+fn drop_records(w: &World) {
+    w.disk.limit(Some(w.disk.used()));
+    push_noise(w);
     w.head.flush().unwrap_err();
     w.disk.limit(None);
     let health = w.head.log_health();
@@ -226,6 +231,68 @@ fn a_log_that_fails_keeps_the_other_from_nothing() {
                 assert!(found[0].1.iter().any(|sample| sample.0 == kept), "{what}: seed {seed}");
             }
         }
+    }
+}
+
+/// More late histograms than may wait to be written.
+fn late_noise(w: &World) {
+    let buckets = 20_000;
+    let noise: Vec<f64> = (0..buckets).map(|i| f64::from(i) * 0.1).collect();
+    let h = FloatHistogram {
+        count: noise.iter().sum(),
+        positive_spans: vec![Span {
+            offset: 0,
+            length: buckets as u32,
+        }],
+        positive_buckets: noise,
+        ..FloatHistogram::default()
+    };
+    let now = w.clock.now();
+    crate::early::put_histograms(w, vec![(now, AnyHistogram::Float(Arc::new(FloatHistogram::default())))]);
+    for i in 1..230 {
+        crate::early::put_histograms(w, vec![(now - 1_000 * i, AnyHistogram::Float(Arc::new(h.clone())))]);
+    }
+}
+
+#[test]
+fn a_log_that_had_to_drop_records_and_cannot_be_begun_anew_keeps_the_other_from_nothing() {
+    let m = [Matcher::equal("__name__", "m")];
+    for fails in ["wal", "wbl"] {
+        let (w, faulty) = failing(1);
+        w.head.adjust(HOUR, 0).unwrap();
+        go_on(&w);
+        w.head.sync().unwrap();
+        faulty.confine(&Path::new("data").join(fails));
+        faulty.arm(Fault::Full, 0);
+        match fails {
+            "wal" => push_noise(&w),
+            _ => late_noise(&w),
+        }
+        w.head.flush().unwrap_err();
+        assert!(w.head.log_health().dropped_bytes > 0, "{fails}");
+        let (owner, now) = (w.head.new_owner(), w.clock.now());
+        for i in 1..4 {
+            w.put(owner, &[("__name__=m", now + 1_000 * i, 1.0)]);
+            w.put(owner, &[("__name__=m", now - 1_000 * i, 2.0)]);
+            assert!(w.head.sync().is_err_and(|error| error.to_string().contains(fails)));
+        }
+        let mut other = World::new(w.settings.clone());
+        other.settings.out_of_order_window_ms = HOUR;
+        other.restart_on(w.disk.crash(&SeededEntropy::new(1)));
+        let found = other.get(&m, i64::MIN, i64::MAX);
+        // What the sound one was given.
+        let sign = if fails == "wal" { -1_000 } else { 1_000 };
+        for i in 1..4 {
+            assert!(
+                found[0].1.iter().any(|sample| sample.0 == now + sign * i),
+                "{fails}: {i}"
+            );
+        }
+        faulty.lift();
+        w.head.sync().unwrap();
+        let before = w.get(&m, i64::MIN, i64::MAX);
+        other.restart_on(w.disk.crash(&SeededEntropy::new(2)));
+        assert_eq!(other.get(&m, i64::MIN, i64::MAX), before, "{fails}");
     }
 }
 
@@ -300,6 +367,49 @@ fn a_newest_sample_in_a_mapped_chunk_that_cannot_be_decoded_is_an_error_and_no_v
             ),
         }
     }
+}
+
+#[test]
+fn a_mapped_chunk_over_the_bound_that_cannot_be_decoded_is_told_and_stops_no_start() {
+    let mut w = World::new(settings());
+    go_on(&w);
+    assert!(w.head.map_chunks().unwrap() > 0);
+    w.head.close();
+    w.head.shut().unwrap();
+    let path = Path::new("data/chunks_head/000001");
+    let mut series = [0; 8];
+    w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
+    let behind = w.clock.advance(MINUTE);
+    let chunk = mapped_chunk(series, (behind, behind + 5), &[0, 5, 0xff]);
+    w.disk.append(path).unwrap().write_all(&chunk).unwrap();
+    w.clock.advance(MINUTE);
+    w.head = crate::open(&w.disk, &w.clock, &w.settings);
+    w.head.seal(behind + 1);
+    let lost = w.head.replay(&()).unwrap().lost;
+    assert!(lost.len() == 1 && lost[0].contains("ends inside sample"), "{lost:?}");
+}
+
+#[test]
+fn what_an_attempt_to_read_the_log_cut_off_is_told_by_the_one_that_succeeds() {
+    let (mut w, _) = failing(1);
+    w.settings.out_of_order_window_ms = HOUR;
+    w.restart();
+    go_on(&w);
+    w.head.close();
+    w.head.shut().unwrap();
+    let path = Path::new("data/wal").join(segments(&w).pop().unwrap().0);
+    let path = path.as_path();
+    let mut bytes = vec![0; w.disk.open(path).unwrap().len().unwrap() as usize];
+    w.disk.open(path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    bytes[500] ^= 1;
+    w.disk.create(path).unwrap().write_all(&bytes).unwrap();
+    let faulty = FaultyDisk::new(Arc::new(w.disk.clone()), Arc::new(SeededEntropy::new(2)));
+    faulty.confine(Path::new("data/wbl"));
+    faulty.arm(Fault::Failure, 0);
+    w.head = open_on(Arc::new(faulty.clone()), &w.clock, &w.settings);
+    w.head.replay(&()).unwrap_err();
+    let lost = w.head.replay(&()).unwrap().lost;
+    assert!(lost.len() == 1 && lost[0].contains("data/wal/"), "{lost:?}");
 }
 
 /// How many samples up to a time (ms) the log has.

@@ -125,3 +125,33 @@ fn mapped_chunks_that_the_log_lacks_stay_though_older_ones_are_missing_and_that_
     assert!(crate::samples(&after) < crate::samples(&before));
     assert_eq!(files(&w, "chunks_head"), mapped[1..]);
 }
+
+#[test]
+fn mapped_chunks_stay_where_the_log_has_a_hole_before_its_end() {
+    let mut w = grown();
+    w.head.close();
+    w.head.shut().unwrap();
+    // A start cuts the log off where it is damaged: what was behind that is in mapped chunks alone.
+    let log = files(&w, "wal");
+    let segment = &log[log.len() - 2];
+    let mut bytes = vec![0; w.disk.open(segment).unwrap().len().unwrap() as usize];
+    w.disk.open(segment).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    // All records are at the beginning of the first page.
+    bytes[500] ^= 1;
+    w.disk.create(segment).unwrap().write_all(&bytes).unwrap();
+    assert_eq!(w.restart_on(w.disk.clone()).lost.len(), 1);
+    // Later sessions bring all series further than that.
+    grow(&w);
+    w.restart();
+    let mapped = files(&w, "chunks_head");
+    let replayed = without(&mut w, &[&mapped[0]]);
+    assert_eq!(replayed.given_up, 0, "{replayed:?}");
+    assert!(
+        replayed
+            .lost
+            .iter()
+            .any(|text| text.contains("the log lacks what later ones have")),
+        "{replayed:?}"
+    );
+    assert_eq!(files(&w, "chunks_head"), mapped[1..]);
+}

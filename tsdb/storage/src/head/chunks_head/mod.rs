@@ -152,6 +152,11 @@ impl ChunksHead {
         self.files.read().0.first_key_value().map(|(&seq, _)| seq)
     }
 
+    /// The number of the last file; 0 where there is none.
+    pub(super) fn last(&self) -> u32 {
+        self.files.read().0.last_key_value().map_or(0, |(&seq, _)| seq)
+    }
+
     /// The place of whatever is written next, or one before it.
     pub(super) fn end(&self) -> u64 {
         let files = self.files.read();
@@ -353,7 +358,12 @@ impl ChunksHead {
             let old = files.0.iter().take_while(|(seq, file)| may_go(**seq, file));
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
-        for (seq, path) in old {
+        self.remove_all(old)
+    }
+
+    /// Removes files in this order.
+    fn remove_all(&self, files: Vec<(u32, PathBuf)>) -> Result<(), StorageError> {
+        for (seq, path) in files {
             match self.disk.remove_file(&path) {
                 // Gone already where only making that durable failed.
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StorageError::io("remove", &path, e)),
@@ -381,6 +391,18 @@ impl ChunksHead {
         self.remove(|seq, _| seq <= last)
     }
 
+    /// Removes the files behind number `last`, the newest first, so that a crash leaves no gap.
+    pub(super) fn withdraw_behind(&self, last: u32) -> Result<(), StorageError> {
+        let mut writing = self.writing.lock();
+        writing.take_if(|current| current.seq > last);
+        let behind: Vec<(u32, PathBuf)> = {
+            let files = self.files.read();
+            let behind = files.0.iter().rev().take_while(|(seq, _)| **seq > last);
+            behind.map(|(seq, file)| (*seq, file.path.clone())).collect()
+        };
+        self.remove_all(behind)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Files)) {
         change(Arc::make_mut(&mut self.files.write()));
     }
@@ -392,4 +414,40 @@ impl ChunksHead {
 
 fn path(dir: &Path, seq: u32) -> PathBuf {
     dir.join(format!("{seq:06}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::series::Closed;
+    use super::*;
+    use crate::chunk::Encoding;
+    use crate::disk::MemoryDisk;
+    use leadline_model::port::SeriesRef;
+
+    #[test]
+    fn what_was_mapped_last_is_withdrawn_and_what_comes_next_takes_its_place() {
+        let (disk, dir) = (MemoryDisk::new(), PathBuf::from("/chunks_head"));
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone());
+        let write = |n: u8| {
+            let sent = Outgoing {
+                series: SeriesRef(1),
+                chunk: Closed::in_memory(0, 1, Encoding::Xor, vec![n; 9].into()),
+                out_of_order: false,
+            };
+            head.write(&[sent]).unwrap().remove(0)
+        };
+        let kept = write(1);
+        head.cut().unwrap();
+        let last = head.last();
+        write(2);
+        head.cut().unwrap();
+        // This one is still written to.
+        write(3);
+        head.withdraw_behind(last).unwrap();
+        assert_eq!(disk.list(&dir).unwrap().len(), 1);
+        let next = write(4);
+        assert_eq!((kept >> 32, next >> 32), (1, 2));
+        let read = |place| head.files().read(place).unwrap()[0];
+        assert_eq!((read(kept), read(next)), (1, 4));
+    }
 }

@@ -48,19 +48,31 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Takes out of mapped chunks what is before the bound: blocks have it, or it was deleted from them.
+    /// Takes out of mapped chunks what is before the bound: blocks have it, or it was deleted from them. One that cannot be
+    /// decoded goes, which is told: it would be the same at every attempt.
     fn clip_oldest(&mut self) -> Result<(), StorageError> {
         let files = self.durable.chunks.files();
+        let mut dropped = (0, None);
         for stripe in &mut self.stripes {
             for row in 0..stripe.hot.len() {
                 while let Some(oldest) = stripe.cold[row].closed.first()
                     && oldest.mint < self.min_valid
                 {
                     let (bytes, mut part) = (files.bytes(&oldest.data)?, Vec::new());
-                    clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part)?;
+                    let clipped = clip(oldest.encoding, &bytes, self.min_valid, Timestamp::MAX, &mut part);
+                    if let Err(error) = clipped {
+                        dropped = (dropped.0 + 1, Some(error));
+                    }
                     stripe.replace_oldest(row, part.iter().map(Closed::encoded).collect());
                 }
             }
+        }
+        if let (chunks, Some(error)) = dropped {
+            let bound = self.min_valid;
+            let text =
+                format!("{chunks} mapped chunks that begin before {bound} cannot be decoded and are dropped: {error}");
+            tracing::warn!("{text}");
+            self.found.lost.push(text);
         }
         self.mint = self.mint.max(self.min_valid);
         Ok(())

@@ -6,11 +6,15 @@
 //! The chunks that are left would hide what the log has of the others. They are given up as those behind any other gap
 //! are, and all is read once more from the log alone.
 
-use super::super::stripe::{STRIPES, make_ref};
+use super::super::chunks_head::Files;
+use super::super::series::Closed;
+use super::super::source::Copied;
+use super::super::stripe::{STRIPES, Stripe, make_ref};
 use super::apply::{UNNAMED, place};
 use super::{Replay, ReplayMonitor};
 use crate::error::StorageError;
 use crate::interval::Interval;
+use crate::points;
 use leadline_model::sample::Timestamp;
 
 /// The mapped chunks that a replay begins with.
@@ -53,8 +57,19 @@ impl Mapped {
     }
 }
 
-/// Of each stripe: the newest time (ms) of each of its series, by number.
-type Ends = Vec<Vec<(u32, Timestamp)>>;
+/// What came in order of a series.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    /// Time (ms) of the oldest sample that the log should have.
+    from: Timestamp,
+    /// Time (ms) of the newest sample.
+    newest: Timestamp,
+    /// How many samples from `from` on.
+    samples: u64,
+}
+
+/// Of each stripe: how much there is of each of its series, by number.
+type Extents = Vec<Vec<(u32, Extent)>>;
 
 impl Replay<'_> {
     /// A sample of the log at `t` (ms) was not taken because its series has newer ones.
@@ -113,11 +128,17 @@ impl Replay<'_> {
             chunks,
             "mapped chunks before file {first:06} are missing: the others are given up and the log is read without them"
         );
-        let ends = self.ends();
+        let (extents, last) = (self.extents(), self.durable.chunks.last());
         self.begin_anew(false);
-        self.chunks_and_logs(monitor)?;
-        if self.is_over() || self.reaches(&ends) {
+        let read = self.chunks_and_logs(monitor);
+        if read.is_ok() && !self.is_over() && self.reaches(&extents) {
             self.found.given_up = chunks;
+            return Ok(());
+        }
+        // The chunks that stay end elsewhere than those that were just made: who takes some of each misses what is between.
+        let withdrawn = self.durable.chunks.withdraw_behind(last);
+        read.and(withdrawn)?;
+        if self.is_over() {
             return Ok(());
         }
         self.begin_anew(true);
@@ -134,22 +155,39 @@ impl Replay<'_> {
         self.found.lost.push(text);
     }
 
-    fn ends(&self) -> Ends {
-        let of = |stripe: &super::Stripe| {
-            let rows = stripe.numbers().iter().zip(&stripe.hot);
-            let named = rows.filter(|(_, hot)| hot.owner != UNNAMED);
-            named.map(|(&number, hot)| (number, hot.open.last_t())).collect()
+    fn extents(&self) -> Extents {
+        let of = |stripe: &Stripe| {
+            let rows = stripe.numbers().iter().zip(0..);
+            let named = rows.filter(|&(_, row)| stripe.hot[row].owner != UNNAMED);
+            named.map(|(&number, row)| (number, self.extent(stripe, row))).collect()
         };
         self.stripes.iter().map(of).collect()
     }
 
-    /// Whether all series go as far as they did.
-    fn reaches(&self, ends: &Ends) -> bool {
-        let row = |at: usize, number| self.stripes[at].row(number, 0).map(|row| &self.stripes[at].hot[row]);
-        (0..STRIPES).zip(ends).all(|(at, ends)| {
-            let mut ends = ends.iter();
-            ends.all(|&(number, newest)| row(at, number).is_some_and(|hot| hot.open.last_t() >= newest))
-        })
+    fn extent(&self, stripe: &Stripe, row: usize) -> Extent {
+        let held = Copied::of(stripe, row, self.min_valid, Timestamp::MAX).closed;
+        // Of a chunk that reaches over the bound the log need not have all.
+        let whole = || held.iter().filter(|chunk| chunk.mint >= self.min_valid);
+        Extent {
+            from: whole().map(|chunk| chunk.mint).min().unwrap_or(Timestamp::MAX),
+            newest: stripe.hot[row].open.last_t(),
+            samples: whole().map(|chunk| u64::from(chunk.samples)).sum(),
+        }
+    }
+
+    /// Whether all series go as far as they did, and have no fewer samples in that time: a log that was cut off once and went
+    /// on lacks some that only mapped chunks have.
+    fn reaches(&self, extents: &Extents) -> bool {
+        let files = self.durable.chunks.files();
+        let has = |at: usize, number, before: &Extent| {
+            let stripe = &self.stripes[at];
+            stripe.row(number, 0).is_some_and(|row| {
+                stripe.hot[row].open.last_t() >= before.newest
+                    && samples_from(stripe, row, before.from, &files) >= before.samples
+            })
+        };
+        let mut extents = (0..STRIPES).zip(extents);
+        extents.all(|(at, extents)| extents.iter().all(|(number, before)| has(at, *number, before)))
     }
 
     /// Forgets what was read; what was lost and cut off stays so.
@@ -178,4 +216,21 @@ impl Replay<'_> {
             tracing::warn!(%error, "files of mapped chunks that were given up cannot be removed");
         }
     }
+}
+
+/// How many samples a series has that came in order, from a time (ms) on.
+fn samples_from(stripe: &Stripe, row: usize, from: Timestamp, files: &Files) -> u64 {
+    let count = |chunk: &Closed| {
+        if chunk.mint >= from {
+            return u64::from(chunk.samples);
+        }
+        let mut points = Vec::new();
+        let read = files.bytes(&chunk.data).ok();
+        // What cannot be read is not there.
+        let decoded =
+            read.is_some_and(|b| points::decode(chunk.encoding, &b, from, Timestamp::MAX, &mut points).is_ok());
+        points.len() as u64 * u64::from(decoded)
+    };
+    let held = Copied::of(stripe, row, from, Timestamp::MAX).closed;
+    held.iter().map(count).sum()
 }

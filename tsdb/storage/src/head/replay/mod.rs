@@ -203,14 +203,18 @@ impl Head {
         let _one = self.tidying.lock();
         let mut replay = Replay::new(self, durable, Part::whole(0), limit);
         (replay.maxt, replay.stop) = (newest, stop);
-        replay.all(monitor)?;
+        replay.read_all(monitor)?;
         self.maxt.fetch_max(newest, Ordering::AcqRel);
         match replay.over {
             Some(bytes) => Ok(Weighed::TooLarge {
                 bytes,
                 lost: replay.found.lost,
             }),
-            None => self.install(replay).map(Weighed::Installed),
+            None => {
+                let mut found = self.install(replay)?;
+                found.lost = std::mem::take(&mut durable.lost.lock());
+                Ok(Weighed::Installed(found))
+            }
         }
     }
 }
@@ -246,6 +250,18 @@ impl<'h> Replay<'h> {
             told: Told::default(),
             found: Replayed::default(),
         }
+    }
+
+    /// [`Self::all`], and keeps what was lost for the attempt that succeeds: damage was cut off, so no other meets it.
+    fn read_all(&mut self, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
+        let read = self.all(monitor);
+        let mut lost = self.durable.lost.lock();
+        for text in &self.found.lost {
+            if !lost.contains(text) {
+                lost.push(text.clone());
+            }
+        }
+        read
     }
 
     /// Reads everything, or as much as may be.

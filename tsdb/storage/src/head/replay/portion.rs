@@ -130,7 +130,7 @@ impl Head {
             return Ok((None, Vec::new()));
         };
         let mut replay = Replay::new(self, durable, part, limit);
-        replay.all(monitor)?;
+        replay.read_all(monitor)?;
         let lost = replay.found.lost.clone();
         match replay.is_over() {
             true => Ok((None, lost)),
