@@ -119,6 +119,8 @@ pub struct RowView {
     pub max_age_ms: i64,
     /// Targets that were read.
     pub owners: Vec<OwnerView>,
+    /// How many more were, of namespaces that are none of the reader's business.
+    pub owners_elsewhere: usize,
 }
 
 /// A target.
@@ -172,8 +174,9 @@ pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explana
         board: &adapter.board,
         now,
         metric_selector: &metrics,
+        reader: subject.namespace,
     };
-    let mut explanation = frame(adapter, &judge, subject.namespace);
+    let mut explanation = frame(adapter, &judge);
     if let Some(error) = unsettled {
         explanation.error = error.message;
     } else if rule.describes == Describes::External {
@@ -203,16 +206,9 @@ fn rule_of(adapter: &Adapter, subject: &Subject<'_>) -> Result<Arc<Rule>, ApiErr
 }
 
 /// All that does not depend on what was asked for.
-fn frame(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>) -> Explanation {
+fn frame(adapter: &Adapter, judge: &Judge<'_>) -> Explanation {
     let (rule, snapshot) = (judge.rule, judge.snapshot);
-    let known = |owner: &&OwnerId| adapter.board.get(**owner).is_none_or(|t| judge.may_name(namespace, &t));
-    let down: Vec<OwnerView> = snapshot
-        .completeness
-        .down
-        .iter()
-        .filter(known)
-        .map(|o| owner(adapter, *o))
-        .collect();
+    let down = owners(adapter, judge, &snapshot.completeness.down);
     let unavailable = judge.rows().err().map(|e| e.message).unwrap_or_default();
     Explanation {
         rule: RuleView {
@@ -344,6 +340,7 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
         Pick::Failed(error) => (None, error.message),
     };
     let provenance = &row.provenance;
+    let owners = owners(adapter, judge, &provenance.owners);
     let age = |t| provenance.has_data().then(|| judge.now.saturating_sub(t));
     into.rows.push(RowView {
         labels: row.labels.to_string(),
@@ -355,7 +352,8 @@ fn add_row(adapter: &Adapter, judge: &Judge<'_>, row: &Row, into: &mut Explanati
         stalest_age_ms: age(provenance.stalest),
         oldest_age_ms: age(provenance.oldest),
         max_age_ms: judge.max_age_ms(row),
-        owners: provenance.owners.iter().map(|o| owner(adapter, *o)).collect(),
+        owners_elsewhere: provenance.owners.len() - owners.len(),
+        owners,
     });
 }
 
@@ -375,12 +373,18 @@ fn left_out_because(judge: &Judge<'_>, row: &Row, reason: Reason) -> String {
     match reason {
         Reason::Partial => format!(
             "left out: {}",
-            freshness::describe_missing(&row.completeness, judge.board)
+            freshness::describe_missing(&row.completeness, judge.board, |t| judge.may_name(t))
         ),
         Reason::Stale => format!("left out: older than {}", Duration::from_millis(judge.max_age_ms(row))),
         Reason::Warming => format!("left out: {}", warming_text(judge, row).unwrap_or_default()),
         Reason::Nan | Reason::Inf | Reason::NoResult => format!("left out: {}", reason.as_str()),
     }
+}
+
+/// Those of the targets that the reader may hear of.
+fn owners(adapter: &Adapter, judge: &Judge<'_>, owners: &[OwnerId]) -> Vec<OwnerView> {
+    let known = |owner: &&OwnerId| adapter.board.get(**owner).is_none_or(|t| judge.may_name(&t));
+    owners.iter().filter(known).map(|o| owner(adapter, *o)).collect()
 }
 
 fn owner(adapter: &Adapter, id: OwnerId) -> OwnerView {
@@ -475,6 +479,9 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &RowView) -> fmt::Result {
     }
     for target in &row.owners {
         writeln!(f, "  from    {target}")?;
+    }
+    if row.owners_elsewhere > 0 {
+        writeln!(f, "          and {} of other namespaces", row.owners_elsewhere)?;
     }
     Ok(())
 }

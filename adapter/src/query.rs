@@ -106,6 +106,8 @@ pub struct Judge<'a> {
     pub now: Timestamp,
     /// Selects results by their labels.
     pub metric_selector: &'a Selector,
+    /// The namespace whose readers are answered.
+    pub reader: Option<&'a str>,
 }
 
 impl Judge<'_> {
@@ -115,7 +117,7 @@ impl Judge<'_> {
     /// 503 with "warming up …" while it is cold, else why the evaluation failed.
     pub fn rows(&self) -> Result<&[Row], ApiError> {
         let name = self.rule.name();
-        freshness::check_warm(self.snapshot, self.now)
+        freshness::check_warm_for(self.snapshot, self.now, self.board, |target| self.may_name(target))
             .map_err(|why| ApiError::unavailable(format!("metric {name}: {why}")))?;
         self.snapshot.rows.as_deref().map_err(|error| {
             let message = format!("metric {name}: {error}");
@@ -129,13 +131,13 @@ impl Judge<'_> {
         })
     }
 
-    /// Whether whoever may read the metric in `namespace` may hear of a target: those of other namespaces are none of
+    /// Whether whoever may read the metric in the reader's namespace may hear of a target: those of other namespaces are none of
     /// their business where the rule's scope is the namespace, though one expression reads them all.
     #[must_use]
-    pub fn may_name(&self, namespace: Option<&str>, target: &TargetState) -> bool {
+    pub fn may_name(&self, target: &TargetState) -> bool {
         let config = &self.rule.config;
         let theirs = target.labels.get(config.namespace_label());
-        match (config.scope, namespace, theirs) {
+        match (config.scope, self.reader, theirs) {
             (Scope::Namespace, Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
         }
@@ -150,7 +152,7 @@ impl Judge<'_> {
     /// The value of one object from its rows.
     #[must_use]
     pub fn object(&self, rows: &[&Row]) -> Pick {
-        if let Some(warming) = warming_of(rows) {
+        if let Some(warming) = self.too_young(rows) {
             let omit = if self.rule.is_pods() {
                 OnWarming::Omit
             } else {
@@ -162,11 +164,37 @@ impl Judge<'_> {
                 OnWarming::Serve => {}
             }
         }
-        match rows {
+        let old: Vec<&Row> = rows.iter().copied().filter(|row| !self.leaves_out(row)).collect();
+        match old.as_slice() {
             [] => Pick::LeftOut(Reason::NoResult),
             [row] => self.row(row),
             several => self.several(several, self.rule.config.on_duplicate.unwrap_or(OnDuplicate::Error)),
         }
+    }
+
+    /// That these rows are not answered as they are: one of them is warming where the rule says `error`, else all are. `None`
+    /// where the rule says `serve`.
+    #[must_use]
+    pub fn too_young(&self, rows: &[&Row]) -> Option<Warming> {
+        match self.rule.config.on_warming {
+            Some(OnWarming::Serve) => None,
+            Some(OnWarming::Error) => rows.iter().filter_map(|row| row.warming).max_by_key(Warming::until),
+            Some(OnWarming::Omit) | None => warming_of(rows),
+        }
+    }
+
+    /// Whether a row has no part in what several others make: it is warming, and the rule says `omit` or merges by what a
+    /// value that is too low lowers. What it adds to a sum or a maximum is no less than nothing.
+    #[must_use]
+    pub fn leaves_out(&self, row: &Row) -> bool {
+        let config = &self.rule.config;
+        let lowers = matches!(config.on_duplicate, Some(OnDuplicate::Avg | OnDuplicate::Min));
+        row.warming.is_some()
+            && match config.on_warming {
+                Some(OnWarming::Omit) => true,
+                Some(OnWarming::Error | OnWarming::Serve) => false,
+                None => lowers,
+            }
     }
 
     /// The error of a value whose targets are too young, as a cold metric's.
@@ -246,7 +274,8 @@ impl Judge<'_> {
                 OnStale::Serve => {}
             }
         }
-        let verdict = freshness::judge(config.on_partial, config.partial.value, row, self.board);
+        let shown = |target: &TargetState| self.may_name(target);
+        let verdict = freshness::judge_for(config.on_partial, config.partial.value, row, self.board, shown);
         match verdict {
             Verdict::Serve(_) => {}
             Verdict::Refuse(_) if self.rule.is_pods() => return Judged::LeftOut(Reason::Partial),

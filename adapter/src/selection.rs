@@ -5,12 +5,14 @@
 //! selection that is asked for are remembered, and a selection that lost some of them may raise but never lower, as a
 //! single row may.
 
-use crate::registry::Rule;
+use crate::query::Judge;
+use leadline_model::Labels;
 use leadline_model::provenance::Provenance;
-use leadline_model::target::{Board, OwnerId};
-use leadline_standing::{Completeness, OnPartial, Row, Snapshot, Verdict, freshness};
+use leadline_model::target::OwnerId;
+use leadline_standing::{Completeness, OnPartial, Row, Verdict, freshness};
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,16 +39,12 @@ impl Default for Selections {
 
 /// What a selection is checked with.
 pub struct Check<'a> {
-    /// Whose rows.
-    pub rule: &'a Rule,
+    /// The rule, its evaluation, the targets and who is answered.
+    pub judge: &'a Judge<'a>,
     /// The request's namespace, where the rule's scope is the namespace.
     pub namespace: Option<&'a str>,
     /// The selector as canonical text.
     pub selector: &'a str,
-    /// The evaluation.
-    pub snapshot: &'a Snapshot,
-    /// The targets.
-    pub board: &'a Board,
     /// Whether, of a selection nobody asked for before, targets that are down may have fed it although nothing says so.
     pub strangers: bool,
 }
@@ -57,12 +55,12 @@ impl Selections {
     /// # Errors
     /// Why they may not.
     pub fn check(&self, check: &Check<'_>, rows: &[&Row], total: f64) -> Result<(), String> {
-        let policy = check.rule.config.on_partial;
+        let policy = check.judge.rule.config.on_partial;
         if policy == OnPartial::Serve {
             return Ok(());
         }
         let key = (
-            check.rule.id,
+            check.judge.rule.id,
             format!("{}\u{1f}{}", check.namespace.unwrap_or(""), check.selector).into(),
         );
         let remembered = self.cache.get_with(key, Arc::default);
@@ -70,6 +68,7 @@ impl Selections {
         let now = owners(rows);
         let expected = check.expected(&remembered.owners, &now);
         let down: Vec<OwnerId> = check
+            .judge
             .snapshot
             .completeness
             .down
@@ -81,7 +80,7 @@ impl Selections {
             feeders: expected.len(),
             down,
         };
-        let partial = check.rule.config.partial.value;
+        let partial = check.judge.rule.config.partial.value;
         if !freshness::is_partial(partial, &completeness) {
             *remembered = Remembered {
                 owners: now,
@@ -89,16 +88,17 @@ impl Selections {
             };
             return Ok(());
         }
+        let last_complete = remembered.total.or_else(|| check.before(rows, &completeness.down));
         let row = Row {
-            labels: leadline_model::Labels::empty(),
+            labels: Labels::empty(),
             value: total,
             provenance: Provenance::none(),
             completeness,
             warming: None,
-            last_complete: remembered.total,
+            last_complete,
         };
         remembered.owners = expected;
-        match freshness::judge(policy, partial, &row, check.board) {
+        match freshness::judge_for(policy, partial, &row, check.judge.board, |t| check.judge.may_name(t)) {
             Verdict::Serve(_) => Ok(()),
             Verdict::Refuse(why) => Err(why),
         }
@@ -106,28 +106,48 @@ impl Selections {
 }
 
 impl Check<'_> {
+    /// What the selection added up to before the start, where only targets are down that never answered since: the measure of
+    /// a selection that was not complete in this process yet. Results that are gone count with what they were.
+    fn before(&self, rows: &[&Row], down: &[OwnerId]) -> Option<f64> {
+        let before = self.judge.snapshot.before.as_deref()?;
+        if !down.iter().all(|owner| before.missing.contains(owner)) {
+            return None;
+        }
+        let label = self.judge.rule.config.namespace_label();
+        let there: HashSet<&Labels> = rows.iter().map(|row| &row.labels).collect();
+        let gone = before.values.iter().filter(|(labels, value)| {
+            value.is_finite()
+                && !there.contains(labels)
+                && self.namespace.is_none_or(|ours| labels.get(label) == Some(ours))
+                && self.judge.metric_selector.matches_with(|key| labels.get(key))
+        });
+        let gone: f64 = gone.map(|(_, value)| *value).sum();
+        let there: Option<f64> = rows.iter().map(|row| row.last_complete).sum();
+        Some(gone + there?)
+    }
+
     /// Who should feed the selection: who did and is still discovered, and who does. Of a selection nobody asked for
     /// before, every target of the expression that is down might have fed it, unless it is another namespace's
     /// or one object among many is meant.
     fn expected(&self, before: &[OwnerId], now: &[OwnerId]) -> Vec<OwnerId> {
         let mut expected: Vec<OwnerId> = before
             .iter()
-            .filter(|o| self.board.get(**o).is_some())
+            .filter(|o| self.judge.board.get(**o).is_some())
             .chain(now)
             .copied()
             .collect();
         if before.is_empty() && self.strangers {
             let may_be_ours = |owner: &&OwnerId| {
-                let target = self.board.get(**owner);
+                let target = self.judge.board.get(**owner);
                 let theirs = target
                     .as_ref()
-                    .and_then(|t| t.labels.get(self.rule.config.namespace_label()));
+                    .and_then(|t| t.labels.get(self.judge.rule.config.namespace_label()));
                 match (theirs, self.namespace) {
                     (Some(theirs), Some(ours)) => theirs == ours,
                     _ => true,
                 }
             };
-            expected.extend(self.snapshot.completeness.down.iter().filter(may_be_ours));
+            expected.extend(self.judge.snapshot.completeness.down.iter().filter(may_be_ours));
         }
         expected.sort_unstable();
         expected.dedup();

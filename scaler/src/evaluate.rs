@@ -3,8 +3,8 @@
 use crate::error::Unanswerable;
 use crate::trigger::{OnStale, OnWarming, Trigger};
 use leadline_model::Timestamp;
-use leadline_model::target::Board;
-use leadline_standing::freshness::{check_warm, describe_warming, judge, judge_empty};
+use leadline_model::target::{Board, TargetState};
+use leadline_standing::freshness::{check_warm_for, describe_warming, judge_empty_for, judge_for};
 use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Row, Snapshot, Verdict};
 
@@ -17,22 +17,24 @@ use leadline_standing::{Row, Snapshot, Verdict};
 /// # Errors
 /// [`Unanswerable::Unavailable`] while the value is cold, warming, stale or partial as the trigger's policy has it, or
 /// cannot be evaluated: never 0 in its place, which would remove pods. `age_limit` is of the trigger's `maxAge` and query,
-/// `now` in ms.
+/// `now` in ms. A message names the targets for which `shown` holds.
 pub fn value_of(
     trigger: &Trigger,
     age_limit: AgeLimit,
     snapshot: &Snapshot,
     board: &Board,
     now: Timestamp,
+    shown: impl Fn(&TargetState) -> bool,
 ) -> Result<f64, Unanswerable> {
-    check_warm(snapshot, now).map_err(Unanswerable::Unavailable)?;
+    check_warm_for(snapshot, now, board, &shown).map_err(Unanswerable::Unavailable)?;
     let rows = match &snapshot.rows {
         Ok(rows) => rows.as_slice(),
         Err(error) => return Err(Unanswerable::Unavailable(format!("the query failed: {error}"))),
     };
     match rows {
         [] => {
-            judge_empty(trigger.on_partial, trigger.partial, snapshot, board).map_err(Unanswerable::Unavailable)?;
+            judge_empty_for(trigger.on_partial, trigger.partial, snapshot, board, shown)
+                .map_err(Unanswerable::Unavailable)?;
             null(trigger, || "the result is empty".to_owned())
         }
         [row] => {
@@ -45,7 +47,7 @@ pub fn value_of(
                 let why = age_limit.describe(row, age, board);
                 return Err(Unanswerable::Unavailable(format!("the value is stale: {why}")));
             }
-            let value = match judge(trigger.on_partial, trigger.partial, row, board) {
+            let value = match judge_for(trigger.on_partial, trigger.partial, row, board, shown) {
                 Verdict::Serve(value) => value,
                 Verdict::Refuse(why) => return Err(Unanswerable::Unavailable(why)),
             };
@@ -137,15 +139,37 @@ mod tests {
         Snapshot::new(Generation(1), 0, Warmth::Warm, rows, completeness(down), &[])
     }
 
-    fn valued(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
-        let plan = Plan {
+    fn target(owner: u32, namespace: &str) -> TargetState {
+        let instance = format!("i{owner}");
+        TargetState {
+            owner: OwnerId(owner),
+            job: "job".into(),
+            labels: Labels::from_pairs([("job", "job"), ("instance", &instance), ("namespace", namespace)]),
+            discovered: Labels::empty(),
+            url: format!("http://{instance}/metrics"),
+            interval_ms: 15_000,
+            timeout_ms: 10_000,
+            health: leadline_model::target::Health::Down,
+            first_good: None,
+            last_scrape: None,
+            last_duration_s: 0.0,
+            last_error: None,
+        }
+    }
+
+    fn plan() -> Plan {
+        Plan {
             text: String::new(),
             shape: Shape::Vector,
             selectors: Vec::new(),
             moves_with_time: false,
             engine: Arc::new(()),
-        };
-        value_of(trigger, AgeLimit::new(trigger.max_age, &plan), snapshot, board, now)
+        }
+    }
+
+    fn valued(trigger: &Trigger, snapshot: &Snapshot, board: &Board, now: Timestamp) -> Result<f64, Unanswerable> {
+        let limit = AgeLimit::new(trigger.max_age, &plan());
+        value_of(trigger, limit, snapshot, board, now, |_| true)
     }
 
     fn asked(ignore_null: bool, values: &[f64]) -> Result<f64, Unanswerable> {
@@ -201,6 +225,7 @@ mod tests {
         cold.warmth = Warmth::Cold {
             reason: "warming up: x".into(),
             until: None,
+            example: None,
         };
         let cases = [
             ("cold", cold),
@@ -226,6 +251,37 @@ mod tests {
             valued(&serving, &snapshot(Ok(Vec::new()), 2), &Board::new(), 0),
             Ok(0.0)
         );
+    }
+
+    #[test]
+    fn a_message_names_only_targets_that_may_be_told_of() {
+        let board = Board::new();
+        for (owner, namespace) in [(1, "ours"), (2, "theirs")] {
+            board.put(target(owner, namespace));
+        }
+        let shown = |target: &TargetState| target.labels.get("namespace") == Some("ours");
+        let mut cold = snapshot(Ok(Vec::new()), 0);
+        cold.warmth = Warmth::Cold {
+            reason: "warming up: x".into(),
+            until: None,
+            example: Some(OwnerId(2)),
+        };
+        let missing = "2 of 2 targets that feed it are down: job/i1 and 1 more";
+        for (snapshot, expected) in [
+            (cold, "warming up: x".to_owned()),
+            (
+                snapshot(Ok(Vec::new()), 2),
+                format!("the result is empty and partial: {missing}"),
+            ),
+            (
+                snapshot(Ok(vec![row(5.0, 2, Some(9.0))]), 2),
+                format!("the value is partial and 5 is below the last complete value 9: {missing}"),
+            ),
+        ] {
+            let limit = AgeLimit::new(None, &plan());
+            let refused = value_of(&trigger(true), limit, &snapshot, &board, 0, shown);
+            assert_eq!(refused, Err(Unanswerable::Unavailable(expected)));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::evaluate::value_of;
 use crate::generated::externalscaler::ScaledObjectRef;
 use crate::settings::{Settings, Tenancy};
 use crate::trigger::{Trigger, ignored};
-use leadline_model::target::Board;
+use leadline_model::target::{Board, TargetState};
 use leadline_model::{Clock, Matcher, Timestamp};
 use leadline_standing::staleness::AgeLimit;
 use leadline_standing::{Query, Register, RegisterError, Request, Snapshot};
@@ -30,6 +30,8 @@ struct Key {
 pub(crate) struct Known {
     pub(crate) trigger: Trigger,
     pub(crate) query: Arc<dyn Query>,
+    /// The namespace whose targets messages name, where they name no others.
+    tenant: Option<String>,
     asked: AtomicI64,
     /// What was answered last.
     last: Mutex<Option<Result<f64, Unanswerable>>>,
@@ -78,7 +80,19 @@ impl Known {
             snapshot,
             &triggers.board,
             triggers.clock.now(),
+            |target| self.may_name(target),
         )
+    }
+}
+
+impl Known {
+    /// Whether a message may name a target: with tenancy by namespace not one of another.
+    fn may_name(&self, target: &TargetState) -> bool {
+        let theirs = target.labels.get("namespace");
+        self.tenant
+            .as_deref()
+            .zip(theirs)
+            .is_none_or(|(ours, theirs)| ours == theirs)
     }
 }
 
@@ -166,6 +180,7 @@ impl Triggers {
         Ok(Known {
             trigger,
             query,
+            tenant: (settings.tenancy == Tenancy::Namespace).then(|| key.namespace.clone()),
             asked: AtomicI64::new(now),
             last: Mutex::default(),
         })

@@ -115,6 +115,7 @@ pub(crate) async fn answer(adapter: &Adapter, path: &CustomPath, query: &ParsedQ
         board: &adapter.board,
         now: adapter.clock.now(),
         metric_selector: &selectors.metrics,
+        reader: path.namespace.as_deref(),
     };
     let common = Common {
         version: path.version,
@@ -174,11 +175,9 @@ pub(crate) fn pick(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>
         return pick;
     };
     let check = Check {
-        rule: judge.rule,
+        judge,
         namespace,
         selector: &format!("{name}\u{1f}{}", judge.metric_selector),
-        snapshot: judge.snapshot,
-        board: judge.board,
         strangers: false,
     };
     match adapter.selections.check(&check, &rows, answer.milli.0 as f64 / 1000.0) {
@@ -217,7 +216,7 @@ impl Request<'_> {
 
     /// An explicit zero for an object without a result, where the rule says so and nothing that could be missing is.
     fn zero_for(&self, reason: Reason) -> Result<Option<crate::query::Answer>, ApiError> {
-        zero_for_empty(&self.judge, self.path.namespace.as_deref(), reason)
+        zero_for_empty(&self.judge, reason)
     }
 
     /// Every object that the selector selects and that has a value. The others are left out: the HPA takes a missing pod
@@ -290,20 +289,16 @@ pub(crate) fn why_nothing(
     }
 }
 
-/// The zero that `onEmpty: zero` answers where there is no result, to a request in `namespace`.
+/// The zero that `onEmpty: zero` answers where there is no result.
 ///
 /// # Errors
 /// 503 when the result may be empty only because targets are down.
-pub(crate) fn zero_for_empty(
-    judge: &Judge<'_>,
-    namespace: Option<&str>,
-    reason: Reason,
-) -> Result<Option<crate::query::Answer>, ApiError> {
+pub(crate) fn zero_for_empty(judge: &Judge<'_>, reason: Reason) -> Result<Option<crate::query::Answer>, ApiError> {
     let config = &judge.rule.config;
     if reason != Reason::NoResult || config.on_empty != crate::config::OnEmpty::Zero {
         return Ok(None);
     }
-    let shown = |target: &TargetState| judge.may_name(namespace, target);
+    let shown = |target: &TargetState| judge.may_name(target);
     let (policy, partial) = (config.on_partial, config.partial.value);
     freshness::judge_empty_for(policy, partial, judge.snapshot, judge.board, shown)
         .map_err(|why| ApiError::unavailable(format!("metric {}: {why}", judge.rule.name())))?;

@@ -4,15 +4,15 @@ use super::custom::zero_for_empty;
 use super::route::{EXTERNAL, ExternalPath, ParsedQuery};
 use super::types::{ExternalItem, external_list};
 use super::{Adapter, status};
-use crate::config::{OnWarming, Scope};
+use crate::config::Scope;
 use crate::error::{About, ApiError};
-use crate::query::{Judge, LeftOut, Pick, Reason, metric_labels, warming_of};
+use crate::query::{Judge, LeftOut, Pick, Reason, metric_labels};
 use crate::registry::{Lookup, Rule};
 use crate::selection::Check;
 use axum::response::Response;
 use leadline_cluster::Selector;
 use leadline_model::Labels;
-use leadline_standing::{Row, Snapshot, Warming};
+use leadline_standing::{Row, Snapshot};
 use std::sync::Arc;
 
 /// The rule of a path, or why there is none.
@@ -75,12 +75,12 @@ pub(crate) fn items(
 ) -> Result<Vec<ExternalItem>, ApiError> {
     judge.rows()?;
     let mut rows = rows_of(judge, judge.snapshot, namespace);
-    check_warming(judge, &rows)?;
-    if judge.rule.config.on_warming == Some(OnWarming::Omit) {
-        let all = rows.len();
-        rows.retain(|row| row.warming.is_none());
-        (rows.len()..all).for_each(|_| left_out.add(Reason::Warming));
+    if let Some(warming) = judge.too_young(&rows) {
+        return Err(judge.warming_error(&warming));
     }
+    let all = rows.len();
+    rows.retain(|row| !judge.leaves_out(row));
+    (rows.len()..all).for_each(|_| left_out.add(Reason::Warming));
     let mut items = Vec::with_capacity(rows.len());
     let mut take = |pick: Pick, labels: Labels| match pick {
         Pick::Value(answer) => {
@@ -100,7 +100,7 @@ pub(crate) fn items(
             .try_for_each(|row| take(judge.row(row), metric_labels(&row.labels)))?,
     }
     if rows.is_empty()
-        && let Some(answer) = zero_for_empty(judge, Some(namespace), Reason::NoResult)?
+        && let Some(answer) = zero_for_empty(judge, Reason::NoResult)?
     {
         return Ok(vec![ExternalItem {
             labels: Labels::empty(),
@@ -109,11 +109,9 @@ pub(crate) fn items(
     }
     if !rows.is_empty() {
         let check = Check {
-            rule: judge.rule,
+            judge,
             namespace: (judge.rule.config.scope == Scope::Namespace).then_some(namespace),
             selector: &judge.metric_selector.to_string(),
-            snapshot: judge.snapshot,
-            board: judge.board,
             strangers: true,
         };
         let total = rows.iter().map(|r| r.value).filter(|v| v.is_finite()).sum();
@@ -123,22 +121,11 @@ pub(crate) fn items(
     Ok(items)
 }
 
-/// Whether results are there that were observed long enough. Without a policy one is enough: what begins beside it adds to
-/// the sum.
-fn check_warming(judge: &Judge<'_>, rows: &[&Row]) -> Result<(), ApiError> {
-    let warming = match judge.rule.config.on_warming {
-        Some(OnWarming::Serve) => None,
-        Some(OnWarming::Error) => rows.iter().filter_map(|row| row.warming).max_by_key(Warming::until),
-        Some(OnWarming::Omit) | None => warming_of(rows),
-    };
-    warming.map_or(Ok(()), |warming| Err(judge.warming_error(&warming)))
-}
-
 /// What becomes of one result among several.
 pub(crate) fn pick(judge: &Judge<'_>, row: &Row) -> Pick {
-    match (judge.rule.config.on_warming, row.warming) {
-        (Some(OnWarming::Omit), Some(_)) => Pick::LeftOut(Reason::Warming),
-        _ => judge.row(row),
+    match judge.leaves_out(row) {
+        true => Pick::LeftOut(Reason::Warming),
+        false => judge.row(row),
     }
 }
 
@@ -153,6 +140,7 @@ pub(crate) async fn answer(adapter: &Adapter, path: &ExternalPath, query: &Parse
         board: &adapter.board,
         now,
         metric_selector: &selector,
+        reader: Some(&path.namespace),
     };
     let mut left_out = LeftOut::default();
     let items = items(adapter, &judge, &path.namespace, &mut left_out)?;

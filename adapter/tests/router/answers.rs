@@ -359,6 +359,7 @@ async fn cold_is_an_error_that_says_until_when() {
         c.warmth = Warmth::Cold {
             reason: "warming up: 1 of 2 targets scraped".into(),
             until: Some(NOW + 30_000),
+            example: None,
         };
     });
     let reply = world.get(&format!("{EXTERNAL}/queue_depth")).await;
@@ -448,6 +449,32 @@ async fn a_sum_that_lost_one_of_its_exporters_may_not_lower() {
         }
     });
     assert_eq!(world.get(&format!("{path}?labelSelector=queue")).await.code(), 503);
+}
+
+#[tokio::test]
+async fn a_sum_whose_exporter_is_silent_since_the_start_may_not_be_below_that_of_before() {
+    let of =
+        |namespace: &str, queue: &str| leadline_model::Labels::from_pairs([("namespace", namespace), ("queue", queue)]);
+    // who is down, the value of the one that is left, the answer; the other one's was 7
+    for (down, value, expected) in [(2, 4.0, 503), (2, 5.0, 503), (2, 13.0, 200), (1, 13.0, 503)] {
+        let world = world();
+        let before = leadline_standing::Before {
+            values: [(of("demo", "a"), 5.0), (of("demo", "b"), 7.0), (of("other", "c"), 90.0)].into(),
+            missing: vec![OwnerId(2)],
+        };
+        let mut a = row(&[("namespace", "demo"), ("queue", "a")], value, 0);
+        a.last_complete = Some(5.0);
+        world.content("queue", |c| {
+            c.rows = Ok(vec![a]);
+            c.completeness = Completeness {
+                feeders: 2,
+                down: vec![OwnerId(down)],
+            };
+            c.before = Some(before.into());
+        });
+        let reply = world.get(&format!("{EXTERNAL}/queue_depth")).await;
+        assert_eq!(reply.code(), expected, "{down} {value}: {}", reply.text);
+    }
 }
 
 #[tokio::test]

@@ -99,6 +99,47 @@ metrics:
     let answered = world.get(&format!("{EXTERNAL}/queue_depth")).await;
     assert!(answered.message().ends_with(error), "{}", answered.text);
 
+    // A row that both feed, one whose sum lacks what is down, and a query that waits for the other namespace's target.
+    let partial = {
+        let mut row = row(&[("namespace", "demo")], 5.0, 0);
+        row.provenance.owners = vec![OwnerId(2), OwnerId(3)];
+        row.completeness.feeders = 2;
+        row.completeness.down = vec![OwnerId(2), OwnerId(3)];
+        row.last_complete = Some(9.0);
+        row
+    };
+    world.content("queue", |c| c.rows = Ok(vec![partial]));
+    let own = world.get(&format!("{path}/queue_depth")).await;
+    let e = own.json();
+    assert_eq!(
+        (&e["rows"][0]["owners"][0]["instance"], &e["rows"][0]["ownersElsewhere"]),
+        (&"10.0.0.2:80".into(), &1.into())
+    );
+    let answered = world.get(&format!("{EXTERNAL}/queue_depth")).await;
+    let error = "2 of 2 targets that feed it are down: web/10.0.0.2:80 and 1 more";
+    assert!(answered.message().ends_with(error), "{}", answered.text);
+    assert!(!own.text.contains("10.0.0.3"), "{}", own.text);
+    let complete = row(&[("namespace", "demo")], 5.0, 0);
+    world.content("queue", |c| c.rows = Ok(vec![complete]));
+    let answered = world.get(&format!("{EXTERNAL}/queue_depth")).await;
+    assert_eq!(answered.code(), 503, "what is down might have fed it");
+    assert!(!answered.text.contains("10.0.0.3"), "{}", answered.text);
+    for (example, named) in [(3, false), (2, true)] {
+        world.content("queue", |c| {
+            c.warmth = leadline_standing::Warmth::Cold {
+                reason: "warming up: x".into(),
+                until: None,
+                example: Some(OwnerId(example)),
+            };
+        });
+        for path in [format!("{EXTERNAL}/queue_depth"), format!("{path}/queue_depth")] {
+            let text = world.get(&path).await.text;
+            assert!(text.contains("warming up: x"), "{text}");
+            assert_eq!(text.contains(&format!("(web/10.0.0.{example}:80)")), named, "{text}");
+        }
+    }
+
+    world.content("queue", |c| c.warmth = leadline_standing::Warmth::Warm);
     let shared = world.get(&format!("{path}/shared_depth")).await;
     assert_eq!(shared.json()["down"].as_array().unwrap().len(), 2, "{}", shared.text);
 }

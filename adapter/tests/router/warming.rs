@@ -139,6 +139,57 @@ async fn a_rule_may_say_what_becomes_of_warming_values() {
 }
 
 #[tokio::test]
+async fn a_warming_result_lowers_neither_an_average_nor_a_minimum() {
+    // onDuplicate, onWarming, what 100 (old) and 12 (warming) make; None is an error
+    let cases = [
+        ("avg", "", Some("100")),
+        ("min", "", Some("100")),
+        ("sum", "", Some("112")),
+        ("max", "", Some("100")),
+        ("avg", "omit", Some("100")),
+        ("sum", "omit", Some("100")),
+        ("avg", "serve", Some("56")),
+        ("min", "serve", Some("12")),
+        ("avg", "error", None),
+        ("sum", "error", None),
+    ];
+    for (how, policy, expected) in cases {
+        let policy = match policy {
+            "" => String::new(),
+            policy => format!(", onWarming: {policy}"),
+        };
+        let world = World::new(&format!(
+            "
+metrics:
+  - {{name: rps, describes: pods, query: 'rps[1m]', onDuplicate: {how}{policy}}}
+  - {{name: hits, describes: ingresses.networking.k8s.io, query: 'hits[1m]', onDuplicate: {how}{policy}}}
+  - {{name: jobs, describes: external, query: 'jobs[1m]', onDuplicate: {how}{policy}}}
+"
+        ));
+        let code = |code: &str, value| row(&[("namespace", "demo"), ("pod", "p-1"), ("code", code)], value, 0);
+        world.rows("rps[1m]", vec![code("200", 100.0), warming(code("500", 12.0))]);
+        world.rows("hits[1m]", vec![ingress(100.0), warming(ingress(12.0))]);
+        world.rows("jobs[1m]", vec![queue("a", 100.0), warming(queue("b", 12.0))]);
+        for (path, of) in [
+            (format!("{CUSTOM}/pods/p-1/rps"), "p-1"),
+            (format!("{CUSTOM}/ingress/main/hits"), "main"),
+            (format!("{EXTERNAL}/jobs"), "-"),
+        ] {
+            let answer = answer(&world, &path).await;
+            match expected {
+                // One result keeps its labels.
+                Some(value) => assert_eq!(
+                    answer.map(|text| text.replace("a=", "-=")),
+                    Ok(format!("{of}={value}")),
+                    "{how}{policy}: {path}"
+                ),
+                None => assert_eq!(answer.map_err(|(code, _)| code), Err(503), "{how}{policy}: {path}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_policy_is_refused() {
     let error = serde_saphyr::from_str::<leadline_adapter::config::Autoscaling>(&rules("hold")).unwrap_err();
     assert!(error.to_string().contains("hold"), "{error}");

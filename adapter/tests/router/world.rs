@@ -20,7 +20,7 @@ use leadline_model::port::{EvaluateError, Generation, Plan, PlanSelector, Prepar
 use leadline_model::provenance::Provenance;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use leadline_model::{Labels, Timestamp};
-use leadline_standing::{Completeness, Query, Register, RegisterError, Row, Snapshot, Warming, Warmth};
+use leadline_standing::{Before, Completeness, Query, Register, RegisterError, Row, Snapshot, Warming, Warmth};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::Value;
@@ -40,6 +40,7 @@ pub(crate) struct Content {
     pub(crate) warmth: Warmth,
     pub(crate) rows: Result<Vec<Row>, EvaluateError>,
     pub(crate) completeness: Completeness,
+    pub(crate) before: Option<Arc<Before>>,
 }
 
 /// Queries by their text.
@@ -74,11 +75,13 @@ impl Query for FakeQuery {
             warmth: Warmth::Warm,
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
+            before: None,
         };
         let Content {
             warmth,
             rows,
             completeness,
+            before,
         } = self
             .standing
             .content
@@ -86,14 +89,9 @@ impl Query for FakeQuery {
             .get(&self.plan.text)
             .cloned()
             .unwrap_or(empty);
-        let snapshot = Arc::new(Snapshot::new(
-            Generation(7),
-            NOW,
-            warmth,
-            rows,
-            completeness,
-            &self.index_by,
-        ));
+        let mut snapshot = Snapshot::new(Generation(7), NOW, warmth, rows, completeness, &self.index_by);
+        snapshot.before = before;
+        let snapshot = Arc::new(snapshot);
         self.standing
             .kept
             .lock()
@@ -439,6 +437,7 @@ impl World {
             warmth: Warmth::Warm,
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
+            before: None,
         };
         change(content.entry(query.to_owned()).or_insert(empty));
     }

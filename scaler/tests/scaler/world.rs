@@ -147,6 +147,7 @@ impl World {
         let warmth = Warmth::Cold {
             reason: "warming up: 1 of 2 targets …".into(),
             until: Some(1_030_000),
+            example: None,
         };
         self.publish(warmth, Vec::new(), Completeness::default());
     }

@@ -9,6 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -112,16 +113,19 @@ pub async fn keep_ca_bundles(
     cancel: CancellationToken,
 ) {
     let began = tokio::time::Instant::now();
-    let mut settled = false;
+    let mut settled = HashSet::new();
     loop {
         let current = pem.borrow_and_update().clone();
-        let others = match began.elapsed() > SETTLED && !settled {
-            true => Others::Remove,
-            false => Others::KeepOne,
-        };
-        settled |= others == Others::Remove;
+        let late = began.elapsed() > SETTLED;
         for name in names {
-            match ensure_ca_bundle(client.clone(), ours, name, &current, others).await {
+            let others = match late && !settled.contains(name) {
+                true => Others::Remove,
+                false => Others::KeepOne,
+            };
+            match ensure_ca_bundle(client.clone(), ours, name, &current, others)
+                .await
+                .inspect(|_| settled.extend((others == Others::Remove).then_some(*name)))
+            {
                 Ok(CaBundle::Changed) => tracing::info!(apiservice = name, "caBundle set"),
                 Ok(CaBundle::Kept | CaBundle::Absent | CaBundle::Foreign) => {}
                 Err(error) => tracing::warn!(apiservice = name, error = describe(&error), "caBundle not checked"),
@@ -142,6 +146,39 @@ pub async fn keep_ca_bundles(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::{Answer, api_server};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_authority_is_removed_once_and_again_until_that_succeeds() {
+        let (pem, old) = (block("ours"), block("old"));
+        let found = ByteString(format!("{pem}{old}").into_bytes());
+        let found = serde_json::json!({
+            "metadata": { "name": "v1.metrics" },
+            "spec": {
+                "service": { "namespace": "leadline", "name": "leadline" },
+                "caBundle": found, "groupPriorityMinimum": 1, "versionPriority": 1,
+            },
+        });
+        let found: &'static str = found.to_string().leak();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        // Read; read, patched in vain; read, patched; read.
+        let client = api_server(move |_| match count.fetch_add(1, Relaxed) {
+            2 => Answer::Status(500, "{}"),
+            _ => Answer::Status(200, found),
+        });
+        let ours = ServiceName {
+            namespace: "leadline".into(),
+            name: "leadline".into(),
+        };
+        let (_sender, pem) = tokio::sync::watch::channel(pem.into_bytes());
+        let (cancel, period) = (CancellationToken::new(), SETTLED * 2);
+        let keep = keep_ca_bundles(client, &ours, &["v1.metrics"], pem, period, cancel);
+        assert!(tokio::time::timeout(period * 7 / 2, keep).await.is_err());
+        assert_eq!(asked.load(Relaxed), 6);
+    }
 
     fn block(text: &str) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")

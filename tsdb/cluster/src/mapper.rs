@@ -260,7 +260,8 @@ impl Mapper {
 struct Found {
     /// In the server's order, core first; absent what has not answered, empty what failed.
     groups: Vec<(String, Option<Vec<MappedResource>>)>,
-    /// What was known before: it stands for groups that the server has and that do not answer.
+    /// What was known before: it stands for groups that the server has and that do not answer, and for the bare names of
+    /// those behind them.
     before: Arc<Names>,
 }
 
@@ -291,9 +292,15 @@ impl Found {
                 names.entry(name).or_insert_with(|| Arc::clone(&resource));
             }
         }
-        let silent = |(_, told): &&(String, Option<Vec<_>>)| told.as_ref().is_none_or(Vec::is_empty);
-        let silent: HashSet<&str> = self.groups.iter().filter(silent).map(|(g, _)| g.as_str()).collect();
-        for (name, resource) in self.before.iter().filter(|(_, r)| silent.contains(r.group.as_str())) {
+        let mut settled = true;
+        let mut stands: HashSet<&str> = HashSet::new();
+        for (group, told) in &self.groups {
+            settled &= told.is_some();
+            if !settled || told.as_ref().is_none_or(Vec::is_empty) {
+                stands.insert(group);
+            }
+        }
+        for (name, resource) in self.before.iter().filter(|(_, r)| stands.contains(r.group.as_str())) {
             names.entry(name.clone()).or_insert_with(|| Arc::clone(resource));
         }
         Arc::new(names)
@@ -383,6 +390,22 @@ mod tests {
         assert_eq!(mapper.resolve("widget").await, Ok(found), "no group before has it");
         let unknown = mapper.resolve("gadget").await.unwrap_err();
         assert_eq!(unknown, MapError::Unknown("gadget".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bare_name_that_was_known_stays_known_while_a_group_before_hangs() {
+        let hangs = Arc::new(AtomicUsize::new(0));
+        let phase = Arc::clone(&hangs);
+        let mapper = Mapper::new(Some(api_server(move |path| match hanging(path) {
+            Answer::Never if phase.load(Relaxed) == 0 => Answer::Status(503, "{}"),
+            answer => answer,
+        })));
+        let found = mapper.resolve("widget").await.unwrap();
+        hangs.store(1, Relaxed);
+        tokio::time::sleep(REFRESH_EVERY).await;
+        let unknown = mapper.resolve("gadget").await.unwrap_err();
+        assert!(matches!(unknown, MapError::Unavailable { .. }), "{unknown}");
+        assert_eq!(mapper.known("widget"), Some(found));
     }
 
     #[tokio::test(start_paused = true)]

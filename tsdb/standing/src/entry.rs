@@ -4,15 +4,15 @@ use crate::feed::{Condition, Memory};
 use crate::history::Wanted;
 use crate::registry::Inner;
 use crate::silent::{self, Part, Parts, Unheard};
-use crate::snapshot::{Snapshot, Warmth};
+use crate::snapshot::{Before, Completeness, Snapshot, Warmth};
 use crate::stats::{Counters, ExpressionStats, count};
 use crate::subscribe::{Judged, View};
 use crate::warming::Observation;
 use crate::warmth::{Admission, Moment, admissions, assess, wanted};
 use futures::FutureExt;
-use leadline_model::Timestamp;
 use leadline_model::port::{EvaluateError, Evaluation, Generation, Plan, SelectorId, Value};
 use leadline_model::target::{OwnerId, TargetState};
+use leadline_model::{Labels, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -69,6 +69,8 @@ struct State {
     warm: bool,
     /// What targets are to the expression that never answered this process.
     silent: Parts,
+    /// What it gave before the start, when those of them that fed it did.
+    before: Option<Arc<Before>>,
     /// Only what the store has of more of them keeps it cold: it has to be asked.
     inquire: bool,
     /// Rows of the last publication that are warming.
@@ -314,11 +316,60 @@ impl Entry {
             return;
         }
         let (store, plan, started) = (Arc::clone(&inner.store), Arc::clone(&self.plan), inner.roster.started());
-        let work = move || silent::inquire(store.as_ref(), &plan, &unheard, started);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(parts)) => self.state.lock().silent.extend(parts),
-            Ok(Err(error)) => tracing::debug!(%error, "what silent targets gave before the start is not known yet"),
-            Err(error) => tracing::error!(%error, "what silent targets gave before the start was not read"),
+        let unheard = Arc::new(unheard);
+        let asked = Arc::clone(&unheard);
+        let work = move || silent::inquire(store.as_ref(), &plan, &asked, started);
+        let why = match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(told)) => return self.learn(inner, told).await,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let unknown = silent::unknown(&unheard, inner.clock.now(), inner.settings.warm_give_up_ms);
+        if unknown.is_empty() {
+            tracing::debug!(why, "what silent targets gave before the start is not known yet");
+            return;
+        }
+        tracing::warn!(
+            expression = self.plan.text,
+            targets = unknown.len(),
+            why,
+            "what silent targets gave before the start cannot be read, and nobody waits for it any longer"
+        );
+        self.state.lock().silent.extend(unknown);
+    }
+
+    /// Takes in what the store told of silent targets, and what the expression gave when they were there.
+    async fn learn(&self, inner: &Inner, told: silent::Told) {
+        let values = match told.whole {
+            Some(at) => self.values_at(inner, at).await,
+            None => None,
+        };
+        let mut state = self.state.lock();
+        if let Some(values) = values {
+            let mut before = state.before.as_deref().cloned().unwrap_or_default();
+            for (labels, value) in values {
+                before.values.entry(labels).or_insert(value);
+            }
+            before.missing.extend(silent::owners(&told.parts, Part::Feeder));
+            state.before = Some(Arc::new(before));
+        }
+        state.silent.extend(told.parts);
+    }
+
+    /// The values at a time (ms) before the start that are numbers; none where they cannot be had.
+    async fn values_at(&self, inner: &Inner, at: Timestamp) -> Option<Vec<(Labels, f64)>> {
+        let outcome = AssertUnwindSafe(inner.evaluate.evaluate(&self.plan, at))
+            .catch_unwind()
+            .await;
+        match outcome.unwrap_or_else(|_| Err(panicked(&self.plan))) {
+            Ok(evaluation) => {
+                let numbers = evaluation.values.into_iter().filter(|v| !v.value.is_nan());
+                Some(numbers.map(|v| (v.labels, v.value)).collect())
+            }
+            Err(error) => {
+                tracing::info!(expression = self.plan.text, at, %error, "what it gave before the start is not known");
+                None
+            }
         }
     }
 
@@ -408,6 +459,7 @@ impl Entry {
         state.memory.learn(values, &mut condition, now, forget);
         let rows = state.memory.judge(values, &down, &mut condition);
         let warming = self.observation(&state, newest.at, inner).judge(values, &mut condition);
+        let settled = settled(&state, &rows, inner, now);
         state.warming = warming.iter().flatten().count();
         let doubtful = warmth != Warmth::Warm || !whole.down.is_empty() || rows.iter().any(|row| !row.down.is_empty());
         state.doubt = doubtful.then(|| (version, aligned(now)));
@@ -420,6 +472,8 @@ impl Entry {
             rows: &rows,
             warming: &warming,
             whole: &whole,
+            before: state.before.as_ref(),
+            settled: &settled,
         };
         for view in self.views.read().iter() {
             view.publish(&judged, now, forget);
@@ -495,7 +549,7 @@ impl Entry {
             now,
             Warmth::Warm,
             rows,
-            crate::Completeness::default(),
+            Completeness::default(),
             &[],
         ))
     }
@@ -549,6 +603,13 @@ impl State {
             Why::Tick => cost,
         }
     }
+}
+
+/// Of each row, in order, whether only targets that were silent for long are missing from it.
+fn settled(state: &State, rows: &[Completeness], inner: &Inner, now: Timestamp) -> Vec<bool> {
+    let when = (now, inner.settings.warm_give_up_ms);
+    let settled = |row: &Completeness| silent::settled(&state.silent, &row.down, &inner.roster, when);
+    rows.iter().map(settled).collect()
 }
 
 fn conclude(

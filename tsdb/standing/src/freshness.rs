@@ -27,10 +27,22 @@ pub fn is_partial(partial: f64, completeness: &Completeness) -> bool {
 /// because nothing tells whether it would lower. So is a partial NaN.
 #[must_use]
 pub fn judge(policy: OnPartial, partial: f64, row: &Row, board: &Board) -> Verdict {
+    judge_for(policy, partial, row, board, |_| true)
+}
+
+/// As [`judge`], for somebody who may hear of the targets for which `shown` holds: the others are only counted.
+#[must_use]
+pub fn judge_for(
+    policy: OnPartial,
+    partial: f64,
+    row: &Row,
+    board: &Board,
+    shown: impl Fn(&TargetState) -> bool,
+) -> Verdict {
     if policy == OnPartial::Serve || !is_partial(partial, &row.completeness) {
         return Verdict::Serve(row.value);
     }
-    let why = describe_missing(&row.completeness, board);
+    let why = describe_missing(&row.completeness, board, shown);
     match (policy, row.last_complete) {
         (OnPartial::Raise, Some(last)) if row.value >= last => Verdict::Serve(row.value),
         (OnPartial::Raise, Some(last)) => Verdict::Refuse(format!(
@@ -68,23 +80,45 @@ pub fn judge_empty_for(
     if policy == OnPartial::Serve || !is_partial(partial, &snapshot.completeness) {
         return Ok(());
     }
-    let why = describe(&snapshot.completeness, board, shown);
+    let why = describe_missing(&snapshot.completeness, board, shown);
     Err(format!("the result is empty and partial: {why}"))
 }
 
-/// Whether observation covers what the expression reads; a cold value must not be answered, nor an empty result.
+/// Whether observation covers what the expression reads; a cold value must not be answered, nor an empty result. No target is
+/// named.
 ///
 /// # Errors
 /// "warming up: …", with the time left where it can be told; `now` is in ms.
 pub fn check_warm(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
-    match &snapshot.warmth {
-        Warmth::Warm => Ok(()),
-        Warmth::Cold { reason, until: None } => Err(reason.clone()),
-        Warmth::Cold {
-            reason,
-            until: Some(until),
-        } => Err(format!("{reason}; {}", ready_in(*until, now))),
-    }
+    cold_because(snapshot, now, |_| None)
+}
+
+/// As [`check_warm`], for somebody who may hear of the targets for which `shown` holds: one that is waited for is named.
+///
+/// # Errors
+/// As those of [`check_warm`].
+pub fn check_warm_for(
+    snapshot: &Snapshot,
+    now: Timestamp,
+    board: &Board,
+    shown: impl Fn(&TargetState) -> bool,
+) -> Result<(), String> {
+    let name = |owner| board.get(owner).filter(|target| shown(target)).map(|t| name_of(&t));
+    cold_because(snapshot, now, name)
+}
+
+fn cold_because(snapshot: &Snapshot, now: Timestamp, name: impl Fn(OwnerId) -> Option<String>) -> Result<(), String> {
+    let Warmth::Cold { reason, until, example } = &snapshot.warmth else {
+        return Ok(());
+    };
+    let example = example
+        .and_then(name)
+        .map(|name| format!(" ({name})"))
+        .unwrap_or_default();
+    let left = until
+        .map(|until| format!("; {}", ready_in(until, now)))
+        .unwrap_or_default();
+    Err(format!("{reason}{example}{left}"))
 }
 
 /// Since when a row's feeders are observed and how long it takes until that is enough: "warming up: observed for 23s of the
@@ -105,13 +139,10 @@ fn ready_in(until: Timestamp, now: Timestamp) -> String {
     format!("ready in about {seconds} s")
 }
 
-/// "2 of 5 targets are down: web/10.0.0.1:80, web/10.0.0.2:80", with "and N more" from the fourth on.
+/// "2 of 5 targets are down: web/10.0.0.1:80, web/10.0.0.2:80", with "and N more" from the fourth on. Targets for which `shown`
+/// does not hold are counted and not named.
 #[must_use]
-pub fn describe_missing(completeness: &Completeness, board: &Board) -> String {
-    describe(completeness, board, |_| true)
-}
-
-fn describe(completeness: &Completeness, board: &Board, shown: impl Fn(&TargetState) -> bool) -> String {
+pub fn describe_missing(completeness: &Completeness, board: &Board, shown: impl Fn(&TargetState) -> bool) -> String {
     let down = &completeness.down;
     let up = |&owner: &OwnerId| board.get(owner).is_some_and(|target| target.health == Health::Up);
     let (noun, verb) = match completeness.feeders {
@@ -254,10 +285,14 @@ mod tests {
         snapshot.warmth = Warmth::Cold {
             reason: "warming up: x".into(),
             until: Some(5_500),
+            example: Some(OwnerId(2)),
         };
         assert_eq!(
             check_warm(&snapshot, 1_000),
             Err("warming up: x; ready in about 5 s".into())
         );
+        let told = |shown: bool| check_warm_for(&snapshot, 1_000, &board(), |_| shown).unwrap_err();
+        assert_eq!(told(true), "warming up: x (web/10.0.0.2:80); ready in about 5 s");
+        assert_eq!(told(false), "warming up: x; ready in about 5 s");
     }
 }

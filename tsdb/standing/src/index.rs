@@ -52,6 +52,7 @@ impl Snapshot {
             rows,
             index,
             completeness,
+            before: None,
         }
     }
 }

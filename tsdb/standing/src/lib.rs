@@ -28,7 +28,7 @@ mod warmth;
 
 pub use error::RegisterError;
 pub use settings::Settings;
-pub use snapshot::{Completeness, OnPartial, Row, Snapshot, Verdict, Warming, Warmth};
+pub use snapshot::{Before, Completeness, OnPartial, Row, Snapshot, Verdict, Warming, Warmth};
 pub use stats::{Counts, ExpressionStats, Stats};
 
 use async_trait::async_trait;
@@ -85,8 +85,9 @@ pub struct Standing {
 
 impl Standing {
     /// A room without queries. Its start is now: what is discovered from here on has to be observed before values
-    /// that read it are warm, as far as the store does not have it from before. `store` is asked for its generation, and
-    /// for the `up` of targets before their first scrape.
+    /// that read it are warm, as far as the store does not have it from before. `store` is asked for its generation, for
+    /// the `up` of targets before their first scrape, and for what targets that never answer gave before the start; `evaluate`
+    /// for the values of that time.
     #[must_use]
     pub fn new(
         settings: Settings,

@@ -7,11 +7,16 @@
 //! before the start (an empty volume), a selector that names its job or instance says that it belongs: it counts as missing
 //! from every value, though not from an empty result, which is believed once the waiting is over. A target that was there
 //! before the start and gave nothing that matches is no part of it.
+//!
+//! What the others give may raise but never lower, and what it may not lower is the value of before the start: that of the
+//! newest time at which all of those feeders were up. Where there is none to be had, the value that is there when such a target
+//! was silent for twice the time that it is waited for becomes the measure: it does not hold whoever scales for ever.
 
 use crate::roster::Roster;
 use crate::snapshot::Warmth;
 use crate::warmth::{Admission, Moment, admitted};
 use leadline_model::port::{Plan, QueryError, Queryable};
+use leadline_model::sample::Samples;
 use leadline_model::target::{OwnerId, TargetState};
 use leadline_model::{Matcher, Timestamp};
 use std::collections::HashMap;
@@ -42,6 +47,16 @@ pub(crate) struct Unheard {
     selectors: Vec<usize>,
     /// Whether one of them names its job or instance.
     named: bool,
+    /// When waiting for it began, ms.
+    since: Timestamp,
+}
+
+/// What the store tells of silent targets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) parts: Parts,
+    /// The newest time (ms) at which all of those that are feeders were up, as far as that is known.
+    pub(crate) whole: Option<Timestamp>,
 }
 
 /// The targets that kept an expression cold for as long as they are waited for, and never answered. Admissions are in
@@ -72,6 +87,7 @@ pub(crate) fn unheard(
                 target: Arc::clone(target),
                 selectors: Vec::new(),
                 named: false,
+                since: cohort.since,
             });
             unheard.selectors.push(place);
             unheard.named |= admission.names(target) && may_match(&selector.matchers, target);
@@ -95,8 +111,8 @@ pub(crate) fn inquire(
     plan: &Plan,
     unheard: &[Unheard],
     started: Timestamp,
-) -> Result<Parts, QueryError> {
-    let mut parts = Parts::with_capacity(unheard.len());
+) -> Result<Told, QueryError> {
+    let mut told = Told::default();
     for silent in unheard {
         let part = match part_of(store, plan, silent, started) {
             Err(error @ QueryError::Corrupt(_)) => {
@@ -105,9 +121,38 @@ pub(crate) fn inquire(
             }
             part => part?,
         };
-        parts.insert(silent.target.owner, part);
+        told.parts.insert(silent.target.owner, part);
+        if part == Part::Feeder {
+            let up = last_up(store, &silent.target, started);
+            let up = up.inspect_err(|error| {
+                tracing::warn!(target = silent.target.url, %error, "when a target was up before the start cannot be read");
+            });
+            told.whole = told.whole.into_iter().chain(up.ok().flatten()).min();
+        }
     }
-    Ok(parts)
+    Ok(told)
+}
+
+/// What is taken for true of targets of which the store cannot tell although they were waited for twice as long (`give_up_ms`
+/// each) as those that it tells of: that nothing is known of them.
+pub(crate) fn unknown(unheard: &[Unheard], now: Timestamp, give_up_ms: i64) -> Parts {
+    let late = |u: &&Unheard| now >= u.since.saturating_add(give_up_ms.saturating_mul(2));
+    let part = |u: &Unheard| match u.named {
+        true => Part::Stranger,
+        false => Part::Nothing,
+    };
+    unheard.iter().filter(late).map(|u| (u.target.owner, part(u))).collect()
+}
+
+/// Whether all of `down` are silent targets that have part in the expression and were first seen twice `give_up_ms` ago or
+/// earlier: a value without a measure becomes one.
+pub(crate) fn settled(parts: &Parts, down: &[OwnerId], roster: &Roster, (now, give_up_ms): (Timestamp, i64)) -> bool {
+    let long = |owner| {
+        let seen = roster.seen(owner);
+        seen.is_some_and(|seen| now >= seen.saturating_add(give_up_ms.saturating_mul(2)))
+    };
+    let has_part = |owner| matches!(parts.get(owner), Some(Part::Feeder | Part::Stranger));
+    !down.is_empty() && down.iter().all(|owner| has_part(owner) && long(*owner))
 }
 
 fn part_of(store: &dyn Queryable, plan: &Plan, silent: &Unheard, started: Timestamp) -> Result<Part, QueryError> {
@@ -130,11 +175,27 @@ fn part_of(store: &dyn Queryable, plan: &Plan, silent: &Unheard, started: Timest
     Ok(part)
 }
 
+/// When (ms) a target was up last before `started`.
+fn last_up(store: &dyn Queryable, target: &TargetState, started: Timestamp) -> Result<Option<Timestamp>, QueryError> {
+    let (mint, maxt) = (started.saturating_sub(REACH_MS), started.saturating_sub(1));
+    let own = target.labels.iter().map(|(name, value)| Matcher::equal(name, value));
+    let matchers: Vec<Matcher> = own.chain([Matcher::equal("__name__", "up")]).collect();
+    let found = store.select(&matchers, mint, maxt, false)?;
+    let (mut newest, mut samples) = (None, Samples::default());
+    for series in 0..found.len() {
+        found.read(series, mint, maxt, &mut samples)?;
+        let mut good = samples.t.iter().zip(&samples.v).filter(|(_, v)| **v == 1.0);
+        newest = newest.max(good.next_back().map(|(t, _)| *t));
+    }
+    Ok(newest)
+}
+
 /// Of an expression that only waits for what the store knows.
 pub(crate) fn not_known() -> Warmth {
     Warmth::Cold {
         reason: "warming up: what targets that never answered gave before the start is not known yet".to_owned(),
         until: None,
+        example: None,
     }
 }
 
@@ -218,7 +279,7 @@ mod tests {
             unheard(&plan, &admissions(&plan), &board.all(), &roster, &Parts::new(), moment)
         };
         assert!(asked(STARTED + GIVE_UP - 1).is_empty(), "it is still waited for");
-        let parts = inquire(head, &plan, &asked(STARTED + GIVE_UP), STARTED).unwrap();
+        let parts = inquire(head, &plan, &asked(STARTED + GIVE_UP), STARTED).unwrap().parts;
         assert!(!parts.contains_key(&OwnerId(1)), "it answered");
         parts.get(&OwnerId(2)).copied()
     }

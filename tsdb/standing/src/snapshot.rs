@@ -18,6 +18,8 @@ pub enum Warmth {
         reason: String,
         /// When it will be warm, if nothing fails until then.
         until: Option<Timestamp>,
+        /// One of the targets that are waited for because they never answered.
+        example: Option<OwnerId>,
     },
 }
 
@@ -86,7 +88,9 @@ pub struct Row {
     pub completeness: Completeness,
     /// That its feeders are younger than its window, where they are. What was observed of them is less than the truth.
     pub warming: Option<Warming>,
-    /// The newest value of the same labels whose feeders were all there (this one, when they are).
+    /// The newest value of the same labels whose feeders were all there (this one, when they are), as far as it is known:
+    /// before the start, where none was since. Of a target that is silent since the start and of which nothing more can be
+    /// known, the first value that came long after.
     pub last_complete: Option<f64>,
 }
 
@@ -97,6 +101,15 @@ pub enum Verdict {
     Serve(f64),
     /// It must not be: why.
     Refuse(String),
+}
+
+/// What an expression gave before the start, when all of those targets were up that fed it and never answered since.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Its values, without those that were not numbers.
+    pub values: HashMap<Labels, f64>,
+    /// Those targets.
+    pub missing: Vec<OwnerId>,
 }
 
 /// The newest evaluation of a standing query.
@@ -115,6 +128,8 @@ pub struct Snapshot {
     pub(crate) index: HashMap<Box<str>, Vec<u32>>,
     /// Completeness of the expression as a whole: it holds for an empty result too.
     pub completeness: Completeness,
+    /// What was before the start, where targets that fed the expression then never answered this process.
+    pub before: Option<Arc<Before>>,
 }
 
 impl Snapshot {

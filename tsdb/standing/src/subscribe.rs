@@ -1,7 +1,7 @@
 //! One way of looking at an expression's rows: by which labels, with which tolerance; and who is told of new ones.
 
 use crate::freshness::is_partial;
-use crate::snapshot::{Completeness, Row, Snapshot, Warming, Warmth};
+use crate::snapshot::{Before, Completeness, Row, Snapshot, Warming, Warmth};
 use leadline_model::port::{EvaluateError, Generation, Value};
 use leadline_model::{Labels, Timestamp};
 use parking_lot::Mutex;
@@ -30,6 +30,10 @@ pub(crate) struct Judged<'a> {
     /// Of each value, in order.
     pub(crate) warming: &'a [Option<Warming>],
     pub(crate) whole: &'a Completeness,
+    /// What was before the start, where that is the measure.
+    pub(crate) before: Option<&'a Arc<Before>>,
+    /// Of each value, in order: whether it becomes the measure where there is none.
+    pub(crate) settled: &'a [bool],
 }
 
 impl View {
@@ -74,7 +78,7 @@ impl View {
             Err(error) => Err(error.clone()),
         };
         let warmth = judged.warmth.clone();
-        let snapshot = Snapshot::new(
+        let mut snapshot = Snapshot::new(
             judged.generation,
             judged.at,
             warmth,
@@ -82,6 +86,7 @@ impl View {
             judged.whole.clone(),
             &self.by,
         );
+        snapshot.before = judged.before.map(Arc::clone);
         self.newest.send_replace(Some(Arc::new(snapshot)));
     }
 
@@ -90,8 +95,9 @@ impl View {
     fn rows(&self, values: &[Value], judged: &Judged<'_>, now: Timestamp, forget: Timestamp) -> Vec<Row> {
         let mut complete = self.complete.lock();
         let mut rows = Vec::with_capacity(values.len());
-        let of_rows = judged.rows.iter().zip(judged.warming);
-        for (value, (completeness, &warming)) in values.iter().zip(of_rows) {
+        let of_rows = judged.rows.iter().zip(judged.warming).zip(judged.settled);
+        for (value, ((completeness, &warming), &settled)) in values.iter().zip(of_rows) {
+            let before = judged.before.and_then(|before| before.values.get(&value.labels));
             let covered = *judged.warmth == Warmth::Warm && warming.is_none();
             let whole = covered && !is_partial(self.partial, completeness);
             let remembered = match complete.get_mut(&value.labels) {
@@ -99,7 +105,8 @@ impl View {
                 None => complete.entry(value.labels.clone()).or_insert((None, now)),
             };
             remembered.1 = now;
-            if whole && !value.value.is_nan() {
+            let first = covered && settled && remembered.0.is_none() && before.is_none();
+            if (whole || first) && !value.value.is_nan() {
                 remembered.0 = Some(value.value);
             }
             rows.push(Row {
@@ -108,7 +115,7 @@ impl View {
                 provenance: value.provenance.clone(),
                 completeness: completeness.clone(),
                 warming,
-                last_complete: remembered.0,
+                last_complete: remembered.0.or(before.copied()),
             });
         }
         complete.retain(|_, remembered| remembered.1 >= forget);

@@ -8,14 +8,13 @@
 //! `silent`. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
 //! an expression that was warm stays warm. The rows that they feed are judged one by one (`warming`).
 
-use crate::freshness::name_of;
 use crate::history::{History, Wanted};
 use crate::roster::Roster;
 use crate::snapshot::Warmth;
 use leadline_model::duration::Duration;
 use leadline_model::matcher::MatchOp;
 use leadline_model::port::Plan;
-use leadline_model::target::TargetState;
+use leadline_model::target::{OwnerId, TargetState};
 use leadline_model::{Matcher, Timestamp};
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ struct Missing {
     never: usize,
     short: usize,
     of: usize,
-    example: Option<Arc<TargetState>>,
+    example: Option<OwnerId>,
     until: Timestamp,
     window_ms: i64,
 }
@@ -120,7 +119,11 @@ pub(crate) fn assess(
     }
     if !moment.synced && moment.now < roster.started() + moment.give_up_ms {
         let reason = "warming up: discovery has not delivered its first full list of targets".to_owned();
-        return Warmth::Cold { reason, until: None };
+        return Warmth::Cold {
+            reason,
+            until: None,
+            example: None,
+        };
     }
     let worst = admissions
         .iter()
@@ -130,6 +133,7 @@ pub(crate) fn assess(
     worst.map_or(Warmth::Warm, |m| Warmth::Cold {
         reason: describe(&m),
         until: Some(m.until),
+        example: m.example,
     })
 }
 
@@ -184,7 +188,7 @@ fn missing(
             None if moment.now >= cohort.since + moment.give_up_ms => continue,
             None => {
                 missing.never += 1;
-                missing.example.get_or_insert_with(|| Arc::clone(target));
+                missing.example.get_or_insert(target.owner);
                 moment.now + target.interval_ms + need
             }
         };
@@ -194,13 +198,10 @@ fn missing(
 }
 
 fn describe(missing: &Missing) -> String {
-    if let Some(example) = &missing.example {
+    if missing.never > 0 {
         return format!(
-            "warming up: {} of {} targets were not scraped successfully yet ({}{})",
-            missing.never,
-            missing.of,
-            name_of(example),
-            if missing.never > 1 { ", …" } else { "" },
+            "warming up: {} of {} targets were not scraped successfully yet",
+            missing.never, missing.of
         );
     }
     let window = Duration::from_millis(missing.window_ms);
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
     use crate::fixture::put_target;
     use leadline_model::clock::ManualClock;
-    use leadline_model::target::{Board, Health, OwnerId};
+    use leadline_model::target::{Board, Health};
     use leadline_storage::Head;
 
     const GIVE_UP: i64 = 600_000;
@@ -396,12 +397,13 @@ mod tests {
             &board.all(),
             moment(5_000, &board),
         );
-        let reason = "warming up: 1 of 1 targets were not scraped successfully yet (db/c:80)".to_owned();
+        let reason = "warming up: 1 of 1 targets were not scraped successfully yet".to_owned();
         assert_eq!(
             db,
             Warmth::Cold {
                 reason,
-                until: Some(80_000)
+                until: Some(80_000),
+                example: Some(OwnerId(3)),
             }
         );
     }

@@ -1,7 +1,7 @@
 //! Targets that are down since before the start, after the time for which they are waited for.
 
 use crate::world::{START, World};
-use leadline_model::port::QueryError;
+use leadline_model::port::{EvaluateError, QueryError};
 use leadline_model::sample::Samples;
 use leadline_model::target::{Health, OwnerId};
 use leadline_model::{Clock, Labels, Timestamp};
@@ -18,7 +18,7 @@ fn of_two(name: &str) -> (Labels, Samples) {
     let labels = Labels::from_pairs([("__name__", name), ("job", "web"), ("instance", "10.0.0.2:80")]);
     let samples = Samples {
         t: vec![START - 60_000],
-        v: vec![5.0],
+        v: vec![if name == "up" { 1.0 } else { 5.0 }],
     };
     (labels, samples)
 }
@@ -36,6 +36,7 @@ async fn started(past: Past) -> (World, Arc<dyn Query>) {
     world.health(2, Health::Down);
     world.store.owners.lock().unwrap().retain(|owner| *owner == OwnerId(1));
     world.answer(&[(&[], 5.0, &[1])]);
+    *world.engine.before.lock().unwrap() = Some(Ok(vec![(Labels::empty(), 10.0, vec![1, 2])]));
     let query = world.register("still");
     world.commit(1).await;
     assert!(cold(&world, &query).await.is_some(), "target 2 is waited for");
@@ -72,12 +73,74 @@ async fn judged(world: &World, query: &Arc<dyn Query>) -> (usize, usize, bool) {
 async fn a_target_that_fed_before_the_start_and_is_down_since_is_missing_until_discovery_drops_it() {
     let (world, query) = started(Ok(vec![of_two("up"), of_two("m")])).await;
     assert_eq!(judged(&world, &query).await, (2, 1, false));
-    assert!(world.evaluations() <= 2, "{} evaluations", world.evaluations());
+    assert!(world.evaluations() <= 3, "{} evaluations", world.evaluations());
     world.pass(5_000).await;
     assert_eq!(judged(&world, &query).await, (2, 1, false), "however long it lasts");
     world.board.remove(OwnerId(2));
     world.pass(1_000).await;
     assert_eq!(judged(&world, &query).await, (1, 0, true));
+}
+
+/// Whether a value is served that is answered from now on.
+async fn served(world: &World, query: &Arc<dyn Query>, value: f64) -> bool {
+    world.answer(&[(&[], value, &[1])]);
+    world.commit(1).await;
+    world.pass(500).await;
+    judged(world, query).await.2
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_others_give_may_raise_above_the_value_of_before_the_start_and_never_lower() {
+    let (world, query) = started(Ok(vec![of_two("up"), of_two("m")])).await;
+    warm(&world, &query).await;
+    let before: Vec<Timestamp> = world.engine.asked.lock().unwrap().clone();
+    let before: Vec<Timestamp> = before.into_iter().filter(|at| *at < START).collect();
+    assert_eq!(before, [START - 60_000], "once, when it was up last");
+    for value in [5.0, 12.0, 9.9, 10.0] {
+        assert_eq!(served(&world, &query, value).await, value >= 10.0, "{value}");
+    }
+    let snapshot = query.snapshot().await;
+    let before = snapshot.before.as_deref().unwrap();
+    assert_eq!(before.values.get(&Labels::empty()), Some(&10.0));
+    assert_eq!(before.missing, [OwnerId(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_value_of_before_the_start_the_first_after_twice_the_waiting_is_the_measure() {
+    // Nothing is known of the target; it fed the expression and was never up.
+    for past in [Vec::new(), vec![of_two("m")]] {
+        let (world, query) = started(Ok(past)).await;
+        assert!(!served(&world, &query, 50.0).await);
+        world.pass(START + 2 * GIVE_UP - world.clock.now() - 600).await;
+        assert!(!served(&world, &query, 5.0).await, "it is not over");
+        world.pass(1_000).await;
+        for (value, expected) in [(5.0, true), (4.0, false), (6.0, true), (5.0, true)] {
+            assert_eq!(served(&world, &query, value).await, expected, "{value}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evaluation_of_the_time_before_the_start_that_fails_leaves_no_measure() {
+    let (world, query) = started(Ok(vec![of_two("up"), of_two("m")])).await;
+    *world.engine.before.lock().unwrap() = Some(Err(EvaluateError::Overloaded));
+    assert!(!served(&world, &query, 50.0).await);
+    world.pass(GIVE_UP).await;
+    assert!(served(&world, &query, 5.0).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_is_waited_for_as_long_again_as_a_target() {
+    let (world, query) = started(Err(QueryError::Unavailable("the log cannot be read".to_owned()))).await;
+    world.pass(GIVE_UP - 1_000).await;
+    let why = cold(&world, &query).await.unwrap();
+    assert!(why.contains("is not known yet"), "{why}");
+    world.pass(1_000).await;
+    assert_eq!(
+        judged(&world, &query).await,
+        (2, 1, true),
+        "as of a target that nothing is known of"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +189,7 @@ async fn an_empty_result_is_not_believed_while_what_fed_it_before_the_start_is_d
 async fn a_log_that_is_still_being_read_keeps_it_cold_and_a_subscriber_is_told_when_it_is_read() {
     let (world, query) = started(Err(QueryError::Unavailable("the log is being replayed".to_owned()))).await;
     let mut pushed = query.subscribe();
-    world.pass(2_000).await;
+    world.pass(1_500).await;
     let why = cold(&world, &query).await.unwrap();
     assert!(why.contains("is not known yet"), "{why}");
     *world.store.past.lock().unwrap() = Ok(vec![of_two("m")]);

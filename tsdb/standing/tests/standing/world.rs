@@ -150,6 +150,8 @@ pub(crate) struct Engine {
     store: Arc<Store>,
     pub(crate) asked: Mutex<Vec<Timestamp>>,
     pub(crate) outcome: Mutex<Outcome>,
+    /// What it answers for times before the start, where that is something else.
+    pub(crate) before: Mutex<Option<Outcome>>,
     /// How long an evaluation takes.
     pub(crate) cost: Mutex<Duration>,
 }
@@ -191,7 +193,8 @@ impl Evaluate for Engine {
         if !cost.is_zero() {
             tokio::time::sleep(cost).await;
         }
-        let values = self.outcome.lock().unwrap().clone()?;
+        let before = self.before.lock().unwrap().clone().filter(|_| at < START);
+        let values = before.unwrap_or_else(|| self.outcome.lock().unwrap().clone())?;
         let values = values.into_iter().map(|(labels, value, owners)| {
             let owners = owners.into_iter().map(OwnerId).collect();
             Value {
@@ -238,6 +241,7 @@ impl World {
             store: store.clone(),
             asked: Mutex::default(),
             outcome: Mutex::new(Ok(vec![(Labels::empty(), 10.0, vec![1, 2])])),
+            before: Mutex::default(),
             cost: Mutex::default(),
         });
         let standing = Standing::new(
