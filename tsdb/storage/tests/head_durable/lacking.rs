@@ -140,7 +140,8 @@ fn mapped_chunks_stay_where_the_log_has_a_hole_before_its_end() {
     bytes[500] ^= 1;
     w.disk.create(segment).unwrap().write_all(&bytes).unwrap();
     assert_eq!(w.restart_on(w.disk.clone()).lost.len(), 1);
-    // Later sessions bring all series further than that.
+    // Later sessions bring all series further than that, and are long enough for chunks to be mapped while they are read.
+    w.fill(120);
     grow(&w);
     w.restart();
     let mapped = files(&w, "chunks_head");
