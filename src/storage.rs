@@ -47,7 +47,9 @@ pub(crate) fn condition(state: &StorageState) -> Condition {
     match state {
         StorageState::Writing => Condition::Met,
         StorageState::Replaying => Condition::Waiting("the write-ahead log is being read".to_owned()),
-        StorageState::Failing(why) => Condition::Waiting(format!("samples cannot be written, or not be cut into blocks: {why}")),
+        StorageState::Failing(why) => {
+            Condition::Waiting(format!("samples cannot be written, or not be cut into blocks: {why}"))
+        }
         StorageState::Broken(why) => Condition::Waiting(format!("the write-ahead log cannot be read: {why}")),
     }
 }
