@@ -352,10 +352,8 @@ fn following(number: u32) -> Result<u32, StorageError> {
         .ok_or_else(|| StorageError::Refused("segments have run out of numbers".to_owned()))
 }
 
+/// Makes the folder, and its name durable even where it is there: whoever made it may have failed at that.
 fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
-    if disk.exists(dir).map_err(|e| StorageError::io("look for", dir, e))? {
-        return Ok(());
-    }
     disk.create_dir_all(dir)
         .map_err(|e| StorageError::io("create", dir, e))?;
     match dir.parent() {

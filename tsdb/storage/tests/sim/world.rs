@@ -432,7 +432,7 @@ impl World {
             _ => (40, 250),
         };
         // What a killed process left is durable only once it was read.
-        let interrupted = self.dice.chance(percent) && !std::mem::take(&mut self.killed);
+        let interrupted = self.dice.chance(percent) && !self.killed;
         if interrupted {
             let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));
             self.memory.crash_after(self.dice.below(changes), entropy);
@@ -460,6 +460,7 @@ impl World {
             }
         }
         let replayed = self.read_log()?;
+        self.killed = false;
         // What was deleted piece by piece may be taken for missing: the log is read twice then, and nothing else.
         if replayed.given_up > 0 && !self.model.has_deletions() {
             return Err(format!(
