@@ -10,7 +10,7 @@ const RULES: &str = "autoscaling:\n  metrics:\n\
     \x20 - {name: queue_depth, describes: external, query: 'sum by (namespace, queue) (queue_depth)'}\n\
     \x20 - {name: requests, describes: pods, query: 'sum by (namespace, pod) (http_requests_total)'}\n\
     \x20 - {name: broken, describes: external, query: 'sum('}\n\
-    \x20 - {name: odd, describes: thing, query: 'up'}\n";
+    \x20 - {name: odd, describes: Some Thing, query: 'up'}\n";
 
 #[tokio::test]
 async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
