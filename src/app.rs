@@ -257,7 +257,7 @@ impl Rooms {
             Arc::clone(&clock),
         );
         let registry = Registry::new(Arc::clone(&standing) as _, mapper);
-        log_problems(&config.file, &registry.apply(&config.autoscaling));
+        apply_rules(config, &registry);
         let access = Access::of(&options.cluster, &clock).map_err(|e| build(&e))?;
         let objects = Objects {
             pods,
@@ -362,10 +362,14 @@ fn database(
     Ok(tsdb)
 }
 
-/// Metric rules that were disabled, each in a line of the log.
-pub(crate) fn log_problems(file: &str, problems: &[leadline_adapter::config::Problem]) {
-    for problem in problems {
+/// Puts the metric rules in force; a rule that is disabled by that, or doubtful, is told in a line of the log.
+pub(crate) fn apply_rules(config: &Config, registry: &Registry) {
+    let file = &config.file;
+    for problem in registry.apply(&config.autoscaling) {
         tracing::error!(file, %problem, "a metric rule is disabled");
+    }
+    for warning in registry.warnings() {
+        tracing::warn!("{file}:{warning}");
     }
 }
 

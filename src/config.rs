@@ -1,6 +1,7 @@
 //! The configuration file: Prometheus' own sections, and ours beside them. Each section is described by its room.
 
 use leadline_adapter::Autoscaling;
+use leadline_adapter::config::Problem;
 use leadline_model::duration::Duration;
 use leadline_promql::cost::CostLimits;
 use leadline_promql::syntax::Features;
@@ -164,6 +165,16 @@ impl Config {
                 problems.push(rule.query_problem(&error));
             }
         }
+        self.placed(problems)
+    }
+
+    /// What is allowed in metric rules and better not written, as far as it can be told without an API server.
+    pub(crate) fn doubtful_rules(&self) -> Vec<ConfigError> {
+        let mapper = leadline_cluster::Mapper::new(None);
+        self.placed(self.autoscaling.metrics.iter().flat_map(|rule| rule.warnings(&mapper)))
+    }
+
+    fn placed(&self, problems: impl IntoIterator<Item = Problem>) -> Vec<ConfigError> {
         let place = |line, column| Place { line, column };
         problems
             .into_iter()

@@ -1,6 +1,6 @@
 //! Reloading the configuration: validate all, then apply all. A broken file changes nothing.
 
-use crate::app::{Rooms, log_problems};
+use crate::app::{Rooms, apply_rules};
 use crate::config::{Config, Errors};
 use crate::storage::Options;
 use leadline_model::Timestamp;
@@ -123,7 +123,7 @@ impl Reloads {
         self.rooms.tsdb.engine().set_cost_limits(config.cost);
         query_log.apply();
         self.rooms.scaler.apply(config.scaler.clone());
-        log_problems(&config.file, &self.rooms.adapter.registry.apply(&config.autoscaling));
+        apply_rules(&config, &self.rooms.adapter.registry);
         Ok(config.shown())
     }
 

@@ -147,6 +147,17 @@ impl Registry {
         self.make(Arc::new(config.clone()))
     }
 
+    /// What is allowed in the rules in force and better not written.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Problem> {
+        let config = Arc::clone(&self.table.read().config);
+        config
+            .metrics
+            .iter()
+            .flat_map(|rule| rule.warnings(&self.mapper))
+            .collect()
+    }
+
     fn make(&self, config: Arc<Autoscaling>) -> Vec<Problem> {
         let before = Arc::clone(&self.table.read());
         let mut table = Table::default();
@@ -348,7 +359,13 @@ fn status_of(rule: &MetricRule, problems: &[Problem], mapper: &Mapper) -> RuleSt
         describes: rule.describes.value.clone(),
         line: rule.name.referenced.line(),
         problems: texts(problems),
-        warnings: rule.warnings(mapper),
+        warnings: texts(
+            &rule
+                .waits(mapper)
+                .into_iter()
+                .chain(rule.warnings(mapper))
+                .collect::<Vec<_>>(),
+        ),
     }
 }
 

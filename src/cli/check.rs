@@ -21,7 +21,7 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// Prints what is right or wrong; fails when anything is wrong.
+    /// Prints what is right, doubtful or wrong; fails when anything is wrong.
     pub(crate) fn run(self) -> ExitCode {
         let Self::Config { files, features } = self;
         let features = features.as_deref().map(features::read).unwrap_or_default();
@@ -30,6 +30,9 @@ impl Check {
             print(&format_args!("Checking {}", file.display()));
             match Config::load(&file) {
                 Ok(config) => {
+                    for warning in config.doubtful_rules() {
+                        print(&format_args!("  WARNING: {warning}"));
+                    }
                     let refused = config.refused_rules(features);
                     for error in &refused {
                         code = fail(error);

@@ -65,6 +65,30 @@ async fn check_config_tells_good_files_from_bad_ones() {
             "{name}: {parts:?} in\n{shown}"
         );
     }
+    // What is allowed and doubtful is told and keeps nobody from anything.
+    let rule = |kind: &str| {
+        format!(
+            "autoscaling:\n  metrics:\n  - name: m\n    describes: {kind}\n    query: x\n    labels: {{name: pod}}\n"
+        )
+    };
+    for (kind, told) in [
+        (
+            "podz",
+            Some("describes: no resource \"podz\" is known (did you mean pods?)"),
+        ),
+        ("extrenal", Some("(did you mean external?)")),
+        ("widgets", Some("no resource \"widgets\" is known; ")),
+        ("widgets.example.com", None),
+        ("pods", None),
+    ] {
+        let file = write(kind, &rule(kind));
+        let output = run(&["check", "config", &file]).await;
+        let shown = printed(&output);
+        assert!(output.status.success() && shown.contains("SUCCESS"), "{kind}: {shown}");
+        let place = format!("WARNING: {file}:4:16: metric m: ");
+        assert_eq!(shown.contains(&place), told.is_some(), "{kind}: {shown}");
+        assert!(shown.contains(told.unwrap_or_default()), "{kind}: {shown}");
+    }
     let missing = folder.path().join("none.yaml").display().to_string();
     let output = run(&["check", "config", &missing]).await;
     assert!(

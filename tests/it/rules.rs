@@ -10,7 +10,8 @@ const RULES: &str = "autoscaling:\n  metrics:\n\
     \x20 - {name: queue_depth, describes: external, query: 'sum by (namespace, queue) (queue_depth)'}\n\
     \x20 - {name: requests, describes: pods, query: 'sum by (namespace, pod) (http_requests_total)'}\n\
     \x20 - {name: broken, describes: external, query: 'sum('}\n\
-    \x20 - {name: odd, describes: Some Thing, query: 'up'}\n";
+    \x20 - {name: odd, describes: Some Thing, query: 'up'}\n\
+    \x20 - {name: doubtful, describes: podz, query: 'up'}\n";
 
 #[tokio::test]
 async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
@@ -35,7 +36,7 @@ async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
         problems("broken").contains("query") && problems("odd").contains("describes"),
         "{status}"
     );
-    for (state, count) in [("working", 2.0), ("disabled", 2.0)] {
+    for (state, count) in [("working", 3.0), ("disabled", 2.0)] {
         let series = format!("leadline_autoscaling_rules{{state=\"{state}\"}}");
         assert_eq!(leadline.own(&series).await, Some(count), "{series}");
     }
@@ -44,6 +45,14 @@ async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
             .until_logged(&["a metric rule is disabled", &format!("metric {name}: ")])
             .await;
     }
+    leadline
+        .until_logged(&[
+            ":",
+            "metric doubtful: describes: no resource",
+            "podz",
+            "did you mean pods?",
+        ])
+        .await;
     let (status, explained) = leadline
         .get("/explain/v1/namespaces/default/external/queue_depth/broken", &[])
         .await;

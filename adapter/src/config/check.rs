@@ -4,6 +4,7 @@ use super::rule::{Autoscaling, MetricRule, OnEmpty, OnNegative, Scope};
 use crate::resource;
 use leadline_cluster::{MappedResource, Mapper};
 use leadline_model::labels::is_identifier;
+use leadline_model::nearest::nearest;
 use leadline_standing::RegisterError;
 use serde_saphyr::{Location, Spanned};
 use std::collections::HashMap;
@@ -175,23 +176,40 @@ impl MetricRule {
         problems
     }
 
-    /// What may be written and is better not, or does not work yet.
+    /// What may be written and is better not: a resource without a group that nobody knows, which is more often misspelt than
+    /// one of the cluster's own, and negative values.
     #[must_use]
-    pub fn warnings(&self, mapper: &Mapper) -> Vec<String> {
+    pub fn warnings(&self, mapper: &Mapper) -> Vec<Problem> {
         let mut warnings = Vec::new();
-        if let Ok(Describes::Objects(resource, None)) = self.describes(mapper) {
-            warnings.push(format!(
-                "metric {}: describes: the API server has told of no resource {resource:?} yet; the metric is listed once it has",
-                self.name.value
-            ));
+        if let Ok(Describes::Objects(resource, None)) = self.describes(mapper)
+            && !resource.contains('.')
+        {
+            let plurals = mapper.plurals();
+            let meant = plurals.iter().map(String::as_str).chain(["external"]);
+            let meant = nearest(&resource, meant).map(|name| format!(" (did you mean {name}?)"));
+            let message = format!(
+                "no resource {resource:?} is known{}; the metric is listed once the API server has told of it",
+                meant.unwrap_or_default()
+            );
+            warnings.push(self.problem("describes", self.describes.referenced, message));
         }
         if self.on_negative == OnNegative::Serve {
-            warnings.push(format!(
-                "metric {}: onNegative: serve: the HPA takes negative external values for an overflow and scales to its maximum",
-                self.name.value
-            ));
+            let message = "serve: the HPA takes negative external values for an overflow and scales to its maximum";
+            warnings.push(self.problem("onNegative", self.name.referenced, message));
         }
         warnings
+    }
+
+    /// That its resource is one of a group that only the API server knows, which has not told of it yet.
+    #[must_use]
+    pub fn waits(&self, mapper: &Mapper) -> Option<Problem> {
+        let Ok(Describes::Objects(resource, None)) = self.describes(mapper) else {
+            return None;
+        };
+        let message =
+            format!("the API server has told of no resource {resource:?} yet; the metric is listed once it has");
+        let waits = self.problem("describes", self.describes.referenced, message);
+        resource.contains('.').then_some(waits)
     }
 
     /// The problem of a query that could not be registered; points into the query's text where its place in the file is

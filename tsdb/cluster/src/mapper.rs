@@ -154,6 +154,16 @@ impl Mapper {
         self.names.borrow().get(&name.to_lowercase()).cloned()
     }
 
+    /// The plurals of what is known, without their groups, sorted.
+    #[must_use]
+    pub fn plurals(&self) -> Vec<String> {
+        let names = self.names.borrow();
+        let mut plurals: Vec<String> = names.values().map(|resource| resource.plural.clone()).collect();
+        plurals.sort_unstable();
+        plurals.dedup();
+        plurals
+    }
+
     /// Tells of every answer of the API server from now on.
     #[must_use]
     pub fn lessons(&self) -> Lessons {

@@ -15,6 +15,7 @@ pub mod kahan;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
+pub mod nearest;
 pub mod number;
 #[cfg(feature = "planted")]
 pub mod planted;

@@ -1,6 +1,7 @@
 //! Errors that point at a place of an expression.
 
 use crate::syntax::ast::Span;
+use leadline_model::nearest::{edits, nearest};
 use leadline_model::port::PrepareError;
 
 /// Why an expression was refused, and where.
@@ -129,36 +130,6 @@ fn saturated(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX - 1)
 }
 
-/// The name that takes the fewest edits to reach, when it takes no more than a third of the letters (at least two).
-#[must_use]
-pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if written.len() > 64 {
-        return None;
-    }
-    let written = written.to_ascii_lowercase();
-    let limit = (written.len() / 3).max(2).min(written.len().saturating_sub(1));
-    names
-        .map(|name| (edits(written.as_bytes(), name.as_bytes()), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Insertions, deletions and replacements from `a` to `b` (Levenshtein).
-fn edits(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,21 +165,6 @@ mod tests {
         for end in [0, 1, 600] {
             let error = ParseError::new("a", Span { start: 1, end }, "end of input");
             assert!(error.render("a").ends_with(" |  ^"), "{}", error.render("a"));
-        }
-    }
-
-    #[test]
-    fn the_nearest_name_is_suggested_only_when_it_is_near() {
-        let names = ["rate", "irate", "increase", "histogram_quantile"];
-        for (written, expected) in [
-            ("rates", Some("rate")),
-            ("Rate", Some("rate")),
-            ("histogram_quantil", Some("histogram_quantile")),
-            ("incraese", Some("increase")),
-            ("foo", None),
-            ("x", None),
-        ] {
-            assert_eq!(nearest(written, names.into_iter()), expected, "{written}");
         }
     }
 }
