@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use leadline_adapter::api::negotiate;
 use leadline_adapter::explain::{Subject, explain};
 use leadline_api::{Api, Route, StatusSource, StorageAdmin};
 use leadline_cluster::WatchReport;
@@ -142,10 +143,7 @@ async fn explained(
         label_selector: &selectors.label_selector,
         metric_selector: &selectors.metric_label_selector,
     };
-    let wants_json = headers
-        .get(header::ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/json"));
+    let wants_json = negotiate::prefers_json(&headers);
     match explain(&web.rooms.adapter, &subject).await {
         Ok(explanation) if wants_json => axum::Json(explanation).into_response(),
         Ok(explanation) => explanation.to_string().into_response(),

@@ -15,8 +15,8 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When certificates are judged, ms: 2026-01-02T03:04:05Z.
-const NOW: i64 = 1_767_323_045_000;
+/// When certificates are judged, ms: 2027-01-02T03:04:05Z, when those that are kept are valid.
+pub(super) const NOW: i64 = 1_798_859_045_000;
 /// The longest time that `grpc-timeout` can name: eight digits of hours.
 const LONGEST: Duration = Duration::from_secs(99_999_999 * 3600);
 

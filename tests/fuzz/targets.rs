@@ -6,6 +6,8 @@ mod evaluate;
 #[path = "../../src/config.rs"]
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod file;
+#[path = "headers.rs"]
+mod headers;
 #[path = "remote.rs"]
 mod remote;
 #[path = "store.rs"]
@@ -31,12 +33,15 @@ pub(crate) const TARGETS: &[Target] = &[
     ("certificate", remote::certificate),
     ("chunk", chunk),
     ("config", config),
+    ("content_type", content_type),
     ("duration", duration),
     ("engine", evaluate::engine),
     ("exposition", exposition),
     ("file_sd", file_sd),
     ("grpc", remote::grpc),
+    ("headers", headers::headers),
     ("json", evaluate::json),
+    ("kubeconfig", kubeconfig),
     ("openmetrics", openmetrics),
     ("parameters", remote::parameters),
     ("promql", promql),
@@ -256,6 +261,72 @@ fn file_sd(bytes: &[u8]) {
     for name in ["targets.yaml", "targets.json"] {
         // A refusal is an answer.
         let _ = leadline_discovery::file_targets(std::path::Path::new(name), bytes);
+    }
+}
+
+/// A kubeconfig file, as the cluster's room reads it; each file that it names holds a certificate and a key. No command of
+/// it is run.
+fn kubeconfig(bytes: &[u8]) {
+    const PEM: &str = concat!(
+        include_str!("corpus/certificate/short.pem"),
+        "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"
+    );
+    let path = std::path::Path::new("/etc/leadline/kubeconfig");
+    match leadline_cluster::Access::parse(path, bytes, &|_| Ok(PEM.into())) {
+        Ok(access) => {
+            let server = access.server();
+            let rest = server
+                .strip_prefix("https://")
+                .or_else(|| server.strip_prefix("http://"));
+            assert!(
+                rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':'])),
+                "{server:?} has a scheme and a host"
+            );
+            // What a request to it is made of.
+            let asked = format!("{}/api/v1/pods", server.trim_end_matches('/'));
+            assert!(
+                server.contains('?') || asked.parse::<http::Uri>().is_ok(),
+                "{asked:?} is an address"
+            );
+        }
+        Err(error) => {
+            let told = error.to_string();
+            assert!(told.contains("/etc/leadline/kubeconfig"), "{told} names the file");
+            assert!(!error.reason.is_empty(), "{told} says what is wrong");
+        }
+    }
+}
+
+/// What a target says of a body, and the body: a line of `Content-Type`, one of `Content-Encoding`, bytes.
+fn content_type(bytes: &[u8]) {
+    use leadline_scrape::{Protocol, check_content_type, decode};
+    const LIMIT: u64 = 64 * 1024;
+    let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
+    let mut headers = http::HeaderMap::new();
+    for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
+        let value = parts.next().map(http::HeaderValue::from_bytes);
+        if let Some(Ok(value)) = value
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
+    }
+    let alone = check_content_type(&headers, None);
+    let told = check_content_type(&headers, Some(Protocol::PrometheusText004));
+    let other = check_content_type(&headers, Some(Protocol::OpenMetricsText100));
+    assert_eq!(
+        alone.is_ok(),
+        other.is_ok(),
+        "a fallback that is not read changes nothing"
+    );
+    assert!(told.is_ok() || alone.is_err(), "a fallback refuses nothing");
+    for error in [alone, told, other].into_iter().filter_map(Result::err) {
+        assert!(error.to_string().contains("expected text/plain"), "{error}");
+    }
+    let came = parts.next().unwrap_or_default().to_vec();
+    let (mut body, mut spare) = (came.clone(), Vec::new());
+    if decode(&headers, LIMIT, &mut body, &mut spare).is_ok() {
+        assert!(body.len() as u64 <= LIMIT || body == came, "{} bytes", body.len());
     }
 }
 

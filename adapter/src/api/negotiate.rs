@@ -76,6 +76,22 @@ pub fn discovery(headers: &HeaderMap) -> Result<Discovery, ApiError> {
     ranges(&text).iter().find_map(form).ok_or_else(not_acceptable)
 }
 
+/// Whether JSON is preferred where text is what everybody gets who says nothing: it has to be named, and text must not be
+/// named with more weight.
+#[must_use]
+pub fn prefers_json(headers: &HeaderMap) -> bool {
+    let text = accept(headers);
+    let ranges = ranges(&text);
+    let weight = |medias: &[&str]| {
+        let named = ranges
+            .iter()
+            .filter(|range| medias.iter().any(|media| range.media.eq_ignore_ascii_case(media)));
+        named.map(|range| range.quality).fold(0.0, f32::max)
+    };
+    let json = weight(&["application/json"]);
+    json > 0.0 && json >= weight(&["text/plain", "text/*", "*/*"])
+}
+
 fn not_acceptable() -> ApiError {
     ApiError::new(
         Kind::NotAcceptable,
@@ -144,6 +160,26 @@ mod tests {
             ("application/json;q=0", false),
         ] {
             assert_eq!(json(&headers(accept)).is_ok(), accepted, "{accept}");
+        }
+    }
+
+    #[test]
+    fn json_is_preferred_to_text_where_it_is_named_and_text_is_not_before_it() {
+        for (accept, preferred) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain", false),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", false),
+            ("application/json", true),
+            ("Application/JSON;q=0.5", true),
+            ("application/json, text/plain, */*", true),
+            ("text/plain, application/json;q=0.9", false),
+            ("*/*;q=0.1, application/json;q=0.2", true),
+            ("application/json;q=0", false),
+            ("application/json;q=nan", false),
+            ("application/jsonp", false),
+        ] {
+            assert_eq!(prefers_json(&headers(accept)), preferred, "{accept}");
         }
     }
 

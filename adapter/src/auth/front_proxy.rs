@@ -40,6 +40,8 @@ pub(crate) fn identify(
         }
     }
     groups.retain(|g| !g.is_empty());
+    #[cfg(feature = "planted")]
+    leadline_model::planted::trap(groups.len() > 2 && !uid.is_empty());
     Ok(Some(Identity {
         user,
         uid,

@@ -1,13 +1,14 @@
 //! The connection to the API server.
 
 use crate::extension_auth::{ExtensionAuth, ExtensionAuthWatch};
+use crate::kubeconfig::{Access, KubeconfigError};
 use crate::mapper::Mapper;
 use crate::objects::ObjectWatches;
 use crate::pod_store::PodStore;
 use crate::watch::WatchReport;
 use kube::Client;
-use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use std::path::{Path, PathBuf};
+use kube::config::{Config, InClusterError};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -39,13 +40,8 @@ impl std::fmt::Debug for Cluster {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig file is missing or wrong.
-    #[error("kubeconfig {path:?}: {source}")]
-    Kubeconfig {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: KubeconfigError,
-    },
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// No kubeconfig was given and this is no pod with a service account.
     #[error("no kubeconfig was given and this is no pod: {0}")]
     NotInPod(#[from] InClusterError),
@@ -59,25 +55,22 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// A client from a kubeconfig file (its current context), or from the pod's service account where none is given.
-    /// Tokens and certificates that live in files are read again when they change. Nothing is sent yet.
+    /// Tokens that live in files are read again when they change, and so is the authority of a pod. Nothing is sent yet.
     ///
     /// # Errors
     /// [`ConnectError`]: the settings are missing or wrong.
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Arc<Self>, ConnectError> {
-        let config = match kubeconfig {
-            Some(path) => {
-                let fail = |source| ConnectError::Kubeconfig {
-                    path: path.to_owned(),
-                    source,
-                };
-                let file = Kubeconfig::read_from(path).map_err(fail)?;
-                Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                    .await
-                    .map_err(fail)?
-            }
-            None => Config::incluster()?,
+        let Some(path) = kubeconfig else {
+            return Ok(Self::of(Config::incluster()?)?);
         };
-        Self::of(config)
+        // What a client cannot be made of was in the file too.
+        Self::of(Access::read(path)?.into_config()).map_err(|error| {
+            ConnectError::Kubeconfig(KubeconfigError {
+                path: path.to_owned(),
+                key: String::new(),
+                reason: error.to_string(),
+            })
+        })
     }
 
     /// Whether this process runs in a pod that may talk to its API server.
@@ -86,7 +79,7 @@ impl Cluster {
         std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
     }
 
-    fn of(mut config: Config) -> Result<Arc<Self>, ConnectError> {
+    fn of(mut config: Config) -> Result<Arc<Self>, kube::Error> {
         config.connect_timeout = Some(REQUEST_TIMEOUT);
         config.write_timeout = Some(REQUEST_TIMEOUT);
         // Whoever asks has a deadline and a backoff of its own; a hidden second one holds answers up for minutes.

@@ -11,6 +11,7 @@ mod extension_auth;
 #[cfg(test)]
 mod fixture;
 mod kinds;
+mod kubeconfig;
 mod label_index;
 mod mapper;
 mod objects;
@@ -26,6 +27,7 @@ pub use api_service::{CaBundle, Others, ServiceName, ensure_ca_bundle, keep_ca_b
 pub use client::{Cluster, ConnectError};
 pub use extension_auth::{ExtensionAuth, ExtensionAuthError};
 pub use kube::Client;
+pub use kubeconfig::{Access, KubeconfigError, ReadFile};
 pub use mapper::{Lessons, MapError, MappedResource, Mapper};
 pub use objects::{LookupError, Object, ObjectWatches};
 pub use pairs::Pairs;

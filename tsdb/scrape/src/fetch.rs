@@ -1,6 +1,6 @@
 //! One request to one target.
 
-use crate::body::{ACCEPT, Encoding, check_content_type, encoding, gunzip};
+use crate::body::{ACCEPT, check_content_type, decode};
 use crate::config::{DEFAULT_BODY_CAP, Job};
 use crate::error::ScrapeError;
 use crate::ingest::Scratch;
@@ -56,10 +56,7 @@ pub(crate) async fn fetch(
     if answer.status != StatusCode::OK {
         return Err(ScrapeError::Status(answer.status));
     }
-    if encoding(&answer.headers)? == Encoding::Gzip {
-        std::mem::swap(&mut scratch.body, &mut scratch.compressed);
-        gunzip(&scratch.compressed, limit, &mut scratch.body)?;
-    }
+    decode(&answer.headers, limit, &mut scratch.body, &mut scratch.compressed)?;
     add(&stats.body_bytes, scratch.body.len());
     check_content_type(&answer.headers, job.fallback_scrape_protocol)
 }

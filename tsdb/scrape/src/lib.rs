@@ -21,7 +21,7 @@ pub mod stats;
 pub mod target;
 mod told;
 
-pub use body::ACCEPT;
+pub use body::{ACCEPT, check_content_type, decode};
 pub use config::{ByteSize, Job, JobError, Limits, Protocol, Scheme};
 pub use error::ScrapeError;
 pub use manager::{Dropped, Manager, Parts};
