@@ -18,6 +18,7 @@ mod kills;
 mod limits;
 mod openapi;
 mod promql;
+mod proxy;
 mod query_log;
 mod reload;
 mod rules;
