@@ -260,6 +260,8 @@ pub(crate) enum Mood {
     DenyAll,
     Allow(String),
     Fail,
+    /// Never answers about anonymous callers, and allows all others.
+    Hang,
 }
 
 /// Answers reviews and remembers them.
@@ -274,10 +276,13 @@ impl Reviewer for FakeReviewer {
         self.asked.lock().push((identity.clone(), attributes.clone()));
         // Others that ask the same get their turn while this one is under way.
         tokio::task::yield_now().await;
-        let allowed = match self.mood.lock().clone() {
+        let mood = self.mood.lock().clone();
+        let allowed = match mood {
             Mood::AllowAll => true,
             Mood::DenyAll => false,
             Mood::Allow(user) => identity.user == user,
+            Mood::Hang if identity.user == "system:anonymous" => std::future::pending().await,
+            Mood::Hang => true,
             Mood::Fail => return Err(ReviewError("connection refused".into())),
         };
         Ok(Review {
