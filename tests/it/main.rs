@@ -23,6 +23,7 @@ mod query_log;
 mod reload;
 mod rules;
 mod scaler;
+mod signals;
 mod small_disk;
 mod start;
 mod storage;
