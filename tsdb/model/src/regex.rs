@@ -15,8 +15,12 @@ use shape::Shape;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// Longest pattern (bytes) that is accepted.
+/// Longest pattern (bytes) that is accepted where it has to be parsed.
 pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
+
+/// Longest pattern (bytes) of another kind: the alternatives that a dashboard writes for "all" of a variable are as many as
+/// there are pods.
+pub const MAX_PLAIN_BYTES: usize = 256 * 1024;
 
 /// Memory (bytes) that one compiled pattern may take.
 const MAX_PROGRAM_BYTES: usize = 10 * 1024 * 1024;
@@ -46,19 +50,23 @@ impl Regex {
     /// Compiles `pattern` (Go RE2 syntax); the whole value must match it, and `.` matches a newline.
     ///
     /// # Errors
-    /// [`RegexError`] when the pattern is not valid, or when it exceeds a limit: [`MAX_PATTERN_BYTES`], 1000
-    /// repetitions, 250 nested groups, 10 MiB compiled.
+    /// [`RegexError`] when the pattern is not valid, or when it exceeds a limit: [`MAX_PATTERN_BYTES`], or of plain texts and
+    /// their alternatives [`MAX_PLAIN_BYTES`], 1000 repetitions, 250 nested groups, 10 MiB compiled.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
         let fail = |reason: String| RegexError {
             pattern: abbreviated(pattern),
             reason,
             of_go: None,
         };
-        if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
+        let longer = |most: usize| Err(fail(format!("it is longer than {most} bytes")));
+        if pattern.len() > MAX_PLAIN_BYTES {
+            return longer(MAX_PLAIN_BYTES);
         }
         if let Some(shape) = plain::shape(pattern) {
             return Ok(Self::assemble(pattern, shape, String::new(), (false, 0)));
+        }
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return longer(MAX_PATTERN_BYTES);
         }
         let translated = translated(pattern).map_err(|fault| RegexError {
             of_go: Some(fault.to_string()),
@@ -159,7 +167,7 @@ impl Regex {
     }
 
     /// The alternatives when the pattern is a plain set such as `a|b|c` or `a(b|c)` (then they can be looked up, not
-    /// scanned); at most 256, sorted, each once.
+    /// scanned), sorted, each once; their bytes are bounded by the pattern's length.
     #[must_use]
     pub fn set(&self) -> Option<&[String]> {
         match &self.0.shape {

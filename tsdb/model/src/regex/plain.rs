@@ -9,11 +9,15 @@ use super::shape::{MAX_PARTS, MAX_SET, MAX_SET_BYTES, Shape};
 /// Deepest nesting of groups that is looked into.
 const MAX_GROUPS: u32 = 8;
 
+/// How many times the bytes of a pattern all of its alternatives together may have where these are many.
+const MAX_GROWTH: usize = 8;
+
 /// The shape of a pattern that can be told without a parser.
 pub(super) fn shape(pattern: &str) -> Option<Shape> {
     let mut reader = Reader {
         rest: pattern,
         groups: 0,
+        most_bytes: pattern.len().saturating_mul(MAX_GROWTH),
     };
     let heads = reader.alternatives()?;
     if reader.rest.is_empty() {
@@ -39,6 +43,8 @@ struct Reader<'p> {
     rest: &'p str,
     /// How many groups are open.
     groups: u32,
+    /// See [`MAX_GROWTH`].
+    most_bytes: usize,
 }
 
 impl Reader<'_> {
@@ -57,9 +63,6 @@ impl Reader<'_> {
                 all.append(&mut self.with_groups(head)?);
             } else {
                 all.push(head);
-            }
-            if all.len() > MAX_SET {
-                return None;
             }
             if !self.passes("|") {
                 return Some(all);
@@ -90,7 +93,10 @@ impl Reader<'_> {
             let all_bytes = bytes(&all)
                 .saturating_mul(inside.len())
                 .saturating_add(longest.saturating_mul(all.len()));
-            if parts > MAX_PARTS || all.len().checked_mul(inside.len())? > MAX_SET || all_bytes > MAX_SET_BYTES {
+            let many = all.len().checked_mul(inside.len())?;
+            // Of many each is written once: it stands beside one text, that must not be too long for that.
+            let listed = (all.len() == 1 || inside.len() == 1) && all_bytes <= self.most_bytes;
+            if parts > MAX_PARTS || (many > MAX_SET && !listed) || (many <= MAX_SET && all_bytes > MAX_SET_BYTES) {
                 return None;
             }
             all = all
