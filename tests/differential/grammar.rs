@@ -396,7 +396,16 @@ impl Grammar {
             }
             // Times of no calendar, and of one.
             'd' if self.random.chance(40) => {
-                let numbers = ["NaN", "Inf", "-Inf", "1", "-1e300", "9.2233720368e18", "-9.2233720368e18", "time() * 1e9"];
+                let numbers = [
+                    "NaN",
+                    "Inf",
+                    "-Inf",
+                    "1",
+                    "-1e300",
+                    "9.2233720368e18",
+                    "-9.2233720368e18",
+                    "time() * 1e9",
+                ];
                 let number = self.random.pick(&numbers);
                 Tree::new(Kind::Vector).text(format!("vector({number})")).has("vector")
             }
