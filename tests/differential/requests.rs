@@ -146,7 +146,7 @@ pub(crate) const REQUESTS: &[&str] = &[
     "query?query=year(vector(NaN))&time=1",
     "query?query=day_of_year(vector(Inf))&time=1",
     "query?query=hour(vector(-9.2233720368e18))&time=1",
-    "query_range?query=quantile((time() - 1795348815) / 10, up)&start=1795348800&end=1795348830&step=15",
+    "query_range?query=quantile((time() - 1795348815) / 10, up)&start=1795348800&end=1795348815&step=15",
     "query_range?query=quantile((time() - 1795348815) / 10, vector(1))&start=1795348800&end=1795348830&step=15",
     "query_range?query=topk(time() - 1795348810, vector(1))&start=1795348800&end=1795348830&step=15",
     "query_range?query=histogram_quantiles(sum by (le) (rate(request_duration_seconds_bucket[5m])), \"q\", (time() - 1795348800) / 30)&start=1795348800&end=1795348830&step=15",

@@ -4,7 +4,7 @@ use crate::respond::ApiError;
 use crate::time::parse_time;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::number::push_plain;
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
             .is_some_and(is_form);
-        let header = request.headers().get(START_TIMESTAMPS).map(|value| value.as_bytes());
+        let header = request.headers().get(START_TIMESTAMPS).map(HeaderValue::as_bytes);
         let start_timestamps = String::from_utf8_lossy(header.unwrap_or_default()).into_owned();
         let mut pairs = Vec::new();
         if [Method::POST, Method::PUT].contains(request.method()) && form {
