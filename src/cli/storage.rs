@@ -55,7 +55,8 @@ fn share(allowed: u64) -> u64 {
 /// The most series that are held where nothing was chosen.
 const MOST_SERIES: u32 = 2_000_000;
 
-/// Memory for which one series may be held, bytes: it takes about 1.2 KiB with its samples, and the rest is for all else.
+/// Memory for which one series may be held, bytes: it takes about 1.2 kB with its samples (`docs/performance.md`), and the
+/// rest is for all else.
 const BYTES_A_SERIES: u64 = 2048;
 
 /// The most series that may be held in `allowed` bytes of memory, when nothing was chosen.
