@@ -41,6 +41,8 @@ pub(crate) struct Content {
     pub(crate) rows: Result<Vec<Row>, EvaluateError>,
     pub(crate) completeness: Completeness,
     pub(crate) before: Option<Arc<Before>>,
+    /// Targets that were silent for long.
+    pub(crate) settled: Vec<OwnerId>,
 }
 
 /// Queries by their text.
@@ -76,12 +78,14 @@ impl Query for FakeQuery {
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
             before: None,
+            settled: Vec::new(),
         };
         let Content {
             warmth,
             rows,
             completeness,
             before,
+            settled,
         } = self
             .standing
             .content
@@ -91,6 +95,7 @@ impl Query for FakeQuery {
             .unwrap_or(empty);
         let mut snapshot = Snapshot::new(Generation(7), NOW, warmth, rows, completeness, &self.index_by);
         snapshot.before = before;
+        snapshot.settled = settled;
         let snapshot = Arc::new(snapshot);
         self.standing
             .kept
@@ -443,6 +448,7 @@ impl World {
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
             before: None,
+            settled: Vec::new(),
         };
         change(content.entry(query.to_owned()).or_insert(empty));
     }
