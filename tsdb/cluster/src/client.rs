@@ -56,6 +56,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 impl Cluster {
     /// A client from a kubeconfig file (its current context), or from the pod's service account where none is given.
     /// Tokens that live in files are read again when they change, and so is the authority of a pod. Nothing is sent yet.
+    /// The proxy of the environment is not used.
     ///
     /// # Errors
     /// [`ConnectError`]: the settings are missing or wrong.
@@ -64,7 +65,13 @@ impl Cluster {
             return Ok(Self::of(Config::incluster()?)?);
         };
         // What a client cannot be made of was in the file too.
-        Self::of(Access::read(path)?.into_config()).map_err(|error| {
+        let mut config = Access::read(path)?.into_config();
+        // The environment's proxy is for what is far away, and would end the start: none is supported here, and one that the
+        // file names was refused.
+        if config.proxy_url.take().is_some() {
+            tracing::info!(server = %config.cluster_url, "HTTPS_PROXY is not used for the API server");
+        }
+        Self::of(config).map_err(|error| {
             ConnectError::Kubeconfig(KubeconfigError {
                 path: path.to_owned(),
                 key: String::new(),

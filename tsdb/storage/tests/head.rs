@@ -270,7 +270,7 @@ fn retention_drops_chunks_first_and_then_series_with_all_that_names_them() {
             stats.postings,
             stats.symbol_bytes
         ),
-        (0, 0, 0, 0, 22)
+        (0, 0, 0, 0, 0)
     );
     // The reference is dead for good, also once the labels exist again.
     let again = s.put(owner, &[("__name__=m,pod=stays", NOW + 10 * HOUR, 1.0)]);
@@ -322,6 +322,31 @@ fn churn_leaves_nothing_behind() {
         (300, 4_000, 900, 36)
     );
     assert!(peak < 300_000, "{peak} bytes at the peak");
+}
+
+#[test]
+fn label_names_that_no_series_has_any_more_leave_nothing_behind() {
+    let s = store(Settings {
+        retention_ms: 60_000,
+        ..Settings::default()
+    });
+    let owner = s.head.new_owner();
+    let mut sizes = Vec::new();
+    for round in 10..60i64 {
+        let now = s.clock.advance(120_000);
+        let (value, found) = [("a", 1), ("c", 0)][(round / 2 % 2) as usize];
+        s.put(owner, &[(format!("__name__=m,id_{round}={value}").as_str(), now, 1.0)]);
+        s.head.maintain();
+        // Both are asked of the same place when it is another name's: what was found for one is not taken for the other.
+        for (name, found) in [(round, found), (round - 1, 0)] {
+            let pattern = [matcher(&format!("id_{name}"), MatchOp::Regex, ".*[ab]")];
+            assert_eq!(s.names(&pattern).len(), found, "id_{name} in round {round}");
+        }
+        let names = s.head.label_names(&[], i64::MIN, i64::MAX).unwrap();
+        assert_eq!(names, ["__name__".to_owned(), format!("id_{round}")]);
+        sizes.push(s.head.stats().symbol_bytes);
+    }
+    assert!(sizes.windows(2).all(|pair| pair[0] == pair[1]), "{sizes:?}");
 }
 
 #[test]
@@ -462,6 +487,77 @@ fn owners_feed_a_selector_until_they_are_gone() {
     assert_eq!(s.head.feeders(id), owners[1..3]);
     s.head.deregister(id);
     assert_eq!(s.head.feeders(id), []);
+}
+
+#[test]
+fn whoever_has_a_series_refused_feeds_its_selectors_and_has_failed() {
+    let s = store(Settings {
+        max_series: 2,
+        ..Settings::default()
+    });
+    let (old, new) = (s.head.new_owner(), s.head.new_owner());
+    s.put(old, &[("__name__=m,pod=1", NOW, 1.0), ("__name__=n,pod=1", NOW, 1.0)]);
+    let register = |name: &str| s.head.register(Arc::from([Matcher::equal("__name__", name)]));
+    let (m, n, other) = (register("m"), register("n"), register("other"));
+    let mut events = s.head.subscribe();
+    let mut next = || events.try_recv().unwrap();
+
+    // A series that is there and one that has no room; then only such as have none.
+    let outcome = s.put(
+        new,
+        &[("__name__=m,pod=1", NOW + 1, 1.0), ("__name__=n,pod=2", NOW + 1, 1.0)],
+    );
+    assert_eq!(outcome.refused, [(1, Refusal::SeriesLimit)]);
+    let event = next();
+    assert_eq!((event.attempt, touched(&event)), (Attempt::Failed, vec![m.0, n.0]));
+    assert_eq!(s.head.feeders(n), [old, new]);
+    s.put(new, &[("__name__=other,pod=2", NOW + 2, 1.0)]);
+    let event = next();
+    assert_eq!((event.attempt, touched(&event)), (Attempt::Failed, vec![other.0]));
+    assert_eq!(s.head.feeders(other), [new]);
+    // What is refused for another reason has its own commit alone to blame.
+    s.put(old, &[("__name__=m,pod=1", NOW, 7.0)]);
+    assert_eq!(next().attempt, Attempt::Good);
+    s.put_as(new, Attempt::Gone, &[("__name__=m,pod=1", NOW + 3, STALE_NAN)]);
+    assert_eq!((next().attempt, s.head.feeders(other)), (Attempt::Gone, vec![]));
+}
+
+#[test]
+fn what_a_batch_calls_vital_has_a_little_room_beyond_the_cap() {
+    let s = store(Settings {
+        max_series: 2,
+        ..Settings::default()
+    });
+    let owner = s.head.new_owner();
+    let commit = |names: std::ops::Range<u32>, vital| {
+        let created: Vec<Labels> = names.map(|n| labels(&format!("a={n}"))).collect();
+        let entry = |n| Entry {
+            series: Slot::New(n),
+            t: NOW,
+            v: 1.0,
+        };
+        let batch = Batch {
+            owner,
+            slot: NOW,
+            attempt: Attempt::Good,
+            entries: (0..created.len() as u32).map(entry).collect(),
+            created,
+            extras: Extras {
+                vital,
+                ..Extras::default()
+            },
+        };
+        let outcome = s.head.commit(&batch).unwrap();
+        outcome.refs.iter().map(|r| u8::from(r.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(commit(0..5, 2), [1, 1, 0, 1, 1]);
+    let rest = commit(10..40, 99);
+    assert_eq!(
+        rest.iter().filter(|made| **made == 1).count(),
+        14,
+        "a sixteenth, and 16"
+    );
+    assert_eq!(commit(50..51, 0), [0]);
 }
 
 #[test]
