@@ -132,14 +132,16 @@ async fn exchange(
         let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
         Ok::<_, BenchError>((status, body))
     };
-    tokio::pin!(sent);
-    let answer = tokio::select! {
-        biased;
-        answer = &mut sent => answer?,
-        _ = &mut connection => {
-            // It may have ended with the answer, which is then there; else the request fails once its other end is gone.
-            drop(connection);
-            return Ok((sent.await?, None));
+    let answer = {
+        tokio::pin!(sent);
+        tokio::select! {
+            biased;
+            answer = &mut sent => answer?,
+            _ = &mut connection => {
+                // It may have ended with the answer, which is then there; else the request fails once its other end is gone.
+                drop(connection);
+                return Ok((sent.await?, None));
+            }
         }
     };
     // That the server closes it with this answer is seen by one more look.
