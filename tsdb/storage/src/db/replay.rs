@@ -101,9 +101,7 @@ impl Db {
                 );
             }
             Err(_) if self.is_closed() => {
-                tracing::warn!(
-                    "the store is closed before its log was read: exemplars and metadata that came meanwhile are lost"
-                );
+                tracing::info!("the store is closed before its log was read");
             }
             Err(error) => state.failure = Some(error.to_string()),
         }

@@ -454,8 +454,7 @@ impl World {
                 self.tell("the store is closed before its log is read".to_owned());
                 told("close", self.db.close())?;
                 self.model.synced();
-                // Blocks keep neither exemplars nor metadata.
-                self.extras.crashed();
+                self.extras.kept();
                 return self.start(None);
             }
         }

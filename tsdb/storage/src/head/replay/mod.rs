@@ -14,6 +14,7 @@ mod lacking;
 mod names;
 mod part;
 mod portion;
+mod unlogged;
 mod weight;
 
 pub(crate) use empty::Remains;
