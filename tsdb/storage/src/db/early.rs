@@ -2,8 +2,7 @@
 //!
 //! Such samples cannot be put behind the log: the references of their series are the log's to give, and only who has read
 //! all of it knows which are free. So they become blocks. To what the log has they are what came out of order: it counts
-//! first, as it would have had the replay come to its end. Exemplars and metadata, of which blocks have none, wait beside
-//! the log for the next start: [`crate::head::Head::keep_extras`].
+//! first, as it would have had the replay come to its end.
 
 use super::Db;
 use crate::block::{Meta, OUT_OF_ORDER};
@@ -13,18 +12,12 @@ use leadline_model::sample::Timestamp;
 use std::sync::atomic::AtomicBool;
 
 impl Db {
-    /// Keeps what was committed before the log was read, durably; nothing is to be done once it was read. Returns the number
-    /// of blocks.
+    /// Writes what was committed before the log was read into blocks, durably; nothing is to be done once it was read.
+    /// Exemplars and metadata are not kept. Returns the number of blocks.
     pub(super) fn keep_early(&self) -> Result<usize, StorageError> {
         if !self.head.is_replaying() {
             return Ok(0);
         }
-        // Neither keeps the other from being kept.
-        let (extras, blocks) = (self.head.keep_extras(), self.keep_early_samples());
-        extras.and(blocks)
-    }
-
-    fn keep_early_samples(&self) -> Result<usize, StorageError> {
         let (late, range) = (self.head.seal_late(), self.settings.block_range_ms);
         let mut ranges = self.head.ranges_in_order(range)?;
         ranges.append(&mut self.head.ranges_out_of_order(range)?);

@@ -101,7 +101,9 @@ impl Db {
                 );
             }
             Err(_) if self.is_closed() => {
-                tracing::info!("the store is closed before its log was read");
+                tracing::warn!(
+                    "the store is closed before its log was read: exemplars and metadata that came meanwhile are lost"
+                );
             }
             Err(error) => state.failure = Some(error.to_string()),
         }

@@ -61,8 +61,6 @@ pub(super) struct Durable {
     pub(super) aliases: Mutex<BTreeMap<u64, Alias>>,
     /// How often the log was written anew.
     pub(super) rebuilds: AtomicU64,
-    /// Folders beside the log with what it has by now, see `replay/unlogged.rs`.
-    pub(super) unlogged: Mutex<Vec<PathBuf>>,
     /// What attempts to read the log have found damaged and could not keep, in words, until one succeeds.
     pub(super) lost: Mutex<Vec<String>>,
 }
@@ -83,7 +81,6 @@ impl Durable {
             opened_at: other.opened_at,
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
-            unlogged: Mutex::default(),
             lost: Mutex::default(),
         }
     }
@@ -170,7 +167,6 @@ impl Head {
             opened_at: parts.clock.now(),
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
-            unlogged: Mutex::default(),
             lost: Mutex::default(),
         };
         let head = Self::build(parts.settings, parts.clock, Some(durable))?;
@@ -237,9 +233,7 @@ impl Head {
         match &self.durable {
             Some(durable) if durable.is_writable() => {
                 let synced = self.write(durable, |log, now| log.flush(now).and_then(|()| log.sync(now)));
-                synced.and_then(|()| durable.whole())?;
-                durable.forget_unlogged();
-                Ok(())
+                synced.and_then(|()| durable.whole())
             }
             _ => Ok(()),
         }

@@ -21,7 +21,6 @@ pub use reader::{Position, Reader};
 pub use repair::{repair, settle};
 pub use segment::{Segment, remove_before, segment_path, segments, size};
 pub use writer::Wal;
-pub(crate) use writer::create_dir;
 
 /// Length of a page, bytes (`tsdb/wlog/wlog.go`, `pageSize`).
 pub const PAGE_BYTES: u64 = 32 * 1024;

@@ -353,7 +353,7 @@ fn following(number: u32) -> Result<u32, StorageError> {
 }
 
 /// Makes the folder, and its name durable even where it is there: whoever made it may have failed at that.
-pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     disk.create_dir_all(dir)
         .map_err(|e| StorageError::io("create", dir, e))?;
     match dir.parent() {

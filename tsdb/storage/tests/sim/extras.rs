@@ -209,18 +209,7 @@ impl Extras {
         }
     }
 
-    /// The store was closed before its log was read: what it took since it was opened is durable; what a crash left of what
-    /// was before is to be seen still.
-    pub(crate) fn kept(&mut self) {
-        let taken = self.exemplars.added.iter_mut().filter(|a| a.state == State::Taken);
-        taken.for_each(|added| added.state = State::Durable);
-        for told in self.told.values_mut().filter(|told| told.early || !told.doubted) {
-            told.durable = told.now;
-            (told.doubted, told.early) = (false, false);
-        }
-    }
-
-    /// The machine lost power.
+    /// The machine lost power, or the store was closed before its log was read.
     pub(crate) fn crashed(&mut self) {
         let taken = self.exemplars.added.iter_mut().filter(|a| a.state == State::Taken);
         taken.for_each(|added| added.state = State::Doubted);

@@ -454,7 +454,8 @@ impl World {
                 self.tell("the store is closed before its log is read".to_owned());
                 told("close", self.db.close())?;
                 self.model.synced();
-                self.extras.kept();
+                // Blocks keep neither exemplars nor metadata.
+                self.extras.crashed();
                 return self.start(None);
             }
         }

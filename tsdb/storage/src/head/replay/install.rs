@@ -31,9 +31,8 @@ struct Early {
 
 impl Head {
     /// Puts what was read in place, behind it what was committed meanwhile, and lets commits reach the log from now on.
-    pub(super) fn install(&self, mut replay: Replay<'_>) -> Result<Replayed, StorageError> {
+    pub(super) fn install(&self, replay: Replay<'_>) -> Result<Replayed, StorageError> {
         let durable = replay.durable;
-        let unlogged = replay.take_unlogged()?;
         durable.all_is_logged(durable.chunks.end());
         if !durable.read_only {
             checkpoint::remove_temporary(&*durable.disk, durable.wal.dir())?;
@@ -43,7 +42,7 @@ impl Head {
             if opened.is_ok() && (self.window() > 0 || !replay.late.is_empty()) {
                 opened = durable.wbl.open_anew(now);
             }
-            if let Err(error) = opened.and_then(|()| durable.log_taken(&unlogged, now)) {
+            if let Err(error) = opened {
                 // Scraping goes on in memory, and the log is written anew once the disk takes it.
                 tracing::warn!(%error, "the write-ahead log cannot be opened");
                 durable.wal.break_off();

@@ -14,7 +14,6 @@ mod lacking;
 mod names;
 mod part;
 mod portion;
-mod unlogged;
 mod weight;
 
 pub(crate) use empty::Remains;
