@@ -410,7 +410,7 @@ fn a_full_disk_keeps_blocks_from_being_cut_and_nothing_else() {
 #[test]
 fn a_disk_that_fails_once_loses_nothing() {
     let store = filled();
-    let expected = whole(&store, &store.disk);
+    let (expected, before) = (whole(&store, &store.disk), store.blocks().len());
     for fault in [Fault::Failure, Fault::FailedSync, Fault::TornWrite] {
         let mut sound = 0;
         loop {
@@ -421,10 +421,15 @@ fn a_disk_that_fails_once_loses_nothing() {
             let replayed = db.replay();
             let fired = faulty.fired().len();
             faulty.lift();
-            if let Ok(replayed) = replayed {
-                assert_eq!(replayed.lost, Vec::<String>::new());
-                assert_eq!(dump(&*db), expected, "{fault:?} after {sound} operations");
-            }
+            let replayed = replayed.or_else(|_| db.replay()).unwrap();
+            assert_eq!(replayed.lost, Vec::<String>::new());
+            assert_eq!(dump(&*db), expected, "{fault:?} after {sound} operations");
+            let cut = db.blocks().len() - before;
+            assert_eq!(
+                (replayed.blocks, replayed.passes > 0),
+                (cut as u64, cut > 0),
+                "{fault:?} after {sound} operations, of whichever attempt"
+            );
             drop(db);
             let left = disk.crash(&SeededEntropy::new(sound));
             assert_eq!(
@@ -464,4 +469,19 @@ fn damage_that_a_pass_met_and_cut_off_is_told() {
         assert_eq!(replayed.lost.len(), 1, "with {limit} bytes: {:?}", replayed.lost);
         close(&db);
     }
+}
+
+#[test]
+fn that_a_log_was_cut_is_told_though_all_of_it_was_deleted() {
+    let store = Store::new(settings());
+    for minute in 0..5 {
+        put(&store, minute * MINUTE, &[(1, 1.0)]);
+    }
+    let all = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
+    store.db.delete_series(&all, i64::MIN, i64::MAX).unwrap();
+    store.db.sync().unwrap();
+    let (_, replayed) = start(&store, &store.disk.duplicate(), 1);
+    assert_eq!((replayed.blocks, replayed.passes > 0), (0, true), "{replayed:?}");
+    let (_, replayed) = start(&store, &store.disk.duplicate(), 10_000_000);
+    assert_eq!(replayed.passes, 0, "{replayed:?}");
 }

@@ -40,10 +40,23 @@ struct Parts {
 }
 
 impl Db {
-    /// Replays the log; where that takes too much memory, blocks are cut of all of it first.
+    /// Replays the log; where that takes too much memory, blocks are cut of all of it first. What was cut by an attempt that
+    /// failed behind it is told by the one that succeeds.
     pub(super) fn read_log(&self) -> Result<Replayed, StorageError> {
+        let mut told = self.progress.take_cut();
+        match self.read_within(&mut told) {
+            Ok(found) => Ok(joined(told, found)),
+            Err(error) => {
+                self.progress.keep_cut(told);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the log; what was cut of it, and what was damaged by then, is in `told`, whether the rest can be read or not.
+    fn read_within(&self, told: &mut Replayed) -> Result<Replayed, StorageError> {
         let limit = Some(self.settings.replay_memory_bytes).filter(|&limit| limit > 0);
-        let (bytes, lost) = match self.head.replay_within(limit, &self.progress)? {
+        let (bytes, mut lost) = match self.head.replay_within(limit, &self.progress)? {
             Weighed::Installed(found) => return Ok(found),
             Weighed::TooLarge { bytes, lost } => (bytes, lost),
         };
@@ -53,30 +66,23 @@ impl Db {
             limit,
             "the log takes more memory than it may, so blocks are cut of it first"
         );
-        let mut told = Replayed {
-            lost,
-            ..Replayed::default()
-        };
-        let (cut, rest) = match self.cut_first(limit, &mut told) {
+        told.lost.append(&mut lost);
+        match self.cut_first(limit, told) {
             // Also where the store is being closed: what is left of the log is little, and commits of this run go behind it.
-            Ok((cut, newest)) => (cut, self.head.replay_behind(newest, &self.progress)?),
-            Err(_) if self.is_closed() => return Err(StorageError::closing()),
+            Ok(newest) => self.head.replay_behind(newest, &self.progress),
+            Err(_) if self.is_closed() => Err(StorageError::closing()),
             // Written by something newer: reading it once more would end there too.
-            Err(error) if error.needs_a_hand() => return Err(error),
+            Err(error) if error.needs_a_hand() => Err(error),
             Err(error) => {
                 tracing::warn!(%error, limit, "no blocks can be cut of the log, it is replayed whole; memory may not suffice");
-                (Replayed::default(), self.head.replay(&self.progress)?)
+                self.head.replay(&self.progress)
             }
-        };
-        let mut cut = joined(told, cut);
-        // What was cut is not there any more.
-        cut.series = 0;
-        Ok(joined(cut, rest))
+        }
     }
 
-    /// Makes blocks of the log and empties it; returns also the time (ms) of the newest sample that came in order. Damage that
-    /// was met, and cut off, by then is in `told` where that fails.
-    fn cut_first(&self, limit: u64, told: &mut Replayed) -> Result<(Replayed, Timestamp), StorageError> {
+    /// Makes blocks of the log and empties it; returns the time (ms) of the newest sample that came in order. What was found is
+    /// added to `told`; where that fails, the damage that was met, and cut off, by then.
+    fn cut_first(&self, limit: u64, told: &mut Replayed) -> Result<Timestamp, StorageError> {
         let began = self.clock.now();
         let parts = self.write_parts(limit, told)?;
         tracing::warn!(
@@ -94,9 +100,13 @@ impl Db {
         }
         let found = Replayed {
             blocks: parts.blocks.len() as u64,
+            passes: parts.passes,
+            // They are not there any more.
+            series: 0,
             ..parts.found
         };
-        Ok((found, parts.maxt))
+        *told = joined(std::mem::take(told), found);
+        Ok(parts.maxt)
     }
 
     /// Writes blocks of all parts and lets queries see them; nothing is left when that fails.
@@ -252,6 +262,7 @@ fn joined(mut a: Replayed, b: Replayed) -> Replayed {
         given_up: a.given_up + b.given_up,
         unknown_histograms: a.unknown_histograms.max(b.unknown_histograms),
         blocks: a.blocks + b.blocks,
+        passes: a.passes + b.passes,
         lost: a.lost,
     }
 }

@@ -29,12 +29,24 @@ struct State {
     status: ReplayStatus,
     failure: Option<String>,
     took_ms: i64,
+    /// What was cut into blocks by attempts that failed behind it.
+    cut: Replayed,
 }
 
 impl Progress {
     /// Why the log could not be read.
     pub(super) fn failure(&self) -> Option<String> {
         self.0.lock().failure.clone()
+    }
+
+    /// Keeps what was cut into blocks until an attempt succeeds.
+    pub(super) fn keep_cut(&self, cut: Replayed) {
+        self.0.lock().cut = cut;
+    }
+
+    /// What was kept by [`Self::keep_cut`].
+    pub(super) fn take_cut(&self) -> Replayed {
+        std::mem::take(&mut self.0.lock().cut)
     }
 
     /// How long it took, ms; 0 before it is done.

@@ -20,6 +20,9 @@ const MAX_PENDING: usize = if cfg!(feature = "planted") {
 } else {
     32 * 1024 * 1024
 };
+/// A record that is too long for the log is refused at every attempt, and all that waits with it. It is too much to wait,
+/// too, so it is dropped at once, and what is written anew from memory has no record of that length.
+const _: () = assert!(wal::MAX_RECORD_BYTES > MAX_PENDING);
 /// Buffers of more bytes than this are given back once they are empty.
 const KEEP: usize = 1024 * 1024;
 /// Buffers for commits that are kept.

@@ -13,6 +13,7 @@ use crate::wal;
 use crate::wal::record::{HistogramsEncoder, SamplesEncoder, encode_mmap_markers};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
+use parking_lot::RwLockWriteGuard;
 use std::collections::BTreeMap;
 
 /// What had come out of order at one moment.
@@ -192,6 +193,25 @@ pub(super) fn log_rest(durable: &Durable, at: usize, stripe: &Stripe, found: &Ou
     }
     durable.wbl.push(&[&markers]);
     records.hand_over(&durable.wbl);
+}
+
+/// Puts all that came out of order into new segments of its log, durably, and removes those before: they name mapped chunks
+/// that were given up, and the next start would take these for lost.
+///
+/// # Errors
+/// [`StorageError`]: the disk fails; the log has everything still, and the next start reads it without mapped chunks again.
+pub(super) fn log_anew(
+    durable: &Durable,
+    stripes: &[RwLockWriteGuard<'_, Stripe>],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let first = durable.wbl.cut(now)?;
+    for (at, stripe) in stripes.iter().enumerate() {
+        log_rest(durable, at, stripe, &OutOfOrder::default());
+        durable.wbl.flush(now)?;
+    }
+    durable.wbl.sync(now)?;
+    wal::remove_before(&*durable.disk, durable.wbl.dir(), first)
 }
 
 /// Records of samples for the log of what came out of order.

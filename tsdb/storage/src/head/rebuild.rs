@@ -155,34 +155,59 @@ impl Head {
 }
 
 impl Head {
-    /// Exemplars and metadata of the series of a stripe.
+    /// Exemplars and metadata of the series of a stripe. Their records end as those of samples do: one that is too long for
+    /// the log would be refused at every attempt.
     fn copy_extras(&self, at: usize, records: &mut Records) {
         let here = |series: u64| stripe_of(SeriesRef(series)) == at;
-        let mut metadata = Vec::new();
+        let mut record = Vec::new();
         let told = self.told.read();
-        encode_metadata(&mut metadata, told.sorted().into_iter().filter(|told| here(told.0)));
-        records.push(&metadata);
-        let (mut exemplars, mut encoder) = (Vec::new(), ExemplarsEncoder::default());
-        for (series, exemplar) in self.exemplars.read().iter().filter(|e| here(e.0)) {
-            encoder.push(&mut exemplars, series, exemplar);
+        let (mut gathered, mut bytes) = (Vec::new(), 0);
+        for (series, said) in told.sorted().into_iter().filter(|told| here(told.0)) {
+            bytes += said.unit.len() + said.help.len();
+            gathered.push((series, said));
+            if bytes > RECORD_BYTES {
+                encode_metadata(&mut record, gathered.drain(..));
+                records.push(&record);
+                record.clear();
+                bytes = 0;
+            }
         }
-        records.push(&exemplars);
+        encode_metadata(&mut record, gathered);
+        records.push(&record);
+        record.clear();
+        let mut encoder = ExemplarsEncoder::default();
+        for (series, exemplar) in self.exemplars.read().iter().filter(|e| here(e.0)) {
+            encoder.push(&mut record, series, exemplar);
+            if record.len() > RECORD_BYTES {
+                records.push(&record);
+                record.clear();
+                encoder = ExemplarsEncoder::default();
+            }
+        }
+        records.push(&record);
     }
 }
 
 /// Adds the histograms of a chunk to the records.
-fn write_histograms(series: u64, encoding: Encoding, bytes: &[u8], records: &mut Records) -> Result<(), StorageError> {
+fn write_histograms(series: u64, encoding: Encoding, bytes: &[u8], records: &mut Records) {
     let (mut samples, mut encoder) = (Vec::new(), HistogramsEncoder::default());
-    decode_histograms(encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+    let decoded = decode_histograms(encoding, bytes, Timestamp::MIN, Timestamp::MAX, &mut samples);
+    if !is_decoded(series, decoded) {
+        return;
+    }
     for sample in &samples {
         encoder.push(series, sample.t, &sample.h);
     }
     encoder.records().for_each(|record| records.push(record));
-    Ok(())
 }
 
-fn damaged(error: ChunkError) -> StorageError {
-    StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
+/// Whether a chunk can be decoded. One that cannot, cannot at the next attempt either: it is left out and told, or nothing
+/// would ever reach the log again.
+fn is_decoded(series: u64, decoded: Result<(), ChunkError>) -> bool {
+    if let Err(error) = &decoded {
+        tracing::error!(series, %error, "a chunk of the head is damaged and cannot be written to the log");
+    }
+    decoded.is_ok()
 }
 
 /// The bytes of a chunk; `None` for a mapped one that is damaged: the next start tells what the log lacks of it.
@@ -214,7 +239,10 @@ fn log_late(durable: &Durable, chunks: &[(SeriesRef, Closed)], files: &Files) ->
             continue;
         };
         samples.clear();
-        points::decode(chunk.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+        let decoded = points::decode(chunk.encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples);
+        if !is_decoded(series.0, decoded) {
+            continue;
+        }
         for point in &samples {
             records.push(*series, point.t, &point.v);
         }
@@ -238,10 +266,15 @@ pub(super) fn write_stripe(
             records.push(&record);
             record.clear();
             encoder = SamplesEncoder::default();
-            write_histograms(series, encoding, &bytes, &mut records)?;
+            write_histograms(series, encoding, &bytes, &mut records);
         } else {
             samples.clear();
-            decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(damaged)?;
+            if !is_decoded(
+                series,
+                decode(encoding, &bytes, Timestamp::MIN, Timestamp::MAX, &mut samples),
+            ) {
+                continue;
+            }
             for (&t, &v) in samples.t.iter().zip(&samples.v) {
                 encoder.push(&mut record, series, t, v);
             }

@@ -3,9 +3,14 @@
 use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
+use leadline_model::exemplar::Exemplar;
 use leadline_model::histogram::{AnyHistogram, FloatHistogram, Span};
+use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{AppendError, Appender, Attempt, Commits, Queryable};
+use leadline_model::metadata::Metadata;
+use leadline_model::port::{
+    AppendError, Appender, Attempt, Batch, Commits, ExemplarEntry, Extras, MetadataEntry, Queryable, Slot,
+};
 use leadline_model::sample::{STALE_NAN, Timestamp};
 use leadline_storage::disk::faulty::Fault;
 use leadline_storage::disk::{Disk, FaultyDisk};
@@ -572,4 +577,93 @@ fn memory_has_a_limit_before_the_log_is_read_too() {
     assert_eq!(samples(&before), 6 * 40 + new + 1);
     w.restart_on(w.disk.crash(&SeededEntropy::new(9)));
     assert_eq!(w.all(), before);
+}
+
+#[test]
+fn a_mapped_chunk_that_cannot_be_decoded_keeps_the_log_from_nothing() {
+    let mut w = World::new(settings());
+    let m = [Matcher::equal("__name__", "m")];
+    for _ in 0..4 {
+        go_on(&w);
+        w.head.truncate(NOW).unwrap();
+    }
+    assert!(w.head.map_chunks().unwrap() > 0);
+    w.head.close();
+    w.head.shut().unwrap();
+    let path = Path::new("data/chunks_head/000001");
+    let mut series = [0; 8];
+    w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
+    let behind = w.clock.advance(MINUTE);
+    let chunk = mapped_chunk(series, (behind, behind + 5), &[0, 5, 0xff]);
+    w.disk.append(path).unwrap().write_all(&chunk).unwrap();
+    w.clock.advance(MINUTE);
+    w.restart_on(w.disk.clone());
+    let before = w.get(&m, i64::MIN, behind - 1);
+    assert!(samples(&before) > 100, "{before:?}");
+    // A log that cannot be read is written anew from memory.
+    go_on(&w);
+    let segments = segments(&w);
+    assert!(segments.len() > 2, "{segments:?}");
+    let path = Path::new("data/wal").join(&segments[0].0);
+    let mut byte = [0];
+    w.disk.open(&path).unwrap().read_exact_at(&mut byte, 60).unwrap();
+    w.disk.append(&path).unwrap().write_at(&[byte[0] ^ 1], 60).unwrap();
+    w.head.truncate(NOW).unwrap();
+    assert_eq!(w.head.log_health().rebuilds, 1);
+    w.head.sync().unwrap();
+    w.restart_on(w.disk.crash(&SeededEntropy::new(3)));
+    assert_eq!(w.get(&m, i64::MIN, behind - 1), before);
+}
+
+#[test]
+fn no_record_of_a_log_that_is_written_anew_has_all_extras_of_many_series() {
+    let w = World::new(settings());
+    drop_records(&w);
+    let (t, long) = (w.clock.advance(1_000), "h".repeat(100_000));
+    let mut extras = Extras::default();
+    for i in 0..12u32 {
+        let series = Slot::New(i);
+        let metadata = Metadata {
+            help: format!("{i}{long}").into(),
+            ..Metadata::default()
+        };
+        extras.metadata.push(MetadataEntry { series, metadata });
+        for n in 0..1_000 {
+            let exemplar = Exemplar {
+                labels: Labels::from_pairs([("trace_id", format!("{n:0100}"))]),
+                t: t + n,
+                v: 1.0,
+            };
+            extras.exemplars.push(ExemplarEntry { series, exemplar });
+        }
+    }
+    let batch = Batch {
+        owner: w.head.new_owner(),
+        slot: t,
+        attempt: Attempt::Good,
+        created: (0..12)
+            .map(|i| Labels::from_pairs([("__name__", format!("m{i}"))]))
+            .collect(),
+        entries: Vec::new(),
+        extras,
+    };
+    assert_eq!(w.head.commit(&batch).unwrap().refused_exemplars, []);
+    w.head.sync().unwrap();
+    assert_eq!(w.head.log_health().rebuilds, 1);
+    let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();
+    let (mut exemplars, mut told) = (0, 0);
+    while let Some(record) = reader.next().unwrap() {
+        let of = match Record::parse(record).unwrap() {
+            Record::Exemplars(all) => (all.count(), 0),
+            Record::Metadata(all) => (0, all.count()),
+            _ => continue,
+        };
+        assert!(
+            record.len() < 512 * 1024,
+            "{of:?} in a record of {} bytes",
+            record.len()
+        );
+        (exemplars, told) = (exemplars + of.0, told + of.1);
+    }
+    assert_eq!((exemplars, told), (12_000, 12));
 }

@@ -6,7 +6,10 @@ use leadline_model::clock::Clock;
 use leadline_model::histogram::HistogramSample;
 use leadline_model::port::Appender;
 use leadline_storage::disk::Disk;
+use leadline_storage::wal::Reader;
+use leadline_storage::wal::record::Record;
 use leadline_storage::{Head, HeadParts, Replayed, Settings};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,6 +55,19 @@ fn files(w: &World, dir: &str) -> Vec<PathBuf> {
     all
 }
 
+/// The files whose chunks the log of what came out of order names.
+fn named(w: &World) -> BTreeSet<PathBuf> {
+    let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wbl"), ..).unwrap();
+    let mut named = BTreeSet::new();
+    while let Some(record) = reader.next().unwrap() {
+        if let Record::MmapMarkers(markers) = Record::parse(record).unwrap() {
+            let files = markers.map(|marker| marker.unwrap().chunk >> 32);
+            named.extend(files.map(|file| Path::new("data/chunks_head").join(format!("{file:06}"))));
+        }
+    }
+    named
+}
+
 /// Starts again without some files.
 fn without(w: &mut World, gone: &[&Path]) -> Replayed {
     w.head.close();
@@ -74,6 +90,11 @@ fn what_was_in_the_oldest_mapped_file_comes_from_the_log_however_often_that_is_l
         assert!(
             mapped.iter().all(|gone| !left.contains(gone)),
             "round {round}: {left:?}"
+        );
+        assert!(
+            named(&w).iter().all(|name| left.contains(name)),
+            "round {round}: {left:?}, and the log names {:?}",
+            named(&w)
         );
         grow(&w);
         let before = held(&w);

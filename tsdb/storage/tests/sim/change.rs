@@ -101,12 +101,10 @@ impl World {
 
     /// After a start: what a crash left of exemplars and metadata.
     pub(crate) fn settle_extras(&mut self, first_cut: bool) -> Verdict {
-        if self.settings.replay_memory_bytes > 0 {
-            // The head may begin empty, of which nobody knows where all was deleted; whoever told of series does so again.
-            self.extras.untold();
-        }
         if first_cut {
-            // They stay, by time.
+            // The head begins empty; whoever told of series does so again.
+            self.extras.untold();
+            // Exemplars stay, by time.
             self.extras
                 .exemplars
                 .within(u64::from(self.settings.max_exemplars).saturating_sub(OF_ONE_COMMIT));

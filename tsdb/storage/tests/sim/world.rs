@@ -468,12 +468,12 @@ impl World {
                 replayed.given_up
             ));
         }
-        if replayed.blocks > 0 {
+        if replayed.passes > 0 {
             self.counts.first_cuts += 1;
             self.tell(format!("  the log was cut into {} blocks first", replayed.blocks));
         }
         self.settle()?;
-        self.settle_extras(replayed.blocks > 0)?;
+        self.settle_extras(replayed.passes > 0)?;
         match self.memory.crashed() {
             Some(left) if interrupted => {
                 self.tell("power is lost during the start".to_owned());

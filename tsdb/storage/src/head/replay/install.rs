@@ -6,6 +6,7 @@ use super::super::durable::{Alias, Durable};
 use super::super::exemplars::Exemplars;
 use super::super::index::Index;
 use super::super::metadata::Told;
+use super::super::out_of_order;
 use super::super::series::Closed;
 use super::super::source::Copied;
 use super::super::stripe::{Stripe, make_ref, number_of, stripe_of};
@@ -67,6 +68,13 @@ impl Head {
         for (guard, mut read) in stripes.iter_mut().zip(replay.stripes) {
             read.logged = !durable.read_only;
             early.stripes.push(std::mem::replace(&mut **guard, read));
+        }
+        if found.given_up > 0
+            && !durable.wbl.is_broken()
+            && !durable.read_only
+            && let Err(error) = out_of_order::log_anew(durable, &stripes, self.clock.now())
+        {
+            tracing::warn!(%error, "the log of what came out of order names mapped chunks that were given up");
         }
         if replay.mint <= replay.maxt {
             self.widen(replay.mint, replay.maxt);

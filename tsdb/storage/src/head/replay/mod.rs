@@ -74,6 +74,8 @@ pub struct Replayed {
     pub unknown_histograms: u64,
     /// Blocks that all of it was cut into because it would have taken more memory than it may.
     pub blocks: u64,
+    /// How often the log was read for these blocks; 0 where it was not cut. Where all of it was deleted there are none.
+    pub passes: u64,
     /// What was damaged and could not be kept, in words.
     pub lost: Vec<String>,
 }
