@@ -22,6 +22,7 @@ mod pairs;
 pub(crate) mod postings;
 mod ranges;
 mod rebuild;
+mod rejoin;
 mod renew;
 mod replay;
 mod resolve;

@@ -7,6 +7,7 @@ use super::histograms;
 use super::index::Index;
 use super::order;
 use super::postings::Id;
+use super::rejoin::rejoin;
 use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
 use crate::chunk::{Encoding, XorAppender, decode, decode_histograms};
@@ -50,7 +51,7 @@ impl std::fmt::Debug for RangeSource<'_> {
 
 impl Head {
     /// All series with samples from `mint` to `maxt` (ms, both included), for a block of that time. Chunks that reach over
-    /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
+    /// its ends are encoded anew, as are those that were closed early. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
         #[cfg(feature = "planted")]
@@ -135,6 +136,10 @@ impl RangeSource<'_> {
                 None => Files::default().bytes(&closed.data)?,
             };
             self.add(closed, data, &mut chunks)?;
+        }
+        if self.late.is_none() {
+            let settings = &self.head.settings;
+            chunks = rejoin(chunks, settings.chunk_samples, settings.block_range_ms)?;
         }
         Ok((!chunks.is_empty()).then_some(SourceSeries {
             labels,

@@ -40,11 +40,19 @@ pub(super) fn number_of(series: SeriesRef) -> Option<u32> {
 /// become unknown when the replay ends.
 pub(super) const EARLY: u32 = 1 << 31;
 
+/// What an open chunk takes at most where it can go to the disk, bytes: about 50 samples of the hardest values, and more
+/// than 120 of usual counters. A series that is scraped keeps half of it on average, and 16 bytes a chunk that is gone.
+/// Where the store is tested, short chunks are closed early too.
+const OPEN_BYTES: u16 = if cfg!(feature = "planted") { 32 } else { 320 };
+
 /// When chunks are closed: after so many samples, and where a block would end, so that no chunk has to be cut in two
-/// when a block is written.
+/// when a block is written. Where the disk takes them, also when they are long: what was closed early is joined again when
+/// a block is written ([`super::rejoin`]).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cuts {
     samples: u16,
+    /// Length of an open chunk, bytes.
+    bytes: u16,
     /// Length of a block, ms; 0 where there are none.
     range: i64,
     /// The block range that was asked for last: from here (ms) …
@@ -58,10 +66,25 @@ impl Cuts {
     pub(super) fn new(samples: u16, range: i64) -> Self {
         Self {
             samples,
+            bytes: u16::MAX,
             range,
             from: Timestamp::MIN,
             until: if range > 0 { Timestamp::MIN } else { Timestamp::MAX },
         }
+    }
+
+    /// Closes chunks early: they can be mapped.
+    pub(super) fn early(self) -> Self {
+        Self {
+            bytes: OPEN_BYTES,
+            ..self
+        }
+    }
+
+    /// Whether the next sample begins another chunk, as far as the size of the open one tells.
+    #[inline]
+    fn end(&self, open: &XorAppender) -> bool {
+        open.is_full(self.samples) || open.words() >= self.bytes
     }
 
     /// Length of a block, ms; 0 where there are none.
@@ -249,7 +272,7 @@ impl Stripe {
             };
         }
         cuts.turn_to(t);
-        if hot.open.samples() == 0 || hot.open.is_full(cuts.samples) || last < cuts.from {
+        if hot.open.samples() == 0 || cuts.end(&hot.open) || last < cuts.from {
             self.turn_chunk(row, t);
         }
         let hot = &mut self.hot[row];
