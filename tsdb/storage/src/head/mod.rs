@@ -3,6 +3,7 @@
 mod bound;
 mod cardinality;
 mod chunks_head;
+mod closed;
 mod commit;
 mod delete;
 mod durable;

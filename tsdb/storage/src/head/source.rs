@@ -173,7 +173,7 @@ impl Copied {
     /// What came in order of a row and may be from `mint` to `maxt` (ms).
     pub(super) fn of(stripe: &Stripe, row: usize, mint: Timestamp, maxt: Timestamp) -> Self {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-        let mut closed: Vec<Closed> = cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned().collect();
+        let mut closed: Vec<Closed> = cold.closed.overlapping(mint, maxt).collect();
         if hot.open_overlaps(cold, mint, maxt) {
             let mut bytes = Vec::new();
             hot.open.copy_to(&mut bytes);

@@ -1,5 +1,6 @@
 //! A stripe: the series that its owners created, behind one lock.
 
+use super::closed::ENTRY;
 use super::histograms::OpenHistograms;
 use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
@@ -305,9 +306,7 @@ impl Stripe {
         if matches!(chunk.data, Data::Memory(_)) {
             self.turned.push(self.numbers[row]);
         }
-        let closed = &mut self.cold[row].closed;
-        closed.reserve_exact(1);
-        closed.push(chunk);
+        self.cold[row].closed.push(chunk);
     }
 
     /// Takes over a chunk that is on the disk, newer than all that the row has, which has no open chunk. The value of the
@@ -326,7 +325,7 @@ impl Stripe {
             self.samples += u64::from(chunk.samples);
             self.push_closed(row, chunk);
         }
-        self.cold[row].closed.extend(newer);
+        newer.iter().for_each(|chunk| self.cold[row].closed.push(chunk));
     }
 
     /// Bytes of closed chunks that are in memory.
@@ -345,11 +344,7 @@ impl Stripe {
         for number in turned {
             let Some(row) = self.row(number, guess) else { continue };
             guess = row + 1;
-            let waiting = self.cold[row]
-                .closed
-                .iter()
-                .filter(|c| matches!(c.data, Data::Memory(_)));
-            outgoing.extend(waiting.map(|chunk| Outgoing {
+            outgoing.extend(self.cold[row].closed.in_memory().map(|chunk| Outgoing {
                 series: make_ref(stripe, number),
                 chunk: chunk.clone(),
                 out_of_order: false,
@@ -371,12 +366,7 @@ impl Stripe {
                 continue;
             };
             guess = row;
-            let closed = &mut self.cold[row].closed;
-            let Some(chunk) = closed.iter_mut().find(|c| c.mint == sent.chunk.mint) else {
-                continue;
-            };
-            self.closed_bytes -= chunk.memory();
-            chunk.data = Data::Disk(place);
+            self.closed_bytes -= self.cold[row].closed.landed(sent.chunk.mint, place);
         }
     }
 
@@ -448,7 +438,7 @@ impl Stripe {
 
     /// Drops the oldest `n` closed chunks of a row.
     fn drop_closed(&mut self, row: usize, n: usize) {
-        for chunk in self.cold[row].closed.drain(..n) {
+        for chunk in self.cold[row].closed.take_oldest(n) {
             self.closed_chunks -= 1;
             self.closed_bytes -= chunk.memory();
             self.samples -= u64::from(chunk.samples);
@@ -492,8 +482,9 @@ impl Stripe {
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();
-        // A closed chunk costs its entry and the counters of its Arc besides its bytes.
-        let entries = self.closed_chunks * (size_of::<Closed>() as u64 + 16);
+        // One that is in memory costs its entry there and the counters of its Arc besides its bytes.
+        let waiting = self.turned.len() as u64;
+        let entries = self.closed_chunks * ENTRY + waiting * (size_of::<Closed>() as u64 + 16);
         stats.bytes += rows as u64 + entries + self.closed_bytes + self.open_bytes;
     }
 }
