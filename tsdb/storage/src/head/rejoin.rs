@@ -145,6 +145,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_chunk_that_ended_just_before_it_was_full_is_joined_with_the_next() {
+        // Positive numbers whose bits are noise: some ten bytes each.
+        let noise = |i: u64| f64::from_bits(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+        let samples: Vec<_> = (1..150)
+            .map(|i| (i * 1_000 + i * i % 7 * 50, noise(i as u64)))
+            .collect();
+        let whole = encode(&samples, 120, |_| false);
+        let full = samples.iter().filter(|sample| sample.0 <= whole[0].maxt).count();
+        assert!((90..115).contains(&full), "{full}");
+        for last in full - 12..full - 1 {
+            let parts = encode(&samples, 120, |i| i == last);
+            assert_eq!(rejoin(parts, 120, RANGE).unwrap(), whole, "{last} of {full}");
+        }
+    }
+
     /// A chunk that says it is of another encoding than floats is left alone, and so are its neighbours.
     #[test]
     fn only_floats_that_follow_each_other_are_joined() {
