@@ -1,22 +1,31 @@
-//! Prints what 100,000 series of 10 labels take after 120 samples each, in memory alone and with a directory, and what
-//! reading that directory anew costs. Run:
-//! `cargo run --release -p leadline-storage --example memory` (add `-- disk` for a directory below the temporary one).
+//! Prints what series of 10 labels take while they get 240 samples each, in memory alone and with a directory, and what
+//! reading that directory anew costs. Half of them are counters, a quarter gauges that use the whole mantissa, an eighth
+//! gauges of two decimals, an eighth never change: the shapes of `leadline-bench storage`. Run:
+//! `cargo run --release -p leadline-storage --example memory` (add `-- disk` for a directory below the temporary one, and
+//! behind that the number of targets of 2,000 series each; 50 else).
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a measurement that prints its result"
 )]
 
+use leadline_model::Clock as _;
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
-use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
+use leadline_model::matcher::Matcher;
+use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Queryable as _, Slot};
+use leadline_model::sample::Samples;
 use leadline_storage::disk::RealDisk;
+use leadline_storage::source::Source as _;
 use leadline_storage::{Head, HeadParts, Settings};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 const TARGETS: u32 = 50;
+/// When figures are printed, samples a series.
+const TOLD: [i64; 13] = [1, 12, 30, 60, 72, 90, 119, 121, 140, 168, 180, 210, 240];
 const SERIES: u32 = 2_000;
 
 fn labels(target: u32, series: u32) -> Labels {
@@ -50,7 +59,38 @@ fn memory(key: &str) -> u64 {
 }
 
 fn resident() -> u64 {
-    memory("VmRSS:")
+    memory("RssAnon:")
+}
+
+/// Xorshift: the same in every run.
+fn next(mut x: u64) -> u64 {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^ (x << 17)
+}
+
+/// The value behind `now` of series number `n`.
+fn step(n: usize, now: f64, random: u64) -> f64 {
+    let walk = |scale: f64, up: u64, down: i64| {
+        let moved = ((now * scale).round() as i64 + up as i64 - down) as f64;
+        moved / scale
+    };
+    match n / 20 % 8 {
+        0..=3 => now + (random % (n as u64 % 37 + 2)) as f64,
+        4 | 5 => walk(1e15, random % 4_000_000_000_000, 2_000_000_000_000),
+        6 => walk(1e2, random % 19, 9),
+        _ => now,
+    }
+}
+
+/// The first value of series number `n`.
+fn first(n: usize, random: u64) -> f64 {
+    match n / 20 % 8 {
+        0..=3 => (10_000_000 + random % 10_000_000) as f64,
+        4 | 5 => (1_000_000_000_000_000 + random % 4_000_000_000_000_000) as f64 / 1e15,
+        6 => (5_000 + random % 4_000) as f64 / 1e2,
+        _ => 1.0,
+    }
 }
 
 fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> Arc<Head> {
@@ -65,6 +105,45 @@ fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> Arc<Head> {
         read_only: false,
     })
     .unwrap()
+}
+
+/// Reads 20 gauges of the whole mantissa of each target, all that there is of them and the newest five minutes, and prints
+/// how long that took.
+fn read(head: &Head, clock: &ManualClock) {
+    let metric = Matcher::equal("__name__", "app_metric_84_total");
+    let mut samples = Samples::default();
+    for span in [240 * 5_000, 300_000] {
+        let (from, to) = (clock.now() - span, clock.now());
+        let (start, mut count) = (Instant::now(), 0);
+        for _ in 0..20 {
+            let set = head.select(std::slice::from_ref(&metric), from, to, true).unwrap();
+            for i in 0..set.len() {
+                set.read(i, from, to, &mut samples).unwrap();
+                count += samples.len();
+            }
+        }
+        let took = start.elapsed().as_nanos() as f64 / count as f64;
+        println!("the newest {} s of hard gauges: {took:.1} ns a sample", span / 1_000);
+    }
+}
+
+/// Goes through the chunks of a block of all that there is, and prints how long that took and what they are.
+fn cut(head: &Head, clock: &ManualClock) {
+    let (start, mut bytes, mut chunks) = (Instant::now(), 0, 0);
+    let mut digest = DefaultHasher::new();
+    for series in head.range(clock.now() - 240 * 5_000, clock.now()).series().unwrap() {
+        for chunk in series.unwrap().chunks {
+            bytes += chunk.data.len();
+            chunks += 1;
+            (chunk.mint, chunk.maxt, &chunk.data[..]).hash(&mut digest);
+        }
+    }
+    let took = start.elapsed().as_nanos() as f64 / head.stats().samples as f64;
+    let per_sample = bytes as f64 / head.stats().samples as f64;
+    println!(
+        "a block: {chunks} chunks, {per_sample:.3} bytes a sample, digest {:016x}; {took:.1} ns a sample",
+        digest.finish()
+    );
 }
 
 /// Reads the directory and prints how long that took and what it takes.
@@ -100,10 +179,11 @@ fn main() {
         }
         None => {}
     }
+    let targets = std::env::args().nth(2).map_or(TARGETS, |n| n.parse().unwrap());
     let before = resident();
     let head = open(on_disk.is_some().then_some(&*dir), &clock);
     head.replay(&()).unwrap();
-    let mut batches: Vec<Batch> = (0..TARGETS)
+    let mut batches: Vec<Batch> = (0..targets)
         .map(|target| {
             let created = (0..SERIES).map(|i| labels(target, i)).collect();
             Batch {
@@ -116,15 +196,20 @@ fn main() {
             }
         })
         .collect();
+    let mut random = 0x9e37_79b9_7f4a_7c15;
     for batch in &mut batches {
         let refs = head.commit(batch).unwrap().refs;
         batch.created = Vec::new();
         batch.entries = refs
             .iter()
-            .map(|r| Entry {
-                series: Slot::Known(r.unwrap()),
-                t: 0,
-                v: 0.0,
+            .enumerate()
+            .map(|(n, r)| {
+                random = next(random);
+                Entry {
+                    series: Slot::Known(r.unwrap()),
+                    t: 0,
+                    v: first(n, random),
+                }
             })
             .collect();
     }
@@ -133,37 +218,42 @@ fn main() {
         .iter()
         .map(|b| b.entries.capacity() * size_of::<Entry>())
         .sum::<usize>() as u64;
-    let series = f64::from(TARGETS * SERIES);
+    let series = f64::from(targets * SERIES);
     let mut spent = std::time::Duration::ZERO;
-    for step in 0..=240i64 {
-        if [0, 60, 120, 180, 240].contains(&step) {
-            let stats = head.stats();
-            println!(
-                "{step:3} samples a series: {:.0} bytes resident and {:.0} by the store's own count a series, of these {:.0} of chunks; {:.0} ns a sample",
-                (resident() - before - own) as f64 / series,
-                stats.bytes as f64 / series,
-                stats.chunk_bytes as f64 / series,
-                spent.as_nanos() as f64 / series / 60.0,
-            );
-            spent = std::time::Duration::ZERO;
-        }
+    let mut told = 0;
+    for samples in 1..=240i64 {
         let t = clock.advance(5_000);
         for batch in &mut batches {
-            for (i, entry) in batch.entries.iter_mut().enumerate() {
+            for (n, entry) in batch.entries.iter_mut().enumerate() {
+                random = next(random);
                 entry.t = t;
-                entry.v += ((i as i64 * 7 + step * 13) % 50) as f64;
+                entry.v = step(n, entry.v, random);
             }
             let start = Instant::now();
             head.commit(batch).unwrap();
             head.flush().unwrap();
             spent += start.elapsed();
         }
-        if step % 12 == 11 {
+        if samples % 12 == 0 {
             let start = Instant::now();
             head.map_chunks().unwrap();
             spent += start.elapsed();
         }
+        if TOLD.contains(&samples) {
+            let stats = head.stats();
+            println!(
+                "{samples:3} samples a series: {:.0} bytes resident and {:.0} by the store's own count a series, of these {:.0} of {:.1} chunks; {:.0} ns a sample",
+                (resident() - before - own) as f64 / series,
+                stats.bytes as f64 / series,
+                stats.chunk_bytes as f64 / series,
+                stats.chunks as f64 / series,
+                spent.as_nanos() as f64 / series / (samples - told) as f64,
+            );
+            (spent, told) = (std::time::Duration::ZERO, samples);
+        }
     }
+    read(&head, &clock);
+    cut(&head, &clock);
     head.close();
     head.shut().unwrap();
     if on_disk.is_some() {

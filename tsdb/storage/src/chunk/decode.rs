@@ -22,7 +22,8 @@ pub fn sample_count(encoding: Encoding, chunk: &[u8]) -> u16 {
     }
 }
 
-fn count(chunk: &[u8]) -> u16 {
+/// The first two bytes as a number; 0 where there are fewer.
+pub(super) fn count(chunk: &[u8]) -> u16 {
     match chunk {
         [a, b, ..] => u16::from_be_bytes([*a, *b]),
         _ => 0,

@@ -22,6 +22,7 @@ pub use histogram::decode_histograms;
 pub(crate) use mark::Mark;
 pub use start::decode_starts;
 pub use xor::XorAppender;
+pub(crate) use xor::may_be_full;
 
 /// How a chunk is encoded; the numbers are those of Prometheus (`tsdb/chunkenc/chunk.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,6 +15,7 @@
 //! further up than down, so a k-bit number above 2^(k-1) means itself minus 2^k.
 
 use super::bits::Pending;
+use super::decode::count;
 use super::mark::{self, Mark};
 use leadline_model::sample::Timestamp;
 use std::sync::Arc;
@@ -28,6 +29,12 @@ const MAX_SAMPLE: usize = 19;
 /// A chunk is closed when another sample might bring it over this many bytes
 /// (`tsdb/chunkenc/chunk.go`, `MaxBytesPerXORChunk`).
 const MAX_BYTES: usize = 1024;
+
+/// Whether [`XorAppender::is_full`] may have been true of a sealed chunk: if not, it was closed for another reason.
+pub(crate) fn may_be_full(chunk: &[u8], max_samples: u16) -> bool {
+    // Up to eight bytes of one that is not full wait behind its words.
+    count(chunk) >= max_samples || chunk.len() > (MAX_BYTES - MAX_SAMPLE) / 8 * 8
+}
 
 /// Encodes one chunk while it is open. 56 bytes, so that a series' hot row fits a cache line.
 ///
@@ -105,6 +112,12 @@ impl XorAppender {
     #[must_use]
     pub fn is_full(&self, max_samples: u16) -> bool {
         self.n >= max_samples || usize::from(self.len) + 8 > MAX_BYTES - MAX_SAMPLE
+    }
+
+    /// Bytes of the chunk but for the last few, which wait for a word to be full.
+    #[inline]
+    pub(crate) fn words(&self) -> u16 {
+        self.len
     }
 
     /// Adds a sample; `t` must be later than [`Self::last_t`], and the chunk must not be full.

@@ -383,8 +383,12 @@ impl Head {
 
     /// When chunks are closed.
     pub(super) fn cuts(&self) -> Cuts {
-        let range = self.durable.as_ref().map_or(0, |_| self.settings.block_range_ms);
-        Cuts::new(self.settings.chunk_samples, range)
+        let samples = self.settings.chunk_samples;
+        match &self.durable {
+            None => Cuts::new(samples, 0),
+            Some(durable) if durable.read_only => Cuts::new(samples, self.settings.block_range_ms),
+            Some(_) => Cuts::new(samples, self.settings.block_range_ms).early(),
+        }
     }
 
     /// The times that are accepted now. With a directory, half a block's range is left open behind the newest sample, so

@@ -428,8 +428,7 @@ impl Frozen {
         let (closed, late) = (self.closed.len(), self.late.len());
         // What is closed came before what is open: where that goes back far enough, the list need not be touched.
         if hot.open.samples() == 0 || cold.open_from > from {
-            self.closed
-                .extend(cold.closed.iter().filter(|c| c.overlaps(from, maxt)).cloned());
+            self.closed.extend(cold.closed.overlapping(from, maxt));
         }
         self.closed
             .extend(stripe.open_histograms(row).and_then(|open| open.copy(from, maxt)));

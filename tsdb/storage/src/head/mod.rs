@@ -3,6 +3,7 @@
 mod bound;
 mod cardinality;
 mod chunks_head;
+mod closed;
 mod commit;
 mod delete;
 mod durable;
@@ -22,6 +23,7 @@ mod pairs;
 pub(crate) mod postings;
 mod ranges;
 mod rebuild;
+mod rejoin;
 mod renew;
 mod replay;
 mod resolve;

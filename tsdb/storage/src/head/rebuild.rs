@@ -136,7 +136,7 @@ impl Head {
             let series = make_ref(at, number).0;
             let closed = stripe.cold[row].closed.iter();
             let lacking = closed.filter(|chunk| lacking(&chunk.data));
-            chunks.extend(lacking.map(|chunk| (series, chunk.encoding, chunk.data.clone())));
+            chunks.extend(lacking.map(|chunk| (series, chunk.encoding, chunk.data)));
             #[cfg(feature = "planted")]
             if crate::planted::on(crate::planted::Defect::RebuildWithoutOpenChunks) {
                 continue;

@@ -1,5 +1,6 @@
 //! One series: the part that every append touches and the part that it does not.
 
+use super::closed::ClosedChunks;
 use crate::chunk::{Encoding, XorAppender, sample_count};
 use crate::points::{self, Point};
 use crate::source::SourceChunk;
@@ -27,7 +28,7 @@ pub(super) struct Hot {
 #[derive(Debug, Default)]
 pub(super) struct Cold {
     /// Closed chunks, oldest first.
-    pub(super) closed: Vec<Closed>,
+    pub(super) closed: ClosedChunks,
     /// Time (ms) of the open chunk's first sample.
     pub(super) open_from: Timestamp,
 }
@@ -47,7 +48,7 @@ pub(super) struct Closed {
     /// Time (ms) of its first sample.
     pub(super) mint: Timestamp,
     /// From its first sample to its last, ms; [`u32::MAX`] is that and all that is longer.
-    span: u32,
+    pub(super) span: u32,
     /// Number of its samples.
     pub(super) samples: u16,
     /// How its bytes are to be read.
@@ -151,7 +152,7 @@ impl Hot {
 
     /// Whether any chunk may have samples with `mint <= t <= maxt` (ms).
     pub(super) fn overlaps(&self, cold: &Cold, mint: Timestamp, maxt: Timestamp) -> bool {
-        self.open_overlaps(cold, mint, maxt) || cold.closed.iter().any(|c| c.overlaps(mint, maxt))
+        self.open_overlaps(cold, mint, maxt) || cold.closed.overlapping(mint, maxt).next().is_some()
     }
 }
 
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hot_row_is_one_cache_line_and_a_closed_chunk_half_of_one() {
+    fn a_hot_row_is_one_cache_line_and_what_else_a_series_has_half_of_one() {
         assert_eq!((size_of::<Hot>(), size_of::<Cold>(), size_of::<Closed>()), (64, 32, 32));
     }
 

@@ -7,6 +7,7 @@ use super::histograms;
 use super::index::Index;
 use super::order;
 use super::postings::Id;
+use super::rejoin::rejoin;
 use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
 use crate::chunk::{Encoding, XorAppender, decode, decode_histograms};
@@ -50,7 +51,7 @@ impl std::fmt::Debug for RangeSource<'_> {
 
 impl Head {
     /// All series with samples from `mint` to `maxt` (ms, both included), for a block of that time. Chunks that reach over
-    /// its ends are encoded anew. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
+    /// its ends are encoded anew, as are those that were closed early. Call [`Self::seal`] before, so that nothing is added to that time meanwhile.
     #[must_use]
     pub fn range(&self, mint: Timestamp, maxt: Timestamp) -> RangeSource<'_> {
         #[cfg(feature = "planted")]
@@ -136,6 +137,10 @@ impl RangeSource<'_> {
             };
             self.add(closed, data, &mut chunks)?;
         }
+        if self.late.is_none() {
+            let settings = &self.head.settings;
+            chunks = rejoin(chunks, settings.chunk_samples, settings.block_range_ms)?;
+        }
         Ok((!chunks.is_empty()).then_some(SourceSeries {
             labels,
             chunks,
@@ -168,7 +173,7 @@ impl Copied {
     /// What came in order of a row and may be from `mint` to `maxt` (ms).
     pub(super) fn of(stripe: &Stripe, row: usize, mint: Timestamp, maxt: Timestamp) -> Self {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
-        let mut closed: Vec<Closed> = cold.closed.iter().filter(|c| c.overlaps(mint, maxt)).cloned().collect();
+        let mut closed: Vec<Closed> = cold.closed.overlapping(mint, maxt).collect();
         if hot.open_overlaps(cold, mint, maxt) {
             let mut bytes = Vec::new();
             hot.open.copy_to(&mut bytes);

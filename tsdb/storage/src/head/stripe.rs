@@ -1,5 +1,6 @@
 //! A stripe: the series that its owners created, behind one lock.
 
+use super::closed::ENTRY;
 use super::histograms::OpenHistograms;
 use super::late::Late;
 use super::series::{Closed, Cold, Data, Hot, Outgoing};
@@ -40,11 +41,19 @@ pub(super) fn number_of(series: SeriesRef) -> Option<u32> {
 /// become unknown when the replay ends.
 pub(super) const EARLY: u32 = 1 << 31;
 
+/// What an open chunk takes at most where it can go to the disk, bytes: about 50 samples of the hardest values, and more
+/// than 120 of usual counters. A series that is scraped keeps half of it on average, and 16 bytes a chunk that is gone.
+/// Where the store is tested, short chunks are closed early too.
+const OPEN_BYTES: u16 = if cfg!(feature = "planted") { 32 } else { 320 };
+
 /// When chunks are closed: after so many samples, and where a block would end, so that no chunk has to be cut in two
-/// when a block is written.
+/// when a block is written. Where the disk takes them, also when they are long: what was closed early is joined again when
+/// a block is written ([`super::rejoin`]).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cuts {
     samples: u16,
+    /// Length of an open chunk, bytes.
+    bytes: u16,
     /// Length of a block, ms; 0 where there are none.
     range: i64,
     /// The block range that was asked for last: from here (ms) …
@@ -58,10 +67,25 @@ impl Cuts {
     pub(super) fn new(samples: u16, range: i64) -> Self {
         Self {
             samples,
+            bytes: u16::MAX,
             range,
             from: Timestamp::MIN,
             until: if range > 0 { Timestamp::MIN } else { Timestamp::MAX },
         }
+    }
+
+    /// Closes chunks early: they can be mapped.
+    pub(super) fn early(self) -> Self {
+        Self {
+            bytes: OPEN_BYTES,
+            ..self
+        }
+    }
+
+    /// Whether the next sample begins another chunk, as far as the size of the open one tells.
+    #[inline]
+    fn end(&self, open: &XorAppender) -> bool {
+        open.is_full(self.samples) || open.words() >= self.bytes
     }
 
     /// Length of a block, ms; 0 where there are none.
@@ -249,7 +273,7 @@ impl Stripe {
             };
         }
         cuts.turn_to(t);
-        if hot.open.samples() == 0 || hot.open.is_full(cuts.samples) || last < cuts.from {
+        if hot.open.samples() == 0 || cuts.end(&hot.open) || last < cuts.from {
             self.turn_chunk(row, t);
         }
         let hot = &mut self.hot[row];
@@ -282,9 +306,7 @@ impl Stripe {
         if matches!(chunk.data, Data::Memory(_)) {
             self.turned.push(self.numbers[row]);
         }
-        let closed = &mut self.cold[row].closed;
-        closed.reserve_exact(1);
-        closed.push(chunk);
+        self.cold[row].closed.push(chunk);
     }
 
     /// Takes over a chunk that is on the disk, newer than all that the row has, which has no open chunk. The value of the
@@ -303,7 +325,7 @@ impl Stripe {
             self.samples += u64::from(chunk.samples);
             self.push_closed(row, chunk);
         }
-        self.cold[row].closed.extend(newer);
+        newer.iter().for_each(|chunk| self.cold[row].closed.push(chunk));
     }
 
     /// Bytes of closed chunks that are in memory.
@@ -322,11 +344,7 @@ impl Stripe {
         for number in turned {
             let Some(row) = self.row(number, guess) else { continue };
             guess = row + 1;
-            let waiting = self.cold[row]
-                .closed
-                .iter()
-                .filter(|c| matches!(c.data, Data::Memory(_)));
-            outgoing.extend(waiting.map(|chunk| Outgoing {
+            outgoing.extend(self.cold[row].closed.in_memory().map(|chunk| Outgoing {
                 series: make_ref(stripe, number),
                 chunk: chunk.clone(),
                 out_of_order: false,
@@ -348,12 +366,7 @@ impl Stripe {
                 continue;
             };
             guess = row;
-            let closed = &mut self.cold[row].closed;
-            let Some(chunk) = closed.iter_mut().find(|c| c.mint == sent.chunk.mint) else {
-                continue;
-            };
-            self.closed_bytes -= chunk.memory();
-            chunk.data = Data::Disk(place);
+            self.closed_bytes -= self.cold[row].closed.landed(sent.chunk.mint, place);
         }
     }
 
@@ -425,7 +438,7 @@ impl Stripe {
 
     /// Drops the oldest `n` closed chunks of a row.
     fn drop_closed(&mut self, row: usize, n: usize) {
-        for chunk in self.cold[row].closed.drain(..n) {
+        for chunk in self.cold[row].closed.take_oldest(n) {
             self.closed_chunks -= 1;
             self.closed_bytes -= chunk.memory();
             self.samples -= u64::from(chunk.samples);
@@ -469,8 +482,9 @@ impl Stripe {
         let rows = self.numbers.capacity() * size_of::<u32>()
             + self.hot.capacity() * size_of::<Hot>()
             + self.cold.capacity() * size_of::<Cold>();
-        // A closed chunk costs its entry and the counters of its Arc besides its bytes.
-        let entries = self.closed_chunks * (size_of::<Closed>() as u64 + 16);
+        // One that is in memory costs its entry there and the counters of its Arc besides its bytes.
+        let waiting = self.turned.len() as u64;
+        let entries = self.closed_chunks * ENTRY + waiting * (size_of::<Closed>() as u64 + 16);
         stats.bytes += rows as u64 + entries + self.closed_bytes + self.open_bytes;
     }
 }

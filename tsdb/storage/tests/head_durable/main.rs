@@ -3,6 +3,7 @@
 
 mod early;
 mod failing;
+mod joined;
 mod lacking;
 
 use leadline_model::clock::ManualClock;

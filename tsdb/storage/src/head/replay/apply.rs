@@ -113,7 +113,8 @@ impl Replay<'_> {
                 self.found.chunks += 1;
                 let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
                 stripe.adopt(row, closed);
-                if let [first] = stripe.cold[row].closed.as_slice() {
+                let closed = &stripe.cold[row].closed;
+                if let Some(first) = closed.first().filter(|_| closed.len() == 1) {
                     // There is no open chunk: until one begins, this is what the log is compared with.
                     stripe.cold[row].open_from = first.mint;
                 }
@@ -446,7 +447,7 @@ fn find_newest(stripe: &mut Stripe, files: &Files) -> Result<(), StorageError> {
     let (mut samples, mut histograms) = (Samples::default(), Vec::new());
     for (hot, cold) in stripe.hot.iter_mut().zip(&stripe.cold) {
         // An open chunk of histograms may be behind it.
-        let newest = |chunk: &&Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
+        let newest = |chunk: &Closed| hot.open.samples() == 0 && chunk.maxt() == hot.open.last_t();
         let Some(last) = cold.closed.last().filter(newest) else {
             continue;
         };
