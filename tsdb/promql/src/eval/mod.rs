@@ -18,6 +18,7 @@ mod histogram_points;
 pub(crate) mod invariant;
 pub(crate) mod key;
 pub(crate) mod label_weight;
+mod lanes;
 pub(crate) mod length;
 mod matching;
 mod mixed_selector;
@@ -38,6 +39,7 @@ mod start_times;
 mod statistics;
 mod streamed;
 mod subquery;
+mod tallies;
 mod trace;
 mod window;
 
