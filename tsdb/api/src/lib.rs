@@ -14,6 +14,7 @@ mod labels;
 mod metadata;
 mod number;
 mod params;
+mod points;
 mod query;
 mod respond;
 mod route;
