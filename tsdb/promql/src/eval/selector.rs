@@ -278,3 +278,38 @@ fn fill_smoothed(
     }
     used
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadline_model::STALE_NAN;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn what_is_copied_is_what_each_step_finds(
+            (first, gap, len) in (0i64..200, 1i64..30, 1i64..60),
+            stale in prop_oneof![3 => Just(None), 1 => (0i64..60).prop_map(Some)],
+            (start, stride, steps) in (0i64..400, 1i64..4, 1usize..40),
+            (lookback_ms, offset_ms) in (1i64..60, -20i64..20),
+        ) {
+            let mut samples = Samples::default();
+            for i in 0..len {
+                samples.push(first + i * gap, if stale == Some(i) { STALE_NAN } else { i as f64 });
+            }
+            let frame = Frame { start, step: gap * stride, steps, over_time: true };
+            let looks = Looks { frame, moved: Moved { fixed: None, offset_ms }, lookback_ms };
+            let (mut cells, mut present) = (vec![0.0; steps], vec![false; steps]);
+            let used = fill(&samples, looks, Read::Value, &mut cells, &mut present);
+            let (mut alone, mut there) = (vec![0.0; steps], vec![false; steps]);
+            let expected = look(&samples, looks, Read::Value, 0..steps, (&mut alone, &mut there));
+            // What stands where no number is present means nothing.
+            let seen = |cells: &[f64], present: &[bool]| {
+                cells.iter().zip(present).map(|(x, there)| there.then_some(x.to_bits())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!((used, seen(&cells, &present)), (expected, seen(&alone, &there)));
+        }
+    }
+}

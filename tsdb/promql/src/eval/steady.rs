@@ -1,32 +1,32 @@
 //! `rate` and `increase` of counters that never fall in what is read, as most do not: their windows need not be looked
 //! through.
 
-use super::ranges::Ranges;
 use super::regular::Regular;
-use super::{Frame, spanned};
+use super::{Frame, Moved, spanned};
 use crate::functions::rate::SteadyRate;
 use leadline_model::Timestamp;
 use leadline_model::sample::Samples;
 use std::ops::Range;
 
-/// Computes all steps of one series, per second or not; `None` when no step has a value, else the times (ms) of the oldest
+/// Computes all steps of one series over windows of `range_ms` before the times that they are moved to, per second or not; `None` when no step has a value, else the times (ms) of the oldest
 /// and the newest sample that were used.
 pub(super) fn fill(
-    ranges: &Ranges,
+    (moved, range_ms): (Moved, i64),
     per_second: bool,
     samples: &Samples,
     frame: Frame,
     (cells, present): (&mut [f64], &mut [bool]),
 ) -> Option<(Timestamp, Timestamp)> {
     let mut windows = Windows {
-        ranges,
+        moved,
+        range_ms,
         t: &samples.t,
         v: samples.v.get(..samples.t.len())?,
         frame,
         known: SteadyRate::new(per_second),
     };
-    let alike = Regular::of(windows.t, frame, ranges.moved)
-        .and_then(|regular| regular.seen(ranges.range_ms).map(|seen| (seen, regular.stride)))
+    let alike = Regular::of(windows.t, frame, moved)
+        .and_then(|regular| regular.seen(range_ms).map(|seen| (seen, regular.stride)))
         .filter(|((_, from, to), _)| to > from);
     let Some(((steps, from, to), stride)) = alike else {
         return windows.each(0..frame.steps, (cells, present));
@@ -40,7 +40,9 @@ pub(super) fn fill(
 
 /// The windows of one series.
 struct Windows<'a> {
-    ranges: &'a Ranges,
+    moved: Moved,
+    /// How long they are, ms.
+    range_ms: i64,
     t: &'a [Timestamp],
     v: &'a [f64],
     frame: Frame,
@@ -50,8 +52,8 @@ struct Windows<'a> {
 impl Windows<'_> {
     /// Where the window of a step begins and ends, ms.
     fn borders(&self, step: usize) -> (Timestamp, Timestamp) {
-        let end = self.ranges.moved.time(self.frame.at(step));
-        (end.saturating_sub(self.ranges.range_ms), end)
+        let end = self.moved.time(self.frame.at(step));
+        (end.saturating_sub(self.range_ms), end)
     }
 
     /// One step after the other.
@@ -119,5 +121,47 @@ impl Windows<'_> {
                 .row(froms.iter().step_by(stride).zip(lasts.iter().step_by(stride)), cells),
         }
         Some((first, *self.t.get(last + on)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn windows_that_lie_alike_have_the_rates_that_each_alone_has(
+            (first, gap) in (0i64..200, 1i64..30),
+            // Counters that begin at 0 are carried back no further than to there.
+            (begin, grown) in (prop_oneof![Just(0.0), 0.0..50.0f64], prop::collection::vec(0.0..9.0f64, 1..60)),
+            (start, stride, steps) in (0i64..400, 1i64..4, 1usize..40),
+            (range, offset, per_second) in (1i64..200, -20i64..20, any::<bool>()),
+        ) {
+            let mut samples = Samples::default();
+            let mut value = begin;
+            for (i, more) in (0..).zip(grown) {
+                value += more;
+                samples.push(first + i * gap, value);
+            }
+            let frame = Frame { start, step: gap * stride, steps, over_time: true };
+            let moved = Moved { fixed: None, offset_ms: offset };
+            let (mut cells, mut present) = (vec![0.0; steps], vec![false; steps]);
+            let used = fill((moved, range), per_second, &samples, frame, (&mut cells, &mut present));
+            let (mut alone, mut there) = (vec![0.0; steps], vec![false; steps]);
+            let mut windows = Windows {
+                moved,
+                range_ms: range,
+                t: &samples.t,
+                v: &samples.v,
+                frame,
+                known: SteadyRate::new(per_second),
+            };
+            let expected = windows.each(0..steps, (&mut alone, &mut there));
+            let bits = |cells: &[f64]| cells.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!((used, &present, bits(&cells)), (expected, &there, bits(&alone)));
+        }
     }
 }

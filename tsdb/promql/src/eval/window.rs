@@ -217,7 +217,7 @@ impl WindowCall<'_> {
             // Each sample enters a window and leaves it.
             cx.spend(frame.steps.saturating_add(samples.len()))?;
             return Ok(steady::fill(
-                ranges,
+                (ranges.moved, ranges.range_ms),
                 self.name == "rate",
                 samples,
                 frame,
