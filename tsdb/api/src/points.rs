@@ -10,6 +10,8 @@ use leadline_model::number::Digits;
 const LONGEST: usize = 32;
 /// The most bytes that are touched behind the beginning of a point.
 const ROOM: usize = WIDTH + LONGEST;
+/// Room is made for so many points at most: what is filled stays in the nearest cache.
+const AT_ONCE: usize = 31;
 
 /// Writes the points of one series after the other.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ impl Points {
     /// Appends the first of `points` (times in ms) that have room before `out` is about `full` bytes long, one at least, and
     /// returns their number. `first`: whether they begin the series; others end the value before them.
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, points: &[(Timestamp, f64)], first: bool, full: usize) -> usize {
-        let most = (full.saturating_sub(out.len()) / ROOM).max(1);
+        let most = (full.saturating_sub(out.len()) / ROOM).clamp(1, AT_ONCE);
         let now = points.get(..most).unwrap_or(points);
         let start = out.len();
         out.resize(start + now.len() * ROOM, 0);
