@@ -2,11 +2,12 @@
 
 use crate::histogram::push_histogram;
 use crate::number::{push_number, push_short_timestamp, push_timestamp};
-use crate::points::Points;
 use crate::respond::{END, SUCCESS, push_labels, push_text};
+use crate::times::Times;
 use leadline_model::Timestamp;
 use leadline_model::number::push_plain;
 use leadline_promql::value::{InstantSample, RangeSeries, SampleValue, Value};
+use std::ops::Range;
 use std::vec::IntoIter;
 
 /// About as many bytes has a piece; a label set or a histogram is never split.
@@ -33,9 +34,7 @@ enum Rows {
     Matrix {
         series: IntoIter<RangeSeries>,
         open: Option<Open>,
-        points: Points,
-        /// Room for what is written as text.
-        text: String,
+        times: Times,
     },
 }
 
@@ -78,8 +77,7 @@ impl Answer {
             Value::Matrix(series) => Rows::Matrix {
                 series: series.into_iter(),
                 open: None,
-                points: Points::default(),
-                text: String::new(),
+                times: Times::default(),
             },
         };
         Self {
@@ -90,66 +88,54 @@ impl Answer {
         }
     }
 
-    /// Writes until the piece, which begins with `out`, is full or nothing is left.
-    fn fill(&mut self, mut out: String) -> Vec<u8> {
-        let out = match &mut self.rows {
-            Rows::None => &mut out,
+    /// Writes until the piece is full or nothing is left.
+    fn fill(&mut self, out: &mut String) {
+        match &mut self.rows {
+            Rows::None => {}
             Rows::Vector(samples, time) => {
                 while out.len() < PIECE
                     && let Some(sample) = samples.next()
                 {
-                    begin_row(&mut out, &mut self.any);
-                    push_sample(&mut out, &sample, time);
+                    begin_row(out, &mut self.any);
+                    push_sample(out, &sample, time);
                 }
                 if samples.len() > 0 {
-                    return out.into_bytes();
+                    return;
                 }
-                &mut out
             }
-            Rows::Matrix {
-                series,
-                open,
-                points,
-                text,
-            } => {
-                let mut out = out.into_bytes();
+            Rows::Matrix { series, open, times } => {
                 while out.len() < PIECE {
                     if let Some(one) = open {
-                        if one.push(&mut out, points, text) {
+                        if one.push_points(out, times) {
                             *open = None;
                         }
                     } else if let Some(next) = series.next() {
-                        text.clear();
-                        begin_row(text, &mut self.any);
-                        push_labels(text, &next.labels);
-                        out.extend_from_slice(text.as_bytes());
-                        points.rewind();
-                        *open = Some(Open::new(next));
+                        begin_row(out, &mut self.any);
+                        *open = Some(Open::begin(out, next, times));
                     } else {
                         break;
                     }
                 }
-                if open.is_none() && series.len() == 0 {
-                    out.extend(self.tail.take().unwrap_or_default().as_bytes());
+                if open.is_some() || series.len() > 0 {
+                    return;
                 }
-                return out;
             }
-        };
+        }
         out.extend(self.tail.take());
-        std::mem::take(out).into_bytes()
     }
 }
 
 impl Iterator for Answer {
-    type Item = Vec<u8>;
+    type Item = String;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<String> {
         self.tail.as_ref()?;
         let mut piece = std::mem::take(&mut self.head);
         if piece.is_empty() {
             piece.reserve(PIECE + 1024);
         }
-        Some(self.fill(piece))
+        self.fill(&mut piece);
+        Some(piece)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -194,8 +180,32 @@ fn push_sample(out: &mut String, sample: &InstantSample, time: &str) {
     }
 }
 
+/// Writes the numbers of one series to one text: where one is that before it, its text is copied.
+#[derive(Default)]
+struct Repeated {
+    bits: u64,
+    /// Where it was written last; empty before the first.
+    text: Range<usize>,
+}
+
+impl Repeated {
+    #[inline]
+    fn push(&mut self, out: &mut String, v: f64) {
+        let (bits, start) = (v.to_bits(), out.len());
+        if bits == self.bits && !self.text.is_empty() {
+            out.extend_from_within(self.text.clone());
+            return;
+        }
+        push_number(out, v);
+        (self.bits, self.text) = (bits, start..out.len());
+    }
+}
+
 impl Open {
-    fn new(series: RangeSeries) -> Self {
+    /// Writes the labels of a series.
+    fn begin(out: &mut String, series: RangeSeries, times: &mut Times) -> Self {
+        push_labels(out, &series.labels);
+        times.rewind();
         Self {
             series,
             floats: 0,
@@ -204,40 +214,42 @@ impl Open {
     }
 
     /// Writes points until the piece is full or none is left, and then the end of the series. Whether that is reached.
-    fn push(&mut self, out: &mut Vec<u8>, points: &mut Points, text: &mut String) -> bool {
+    fn push_points(&mut self, out: &mut String, times: &mut Times) -> bool {
         let floats = &self.series.points;
-        while let Some(left) = floats.get(self.floats..).filter(|left| !left.is_empty()) {
+        let mut values = Repeated::default();
+        for &(t, v) in &floats[self.floats..] {
             if out.len() >= PIECE {
                 return false;
             }
-            let first = self.floats == 0;
-            if first {
-                out.extend_from_slice(br#","values":["#);
+            if self.floats == 0 {
+                out.push_str(r#","values":["#);
+                times.push_first(out, t);
+            } else {
+                times.push(out, t);
             }
-            self.floats += points.push(out, left, first, PIECE);
+            values.push(out, v);
+            self.floats += 1;
             if self.floats == floats.len() {
-                out.extend_from_slice(b"\"]]");
+                out.push_str("\"]]");
             }
         }
         let histograms = &self.series.histograms;
-        for (t, h) in histograms.get(self.histograms..).unwrap_or_default() {
+        for (t, h) in &histograms[self.histograms..] {
             if out.len() >= PIECE {
                 return false;
             }
-            text.clear();
-            text.push_str(if self.histograms == 0 {
+            out.push_str(if self.histograms == 0 {
                 r#","histograms":[["#
             } else {
                 ",["
             });
-            push_timestamp(text, *t);
-            text.push(',');
-            push_histogram(text, h);
+            push_timestamp(out, *t);
+            out.push(',');
+            push_histogram(out, h);
             self.histograms += 1;
-            text.push_str(if self.histograms == histograms.len() { "]]" } else { "]" });
-            out.extend_from_slice(text.as_bytes());
+            out.push_str(if self.histograms == histograms.len() { "]]" } else { "]" });
         }
-        out.push(b'}');
+        out.push('}');
         true
     }
 }
@@ -252,8 +264,7 @@ mod tests {
     use std::sync::Arc;
 
     fn pieces(value: Value) -> Vec<String> {
-        let answer = Answer::new(value, 1_500, r#","stats":{}"#, r#","infos":["i"]"#);
-        answer.map(|piece| String::from_utf8(piece).unwrap()).collect()
+        Answer::new(value, 1_500, r#","stats":{}"#, r#","infos":["i"]"#).collect()
     }
 
     fn labels(i: usize) -> Labels {

@@ -14,7 +14,6 @@ mod labels;
 mod metadata;
 mod number;
 mod params;
-mod points;
 mod query;
 mod respond;
 mod route;

@@ -9,42 +9,12 @@ const MOST: usize = 11_001;
 /// What ends a value and its point, and what stands before the next.
 const BETWEEN: &str = "\"],";
 
-/// Bytes in which the text of any time fits: 24 for the longest.
-pub(crate) const WIDTH: usize = 32;
-
-/// The text of `"],[time,"`, which ends a point and begins the next.
-#[derive(Debug, Clone, Copy)]
-struct Text {
-    /// The time, ms.
-    t: Timestamp,
-    len: usize,
-    bytes: [u8; WIDTH],
-}
-
-impl Text {
-    fn of(t: Timestamp) -> Self {
-        let mut text = String::with_capacity(WIDTH);
-        text.push_str(BETWEEN);
-        text.push('[');
-        push_timestamp(&mut text, t);
-        text.push_str(",\"");
-        let mut bytes = [0; WIDTH];
-        for (byte, from) in bytes.iter_mut().zip(text.bytes()) {
-            *byte = from;
-        }
-        Self {
-            t,
-            len: text.len(),
-            bytes,
-        }
-    }
-}
-
-/// Texts of times.
+/// Texts of `"],[time,"`, which end a point and begin the next.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    /// By time, ascending.
-    known: Vec<Text>,
+    /// Times (ms), ascending, and where their texts end.
+    known: Vec<(Timestamp, usize)>,
+    texts: String,
     /// Which of them is likely to be asked next.
     next: usize,
 }
@@ -55,71 +25,60 @@ impl Times {
         self.next = 0;
     }
 
-    /// Begins a point at a place of `room`, of which [`WIDTH`] bytes are overwritten: ends the value of the point before it,
-    /// unless this is the `first`, and writes `[`, the time (ms) in seconds, and what begins a value. Returns where it ends.
+    /// Begins a point that follows another: appends what ends that one's value, `[`, the time (ms) in seconds, and what
+    /// begins a value.
     #[inline]
-    pub(crate) fn put(&mut self, room: &mut [u8], at: usize, t: Timestamp, first: bool) -> usize {
-        let text = match self.known.get(self.next) {
-            Some(known) if known.t == t => {
-                self.next += 1;
-                known
-            }
-            _ => &self.find(t),
-        };
-        if first {
-            let bytes = text.bytes.get(BETWEEN.len()..text.len).unwrap_or_default();
-            if let Some(place) = room.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-            return at + bytes.len();
-        }
-        if let Some(place) = room.get_mut(at..at + WIDTH) {
-            place.copy_from_slice(&text.bytes);
-        }
-        at + text.len
+    pub(crate) fn push(&mut self, out: &mut String, t: Timestamp) {
+        self.push_from(0, out, t);
     }
 
-    /// The text of a time. One that is later than all others is kept while there is room.
-    #[cold]
-    fn find(&mut self, t: Timestamp) -> Text {
-        if self.known.last().is_some_and(|last| last.t >= t) {
-            let found = self.known.binary_search_by_key(&t, |known| known.t);
-            if let Some(known) = found
-                .ok()
-                .and_then(|place| self.known.get(place).map(|known| (place, known)))
-            {
-                self.next = known.0 + 1;
-                return *known.1;
-            }
-            return Text::of(t);
-        }
-        let text = Text::of(t);
-        if self.known.len() < MOST {
-            self.known.push(text);
-            self.next = self.known.len();
-        }
-        text
+    /// As [`Self::push`], of the first point.
+    pub(crate) fn push_first(&mut self, out: &mut String, t: Timestamp) {
+        self.push_from(BETWEEN.len(), out, t);
     }
+
+    /// Appends the text of a time without so many bytes.
+    #[inline]
+    fn push_from(&mut self, skipped: usize, out: &mut String, t: Timestamp) {
+        if self.known.get(self.next).is_none_or(|known| known.0 != t) {
+            match self.find(t) {
+                Some(place) => self.next = place,
+                None => {
+                    out.push_str(&BETWEEN[skipped..]);
+                    return write(out, t);
+                }
+            }
+        }
+        let start = self.next.checked_sub(1).and_then(|i| self.known.get(i));
+        let (start, end) = (start.map_or(0, |known| known.1), self.known[self.next].1);
+        out.push_str(&self.texts[start + skipped..end]);
+        self.next += 1;
+    }
+
+    /// Where the text of a time is. One that is later than all others is added while there is room.
+    fn find(&mut self, t: Timestamp) -> Option<usize> {
+        if self.known.last().is_some_and(|last| last.0 >= t) {
+            return self.known.binary_search_by_key(&t, |known| known.0).ok();
+        }
+        if self.known.len() == MOST {
+            return None;
+        }
+        self.texts.push_str(BETWEEN);
+        write(&mut self.texts, t);
+        self.known.push((t, self.texts.len()));
+        Some(self.known.len() - 1)
+    }
+}
+
+fn write(out: &mut String, t: Timestamp) {
+    out.push('[');
+    push_timestamp(out, t);
+    out.push_str(",\"");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What is written of a point at a time.
-    fn put(times: &mut Times, t: Timestamp, first: bool) -> String {
-        let mut room = [b'x'; 2 * WIDTH];
-        let end = times.put(&mut room, 1, t, first);
-        assert_eq!(room[0], b'x');
-        String::from_utf8(room[1..end].to_vec()).unwrap()
-    }
-
-    /// The same, alone.
-    fn alone(t: Timestamp, first: bool) -> String {
-        let mut text = String::from(if first { "[" } else { "\"],[" });
-        push_timestamp(&mut text, t);
-        text + ",\""
-    }
 
     #[test]
     fn a_time_has_the_same_text_whatever_came_before() {
@@ -129,13 +88,21 @@ mod tests {
             &[2_000, 3_000, 4_500],
             &[3_000, 6_000],
             &[1_000, 2_000, 3_500, 6_000],
-            &[-1_500, 0, i64::MIN, i64::MAX],
+            &[-1_500, 0, i64::MAX],
             &[],
         ];
         for points in series {
             times.rewind();
             for (i, &t) in points.iter().enumerate() {
-                assert_eq!(put(&mut times, t, i == 0), alone(t, i == 0));
+                let (mut out, mut alone) = (String::new(), String::new());
+                if i == 0 {
+                    times.push_first(&mut out, t);
+                } else {
+                    alone.push_str(BETWEEN);
+                    times.push(&mut out, t);
+                }
+                write(&mut alone, t);
+                assert_eq!(out, alone);
             }
         }
         assert_eq!(times.known.len(), 5);
@@ -144,9 +111,12 @@ mod tests {
     #[test]
     fn texts_are_kept_for_as_many_times_as_a_query_has_steps() {
         let mut times = Times::default();
-        let last = (0..30_000).map(|t| put(&mut times, t * 7, false)).last();
+        let mut out = String::new();
+        (0..30_000).for_each(|t| times.push(&mut out, t * 7));
         assert_eq!(times.known.len(), MOST);
-        assert_eq!(last.as_deref(), Some("\"],[209.993,\""));
-        assert_eq!(put(&mut times, 300_000, true), "[300,\"");
+        assert!(out.ends_with("\"],[209.993,\""));
+        out.clear();
+        times.push_first(&mut out, 300_000);
+        assert_eq!(out, "[300,\"");
     }
 }

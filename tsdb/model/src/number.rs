@@ -30,39 +30,24 @@ const WHOLE: u64 = 1 << 53;
 /// Sizes whose shortest text has no exponent.
 const MODERATE: Range<f64> = 1e-4..1e15;
 
-/// Room for the digits of a float.
-#[derive(Default)]
-pub struct Digits {
-    whole: itoa::Buffer,
-    fraction: zmij::Buffer,
-}
-
-impl Digits {
-    /// The text of a float in format `f` where that is at hand, as it is of most: no longer than 24 bytes. None of floats that
-    /// are very large, very small or no number, which [`push_plain`] writes.
-    #[inline]
-    pub fn usual(&mut self, v: f64) -> Option<&str> {
-        let whole = v as i64;
-        if whole as f64 == v && whole.unsigned_abs() < WHOLE && (whole != 0 || v.is_sign_positive()) {
-            return Some(self.whole.format(whole));
-        }
-        // No exponent, and no whole number, which would end in `.0`.
-        MODERATE.contains(&v.abs()).then(|| self.fraction.format_finite(v))
-    }
-}
-
 /// Appends a float as Go's `strconv` prints it in format `f`: the shortest digits that read back, and no exponent.
 pub fn push_plain(out: &mut String, v: f64) {
-    let mut digits = Digits::default();
-    if let Some(text) = digits.usual(v) {
-        out.push_str(text);
+    let whole = v as i64;
+    if whole as f64 == v && whole.unsigned_abs() < WHOLE && (whole != 0 || v.is_sign_positive()) {
+        push_whole(out, whole);
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    if MODERATE.contains(&v.abs()) {
+        // No exponent, and no whole number, which would end in `.0`.
+        out.push_str(buffer.format_finite(v));
         return;
     }
     let v = match finite(v) {
         Ok(v) => v,
         Err(word) => return out.push_str(word),
     };
-    let text = digits.fraction.format_finite(v);
+    let text = buffer.format_finite(v);
     if text.bytes().any(|b| b == b'e') {
         let written = Decimal::read(text).plain(out);
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
