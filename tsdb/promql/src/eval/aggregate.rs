@@ -4,6 +4,7 @@ use super::certain_sum::CertainSum;
 use super::extent::Extent;
 use super::key::{Numbering, Selection, is_metadata};
 use super::names::Reader;
+use super::tallies::Tallies;
 use super::{
     Context, Frame, Grid, Out, Row, Scalar, Trace, aggregate_histogram, count_values, evaluate as evaluate_node,
     evaluate_for, rank, streamed,
@@ -231,11 +232,12 @@ pub(super) fn fold(cx: &mut Context<'_>, a: &Aggregate, input: &Grid) -> Result<
     let steps = input.steps;
     cx.hold(groups.rows.len().saturating_mul(steps))?;
     let mut tallies = tallied(cx, a.op, (input, &groups), 0..input.len())?;
-    if !cx.ordered && !tallies.iter().all(|tally| tally.is_certain(input.len())) {
+    if !cx.ordered && !tallies.is_certain(input.len()) {
         let order = in_order(cx, input, (0..input.len()).collect())?;
         tallies = tallied(cx, a.op, (input, &groups), order.into_iter())?;
     }
-    Ok(results(a.op, steps, groups.rows, tallies))
+    let order = 0..groups.rows.len();
+    Ok(results((a.op, steps), groups.rows, &tallies, order))
 }
 
 /// The tallies of all groups, to which the rows are added in the given order.
@@ -244,16 +246,15 @@ fn tallied(
     op: AggregateOp,
     (input, groups): (&Grid, &Groups),
     rows: impl Iterator<Item = usize>,
-) -> Result<Vec<Tally>, Error> {
+) -> Result<Tallies, Error> {
     let steps = input.steps;
-    let mut tallies = vec![Tally::Nothing; groups.rows.len() * steps];
+    let mut tallies = Tallies::new(op, steps);
+    groups.rows.iter().for_each(|_| tallies.push());
     for i in rows {
         cx.spend(steps)?;
         cx.tick()?;
         let (values, present) = input.row(i);
-        let group = groups.of_row[i];
-        let tallies = &mut tallies[group * steps..(group + 1) * steps];
-        Tally::add_row(op, tallies, values, present);
+        tallies.add(groups.of_row[i], values, present);
     }
     Ok(tallies)
 }
@@ -265,13 +266,21 @@ pub(super) fn in_order(cx: &mut Context<'_>, input: &Grid, mut rows: Vec<usize>)
     Ok(rows)
 }
 
-/// The values of groups, of which each has `steps` tallies.
-pub(super) fn results(op: AggregateOp, steps: usize, rows: Vec<Row>, tallies: Vec<Tally>) -> Grid {
-    let (mut cells, mut present) = (Vec::with_capacity(tallies.len()), Vec::with_capacity(tallies.len()));
-    for tally in tallies {
-        let value = tally.result(op);
-        cells.push(value.unwrap_or(0.0));
-        present.push(value.is_some());
+/// The values of groups: row by row, in the order in which `groups` names them.
+pub(super) fn results(
+    (op, steps): (AggregateOp, usize),
+    rows: Vec<Row>,
+    tallies: &Tallies,
+    groups: impl Iterator<Item = usize>,
+) -> Grid {
+    let room = rows.len() * steps;
+    let (mut cells, mut present) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    for group in groups {
+        tallies.each(group, |tally| {
+            let value = tally.result(op);
+            cells.push(value.unwrap_or(0.0));
+            present.push(value.is_some());
+        });
     }
     let mut out = Grid::of_floats(steps, rows, cells, present);
     out.prune();

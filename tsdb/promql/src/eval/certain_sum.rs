@@ -34,6 +34,12 @@ impl CertainSum {
         sum
     }
 
+    /// From its parts: the sum of the sizes of all finite terms, and the smallest of them that is not 0, infinite where there
+    /// is none.
+    pub(super) fn made(sum: Kahan, size: f64, least: f64) -> Self {
+        Self { sum, size, least }
+    }
+
     /// Adds a term.
     #[inline]
     pub(super) fn add(&mut self, x: f64) {

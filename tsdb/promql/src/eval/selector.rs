@@ -3,6 +3,7 @@
 use super::grid::{Frame, Grid, Row};
 use super::histogram_points::HistogramPoints;
 use super::mixed_selector::{self, Looks, Mixed};
+use super::regular::Regular;
 use super::start_times::StartTimes;
 use super::trace::Trace;
 use super::{Context, Moved, spanned};
@@ -12,6 +13,7 @@ use crate::syntax::ast::{Border, Selector, Span};
 use leadline_model::port::SeriesSet;
 use leadline_model::sample::Samples;
 use leadline_model::{Timestamp, is_stale};
+use std::ops::Range;
 
 /// What is read of the newest sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,11 +179,64 @@ pub(super) fn fill(
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
+    let steps = 0..looks.frame.steps;
+    let even = (read == Read::Value)
+        .then(|| copy_even(samples, looks, cells))
+        .flatten();
+    let Some((within, span)) = even else {
+        return look(samples, looks, read, steps, (cells, present));
+    };
+    present[within.clone()].fill(true);
+    let before = look(samples, looks, read, 0..within.start, (cells, present));
+    let behind = look(samples, looks, read, within.end..steps.end, (cells, present));
+    spanned(spanned(before, Some(span)), behind)
+}
+
+/// Writes the values of samples at equal distances; the steps that see one of them, and the times of the first and last
+/// of these.
+fn copy_even(samples: &Samples, looks: Looks, cells: &mut [f64]) -> Option<(Range<usize>, (Timestamp, Timestamp))> {
+    let regular = Regular::of(&samples.t, looks.frame, looks.moved)?;
+    let (steps, first, _) = regular.seen(0)?;
+    let last = first + (steps.len() - 1) * regular.stride;
+    let (oldest, newest) = (*samples.t.get(first)?, *samples.t.get(last)?);
+    let at = looks.moved.time(looks.frame.at(steps.start));
+    if oldest <= at.saturating_sub(looks.lookback_ms) {
+        return None;
+    }
+    let (cells, values) = (cells.get_mut(steps.clone())?, samples.v.get(first..=last)?);
+    match regular.stride {
+        1 => cells.copy_from_slice(values),
+        stride => {
+            for (cell, value) in cells.iter_mut().zip(values.iter().step_by(stride)) {
+                *cell = *value;
+            }
+        }
+    }
+    let stale = cells.iter().fold(false, |any, v| any | is_stale(*v));
+    (!stale).then_some((steps, (oldest, newest)))
+}
+
+/// [`fill`] of some steps, of which each looks for its sample.
+fn look(
+    samples: &Samples,
+    looks: Looks,
+    read: Read,
+    steps: Range<usize>,
+    (cells, present): (&mut [f64], &mut [bool]),
+) -> Option<(Timestamp, Timestamp)> {
+    if steps.is_empty() {
+        return None;
+    }
     let t = samples.t.as_slice();
     let v = samples.v.get(..t.len())?;
     let mut behind = 0;
     let (mut oldest, mut newest) = (None, None);
-    for ((_, at), (cell, there)) in looks.times().zip(cells.iter_mut().zip(present)) {
+    let cells = cells
+        .get_mut(steps.clone())?
+        .iter_mut()
+        .zip(present.get_mut(steps.clone())?);
+    for (step, (cell, there)) in steps.zip(cells) {
+        let at = looks.moved.time(looks.frame.at(step));
         while behind < t.len() && t[behind] <= at {
             behind += 1;
         }
@@ -222,4 +277,39 @@ fn fill_smoothed(
         }
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadline_model::STALE_NAN;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn what_is_copied_is_what_each_step_finds(
+            (first, gap, len) in (0i64..200, 1i64..30, 1i64..60),
+            stale in prop_oneof![3 => Just(None), 1 => (0i64..60).prop_map(Some)],
+            (start, stride, steps) in (0i64..400, 1i64..4, 1usize..40),
+            (lookback_ms, offset_ms) in (1i64..60, -20i64..20),
+        ) {
+            let mut samples = Samples::default();
+            for i in 0..len {
+                samples.push(first + i * gap, if stale == Some(i) { STALE_NAN } else { i as f64 });
+            }
+            let frame = Frame { start, step: gap * stride, steps, over_time: true };
+            let looks = Looks { frame, moved: Moved { fixed: None, offset_ms }, lookback_ms };
+            let (mut cells, mut present) = (vec![0.0; steps], vec![false; steps]);
+            let used = fill(&samples, looks, Read::Value, &mut cells, &mut present);
+            let (mut alone, mut there) = (vec![0.0; steps], vec![false; steps]);
+            let expected = look(&samples, looks, Read::Value, 0..steps, (&mut alone, &mut there));
+            // What stands where no number is present means nothing.
+            let seen = |cells: &[f64], present: &[bool]| {
+                cells.iter().zip(present).map(|(x, there)| there.then_some(x.to_bits())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!((used, seen(&cells, &present)), (expected, seen(&alone, &there)));
+        }
+    }
 }

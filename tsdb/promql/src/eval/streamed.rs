@@ -6,12 +6,13 @@
 //! apart, that is left to it. The first of these shows when such a series is read, be it the last: then all are read once more.
 //! That is twice at most, since what is folded here has no aggregation below it, and both times within the query's time.
 
-use super::aggregate::{Tally, reader, results, selection};
+use super::aggregate::{reader, results, selection};
 use super::key::METADATA;
 use super::mixed_selector::Looks;
 use super::names::Reader;
 use super::ranges::{Loaded, Place, Ranges, Source};
 use super::selector::{Found, Read, Reading, fill, first_instant};
+use super::tallies::Tallies;
 use super::window::{Columns, CounterCheck, WindowCall, drops_name, reads_starts};
 use super::{Context, Frame, Grid, Moved, Row, Trace};
 use crate::error::Error;
@@ -271,7 +272,7 @@ struct Totals<'a> {
     rows: Vec<Row>,
     /// For each row the first place of its series that had a value, where the groups are to be in order.
     first: Vec<u32>,
-    tallies: Vec<Tally>,
+    tallies: Tallies,
     /// How many series had a value.
     series: usize,
 }
@@ -287,7 +288,7 @@ impl<'a> Totals<'a> {
             first: Vec::new(),
             places: vec![UNSEEN; labels.len()],
             rows: Vec::new(),
-            tallies: Vec::new(),
+            tallies: Tallies::new(op, steps),
             series: 0,
         }
     }
@@ -307,8 +308,7 @@ impl<'a> Totals<'a> {
         if let Some(&at) = self.order.get(i) {
             self.first[place] = self.first[place].min(at);
         }
-        let tallies = &mut self.tallies[place * self.steps..(place + 1) * self.steps];
-        Tally::add_row(self.op, tallies, cells, present);
+        self.tallies.add(place, cells, present);
     }
 
     #[inline]
@@ -320,7 +320,7 @@ impl<'a> Totals<'a> {
                 drop_name: self.drop_name,
                 trace: Trace::default(),
             });
-            self.tallies.resize(self.rows.len() * self.steps, Tally::Nothing);
+            self.tallies.push();
             self.first.push(u32::MAX);
         }
         self.places[group] as usize
@@ -328,29 +328,21 @@ impl<'a> Totals<'a> {
 
     /// The values of the groups; none where it shows in them in which order the series came. `held`: how many samples were
     /// held before the first series was read.
-    fn finish(mut self, cx: &mut Context<'_>, held: usize) -> Result<Option<Grid>, Error> {
-        if !self.tallies.iter().all(|tally| tally.is_certain(self.series)) {
+    fn finish(self, cx: &mut Context<'_>, held: usize) -> Result<Option<Grid>, Error> {
+        if !self.tallies.is_certain(self.series) {
             return Ok(None);
-        }
-        if !self.order.is_empty() {
-            self.reorder();
         }
         // What the vector would take, and the groups beside it.
         cx.settle(held);
         cx.hold(self.series.saturating_mul(self.steps))?;
         cx.hold(self.rows.len().saturating_mul(self.steps))?;
-        Ok(Some(results(self.op, self.steps, self.rows, self.tallies)))
-    }
-
-    /// Brings the rows into the order of the first of their series that had a value, as the vector of all would make them.
-    fn reorder(&mut self) {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_unstable_by_key(|&row| self.first[row]);
-        let tallies = order
-            .iter()
-            .flat_map(|&row| &self.tallies[row * self.steps..(row + 1) * self.steps]);
-        let tallies = tallies.copied().collect();
+        if !self.order.is_empty() {
+            // That of the first of their series that had a value, as the vector of all would make them.
+            order.sort_unstable_by_key(|&row| self.first[row]);
+        }
         let rows = order.iter().map(|&row| self.rows[row].clone()).collect();
-        (self.rows, self.tallies) = (rows, tallies);
+        let results = results((self.op, self.steps), rows, &self.tallies, order.into_iter());
+        Ok(Some(results))
     }
 }

@@ -8,7 +8,7 @@ use super::mixed_windows::MixedColumns;
 use super::notes::Notes;
 use super::ranges::{Cutter, Loaded, Ranges, Source};
 use super::start_times::StartTimes;
-use super::{Context, Scalar};
+use super::{Context, Scalar, steady};
 use crate::error::Error;
 use crate::functions::integral::is_strategy;
 use crate::functions::number::format_g;
@@ -216,7 +216,13 @@ impl WindowCall<'_> {
         if steady && ranges.border == Border::Open {
             // Each sample enters a window and leaves it.
             cx.spend(frame.steps.saturating_add(samples.len()))?;
-            return Ok(self.fill_steady(ranges, samples, frame, (cells, present)));
+            return Ok(steady::fill(
+                (ranges.moved, ranges.range_ms),
+                self.name == "rate",
+                samples,
+                frame,
+                (cells, present),
+            ));
         }
         let (before, behind) = ranges.margins;
         let mut used: Option<(Timestamp, Timestamp)> = None;
@@ -261,44 +267,6 @@ impl WindowCall<'_> {
             }
         }
         Ok(used)
-    }
-
-    /// [`Self::fill`] for a counter that never falls.
-    fn fill_steady(
-        &self,
-        ranges: &Ranges,
-        samples: &Samples,
-        frame: Frame,
-        (cells, present): (&mut [f64], &mut [bool]),
-    ) -> Option<(Timestamp, Timestamp)> {
-        let mut known = rate::SteadyRate::new(self.name == "rate");
-        let t = samples.t.as_slice();
-        let v = samples.v.get(..t.len())?;
-        let (mut from, mut to) = (0, 0);
-        let (mut oldest, mut newest) = (None, None);
-        for (step, (cell, there)) in cells.iter_mut().zip(present).enumerate() {
-            let end = ranges.moved.time(frame.at(step));
-            let start = end.saturating_sub(ranges.range_ms);
-            // As [`Cutter::cut`], of which the ends alone are needed: both only move forward.
-            if t.last().is_some_and(|last| *last <= end) {
-                to = t.len();
-            }
-            while to < t.len() && t[to] <= end {
-                to += 1;
-            }
-            while from < to && t[from] <= start {
-                from += 1;
-            }
-            if to - from < 2 {
-                continue;
-            }
-            let last = to - 1;
-            *cell = known.of((t[from], t[last]), (v[from], v[last]), last - from, (start, end));
-            *there = true;
-            oldest = oldest.or(Some(t[from]));
-            newest = Some(t[last]);
-        }
-        oldest.zip(newest)
     }
 
     /// Whether it is `rate` or `increase` of a window that is extrapolated to its borders.

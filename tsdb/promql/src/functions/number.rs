@@ -20,6 +20,15 @@ impl Mean {
         }
     }
 
+    /// Of so many values that were added up to `sum`, which was finite or no number all the time.
+    pub(crate) fn made(sum: Kahan, values: u32) -> Self {
+        Self {
+            sum,
+            count: f64::from(values),
+            incremental: false,
+        }
+    }
+
     /// Of values, added one after the other; none of none.
     pub(crate) fn of_all(values: &[f64]) -> Option<Self> {
         let (first, rest) = values.split_first()?;

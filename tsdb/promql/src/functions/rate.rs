@@ -203,13 +203,46 @@ impl SteadyRate {
         gaps: usize,
         (start, end): (Timestamp, Timestamp),
     ) -> f64 {
-        let times = (first - start, last - first, end - last, gaps);
+        self.lie((first - start, last - first, end - last), gaps, (start, end));
+        self.value(from, to)
+    }
+
+    /// The windows that follow lie like one from `start` to `end` (ms), which begins so long (ms) before its first sample, that
+    /// before its last, and that before its end, with so many gaps in between.
+    #[inline]
+    pub(crate) fn lie(
+        &mut self,
+        (before, span, behind): (i64, i64, i64),
+        gaps: usize,
+        (start, end): (Timestamp, Timestamp),
+    ) {
+        let times = (before, span, behind, gaps);
         if times != self.times {
             self.times = times;
-            self.reach = Reach::of((times.0, times.1, times.2), gaps);
+            self.reach = Reach::of((before, span, behind), gaps);
             self.window = seconds(end - start);
             self.unbound = self.factor(None);
         }
+    }
+
+    /// The values of windows that lie alike, of which `pairs` are the first and the last samples.
+    pub(crate) fn row<'a>(&self, pairs: impl Iterator<Item = (&'a f64, &'a f64)> + Clone, cells: &mut [f64]) {
+        let mut bound = false;
+        for (cell, (from, to)) in cells.iter_mut().zip(pairs.clone()) {
+            let change = to - from;
+            bound |= (change > 0.0) & (*from >= 0.0) & !self.is_unbound(*from, change);
+            *cell = change * self.unbound;
+        }
+        // Few series have one that has to be divided.
+        if bound {
+            for (cell, (from, to)) in cells.iter_mut().zip(pairs) {
+                *cell = self.value(*from, *to);
+            }
+        }
+    }
+
+    #[inline]
+    fn value(&self, from: f64, to: f64) -> f64 {
         let change = to - from;
         if !(change > 0.0 && from >= 0.0) || self.is_unbound(from, change) {
             return change * self.unbound;
