@@ -185,7 +185,8 @@ fn damaged(error: ChunkError) -> StorageError {
     StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
 }
 
-/// The bytes of a chunk; `None` for a mapped one that is damaged: the next start tells what the log lacks of it.
+/// The bytes of a chunk; `None` for a mapped one that is damaged: [`Head::mend_mapped`], which is due then, tells what the
+/// log lacks of it.
 fn bytes_of(files: &Files, data: &Data) -> Result<Option<Bytes>, StorageError> {
     match files.bytes(data) {
         Err(error @ StorageError::Damaged(_)) => {

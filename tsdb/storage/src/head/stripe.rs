@@ -9,6 +9,7 @@ use crate::stats::Stats;
 use leadline_model::port::{Refusal, SeriesRef};
 use leadline_model::sample::Timestamp;
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 
 /// Number of stripes; a power of two, and at most 64 so that a set of stripes is a word.
 pub(super) const STRIPES: usize = 64;
@@ -295,10 +296,10 @@ impl Stripe {
         self.push_closed(row, chunk);
     }
 
-    /// Puts chunks that are in memory in the place of a row's oldest closed one, of which they are a part.
-    pub(super) fn replace_oldest(&mut self, row: usize, part: Vec<Closed>) {
-        self.drop_closed(row, 1);
-        let newer = std::mem::take(&mut self.cold[row].closed);
+    /// Puts chunks that are in memory in the place of a row's closed one number `at`, of which they are a part.
+    pub(super) fn replace_closed(&mut self, row: usize, at: usize, part: Vec<Closed>) {
+        self.drop_closed(row, at..=at);
+        let newer = self.cold[row].closed.split_off(at);
         for chunk in part {
             self.samples += u64::from(chunk.samples);
             self.push_closed(row, chunk);
@@ -398,7 +399,7 @@ impl Stripe {
         let mut gone = Vec::new();
         for row in 0..self.numbers.len() {
             let n = self.cold[row].closed.iter().take_while(|c| c.maxt() < bound).count();
-            self.drop_closed(row, n);
+            self.drop_closed(row, ..n);
             let dead = self.hot[row].open.last_t() < bound && !self.late.contains_key(&self.numbers[row]);
             if dead && may_go.binary_search(&self.numbers[row]).is_ok() {
                 gone.push(self.numbers[row]);
@@ -423,9 +424,9 @@ impl Stripe {
         self.deleted = all;
     }
 
-    /// Drops the oldest `n` closed chunks of a row.
-    fn drop_closed(&mut self, row: usize, n: usize) {
-        for chunk in self.cold[row].closed.drain(..n) {
+    /// Drops closed chunks of a row.
+    fn drop_closed(&mut self, row: usize, which: impl RangeBounds<usize>) {
+        for chunk in self.cold[row].closed.drain(which) {
             self.closed_chunks -= 1;
             self.closed_bytes -= chunk.memory();
             self.samples -= u64::from(chunk.samples);
@@ -441,7 +442,7 @@ impl Stripe {
         for &number in gone {
             let Some(row) = self.row(number, 0) else { continue };
             keep[row] = false;
-            self.drop_closed(row, self.cold[row].closed.len());
+            self.drop_closed(row, ..);
             self.samples -= u64::from(self.hot[row].open.samples());
             self.open_bytes -= self.hot[row].open.capacity() as u64;
             self.deleted.remove(&number);
