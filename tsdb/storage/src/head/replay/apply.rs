@@ -402,6 +402,7 @@ impl Replay<'_> {
                 .collect();
             stripe.remove(&gone);
             stripe.forget_deletions(Timestamp::MAX);
+            stripe.mend_begins();
             // What becomes a block is not written on.
             if self.part.is_whole() {
                 find_newest(stripe, &files)?;
