@@ -20,6 +20,7 @@ mod openapi;
 mod promql;
 mod query_log;
 mod reload;
+mod retention;
 mod rules;
 mod scaler;
 mod small_disk;
