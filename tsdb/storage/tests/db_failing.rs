@@ -257,6 +257,28 @@ fn mapped_chunks_that_the_disk_does_not_read_are_waited_for_and_then_taken_from_
     }
 }
 
+#[test]
+fn a_log_that_the_disk_does_not_read_for_a_moment_costs_no_sample_of_a_damaged_chunk() {
+    let (store, faulty) = failing();
+    go_on(&store, 0..24);
+    damage(&store, &mapped_file(&store));
+    let set = store.db.select(&[], i64::MIN, i64::MAX, true).unwrap();
+    assert!(set.read(0, i64::MIN, i64::MAX, &mut Samples::default()).is_err());
+    for minute in 24..26 {
+        store.write("a", minute..minute + 1);
+        faulty.confine(Path::new("data/wal"));
+        (0..100).for_each(|_| faulty.arm(Fault::Failure, 0));
+        assert!(!store.db.maintain().failures.is_empty());
+        faulty.lift();
+    }
+    assert_eq!(go_on(&store, 26..60), [] as [&str; 0]);
+    let stats = store.db.stats();
+    assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, 0));
+    assert_eq!(store.read("a"), Store::samples(0..60));
+    store.db.sync().unwrap();
+    assert_eq!(store.db.health(), Ok(()));
+}
+
 /// Changes a byte of a file.
 fn damage_at(store: &Store, path: &Path, at: u64) {
     let mut byte = [0];

@@ -45,8 +45,10 @@ pub(super) struct Work {
     pub(super) shorten_to: Option<Timestamp>,
     /// Whether this call could not do something because the disk has no room.
     pub(super) full: bool,
-    /// How often in a row the disk did not read mapped chunks, or the log in their place.
-    pub(super) unread: u32,
+    /// Whether the disk did not read mapped chunks, or the log in their place, in this call.
+    pub(super) misread: bool,
+    /// In how many calls in a row before this one that was so.
+    pub(super) misreads: u32,
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
@@ -93,7 +95,7 @@ impl Db {
         self.counters.compacting.store(true, Ordering::Relaxed);
         self.remove_garbage();
         work.full = false;
-        let unread = work.unread;
+        work.misread = false;
         let mut steps = Steps {
             db: self,
             work: &mut work,
@@ -117,9 +119,10 @@ impl Db {
             db.despite_damage(work, done, Self::evict_stale)
         });
         steps.run("blocks cannot be compacted", Self::compact_once);
-        if work.unread == unread {
-            work.unread = 0;
-        }
+        work.misreads = match work.misread {
+            true => work.misreads.saturating_add(1),
+            false => 0,
+        };
         self.retain(&work, &mut done);
         self.counters.compacting.store(false, Ordering::Relaxed);
         done

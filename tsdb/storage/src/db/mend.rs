@@ -5,7 +5,7 @@ use super::maintenance::{Maintenance, Work};
 use super::standstill::is_mapped;
 use crate::error::StorageError;
 
-/// How often in a row the disk may fail to read before what it does not read is given up.
+/// In how many calls in a row the disk may fail to read before what it does not read is given up.
 const PATIENCE: u32 = 3;
 
 impl Db {
@@ -25,8 +25,8 @@ impl Db {
             Err(error) if is_mapped(&error) && !self.is_closed() => error,
             other => return other,
         };
-        if matches!(error, StorageError::Io { .. }) && work.unread < PATIENCE {
-            work.unread += 1;
+        if matches!(error, StorageError::Io { .. }) && work.misreads < PATIENCE {
+            work.misread = true;
             return Err(error);
         }
         self.mend(work, done)?;
@@ -34,13 +34,13 @@ impl Db {
     }
 
     fn mend(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
-        match self.head.mend_mapped(work.unread < PATIENCE) {
+        match self.head.mend_mapped(work.misreads < PATIENCE) {
             Ok(mended) => {
                 done.lost.extend(mended.lost);
                 Ok(())
             }
             Err(error) => {
-                work.unread = work.unread.saturating_add(1);
+                work.misread = true;
                 Err(error)
             }
         }
