@@ -13,6 +13,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 use tokio::net::TcpStream;
 
@@ -20,10 +21,15 @@ use tokio::net::TcpStream;
 type Connected = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 type Spoken = (SendRequest<Full<Bytes>>, Connected);
 
-/// A connection.
+/// How a server is spoken to over TLS, and the name that it must have.
+type Tls = (Arc<rustls::ClientConfig>, &'static str);
+
+/// A connection, made anew where the server closed it: some close theirs after two minutes, in the middle of a long measurement.
 pub(crate) struct Client {
-    sender: SendRequest<Full<Bytes>>,
-    connection: Connected,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    /// None when the server has closed it.
+    spoken: Option<Spoken>,
     host: String,
 }
 
@@ -32,26 +38,27 @@ fn unexpected(error: impl std::fmt::Display) -> BenchError {
 }
 
 impl Client {
-    /// Connects; over TLS when `tls` is given, which the server must name `name`.
-    pub(crate) async fn connect(
-        address: SocketAddr,
-        tls: Option<(Arc<rustls::ClientConfig>, &'static str)>,
-    ) -> Result<Self, BenchError> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = match tls {
-            None => Self::speak(TokioIo::new(stream)).await?,
-            Some((config, name)) => {
-                let name = rustls_pki_types::ServerName::try_from(name).map_err(unexpected)?;
-                let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
-                Self::speak(TokioIo::new(stream)).await?
-            }
-        };
+    /// Connects; over TLS when `tls` is given, which the server must name so.
+    pub(crate) async fn connect(address: SocketAddr, tls: Option<Tls>) -> Result<Self, BenchError> {
         Ok(Self {
-            sender,
-            connection,
+            address,
+            spoken: Some(Self::dial(address, tls.as_ref()).await?),
+            tls,
             host: address.to_string(),
         })
+    }
+
+    async fn dial(address: SocketAddr, tls: Option<&Tls>) -> Result<Spoken, BenchError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        match tls {
+            None => Self::speak(TokioIo::new(stream)).await,
+            Some((config, name)) => {
+                let name = rustls_pki_types::ServerName::try_from(*name).map_err(unexpected)?;
+                let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+                Self::speak(TokioIo::new(connector.connect(name, stream).await?)).await
+            }
+        }
     }
 
     async fn speak<I>(io: I) -> Result<Spoken, BenchError>
@@ -83,21 +90,13 @@ impl Client {
             .header("accept", "application/json")
             .body(Full::new(body))
             .map_err(unexpected)?;
-        let sender = &mut self.sender;
-        let exchange = async {
-            sender.ready().await.map_err(unexpected)?;
-            let answer = sender.send_request(request).await.map_err(unexpected)?;
-            let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
-            Ok((status, body))
+        let spoken = match self.spoken.take() {
+            Some(spoken) => spoken,
+            None => Self::dial(self.address, self.tls.as_ref()).await?,
         };
-        tokio::pin!(exchange);
-        tokio::select! {
-            biased;
-            answer = &mut exchange => answer,
-            // It may have ended with the answer, which is then there.
-            _ = &mut self.connection => exchange.await,
-        }
+        let (answer, spoken) = exchange(spoken, request).await?;
+        self.spoken = spoken;
+        Ok(answer)
     }
 
     /// `n` GETs of one path, one after the other; each must be answered 200. The first tenth warms up and is not
@@ -119,6 +118,33 @@ impl Client {
         }
         Ok(Latency::of(taken))
     }
+}
+
+/// One request and its answer, and the connection where it is still there.
+async fn exchange(
+    (mut sender, mut connection): Spoken,
+    request: Request<Full<Bytes>>,
+) -> Result<((u16, Bytes), Option<Spoken>), BenchError> {
+    let sent = async {
+        sender.ready().await.map_err(unexpected)?;
+        let answer = sender.send_request(request).await.map_err(unexpected)?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.map_err(unexpected)?.to_bytes();
+        Ok::<_, BenchError>((status, body))
+    };
+    tokio::pin!(sent);
+    let answer = tokio::select! {
+        biased;
+        answer = &mut sent => answer?,
+        _ = &mut connection => {
+            // It may have ended with the answer, which is then there; else the request fails once its other end is gone.
+            drop(connection);
+            return Ok((sent.await?, None));
+        }
+    };
+    // That the server closes it with this answer is seen by one more look.
+    let closed = std::future::poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
+    Ok((answer, (!closed).then_some((sender, connection))))
 }
 
 /// A text as a part of a URL.

@@ -47,7 +47,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
 
 /// The share of the memory that the process may use which series and samples may take, when nothing was chosen, where the
 /// store would take more and more: while it reads the log, and while the disk takes nothing. The rest is for all else.
-fn share(allowed: u64) -> u64 {
+pub(crate) fn share(allowed: u64) -> u64 {
     allowed / 3 * 2
 }
 

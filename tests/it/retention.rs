@@ -62,11 +62,10 @@ async fn the_oldest_block_goes_when_there_is_no_room_for_it_and_all_newer_sample
     let seen = std::sync::Mutex::new((BTreeMap::new(), BTreeSet::new()));
     let removed = async || {
         let (all, samples) = (blocks(&leadline), answered(&leadline).await);
+        let removed = leadline.own("prometheus_tsdb_size_retentions_total").await;
         let mut seen = seen.lock().unwrap();
         seen.0.extend(all);
         seen.1.extend(samples);
-        drop(seen);
-        let removed = leadline.own("prometheus_tsdb_size_retentions_total").await;
         removed.filter(|removed| *removed >= 2.0)
     };
     until("blocks that are removed", || leadline.log(), removed).await;

@@ -128,6 +128,38 @@ async fn what_was_observed_before_a_kill_is_warm_at_once() {
 }
 
 #[tokio::test]
+async fn filling_in_samples_up_to_now_takes_nothing_from_the_log() {
+    let exporter = Exporter::start("depth 1\n").await;
+    let leadline = Leadline::start(&config(&[exporter.job("app")], "")).await;
+    let scraped = until(
+        "five samples",
+        || leadline.log(),
+        async || {
+            leadline
+                .value("count_over_time(depth[10m])")
+                .await
+                .filter(|&count| count >= 5.0)
+        },
+    )
+    .await;
+    leadline.end(Signal::TERM).await;
+    let folder = leadline.into_folder();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("past.om"), half_an_hour(&exporter)).unwrap();
+    let output = run(&["tsdb", "create-blocks-from", "openmetrics", &at("past.om"), &at("data")]).await;
+    assert!(output.status.success(), "{}", printed(&output));
+    std::fs::write(at("leadline.yaml"), "global: {}\n").unwrap();
+    let file = folder.path().join("leadline.yaml");
+    let leadline = Leadline::start_with(folder, file, &[]).await;
+    until_ready(&leadline).await;
+    leadline
+        .until_value("count(count_over_time(jobs_total[30m]) > 100)", 1.0)
+        .await;
+    let kept = leadline.value("count_over_time(depth[10m])").await;
+    assert!(kept >= Some(scraped), "{kept:?} of {scraped} samples");
+}
+
+#[tokio::test]
 async fn one_process_has_a_directory_and_reading_it_changes_nothing() {
     let exporter = Exporter::start("depth 1\n").await;
     let leadline = Leadline::start(&config(&[exporter.job("app")], "")).await;

@@ -9,7 +9,7 @@ use leadline_model::duration::Duration;
 use leadline_model::entropy::SystemEntropy;
 use leadline_model::labels::{Labels, LabelsBuilder};
 use leadline_model::sample::Timestamp;
-use leadline_storage::block::{Block, Meta, Ulid, Writer};
+use leadline_storage::block::{Block, Meta, OUT_OF_ORDER, Ulid, Writer};
 use leadline_storage::chunk::{Encoding, XorAppender};
 use leadline_storage::source::SourceChunk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -260,6 +260,8 @@ impl<'a> Collected<'a> {
         }
         let mut meta = Meta::new(ulid, mint, maxt.saturating_add(1));
         meta.compaction.level = 1;
+        // Not all that there is of its time: else a start would not read the log of that time, nor would Prometheus.
+        meta.add_hint(OUT_OF_ORDER);
         meta.compaction.sources = vec![ulid];
         match writer.finish(meta)? {
             Some(meta) => Ok(Some(Block::open(

@@ -29,6 +29,9 @@ pub(crate) struct Selection {
     /// Series selector; may be given several times. Default: every series.
     #[arg(long = "match", value_name = "SELECTOR", value_parser = selector)]
     matchers: Vec<Selector>,
+    /// Taken as promtool's flag is, and not used: reading writes nothing.
+    #[arg(long, value_name = "DIR", hide = true)]
+    sandbox_dir_root: Option<PathBuf>,
     /// The directory.
     #[arg(value_name = "DB PATH", default_value = "data/")]
     path: PathBuf,
@@ -102,7 +105,8 @@ impl DumpOpenmetrics {
 }
 
 impl Selection {
-    /// Calls `each` for every selected series, one at a time in memory.
+    /// Calls `each` for every selected series, those of one metric after those of another: labels are in memory of one metric
+    /// at a time, samples of one series.
     fn each(&self, each: &mut dyn FnMut(&Series) -> Result<(), Failure>) -> Result<(), Failure> {
         let store = open::read_only(&self.path)?;
         // A series that several selectors match is printed once.
@@ -114,21 +118,35 @@ impl Selection {
             self.matchers.as_slice()
         };
         for Selector(matchers) in selectors {
-            let found = store.select(matchers, self.min_time, self.max_time, true)?;
-            for i in 0..found.len() {
-                let labels = found.labels(i);
-                if seen.as_mut().is_some_and(|seen| !seen.insert(labels.clone())) {
-                    continue;
-                }
-                each(&Series::read(
-                    found.as_ref(),
-                    i,
-                    labels,
-                    (self.min_time, self.max_time),
-                )?)?;
+            let metrics = store.label_values(NAME, matchers, self.min_time, self.max_time)?;
+            // The empty name is that of series without one.
+            for metric in std::iter::once("").chain(metrics.iter().map(String::as_str)) {
+                let mut matchers = matchers.clone();
+                matchers.push(Matcher::new(NAME, MatchOp::Equal, metric)?);
+                self.each_of(&store, &matchers, seen.as_mut(), each)?;
             }
         }
         complete(&store)
+    }
+
+    /// Calls `each` for the series that fulfil all matchers and were not `seen`.
+    fn each_of(
+        &self,
+        store: &ReadOnly,
+        matchers: &[Matcher],
+        mut seen: Option<&mut BTreeSet<Labels>>,
+        each: &mut dyn FnMut(&Series) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let times = (self.min_time, self.max_time);
+        let found = store.select(matchers, times.0, times.1, true)?;
+        for i in 0..found.len() {
+            let labels = found.labels(i);
+            if seen.as_mut().is_some_and(|seen| !seen.insert(labels.clone())) {
+                continue;
+            }
+            each(&Series::read(found.as_ref(), i, labels, times)?)?;
+        }
+        Ok(())
     }
 }
 

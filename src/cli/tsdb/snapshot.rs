@@ -1,6 +1,7 @@
 //! `leadline tsdb snapshot`.
 
 use super::{Failure, open};
+use crate::cli::storage::share;
 use clap::Args;
 use leadline_model::clock::SystemClock;
 use leadline_model::entropy::SystemEntropy;
@@ -30,7 +31,11 @@ impl Snapshot {
         let db = Db::open(Parts {
             disk,
             path: self.path,
-            settings: Settings::default(),
+            settings: Settings {
+                // A log that the server starts with must not be too much for this.
+                replay_memory_bytes: crate::memory::allowed().map_or(0, share),
+                ..Settings::default()
+            },
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy::default()),
         })?;

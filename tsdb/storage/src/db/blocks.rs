@@ -8,7 +8,6 @@ use crate::wal::checkpoint;
 use leadline_model::sample::Timestamp;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,15 +22,15 @@ pub(super) struct Blocks {
     open: RwLock<List>,
     /// None of them has a sample at or behind this time, ms.
     end: AtomicI64,
-    /// Those that could not be opened since they are damaged, and why.
-    damaged: BTreeMap<Ulid, String>,
+    /// Those that could not be opened, and why.
+    left_out: RwLock<BTreeMap<Ulid, String>>,
 }
 
 /// What a directory holds.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     open: Vec<Arc<Block>>,
-    damaged: BTreeMap<Ulid, String>,
+    left_out: BTreeMap<Ulid, String>,
     /// Blocks that others replace, and those of which nothing is left: to be removed.
     pub(super) superseded: Vec<Ulid>,
 }
@@ -39,9 +38,8 @@ pub(super) struct Found {
 impl Found {
     /// Opens what there is. Nothing is changed.
     ///
-    /// A damaged block is left out (unless another replaces it, it is all that there is of its samples, so it is not
-    /// touched either). One that a newer version wrote, or that the system cannot read now, is an error: it may be
-    /// all right.
+    /// A block that is damaged or that the system cannot read now is left out (unless another replaces it, it is all that
+    /// there is of its samples, so it is not touched either). One that a newer version wrote is an error: it is all right.
     pub(super) fn look(disk: &Arc<dyn Disk>, dir: &Path, cache: &Arc<Cache>) -> Result<Self, StorageError> {
         let mut found = Self::default();
         let entries = disk.list(dir).map_err(|error| StorageError::io("list", dir, error))?;
@@ -49,10 +47,10 @@ impl Found {
             let Ok(ulid) = entry.name.parse::<Ulid>() else { continue };
             match Block::open(Arc::clone(disk), &dir.join(&entry.name), Arc::clone(cache)) {
                 Ok(block) => found.open.push(block),
-                Err(error) if is_damage(&error) => {
-                    found.damaged.insert(ulid, error.to_string());
+                Err(error @ StorageError::Unknown { .. }) => return Err(error),
+                Err(error) => {
+                    found.left_out.insert(ulid, error.to_string());
                 }
-                Err(error) => return Err(error),
             }
         }
         found.supersede();
@@ -61,16 +59,7 @@ impl Found {
 
     /// Takes out what others replace.
     fn supersede(&mut self) {
-        let replaced: BTreeSet<Ulid> = self
-            .open
-            .iter()
-            .flat_map(|block| {
-                let meta = block.meta();
-                let parents: Vec<Ulid> = meta.compaction.parents.iter().map(|parent| parent.ulid).collect();
-                // A block that was written anew never names itself, but a hand-made one may.
-                parents.into_iter().filter(move |parent| *parent != meta.ulid)
-            })
-            .collect();
+        let replaced: BTreeSet<Ulid> = self.open.iter().flat_map(|block| replaced_by(block)).collect();
         let superseded = &mut self.superseded;
         self.open.retain(|block| {
             let goes = replaced.contains(&block.ulid()) || block.meta().compaction.deletable;
@@ -79,7 +68,7 @@ impl Found {
             }
             !goes
         });
-        self.damaged.retain(|ulid, _| {
+        self.left_out.retain(|ulid, _| {
             let goes = replaced.contains(ulid);
             if goes {
                 superseded.push(*ulid);
@@ -89,28 +78,28 @@ impl Found {
     }
 }
 
-/// Whether the bytes are to blame and not the system.
-fn is_damage(error: &StorageError) -> bool {
-    match error {
-        StorageError::Damaged(_) => true,
-        StorageError::Io { source, .. } => matches!(
-            source.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory
-        ),
-        _ => false,
-    }
+/// The blocks in whose place this one came.
+pub(super) fn replaced_by(block: &Block) -> Vec<Ulid> {
+    let meta = block.meta();
+    let parents = meta.compaction.parents.iter().map(|parent| parent.ulid);
+    // A block that was written anew never names itself, but a hand-made one may.
+    parents.filter(|parent| *parent != meta.ulid).collect()
+}
+
+fn tell(ulid: Ulid, why: &str) {
+    tracing::error!(block = %ulid, %why, "a block that cannot be opened is left out");
 }
 
 impl Blocks {
     pub(super) fn new(found: Found) -> Self {
-        for (ulid, why) in &found.damaged {
-            tracing::error!(block = %ulid, %why, "a damaged block is left out");
+        for (ulid, why) in &found.left_out {
+            tell(*ulid, why);
         }
         let open = ordered(found.open);
         Self {
             end: AtomicI64::new(end(&open)),
             open: RwLock::new(open),
-            damaged: found.damaged,
+            left_out: RwLock::new(found.left_out),
         }
     }
 
@@ -124,15 +113,34 @@ impl Blocks {
         Arc::clone(&self.open.read())
     }
 
-    /// The damaged ones, and why.
-    pub(super) fn damaged(&self) -> &BTreeMap<Ulid, String> {
-        &self.damaged
+    /// Those that could not be opened, and why.
+    pub(super) fn damaged(&self) -> Vec<(String, String)> {
+        let left_out = self.left_out.read();
+        let told = left_out.iter();
+        told.map(|(ulid, why)| (ulid.to_string(), why.clone())).collect()
+    }
+
+    /// Whether a block is open.
+    pub(super) fn has(&self, ulid: Ulid) -> bool {
+        self.list().iter().any(|block| block.ulid() == ulid)
+    }
+
+    /// Remembers that a block could not be opened, and says so where that is new.
+    pub(super) fn leave_out(&self, ulid: Ulid, error: &StorageError) {
+        let why = error.to_string();
+        let before = self.left_out.write().insert(ulid, why.clone());
+        if before.as_ref() != Some(&why) {
+            tell(ulid, &why);
+        }
     }
 
     /// Lets queries that begin from now on see `new` in the place of `gone`.
     pub(super) fn exchange(&self, gone: &[Ulid], new: Option<Arc<Block>>) {
         let mut open = self.open.write();
         let kept = open.iter().filter(|block| !gone.contains(&block.ulid())).cloned();
+        if let Some(new) = &new {
+            self.left_out.write().remove(&new.ulid());
+        }
         *open = ordered(kept.chain(new).collect());
         self.end.store(end(&open), Ordering::Release);
     }

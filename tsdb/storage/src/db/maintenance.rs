@@ -18,6 +18,8 @@ pub struct Maintenance {
     pub series_removed: usize,
     /// Stale series that left the head for a block.
     pub series_evicted: usize,
+    /// Blocks that others wrote, or that could not be read before, and that are open now, by name.
+    pub adopted: Vec<String>,
     /// Blocks that were written from the head, by name.
     pub cut: Vec<String>,
     /// Blocks that were merged, and the block that they became (`None`: everything in them was deleted).
@@ -101,6 +103,7 @@ impl Db {
             work: &mut work,
             done: &mut done,
         };
+        steps.run("blocks that others wrote cannot be taken", |db, _, done| db.adopt(done));
         steps.run("chunks cannot be mapped", |db, _, done| {
             done.chunks_mapped = db.head.map_chunks()?;
             Ok(())

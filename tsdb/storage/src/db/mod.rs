@@ -11,6 +11,7 @@
 //!   next start.
 //! * One thing is done to blocks at a time.
 
+mod adopt;
 mod blocks;
 mod cut;
 mod cut_first;
@@ -109,8 +110,8 @@ impl Db {
     ///
     /// # Errors
     /// [`StorageError`]: a setting is out of its range, the directory is locked by another process, was written by
-    /// something newer, or cannot be read or written. A damaged block is left out, logged, counted in [`Stats`] and
-    /// named by [`Self::damaged`], and left as it is.
+    /// something newer, or cannot be read or written. A block that is damaged or cannot be read is left out, logged,
+    /// counted in [`Stats`] and named by [`Self::damaged`], and left as it is; [`Self::maintain`] tries again to read it.
     pub fn open(parts: Parts) -> Result<Arc<Self>, StorageError> {
         parts.settings.validate()?;
         let lock = lock::take(parts.disk.as_ref(), &parts.path)?;
@@ -196,11 +197,10 @@ impl Db {
         self.blocks.list().to_vec()
     }
 
-    /// The blocks that are damaged and were left out, by name, and why.
+    /// The blocks that are damaged or cannot be read now and were left out, by name, and why.
     #[must_use]
     pub fn damaged(&self) -> Vec<(String, String)> {
-        let damaged = self.blocks.damaged().iter();
-        damaged.map(|(ulid, why)| (ulid.to_string(), why.clone())).collect()
+        self.blocks.damaged()
     }
 
     /// Writes to the log what commits left pending.
@@ -234,7 +234,7 @@ impl Db {
         mapped
     }
 
-    /// Does what is due by the clock: writes full chunks away, cuts the head into blocks, evicts stale series, compacts
+    /// Does what is due by the clock: opens blocks that others put into the directory, writes full chunks away, cuts the head into blocks, evicts stale series, compacts
     /// one group of blocks, and removes what is past the retention. To be called about once a minute, from a thread that
     /// may block; one call at a time works, others wait. Nothing is done before the log was read.
     pub fn maintain(&self) -> Maintenance {

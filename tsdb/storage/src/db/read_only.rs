@@ -73,11 +73,10 @@ impl ReadOnly {
         self.blocks.list().to_vec()
     }
 
-    /// The blocks that are damaged and were left out, by name, and why.
+    /// The blocks that are damaged or cannot be read now and were left out, by name, and why.
     #[must_use]
     pub fn damaged(&self) -> Vec<(String, String)> {
-        let damaged = self.blocks.damaged().iter();
-        damaged.map(|(ulid, why)| (ulid.to_string(), why.clone())).collect()
+        self.blocks.damaged()
     }
 }
 

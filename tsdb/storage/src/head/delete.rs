@@ -12,7 +12,8 @@ use leadline_model::sample::Timestamp;
 
 impl Head {
     /// Deletes the samples with `mint <= t <= maxt` (ms) of the series that fulfil all matchers; returns of how many
-    /// series. Only what is there goes: samples that come later are kept. Durable after the next [`Self::sync`].
+    /// series. Samples that come in order later are kept, whatever their time; one that comes out of order into the deleted
+    /// time is hidden with the rest until the head has been cut behind it. Durable after the next [`Self::sync`].
     ///
     /// # Errors
     /// [`StorageError::Refused`] before the log was read; [`StorageError::Io`]: the log cannot be written, see

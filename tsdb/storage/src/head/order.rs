@@ -22,6 +22,7 @@ impl Ranks {
             let index = index.read();
             let names: Vec<(Box<str>, NameId)> = (0..)
                 .zip(index.pairs.names())
+                .filter(|(_, name)| !name.pairs.is_empty())
                 .map(|(id, name)| (name.text.clone(), id))
                 .collect();
             (names, index.pairs.len())

@@ -39,6 +39,8 @@ pub(super) struct Name {
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
     names: Vec<Name>,
+    /// Places in `names` that are free: exporters may put into names what belongs into values.
+    free_names: Vec<NameId>,
     name_ids: RapidHashMap<Box<str>, NameId>,
     pairs: Vec<Pair>,
     /// Places in `pairs` that are free.
@@ -77,7 +79,7 @@ impl Pairs {
         &self.names[id as usize]
     }
 
-    /// Every name.
+    /// Every name, free places included (they have no pairs and no text).
     pub(super) fn names(&self) -> &[Name] {
         &self.names
     }
@@ -169,13 +171,21 @@ impl Pairs {
         if let Some(&id) = self.name_ids.get(name) {
             return id;
         }
-        let id = self.names.len() as NameId;
         self.text_bytes += 2 * name.len() as u64;
-        self.names.push(Name {
-            text: name.into(),
-            pairs: Vec::new(),
-            reclaimed: 0,
-        });
+        let id = match self.free_names.pop() {
+            Some(id) => {
+                self.names[id as usize].text = name.into();
+                id
+            }
+            None => {
+                self.names.push(Name {
+                    text: name.into(),
+                    pairs: Vec::new(),
+                    reclaimed: 0,
+                });
+                (self.names.len() - 1) as NameId
+            }
+        };
         self.name_ids.insert(name.into(), id);
         id
     }
@@ -202,7 +212,7 @@ impl Pairs {
         !list.is_empty()
     }
 
-    /// Frees the given pairs, which no series carries any more. Names stay: they are few.
+    /// Frees the given pairs, which no series carries any more, and the names of which no pair is left.
     pub(super) fn reclaim(&mut self, mut unused: Vec<PairId>) {
         unused.sort_unstable();
         unused.dedup();
@@ -219,10 +229,18 @@ impl Pairs {
         }
         names.sort_unstable();
         names.dedup();
-        for name in names {
-            let name = &mut self.names[name as usize];
+        for id in names {
+            let name = &mut self.names[id as usize];
             name.pairs.retain(|id| unused.binary_search(id).is_err());
+            // It goes on counting when the place is another name's, so that no verdict on values of the one is taken for the other.
             name.reclaimed += 1;
+            if name.pairs.is_empty() {
+                let text = std::mem::take(&mut name.text);
+                name.pairs = Vec::new();
+                self.text_bytes -= 2 * text.len() as u64;
+                self.name_ids.remove(&text);
+                self.free_names.push(id);
+            }
         }
         self.free.append(&mut unused);
     }

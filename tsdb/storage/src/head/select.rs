@@ -293,6 +293,7 @@ impl Queryable for Head {
         mint: Timestamp,
         maxt: Timestamp,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        self.check_replayed(mint)?;
         let index = self.index.read();
         let ring = self.exemplars.read();
         let found = find(&index, matchers)

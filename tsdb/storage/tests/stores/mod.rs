@@ -171,7 +171,12 @@ impl Store {
     }
 
     pub(crate) fn put_back(&self, block: &Block, files: &Files) {
-        self.disk.create_dir_all(&block.dir().join("chunks")).unwrap();
+        self.put(block.dir(), files);
+    }
+
+    /// Makes a block's folder with its files.
+    pub(crate) fn put(&self, dir: &Path, files: &Files) {
+        self.disk.create_dir_all(&dir.join("chunks")).unwrap();
         for (path, bytes) in files {
             self.disk.create(path).unwrap().write_all(bytes).unwrap();
         }
