@@ -337,9 +337,7 @@ impl Meeting<'_> {
         for round in 0..2 {
             // What was read of a log is in memory.
             let memory = when == When::Running && kind.is_log();
-            // And what mapped chunks had is in the log.
-            let mended = when == When::Running && kind == Kind::MappedChunks && round > 0;
-            let here = if memory || mended {
+            let here = if memory {
                 self.holdings.everything()
             } else {
                 kept.clone()
