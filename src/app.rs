@@ -11,6 +11,7 @@ use crate::serve::identity::{Identity, IdentityError};
 use crate::serve::listener::{BindError, Limits, Listener};
 use crate::serve::{certs, runtime, web};
 use crate::shutdown::Shutdown;
+use crate::signals::Stops;
 use crate::storage;
 use leadline_adapter::objects::Objects;
 use leadline_adapter::{Adapter, Registry};
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 /// How long connections go on after the process was told to stop, so that whoever routes to it hears of it first.
@@ -36,6 +37,10 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// The age at which an API server's connection to the adapter is asked to end: it keeps one, to one replica.
 const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// The connections that one address may have at a time to what a whole cluster can reach. API servers and KEDA's pods have a few
+/// each; without a limit, any pod could take all that there are.
+const SHARE: usize = 256;
 
 /// What the process is started with.
 pub(crate) struct Options {
@@ -155,11 +160,12 @@ pub(crate) struct Addresses {
 }
 
 impl App {
-    /// Reads the configuration, builds the rooms, binds the sockets and starts everything.
+    /// Reads the configuration, builds the rooms, binds the sockets and starts everything. Each `hangup` reloads, one that
+    /// came before too.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub(crate) async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub(crate) async fn start(options: Options, clock: Arc<dyn Clock>, hangup: Signal) -> Result<Self, StartError> {
         let config = Config::load(&options.config_file).map_err(StartError::Config)?;
         let drain = CancellationToken::new();
         let rooms = Arc::new(Rooms::build(&options, &config, Arc::clone(&clock), drain.clone())?);
@@ -168,7 +174,7 @@ impl App {
         let mut parts = Shutdown::default();
         let (addresses, scaler_health) = listen(&options, &rooms, &reloads, &drain, &mut parts).await?;
         rooms.start(&mut parts);
-        parts.start("reload", |stop| reloads.run(stop));
+        parts.start("reload", |stop| reloads.run(hangup, stop));
         rooms.ready.set("listeners", Condition::Met);
         let drains = rooms.cluster.is_some();
         Ok(Self {
@@ -186,11 +192,11 @@ impl App {
         self.addresses
     }
 
-    /// Runs until SIGTERM or SIGINT, then stops in order.
-    pub(crate) async fn run(mut self) -> ExitCode {
+    /// Runs until it is told to stop, then stops in order.
+    pub(crate) async fn run(mut self, mut stops: Stops) -> ExitCode {
         tracing::info!(web = %self.addresses.web, scaler = %self.addresses.scaler, adapter = ?self.addresses.adapter, "listening");
         let code = tokio::select! {
-            signal = told_to_stop() => {
+            signal = stops.told() => {
                 tracing::info!(signal, "stopping");
                 ExitCode::SUCCESS
             }
@@ -214,20 +220,6 @@ impl App {
             tokio::time::sleep(DRAIN).await;
         }
         self.parts.stop(PATIENCE).await;
-    }
-}
-
-/// Resolves at SIGTERM or SIGINT with its name.
-pub(crate) async fn told_to_stop() -> &'static str {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(%error, "signals cannot be handled");
-            std::future::pending().await
-        }
     }
 }
 
@@ -393,6 +385,7 @@ async fn listen(
         .await
         .map_err(|e| StartError::Build(e.to_string()))?;
     let limits = Limits {
+        per_peer: SHARE,
         streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
         keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
         ..Limits::default()
@@ -418,6 +411,7 @@ async fn listen(
             &rooms.tls.adapter,
         )?;
         let limits = Limits {
+            per_peer: SHARE,
             age: Some(ADAPTER_AGE),
             ..Limits::default()
         };

@@ -158,7 +158,7 @@ impl Config {
     pub(crate) fn refused_rules(&self, features: Features) -> Vec<ConfigError> {
         let mapper = leadline_cluster::Mapper::new(None);
         let mut problems = self.autoscaling.check(&mapper);
-        for rule in &self.autoscaling.metrics {
+        for rule in self.autoscaling.metrics.iter().filter(|rule| rule.is_sound()) {
             if let Err(error) = leadline_promql::query::Query::parse_with(&rule.query.value, features) {
                 let error = leadline_standing::RegisterError::Invalid(error.into());
                 problems.push(rule.query_problem(&error));
@@ -240,6 +240,33 @@ mod tests {
         let told = config.refused_rules(Features::NONE);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].to_string().starts_with("leadline.yaml:5:"), "{}", told[0]);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_told_of_its_rule_alone() {
+        let text = "autoscaling:\n  metrics:\n  - {name: a, describes: external, query: up, onStale: drop}\n  \
+                    - {name: b, describes: external, partial: ten}\n  - {name: d, describes: external, query: up, partial: .inf}\n  - {name: c, describes: external, query: up}\n";
+        let config = Config::parse(text, "leadline.yaml").unwrap();
+        let told: Vec<String> = config
+            .refused_rules(Features::NONE)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "leadline.yaml:3:56: metric a: onStale: omit, error or serve was expected, not \"drop\"",
+                "leadline.yaml:4:5: metric b: query: it is missing",
+                "leadline.yaml:4:45: metric b: partial: \"ten\" is no share; a number from 0 to 1 was expected",
+                "leadline.yaml:5:56: metric d: partial: inf is no share; a number from 0 to 1 was expected",
+            ]
+        );
+        let unknown = text.replace("onStale", "onStall");
+        assert!(
+            errors(&unknown).starts_with("leadline.yaml:3:47: "),
+            "{}",
+            errors(&unknown)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod ready;
 mod reload;
 mod serve;
 mod shutdown;
+mod signals;
 mod storage;
 mod telemetry;
 

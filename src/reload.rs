@@ -8,7 +8,7 @@ use leadline_storage::{Settings, SettingsError};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 /// Reloads, one at a time, and what came of the last.
@@ -128,17 +128,10 @@ impl Reloads {
     }
 
     /// Reloads on SIGHUP and when the file changes, until `stop`.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, mut hangup: Signal, stop: CancellationToken) {
         let (changed, mut changes) = tokio::sync::watch::channel(0);
         let follow = leadline_tsdb::reload::follow(vec![(self.file.clone(), self.read.clone())], changed, stop.clone());
         let work = async {
-            let mut hangup = match signal(SignalKind::hangup()) {
-                Ok(signal) => signal,
-                Err(error) => {
-                    tracing::warn!(%error, "SIGHUP cannot be handled");
-                    return std::future::pending().await;
-                }
-            };
             loop {
                 let why = tokio::select! {
                     _ = hangup.recv() => "SIGHUP",

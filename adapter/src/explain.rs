@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// The resource that stands for external metrics.
+const EXTERNAL: &str = "external";
 /// Rows and objects that an explanation lists at most.
 const LISTED: usize = 500;
 
@@ -30,10 +32,36 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// The metric.
     pub metric: &'a str,
-    /// Selects objects; may be empty.
+    /// Selects objects; may be empty. An external metric has none, and an HPA names its results by this one: it then selects
+    /// results.
     pub label_selector: &'a str,
     /// Selects results; may be empty.
     pub metric_selector: &'a str,
+}
+
+impl Subject<'_> {
+    /// What selects objects and what selects results.
+    ///
+    /// # Errors
+    /// 400 for one that cannot be parsed, and for two that differ where only one of them can be meant.
+    fn selectors(&self) -> Result<(Selector, Selector), ApiError> {
+        let parse = |key: &str, text: &str| {
+            Selector::parse(text).map_err(|e| ApiError::bad_request(format!("unable to parse {key}: {e}")))
+        };
+        let objects = parse("labelSelector", self.label_selector)?;
+        let metrics = parse("metricLabelSelector", self.metric_selector)?;
+        if self.resource != EXTERNAL {
+            return Ok((objects, metrics));
+        }
+        match (objects.is_empty(), metrics.is_empty()) {
+            (_, true) => Ok((metrics, objects)),
+            (true, false) => Ok((objects, metrics)),
+            (false, false) if objects.to_string() == metrics.to_string() => Ok((Selector::everything(), metrics)),
+            (false, false) => Err(ApiError::bad_request(format!(
+                "an external metric has one selector, and labelSelector {objects} is not metricLabelSelector {metrics}"
+            ))),
+        }
+    }
 }
 
 /// How an answer comes about.
@@ -152,15 +180,11 @@ pub struct ValueView {
 /// Explains the answer to `subject`. The caller has checked access to the metric.
 ///
 /// # Errors
-/// 404 when no rule defines the metric, 503 when its rule is disabled, 400 for a bad selector. Whatever else goes wrong
-/// is part of the explanation.
+/// 404 when no rule defines the metric, 503 when its rule is disabled, 400 for a bad selector, or two of an external metric
+/// that differ. Whatever else goes wrong is part of the explanation.
 pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explanation, ApiError> {
     let rule = rule_of(adapter, subject)?;
-    let selector = |key: &str, text: &str| {
-        Selector::parse(text).map_err(|e| ApiError::bad_request(format!("unable to parse {key}: {e}")))
-    };
-    let objects = selector("labelSelector", subject.label_selector)?;
-    let metrics = selector("metricLabelSelector", subject.metric_selector)?;
+    let (objects, metrics) = subject.selectors()?;
     // Where the API server does not tell the kind, the rest can be explained.
     let (rule, unsettled) = match adapter.registry.settle(Arc::clone(&rule)).await {
         Ok(settled) => (settled, None),
@@ -189,7 +213,7 @@ pub async fn explain(adapter: &Adapter, subject: &Subject<'_>) -> Result<Explana
 
 fn rule_of(adapter: &Adapter, subject: &Subject<'_>) -> Result<Arc<Rule>, ApiError> {
     let lookup = match subject.resource {
-        "external" => adapter.registry.external(subject.metric),
+        EXTERNAL => adapter.registry.external(subject.metric),
         resource => adapter.registry.object(resource, subject.metric),
     };
     match lookup {

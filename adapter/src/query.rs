@@ -239,15 +239,10 @@ impl Judge<'_> {
                 Judged::Failed(error) => return Pick::Failed(error),
             }
         }
-        let sum: f64 = values.iter().sum();
-        let value = match how {
-            _ if values.is_empty() => return Pick::LeftOut(Reason::Nan),
-            OnDuplicate::Error | OnDuplicate::Sum => sum,
-            OnDuplicate::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            OnDuplicate::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
-            OnDuplicate::Avg => sum / values.len() as f64,
-        };
-        self.answer(value, oldest)
+        match values.is_empty() {
+            true => Pick::LeftOut(Reason::Nan),
+            false => self.answer(merge(&values, how), oldest),
+        }
     }
 
     fn answer(&self, value: f64, timestamp: Timestamp) -> Pick {
@@ -377,6 +372,17 @@ impl Judge<'_> {
         }
         let missing: Vec<&str> = labels.into_iter().filter(|l| lacks(l)).collect();
         (!missing.is_empty()).then(|| format!("the query has results, but none has the label {}", missing.join(" or ")))
+    }
+}
+
+/// One number of several; `values` is not empty.
+pub(crate) fn merge(values: &[f64], how: OnDuplicate) -> f64 {
+    let sum: f64 = values.iter().sum();
+    match how {
+        OnDuplicate::Error | OnDuplicate::Sum => sum,
+        OnDuplicate::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        OnDuplicate::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
+        OnDuplicate::Avg => sum / values.len() as f64,
     }
 }
 

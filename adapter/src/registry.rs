@@ -153,6 +153,13 @@ impl Registry {
         let mut first: HashMap<Key, Location> = HashMap::new();
         let mut all = Vec::new();
         for rule in &config.metrics {
+            // Nobody can ask for it.
+            if !rule.has_name() {
+                let problems = rule.check(&self.mapper);
+                table.status.push(status_of(rule, &problems, &self.mapper));
+                all.extend(problems);
+                continue;
+            }
             let key = self.key_of(rule);
             let built = match first.get(&key) {
                 Some(first) => Err(vec![duplicate(rule, &rule.describes.value, *first)]),

@@ -5,11 +5,12 @@
 //! selection that is asked for are remembered, and a selection that lost some of them may raise but never lower, as a
 //! single row may.
 
-use crate::query::Judge;
+use crate::config::OnDuplicate;
+use crate::query::{Judge, merge};
 use leadline_model::Labels;
 use leadline_model::provenance::Provenance;
 use leadline_model::target::OwnerId;
-use leadline_standing::{Completeness, OnPartial, Row, Verdict, freshness};
+use leadline_standing::{Before, Completeness, OnPartial, Row, Verdict, freshness};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -43,9 +44,12 @@ pub struct Check<'a> {
     pub judge: &'a Judge<'a>,
     /// The request's namespace, where the rule's scope is the namespace.
     pub namespace: Option<&'a str>,
+    /// The object's name, where the selection is one object's.
+    pub object: Option<&'a str>,
     /// The selector as canonical text.
     pub selector: &'a str,
-    /// Whether, of a selection nobody asked for before, targets that are down may have fed it although nothing says so.
+    /// Whether targets that are down may have part in it although nothing says so: of a selection nobody asked for before all of
+    /// them, else those that never answered whole.
     pub strangers: bool,
 }
 
@@ -66,7 +70,12 @@ impl Selections {
         let remembered = self.cache.get_with(key, Arc::default);
         let mut remembered = remembered.lock();
         let now = owners(rows);
-        let expected = check.expected(&remembered.owners, &now);
+        let mut expected = check.expected(&remembered.owners, &now);
+        if remembered.owners.is_empty() {
+            expected.extend_from_slice(check.silent(rows));
+            expected.sort_unstable();
+            expected.dedup();
+        }
         let down: Vec<OwnerId> = check
             .judge
             .snapshot
@@ -88,7 +97,11 @@ impl Selections {
             };
             return Ok(());
         }
-        let last_complete = remembered.total.or_else(|| check.before(rows, &completeness.down));
+        let known = remembered.total.or_else(|| check.before(rows, &completeness.down));
+        if known.is_none() && check.settled(&completeness.down) {
+            remembered.total = Some(total);
+        }
+        let last_complete = known.or(remembered.total);
         let row = Row {
             labels: Labels::empty(),
             value: total,
@@ -106,29 +119,52 @@ impl Selections {
 }
 
 impl Check<'_> {
-    /// What the selection added up to before the start, where only targets are down that never answered since: the measure of
+    /// What the selection came to before the start, where only targets are down that never answered since: the measure of
     /// a selection that was not complete in this process yet. Results that are gone count with what they were.
     fn before(&self, rows: &[&Row], down: &[OwnerId]) -> Option<f64> {
         let before = self.judge.snapshot.before.as_deref()?;
         if !down.iter().all(|owner| before.missing.contains(owner)) {
             return None;
         }
-        let label = self.judge.rule.config.namespace_label();
-        let there: HashSet<&Labels> = rows.iter().map(|row| &row.labels).collect();
-        let gone = before.values.iter().filter(|(labels, value)| {
-            value.is_finite()
-                && !there.contains(labels)
-                && self.namespace.is_none_or(|ours| labels.get(label) == Some(ours))
+        let there: Option<Vec<f64>> = rows.iter().map(|row| row.last_complete).collect();
+        let values: Vec<f64> = there?.into_iter().chain(self.gone(before, rows)).collect();
+        let how = self.object.and(self.judge.rule.config.on_duplicate);
+        (!values.is_empty()).then(|| merge(&values, how.unwrap_or(OnDuplicate::Sum)))
+    }
+
+    /// The values of before the start that belong to the selection and of which there is no result any more.
+    fn gone<'b>(&'b self, before: &'b Before, rows: &[&'b Row]) -> impl Iterator<Item = f64> + 'b {
+        let (rule, there) = (self.judge.rule, rows.iter().map(|row| &row.labels));
+        let there: HashSet<&Labels> = there.collect();
+        let ours = move |labels: &Labels| {
+            self.namespace
+                .is_none_or(|ours| labels.get(rule.config.namespace_label()) == Some(ours))
+                && self
+                    .object
+                    .is_none_or(|name| labels.get(&rule.name_label) == Some(name))
                 && self.judge.metric_selector.matches_with(|key| labels.get(key))
-        });
-        let gone: f64 = gone.map(|(_, value)| *value).sum();
-        let there: Option<f64> = rows.iter().map(|row| row.last_complete).sum();
-        Some(gone + there?)
+        };
+        let all = before.values.iter();
+        let gone = all.filter(move |(labels, value)| value.is_finite() && !there.contains(labels) && ours(labels));
+        gone.map(|(_, value)| *value)
+    }
+
+    /// Whether targets are down for so long that what is there is the measure, where there is none.
+    fn settled(&self, down: &[OwnerId]) -> bool {
+        down.iter().all(|owner| self.judge.snapshot.settled.contains(owner))
+    }
+
+    /// The targets that never answered and that gave one of several results of this object before the start.
+    fn silent(&self, rows: &[&Row]) -> &[OwnerId] {
+        let before = self.judge.snapshot.before.as_deref();
+        let before = before.filter(|before| self.object.is_some() && self.gone(before, rows).next().is_some());
+        before.map_or(&[], |before| &before.missing)
     }
 
     /// Who should feed the selection: who did and is still discovered, and who does. Of a selection nobody asked for
     /// before, every target of the expression that is down might have fed it, unless it is another namespace's
-    /// or one object among many is meant.
+    /// or one object among many is meant; of any other, those might that never answered whole (of which the store had no room
+    /// for a series, say): they may be what came for those that are gone.
     fn expected(&self, before: &[OwnerId], now: &[OwnerId]) -> Vec<OwnerId> {
         let mut expected: Vec<OwnerId> = before
             .iter()
@@ -136,15 +172,16 @@ impl Check<'_> {
             .chain(now)
             .copied()
             .collect();
-        if before.is_empty() && self.strangers {
+        if self.strangers {
             let may_be_ours = |owner: &&OwnerId| {
                 let target = self.judge.board.get(**owner);
                 let theirs = target
                     .as_ref()
                     .and_then(|t| t.labels.get(self.judge.rule.config.namespace_label()));
+                let answered = target.as_ref().is_none_or(|t| t.first_good.is_some());
                 match (theirs, self.namespace) {
-                    (Some(theirs), Some(ours)) => theirs == ours,
-                    _ => true,
+                    (Some(theirs), Some(ours)) if theirs != ours => false,
+                    _ => before.is_empty() || !answered,
                 }
             };
             expected.extend(self.judge.snapshot.completeness.down.iter().filter(may_be_ours));

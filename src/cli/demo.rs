@@ -1,6 +1,6 @@
 //! `leadline demo`: the whole main job on this machine.
 
-use crate::app::{App, ClusterMode, Options, told_to_stop};
+use crate::app::{App, ClusterMode, Options};
 use crate::cli::{fail, on_runtime};
 use crate::demo::access::{Access, USER};
 use crate::demo::decide;
@@ -9,6 +9,7 @@ use crate::demo::screen::{Reading, Screen};
 use crate::demo::workload::{self, Exporter};
 use crate::serve::access::Demo as DemoMode;
 use crate::serve::authority::Authority;
+use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::Args;
 use leadline_cluster::{Pod, PodStore};
@@ -73,6 +74,7 @@ impl Demo {
     }
 
     async fn show(self) -> Result<(), Failure> {
+        let (mut stops, hangup) = signals::catch()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stop = CancellationToken::new();
         let exporters = workload::start(Arc::clone(&clock), stop.clone()).await?;
@@ -81,7 +83,7 @@ impl Demo {
         let file = folder.0.join("leadline.yaml");
         std::fs::write(&file, configuration(&exporters))?;
         let data = folder.0.join("data");
-        let app = App::start(self.options(file, data, &authority), Arc::clone(&clock)).await?;
+        let app = App::start(self.options(file, data, &authority), Arc::clone(&clock), hangup).await?;
         let addresses = app.addresses();
         let adapter = addresses.adapter.ok_or("the adapter is off")?;
         let access = Access::create(&authority, adapter, clock.now())?;
@@ -90,7 +92,7 @@ impl Demo {
         screen.begin()?;
         let ended = tokio::select! {
             ended = watch(&mut questions, &mut screen) => ended,
-            _signal = told_to_stop() => Ok(()),
+            _signal = stops.told() => Ok(()),
             () = deadline(self.length) => Ok(()),
         };
         stop.cancel();

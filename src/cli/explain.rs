@@ -1,9 +1,11 @@
 //! `leadline explain`: why is this value what it is?
 
+use crate::cli::client::client;
 use crate::cli::{fail, on_runtime, print};
 use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Tells why a metric of an object is what it is, asked of a running leadline.
 #[derive(Debug, Args)]
@@ -16,6 +18,12 @@ pub(crate) struct Explain {
     name: String,
     /// The metric.
     metric: String,
+    /// What an HPA selects by: the objects where the name is `*`, or the results of an external metric.
+    #[arg(long, short = 'l', default_value = "", value_name = "SELECTOR")]
+    selector: String,
+    /// What an HPA selects the results of an object's metric by (`metric.selector`).
+    #[arg(long, default_value = "", value_name = "SELECTOR")]
+    metric_selector: String,
     /// Where leadline's web listener is.
     #[arg(long, default_value = "http://127.0.0.1:9090", env = "LEADLINE_URL")]
     url: String,
@@ -24,6 +32,8 @@ pub(crate) struct Explain {
     json: bool,
 }
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of an answer that are read.
 const MOST: usize = 64 << 20;
 
@@ -41,9 +51,10 @@ impl Explain {
         })
     }
 
-    async fn ask(&self) -> Result<String, String> {
+    /// What is asked, selectors included.
+    fn url(&self) -> String {
         let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let url = format!(
+        let mut url = format!(
             "{}/explain/v1/namespaces/{}/{}/{}/{}",
             self.url.trim_end_matches('/'),
             part(&self.namespace),
@@ -52,11 +63,23 @@ impl Explain {
             part(&self.name),
             part(&self.metric)
         );
+        let selectors = [
+            ("labelSelector", &self.selector),
+            ("metricLabelSelector", &self.metric_selector),
+        ];
+        for (key, selector) in selectors.into_iter().filter(|(_, selector)| !selector.is_empty()) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{key}={}", part(selector)));
+        }
+        url
+    }
+
+    async fn ask(&self) -> Result<String, String> {
+        let url = self.url();
         let accept = if self.json { "application/json" } else { "text/plain" };
-        let mut answer = reqwest::Client::new()
+        let mut answer = client(&url, PATIENCE)?
             .get(&url)
             .header("accept", accept)
-            .timeout(std::time::Duration::from_secs(10))
             .send()
             .await
             .map_err(|e| format!("{url}: {e}; is leadline running, and is --url its web listener?"))?;

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub(crate) mod check;
+mod client;
 pub(crate) mod demo;
 pub(crate) mod explain;
 mod features;

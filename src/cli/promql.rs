@@ -1,5 +1,6 @@
 //! `leadline promql …`: expressions, without and with data.
 
+use crate::cli::client::client;
 use crate::cli::{fail, features, on_runtime, print};
 use clap::{Args, Subcommand};
 use leadline_promql::check::{describe, parse_checked_with};
@@ -206,11 +207,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Posts a form and reads the answer, whatever its status: errors are told in the answer.
 async fn post(url: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()
-        .map_err(|e| e.to_string())?;
-    let mut answer = client
+    let mut answer = client(url, PATIENCE)?
         .post(url)
         .form(parameters)
         .send()

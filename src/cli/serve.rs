@@ -4,6 +4,7 @@ use crate::app::{App, ClusterMode, Options};
 use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
 use crate::cli::{Cli, fail, on_runtime};
+use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args, Command, CommandFactory};
@@ -15,6 +16,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::signal::unix::Signal;
 
 /// Runs leadline: scrapes targets and serves queries, the metrics APIs and the KEDA scaler.
 #[derive(Debug, Args)]
@@ -150,19 +152,30 @@ fn told(command: &Command, matches: &ArgMatches) -> BTreeMap<String, String> {
 }
 
 impl Serve {
-    /// Runs until SIGTERM or SIGINT.
+    /// Runs until SIGTERM or SIGINT, which end the start too: it may wait for an API server.
     pub(crate) fn run(self) -> ExitCode {
         install(self.log_level, self.log_format);
         on_runtime(async move {
-            let cluster = match self.cluster().await {
-                Ok(cluster) => cluster,
-                Err(error) => return fail(&error),
+            let (mut stops, hangup) = match signals::catch() {
+                Ok(caught) => caught,
+                Err(error) => return fail(&format_args!("signals cannot be caught: {error}")),
             };
-            match App::start(self.options(cluster), Arc::new(SystemClock)).await {
-                Ok(app) => app.run().await,
-                Err(error) => fail(&error),
+            tokio::select! {
+                started = self.start(hangup) => match started {
+                    Ok(app) => app.run(stops).await,
+                    Err(error) => fail(&error),
+                },
+                signal = stops.told() => {
+                    tracing::info!(signal, "stopping before everything was started");
+                    ExitCode::SUCCESS
+                }
             }
         })
+    }
+
+    async fn start(self, hangup: Signal) -> Result<App, Box<dyn std::error::Error>> {
+        let cluster = self.cluster().await?;
+        Ok(App::start(self.options(cluster), Arc::new(SystemClock), hangup).await?)
     }
 
     async fn cluster(&self) -> Result<ClusterMode, leadline_cluster::ConnectError> {

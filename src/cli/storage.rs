@@ -18,9 +18,10 @@ pub(crate) struct Storage {
     /// The most bytes that blocks, log and mapped chunks may take together (512MB, 10GB); the oldest blocks go first. 0: no limit.
     #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_name = "BYTES", value_parser = ByteSize::parse)]
     retention_size: ByteSize,
-    /// The most series that are held in memory; further ones are refused and counted.
-    #[arg(long = "storage.tsdb.max-series", default_value_t = 2_000_000, value_name = "N")]
-    max_series: u32,
+    /// The most series that are held in memory; further ones are refused and counted, and their scrapes fail. Default: one
+    /// for every 2 KiB of what the process may use, at most 2000000.
+    #[arg(long = "storage.tsdb.max-series", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_series: Option<u32>,
     /// The most memory that reading the log at the start may take (512MB, 2GB); a log that takes more is cut into blocks
     /// first, and memory begins without its series. 0: no limit. Default: two thirds of what the process may use.
     #[arg(long = "storage.tsdb.replay-memory", value_name = "BYTES", value_parser = ByteSize::parse)]
@@ -51,16 +52,35 @@ pub(crate) fn share(allowed: u64) -> u64 {
     allowed / 3 * 2
 }
 
+/// The most series that are held where nothing was chosen.
+const MOST_SERIES: u32 = 2_000_000;
+
+/// Memory for which one series may be held, bytes: it takes about 1.2 kB with its samples (`docs/performance.md`), and the
+/// rest is for all else.
+const BYTES_A_SERIES: u64 = 2048;
+
+/// The most series that may be held in `allowed` bytes of memory, when nothing was chosen.
+fn series_in(allowed: u64) -> u32 {
+    u32::try_from(allowed / BYTES_A_SERIES).map_or(MOST_SERIES, |series| series.clamp(1, MOST_SERIES))
+}
+
 impl Storage {
     /// What they say together; `memory` (bytes) is what the process may use, where that is known.
     pub(crate) fn options(self, memory: Option<u64>) -> Options {
+        let max_series = self.max_series.or_else(|| memory.map(series_in)).unwrap_or(MOST_SERIES);
+        tracing::info!(
+            max_series,
+            memory,
+            chosen = self.max_series.is_some(),
+            "the most series that are held"
+        );
         let or_share = |chosen: Option<ByteSize>| chosen.map(|size| size.0).or_else(|| memory.map(share)).unwrap_or(0);
         Options {
             path: self.path,
             settings: leadline_storage::Settings {
                 retention_ms: self.retention.as_millis(),
                 retention_bytes: self.retention_size.0,
-                max_series: self.max_series,
+                max_series,
                 replay_memory_bytes: or_share(self.replay_memory),
                 unwritten_memory_bytes: or_share(self.unwritten_memory),
                 wal_fsync_interval_ms: self.wal_fsync_interval.as_millis(),
@@ -81,6 +101,26 @@ mod tests {
     struct Flags {
         #[command(flatten)]
         storage: Storage,
+    }
+
+    #[test]
+    fn as_many_series_are_held_as_was_chosen_or_as_memory_is_for() {
+        const CHOSEN: &[&str] = &["x", "--storage.tsdb.max-series=7000000"];
+        for (flags, memory, series) in [
+            (&["x"][..], None, 2_000_000),
+            (&["x"], Some(1 << 30), 1 << 19),
+            (&["x"], Some(2048 * 1_999_999 + 2047), 1_999_999),
+            (&["x"], Some(1 << 40), 2_000_000),
+            (&["x"], Some(u64::MAX), 2_000_000),
+            (&["x"], Some(0), 1),
+            (CHOSEN, Some(1 << 30), 7_000_000),
+            (CHOSEN, None, 7_000_000),
+        ] {
+            let settings = Flags::try_parse_from(flags).unwrap().storage.options(memory).settings;
+            assert_eq!(settings.max_series, series, "{flags:?} {memory:?}");
+            settings.validate().unwrap();
+        }
+        assert!(Flags::try_parse_from(["x", "--storage.tsdb.max-series=0"]).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 use crate::serve::handshakes::{Handshakes, Outcome};
 use crate::serve::impatient::Impatient;
+use crate::serve::places::Places;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
@@ -35,6 +36,8 @@ use tower::ServiceExt;
 pub(crate) struct Limits {
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
+    /// Those of one address; more are refused at once.
+    pub per_peer: usize,
     /// Whether HTTP/2 is spoken. Its clients can hold an answer for ever, stream by stream: see [`Self::stall`].
     pub http2: bool,
     /// Requests at a time on one HTTP/2 connection.
@@ -58,6 +61,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            per_peer: 1024,
             http2: true,
             streams: 250,
             handshake: Duration::from_secs(10),
@@ -134,6 +138,7 @@ impl Listener {
     pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Places::new(self.name, self.limits.per_peer);
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                 break;
@@ -144,6 +149,9 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let Some(place) = places.take(peer.ip()) else {
+                        continue;
+                    };
                     let connection = Connection {
                         name: self.name,
                         tls: self.tls.clone(),
@@ -154,7 +162,7 @@ impl Listener {
                     };
                     connections.spawn(async move {
                         connection.serve(stream, peer).await;
-                        drop(slot);
+                        drop((slot, place));
                     });
                 }
                 // Out of file descriptors, say: trying again at once would spin.
@@ -393,6 +401,42 @@ mod tests {
         let mut answer = String::new();
         next.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("200 OK"), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn an_address_keeps_no_more_than_its_share_and_others_are_answered() {
+        let limits = Limits {
+            connections: 8,
+            per_peer: 2,
+            ..Limits::default()
+        };
+        let running = running(limits).await;
+        let ask = async |from: [u8; 4]| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from((from, 0))).unwrap();
+            let mut connection = socket.connect(running.address).await.unwrap();
+            // A refused one may be gone before anything is written or read.
+            let _ = connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let mut answer = [0; 15];
+            let answered = connection.read_exact(&mut answer).await.is_ok();
+            answered.then_some((connection, answer))
+        };
+        let (greedy, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+        let first = ask(greedy).await.unwrap();
+        let _second = ask(greedy).await.unwrap();
+        for _ in 0..8 {
+            assert!(ask(greedy).await.is_none(), "it has its two");
+        }
+        let (_connection, answer) = ask(other).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        drop(first);
+        // The end of the first is heard of a moment later.
+        let again = async {
+            while ask(greedy).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), again).await.unwrap();
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub(crate) mod identity;
 mod impatient;
 pub(crate) mod listener;
 pub(crate) mod page;
+pub(crate) mod places;
 pub(crate) mod runtime;
 mod store;
 pub(crate) mod web;

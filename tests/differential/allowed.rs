@@ -35,7 +35,8 @@ pub(crate) const ALWAYS: &[Allowed] = &[
         varies: false,
     },
     Allowed {
-        reason: "a subquery's step below 1 ms is refused here; in Prometheus it divides by 0",
+        reason: "promql/engine.go:2532 divides by a subquery's step in milliseconds, which is 0 of one below 1 ms, so that Prometheus \
+                 panics; leadline refuses it",
         at_most: 10,
         applies: of_tiny_steps,
         varies: false,

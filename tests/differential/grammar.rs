@@ -17,6 +17,15 @@ pub(crate) struct Grammar {
     pub(crate) extended: bool,
 }
 
+/// Quantiles that are calculated: some of them move out of 0 to 1, or are no numbers.
+pub(crate) const QUANTILES: &[&str] = &[
+    "time() % 11 / 10",
+    "time() % 7 / 4 - 0.25",
+    "scalar(count(up)) / 10",
+    "(time() % 2) / (time() % 2)",
+    "time() % 60 / 60",
+];
+
 /// A function of a range.
 fn of_range(name: &'static str, range: Tree) -> Tree {
     let tree = Tree::new(Kind::Vector).text(format!("{name}("));
@@ -382,6 +391,24 @@ impl Grammar {
                 self.ranged(flavour, depth)
             }
             's' => self.number(depth),
+            'p' if function != "double_exponential_smoothing" && self.random.chance(30) => {
+                Tree::leaf(Kind::Scalar, self.random.pick(QUANTILES))
+            }
+            // Times of no calendar, and of one.
+            'd' if self.random.chance(40) => {
+                let numbers = [
+                    "NaN",
+                    "Inf",
+                    "-Inf",
+                    "1",
+                    "-1e300",
+                    "9.2233720368e18",
+                    "-9.2233720368e18",
+                    "time() * 1e9",
+                ];
+                let number = self.random.pick(&numbers);
+                Tree::new(Kind::Vector).text(format!("vector({number})")).has("vector")
+            }
             'p' => {
                 let literals = [
                     "0.5", "0.9", "0.99", "0.1", "0", "1", "0.333", "0.25", "0.75", "1.5", "-0.1",
@@ -495,11 +522,25 @@ impl Grammar {
         }
         tree = tree.text("(");
         if PARAMETRIC.contains(&op) {
-            let parameter = match op {
-                "count_values" => "\"value\"",
-                "quantile" => self.random.pick(&["0.5", "0.9", "0", "1", "0.37", "1.2", "-1"]),
-                "limit_ratio" => self.random.pick(&["0.5", "-0.5", "0.1", "-0.9", "1", "0.75"]),
-                _ => self.random.pick(&["1", "2", "3", "5", "100", "0", "2.9"]),
+            // Half of them are calculated, and so move over a range.
+            let parameter = match (op, self.random.chance(50)) {
+                ("count_values", _) => "\"value\"",
+                ("quantile", true) => self.random.pick(QUANTILES),
+                ("quantile", false) => self.random.pick(&["0.5", "0.9", "0", "1", "0.37", "1.2", "-1"]),
+                ("limit_ratio", true) => self.random.pick(&[
+                    "time() % 13 / 6 - 1",
+                    "time() % 5 / 2 - 1.25",
+                    "scalar(count(up)) / 10",
+                    "0 * time()",
+                ]),
+                ("limit_ratio", false) => self.random.pick(&["0.5", "-0.5", "0.1", "-0.9", "1", "0.75"]),
+                (_, true) => self.random.pick(&[
+                    "time() % 7 - 1",
+                    "time() % 11 / 2",
+                    "scalar(count(up))",
+                    "time() % 2 - 1",
+                ]),
+                (_, false) => self.random.pick(&["1", "2", "3", "5", "100", "0", "2.9"]),
             };
             tree = tree.text(format!("{parameter}, "));
         }

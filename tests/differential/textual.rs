@@ -38,6 +38,10 @@ impl Grammar {
                     "\"q\", 0.5, 0.9",
                     "\"quantile\", 0, 0.25, 1",
                     "\"q\", 0.1, 0.1",
+                    "\"q\", time() % 5 / 4",
+                    "\"q\", time() % 11 / 10, 0.45",
+                    "\"q\", (time() % 2) / (time() % 2), time() % 3 - 0.5",
+                    "\"le\", 0.5, scalar(count(up)) / 10",
                 ];
                 let metric = self.random.pick(&[Flavour::Native, Flavour::Bucket]);
                 let inner = self.selector(metric, false);

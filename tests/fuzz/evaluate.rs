@@ -203,6 +203,11 @@ fn told_back(api: &axum::Router, text: &str) {
         (format!("rate({{__name__=\"m\",text={quoted}}}[1m])"), "/infos/0"),
         (format!("count_values({quoted}, m)"), "/status"),
     ] {
+        // No literal has it unless it is escaped: it stands for bytes that are no UTF-8.
+        let kind = match text.contains('\u{fffd}') && kind != "/status" {
+            true => "/errorType",
+            false => kind,
+        };
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
         if encoded.len() > LONGEST_ADDRESS {
             return;

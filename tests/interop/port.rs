@@ -134,7 +134,7 @@ pub(crate) fn write(path: &Path) {
             extras: Extras {
                 histograms: vec![histogram(1, int(i)), histogram(2, float(i)), histogram(3, custom(i))],
                 exemplars: if i % 10 == 0 { vec![exemplar] } else { Vec::new() },
-                metadata: Vec::new(),
+                ..Extras::default()
             },
         };
         let outcome = db.commit(&batch).unwrap();

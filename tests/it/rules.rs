@@ -10,7 +10,11 @@ const RULES: &str = "autoscaling:\n  metrics:\n\
     \x20 - {name: queue_depth, describes: external, query: 'sum by (namespace, queue) (queue_depth)'}\n\
     \x20 - {name: requests, describes: pods, query: 'sum by (namespace, pod) (http_requests_total)'}\n\
     \x20 - {name: broken, describes: external, query: 'sum('}\n\
-    \x20 - {name: odd, describes: Some Thing, query: 'up'}\n";
+    \x20 - {name: odd, describes: Some Thing, query: 'up'}\n\
+    \x20 - {name: dropped, describes: external, query: 'up', onStale: drop}\n\
+    \x20 - {name: tenth, describes: external, query: 'up', partial: ten}\n\
+    \x20 - {name: empty, describes: external}\n\
+    \x20 - {describes: external, query: 'up'}\n";
 
 #[tokio::test]
 async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
@@ -35,22 +39,34 @@ async fn a_bad_rule_disables_itself_alone_and_is_shown_everywhere() {
         problems("broken").contains("query") && problems("odd").contains("describes"),
         "{status}"
     );
-    for (state, count) in [("working", 2.0), ("disabled", 2.0)] {
+    for (name, problem) in [
+        (
+            "dropped",
+            "10:64: metric dropped: onStale: omit, error or serve was expected",
+        ),
+        ("tenth", "11:62: metric tenth: partial: "),
+        ("empty", "12:5: metric empty: query: it is missing"),
+        ("", "13:5: metric : name: it is missing"),
+    ] {
+        assert!(problems(name).contains(problem), "{status}");
+    }
+    for (state, count) in [("working", 2.0), ("disabled", 6.0)] {
         let series = format!("leadline_autoscaling_rules{{state=\"{state}\"}}");
         assert_eq!(leadline.own(&series).await, Some(count), "{series}");
     }
-    for name in ["broken", "odd"] {
+    for name in ["broken", "odd", "dropped", "tenth", "empty"] {
         leadline
             .until_logged(&["a metric rule is disabled", &format!("metric {name}: ")])
             .await;
     }
-    let (status, explained) = leadline
-        .get("/explain/v1/namespaces/default/external/queue_depth/broken", &[])
-        .await;
-    assert!(
-        status != 200 && explained.contains("broken") && explained.contains("query"),
-        "{status} {explained}"
-    );
+    for (name, key) in [("broken", "query"), ("dropped", "onStale"), ("empty", "query")] {
+        let path = format!("/explain/v1/namespaces/default/external/queue_depth/{name}");
+        let (status, explained) = leadline.get(&path, &[]).await;
+        assert!(
+            status == 503 && explained.contains(name) && explained.contains(key),
+            "{status} {explained}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -83,6 +99,20 @@ async fn explain_tells_how_a_value_comes_about() {
         "news",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
+    }
+    for (selector, sum) in [
+        ("--selector=queue=mail", Some("sum       7")),
+        ("-lqueue in (news)", Some("sum       5")),
+        ("--metric-selector=queue!=mail", Some("sum       5")),
+        ("--selector=queue in", None),
+    ] {
+        let output = explain("external", "*", "queue_depth", &[selector]).await;
+        let text = printed(&output);
+        assert_eq!(output.status.success(), sum.is_some(), "{selector}: {text}");
+        assert!(
+            text.contains(sum.unwrap_or("unable to parse labelSelector")),
+            "{selector}: {text}"
+        );
     }
     let output = explain("external", "*", "queue_depth", &["--json"]).await;
     let view: Value = serde_json::from_slice(&output.stdout).unwrap();

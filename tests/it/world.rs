@@ -39,6 +39,15 @@ pub(crate) async fn until<T>(what: &str, context: impl Fn() -> String, probe: im
     }
 }
 
+/// A kubeconfig for an API server at `server`, without credentials.
+pub(crate) fn kubeconfig(server: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: k, cluster: {{server: \"{server}\"}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    )
+}
+
 /// An HTTP client without a proxy.
 pub(crate) fn http() -> reqwest::ClientBuilder {
     // Fails only when a provider is installed already, which is then this one.
@@ -251,8 +260,14 @@ impl Leadline {
 
 /// Runs a command of leadline to its end.
 pub(crate) async fn run(args: &[&str]) -> Output {
+    run_with(args, &[]).await
+}
+
+/// Runs a command of leadline to its end, with further variables in its environment.
+pub(crate) async fn run_with(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = tokio::process::Command::new(binary());
     command.args(args).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command.envs(env.iter().copied());
     // What the surroundings say must not decide.
     command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("LEADLINE_URL");
     tokio::time::timeout(PATIENCE, command.output())

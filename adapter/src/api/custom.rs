@@ -177,6 +177,7 @@ pub(crate) fn pick(adapter: &Adapter, judge: &Judge<'_>, namespace: Option<&str>
     let check = Check {
         judge,
         namespace,
+        object: Some(name),
         selector: &format!("{name}\u{1f}{}", judge.metric_selector),
         strangers: false,
     };

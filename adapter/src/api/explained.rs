@@ -26,8 +26,9 @@ pub(crate) async fn answer(adapter: &Adapter, route: &Route, query: &ParsedQuery
             resource: "external",
             name: "*",
             metric: &path.metric,
-            label_selector: "",
-            metric_selector: label_selector,
+            // As for the metric itself, which knows no other.
+            label_selector,
+            metric_selector: "",
         },
         _ => return Err(ApiError::not_found("only metrics can be explained")),
     };

@@ -111,6 +111,7 @@ pub(crate) fn items(
         let check = Check {
             judge,
             namespace: (judge.rule.config.scope == Scope::Namespace).then_some(namespace),
+            object: None,
             selector: &judge.metric_selector.to_string(),
             strangers: true,
         };

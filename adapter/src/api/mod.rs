@@ -17,7 +17,7 @@ pub mod types;
 
 use crate::auth::authorize::{Attributes, Authorizer, Decision};
 use crate::auth::peer::PeerCertificates;
-use crate::auth::{AuthenticateError, Authenticator, Identity};
+use crate::auth::{AuthenticateError, Authenticator, Certified, Identity};
 use crate::error::{ApiError, Kind};
 use crate::objects::Objects;
 use crate::registry::Registry;
@@ -32,14 +32,14 @@ use leadline_model::target::Board;
 use route::{ParsedQuery, Route};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Bounds on what requests may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// One request; then 504. An HPA waits without limit and has five workers for a whole cluster.
     pub deadline: Duration,
-    /// Requests at the same time; then 429.
+    /// Requests at the same time; then 429. Of those, a quarter at most are of callers who have not proven who they are.
     pub concurrent: usize,
 }
 
@@ -90,20 +90,27 @@ pub struct Adapter {
     pub version: &'static str,
 }
 
-/// Ask the listener to end the connection after this response (an extension of it): whoever was refused opens a new
-/// one, which costs them a handshake (CVE-2023-44487).
+/// Ask the listener to end the connection after this response (an extension of it): whoever was refused, or showed no
+/// credential, opens a new one, which costs them a handshake (CVE-2023-44487), and keeps no place among connections.
 #[derive(Debug, Clone, Copy)]
 pub struct CloseConnection;
 
 struct Shared {
     adapter: Arc<Adapter>,
     permits: Semaphore,
+    /// Taken beside a permit by whoever no certificate vouches for: until a token does, else to the end. The rest stays for the
+    /// API server, whose certificate is judged at once.
+    strangers: Semaphore,
 }
 
 /// The API as a router. It must only ever be served over TLS by a listener that fills [`PeerCertificates`].
 pub fn router(adapter: Arc<Adapter>) -> Router {
-    let permits = Semaphore::new(adapter.limits.concurrent);
-    let shared = Arc::new(Shared { adapter, permits });
+    let most = adapter.limits.concurrent;
+    let shared = Arc::new(Shared {
+        adapter,
+        permits: Semaphore::new(most),
+        strangers: Semaphore::new(most.div_ceil(4)),
+    });
     Router::new().fallback(serve).with_state(shared)
 }
 
@@ -114,18 +121,16 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let http1 = request.version() <= Version::HTTP_11;
     let route = route::parse(request.uri().path());
     let kind = route.as_ref().map_or("other", Route::kind);
+    let mut stranger = false;
     let answer = match (&route, shared.permits.try_acquire()) {
         // A probe must get its answer when everything else does not.
-        (Ok(Route::Health(endpoint)), _) => Ok(health::answer(adapter, *endpoint, &request)),
-        (_, Err(_)) => {
-            adapter.stats.overloaded.inc();
-            Err(ApiError::new(
-                Kind::TooManyRequests,
-                "too many requests are in flight, try again in a second",
-            ))
+        (Ok(Route::Health(endpoint)), _) => {
+            stranger = true;
+            Ok(health::answer(adapter, *endpoint, &request))
         }
+        (_, Err(_)) => Err(overloaded(&adapter.stats)),
         (route, Ok(_permit)) => {
-            let work = authorized(adapter, route.as_ref().map_err(ApiError::clone), request);
+            let work = authorized(&shared, route.as_ref().map_err(ApiError::clone), request, &mut stranger);
             let timeout = |_| Err(ApiError::new(Kind::Timeout, "the request took longer than its limit"));
             tokio::time::timeout(adapter.limits.deadline, work)
                 .await
@@ -135,6 +140,8 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let mut response = answer.unwrap_or_else(|error| status::response(&error));
     if response.status() == http::StatusCode::UNAUTHORIZED {
         adapter.stats.unauthenticated.inc();
+    }
+    if stranger {
         close(&mut response, http1);
     }
     let code = response.status().as_u16();
@@ -143,6 +150,14 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         adapter.stats.durations.observe(started.elapsed());
     }
     response
+}
+
+fn overloaded(stats: &Stats) -> ApiError {
+    stats.overloaded.inc();
+    ApiError::new(
+        Kind::TooManyRequests,
+        "too many requests are in flight, try again in a second",
+    )
 }
 
 fn close(response: &mut Response, http1: bool) {
@@ -154,13 +169,21 @@ fn close(response: &mut Response, http1: bool) {
     }
 }
 
-/// Everything behind the path: identity, access, method, answer.
+/// Everything behind the path: identity, access, method, answer. `stranger` says, however it ends, whether nobody vouched for
+/// the caller.
 async fn authorized(
-    adapter: &Arc<Adapter>,
+    shared: &Shared,
     route: Result<&Route, ApiError>,
     request: Request,
+    stranger: &mut bool,
 ) -> Result<Response, ApiError> {
-    let (identity, request) = identified(&adapter.authenticator, &adapter.stats, request).await?;
+    let adapter = &shared.adapter;
+    let door = Door {
+        authenticator: &adapter.authenticator,
+        stats: &adapter.stats,
+        strangers: &shared.strangers,
+    };
+    let (identity, _place, request) = door.identified(request, stranger).await?;
     // A path that is none is refused only now, so that nobody without a credential learns what exists.
     let route = route?;
     let query = ParsedQuery::parse(request.uri().query().unwrap_or(""));
@@ -179,19 +202,49 @@ async fn authorized(
     answer(adapter, route, &query, request.headers()).await
 }
 
-/// Who asks, and the request without anything that it said of that: what comes after, logs included, sees no credential
-/// and no proxied identity.
-async fn identified(
-    authenticator: &Authenticator,
-    stats: &Stats,
-    mut request: Request,
-) -> Result<(Identity, Request), ApiError> {
-    let peer = request.extensions().get::<PeerCertificates>();
-    let identity = authenticator.authenticate(peer, request.headers(), stats).await;
-    let identity = identity.map_err(unauthenticated)?;
-    authenticator.strip(request.headers_mut());
-    request.extensions_mut().remove::<PeerCertificates>();
-    Ok((identity, request))
+/// Where callers say who they are.
+struct Door<'a> {
+    authenticator: &'a Authenticator,
+    stats: &'a Stats,
+    strangers: &'a Semaphore,
+}
+
+impl<'a> Door<'a> {
+    /// Who asks, the place of one who stays a stranger, and the request without anything that it said of that: what comes
+    /// after, logs included, sees no credential and no proxied identity.
+    async fn identified(
+        &self,
+        mut request: Request,
+        stranger: &mut bool,
+    ) -> Result<(Identity, Option<SemaphorePermit<'a>>, Request), ApiError> {
+        let peer = request.extensions().get::<PeerCertificates>();
+        let (identity, place) = self.identity(peer, request.headers(), stranger).await?;
+        self.authenticator.strip(request.headers_mut());
+        request.extensions_mut().remove::<PeerCertificates>();
+        Ok((identity, place, request))
+    }
+
+    async fn identity(
+        &self,
+        peer: Option<&PeerCertificates>,
+        headers: &HeaderMap,
+        stranger: &mut bool,
+    ) -> Result<(Identity, Option<SemaphorePermit<'a>>), ApiError> {
+        let failure = match self.authenticator.certified(peer, headers).map_err(unauthenticated)? {
+            Certified::As(identity) => return Ok((identity, None)),
+            Certified::Not(failure) => failure,
+        };
+        *stranger = true;
+        let place = self.strangers.try_acquire().map_err(|_| overloaded(self.stats))?;
+        let identity = self.authenticator.uncertified(failure, headers, self.stats).await;
+        match identity.map_err(unauthenticated)? {
+            Some(identity) => {
+                *stranger = false;
+                Ok((identity, None))
+            }
+            None => Ok((Identity::anonymous(), Some(place))),
+        }
+    }
 }
 
 fn unauthenticated(error: AuthenticateError) -> ApiError {
@@ -294,8 +347,14 @@ mod tests {
             .body(Body::empty())
             .unwrap();
         request.extensions_mut().insert(PeerCertificates(Vec::new()));
-        let (identity, request) = identified(&authenticator, &Stats::default(), request).await.unwrap();
-        assert_eq!(identity.user, "u");
+        let door = Door {
+            authenticator: &authenticator,
+            stats: &Stats::default(),
+            strangers: &Semaphore::new(1),
+        };
+        let mut stranger = false;
+        let (identity, place, request) = door.identified(request, &mut stranger).await.unwrap();
+        assert_eq!((identity.user.as_str(), stranger, place.is_none()), ("u", false, true));
         let seen: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
         assert_eq!(seen, ["accept"]);
         assert!(request.extensions().get::<PeerCertificates>().is_none());

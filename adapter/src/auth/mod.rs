@@ -82,6 +82,15 @@ pub enum AuthenticateError {
     NotReady(String),
 }
 
+/// What a connection's certificates say of who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certified {
+    /// This identity: their own, or the one that the front proxy names.
+    As(Identity),
+    /// Nothing: none was shown, or why those that were are not believed.
+    Not(Option<String>),
+}
+
 /// Authenticates requests.
 pub struct Authenticator {
     trust: RwLock<Option<Arc<Trust>>>,
@@ -139,19 +148,49 @@ impl Authenticator {
         headers: &HeaderMap,
         stats: &Stats,
     ) -> Result<Identity, AuthenticateError> {
+        match self.certified(peer, headers)? {
+            Certified::As(identity) => Ok(identity),
+            Certified::Not(failure) => {
+                let identity = self.uncertified(failure, headers, stats).await?;
+                Ok(identity.unwrap_or_else(Identity::anonymous))
+            }
+        }
+    }
+
+    /// What the certificate chain of the connection says, at once and without asking anybody.
+    ///
+    /// # Errors
+    /// [`AuthenticateError::NotReady`].
+    pub fn certified(
+        &self,
+        peer: Option<&PeerCertificates>,
+        headers: &HeaderMap,
+    ) -> Result<Certified, AuthenticateError> {
         let Some(trust) = self.trust() else {
             return Err(AuthenticateError::NotReady(
                 "authentication data is not loaded yet".into(),
             ));
         };
-        let peer = peer.filter(|p| !p.0.is_empty());
-        let mut failure = None;
-        if let Some(peer) = peer {
-            match self.by_certificate(&trust, peer, headers) {
-                Ok(identity) => return Ok(identity.authenticated()),
-                Err(reason) => failure = Some(reason),
-            }
-        }
+        let Some(peer) = peer.filter(|p| !p.0.is_empty()) else {
+            return Ok(Certified::Not(None));
+        };
+        Ok(match self.by_certificate(&trust, peer, headers) {
+            Ok(identity) => Certified::As(identity.authenticated()),
+            Err(reason) => Certified::Not(Some(reason)),
+        })
+    }
+
+    /// Who asks where [`Self::certified`] gave `failure`: whoever a token is of, which the API server may have to tell; `None`
+    /// for somebody who showed no credential at all.
+    ///
+    /// # Errors
+    /// [`AuthenticateError`].
+    pub async fn uncertified(
+        &self,
+        failure: Option<String>,
+        headers: &HeaderMap,
+        stats: &Stats,
+    ) -> Result<Option<Identity>, AuthenticateError> {
         if let Some(token) = bearer(headers)? {
             let Some(tokens) = &self.tokens else {
                 return Err(AuthenticateError::Invalid(
@@ -159,14 +198,14 @@ impl Authenticator {
                 ));
             };
             return match tokens.review(token, stats).await {
-                Ok(Some(identity)) => Ok(Identity::clone(&identity).authenticated()),
+                Ok(Some(identity)) => Ok(Some(Identity::clone(&identity).authenticated())),
                 Ok(None) => Err(AuthenticateError::Invalid("the bearer token is not valid".into())),
                 Err(TokenError(reason)) => Err(AuthenticateError::Invalid(format!("token review failed: {reason}"))),
             };
         }
         match failure {
             Some(reason) => Err(AuthenticateError::Invalid(reason)),
-            None if self.anonymous => Ok(Identity::anonymous()),
+            None if self.anonymous => Ok(None),
             None => Err(AuthenticateError::Invalid("no credentials".into())),
         }
     }

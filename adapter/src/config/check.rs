@@ -120,10 +120,26 @@ impl MetricRule {
         self.labels.namespace.as_ref().map_or("namespace", |l| l.value.as_str())
     }
 
+    /// Whether it has a name that another rule could have too.
+    pub(crate) fn has_name(&self) -> bool {
+        !self.name.value.is_empty()
+    }
+
+    /// Whether it has all that a rule needs, and each value is of its key's kind. What else may be wrong is not looked at where
+    /// it is not: a default stands in such a value's place.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.unusable.is_empty()
+    }
+
     /// Everything that is wrong with the rule, except its query.
     #[must_use]
     pub fn check(&self, mapper: &Mapper) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let unusable = self.unusable.iter();
+        let mut problems: Vec<Problem> = unusable.map(|u| self.problem(u.key, u.at, &*u.message)).collect();
+        if !self.is_sound() {
+            return problems;
+        }
         let name = self.name.value.as_str();
         if !is_metric_name(name) {
             let message = "a name of 1 to 253 letters, digits, '_', '-', '.', ':' was expected";
@@ -221,6 +237,9 @@ impl Autoscaling {
         let mut problems = Vec::new();
         for rule in &self.metrics {
             problems.extend(rule.check(mapper));
+            if !rule.has_name() {
+                continue;
+            }
             let Ok(describes) = rule.describes(mapper) else {
                 continue;
             };
@@ -318,21 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_words_are_errors_with_line_and_column() {
+    fn unknown_keys_are_errors_of_the_file_with_line_and_column() {
         for (yaml, part) in [
             (
                 "metrics:\n  - {name: a, describes: pods, query: up, onNan: omit}",
                 "onNan",
             ),
             (
-                "metrics:\n  - {name: a, describes: pods, query: up, onInf: drop}",
-                "drop",
+                "metrics:\n  - {name: a, describes: pods, query: up, labels: {pod: a}}",
+                "pod",
             ),
             ("metric: []", "metric"),
-            (
-                "metrics:\n  - {name: a, describes: pods, query: up, maxAge: 5}",
-                "15s or 1h30m",
-            ),
         ] {
             let error = serde_saphyr::from_str::<Autoscaling>(yaml).unwrap_err();
             assert!(error.to_string().contains(part), "{yaml}: {error}");

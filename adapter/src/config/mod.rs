@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod rule;
+mod written;
 
 pub use check::Problem;
 pub use rule::{

@@ -11,6 +11,7 @@
 //!       query: sum by (namespace, queue) (queue_depth)
 //! ```
 
+use super::written::Unusable;
 use leadline_model::duration::Duration;
 use leadline_standing::OnPartial;
 use serde::Deserialize;
@@ -24,9 +25,9 @@ pub struct Autoscaling {
     pub metrics: Vec<MetricRule>,
 }
 
-/// One metric.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// One metric. It is read from a mapping whose keys are the fields in camelCase; a value that cannot be used stays behind as a
+/// problem of this rule, with the default in its place.
+#[derive(Debug, Clone, PartialEq)]
 pub struct MetricRule {
     /// As an HPA names it.
     pub name: Spanned<String>,
@@ -36,62 +37,50 @@ pub struct MetricRule {
     /// PromQL. Its result's labels name the object, see [`Labels`].
     pub query: Spanned<String>,
     /// Which result labels name the object.
-    #[serde(default)]
     pub labels: Labels,
     /// What is answered as `windowSeconds`; default: the longest range that the query reads, absent when there is none.
-    #[serde(default)]
     pub window: Option<Duration>,
     /// The age, by the stalest series that went into a value, beyond which the value is stale. Default: three scrape
     /// intervals of the slowest target that feeds it, beyond what the query reads back; five minutes for values that no
     /// target feeds.
-    #[serde(default)]
     pub max_age: Option<Duration>,
     /// `namespace` (default): a result counts for a request only where its namespace label equals the URL's.
     /// `cluster`: it counts for every namespace; for external metrics that have none.
-    #[serde(default)]
     pub scope: Scope,
     /// The share of targets, 0 to 1, that may be down before a value counts as partial (default 0.1).
-    #[serde(default = "default_partial")]
     pub partial: Spanned<f64>,
     /// What to do with a partial value: `raise` (default: answer it where it is not below the last complete one),
     /// `error` or `serve`. Of pods/*, single pods are left out instead.
-    #[serde(default)]
     pub on_partial: OnPartial,
     /// NaN: `omit` (default), `error` or `zero`.
-    #[serde(rename = "onNaN", default)]
     pub on_nan: OnUnusable,
     /// Infinities: `omit` (default), `error` or `zero`.
-    #[serde(default)]
     pub on_inf: OnUnusable,
     /// Below zero: `error` (default), `clamp` (to zero) or `serve`. The HPA takes a negative external value with an
     /// average target for an overflow and scales to the maximum.
-    #[serde(default)]
     pub on_negative: OnNegative,
     /// Several results for one object: `error` (default for objects), `sum`, `max`, `min` or `avg`. An external metric
     /// may have several values, which the HPA sums (default); with this set it has one.
-    #[serde(default)]
     pub on_duplicate: Option<OnDuplicate>,
     /// Values older than `maxAge`: `omit` (default for pods), `error` (default for all else) or `serve`.
-    #[serde(default)]
     pub on_stale: Option<OnStale>,
     /// Values that no target feeds which was observed for the query's whole window: `omit` (default for pods), `error`
     /// (default for all else; of an external metric's several results, where all of them are), or `serve`.
-    #[serde(default)]
     pub on_warming: Option<OnWarming>,
     /// No result at all: `error` (default: 404 with the reason) or `zero` (objects and externals only, and only while
     /// the metric is warm and its targets are up: an HPA may turn a workload off on a zero).
-    #[serde(default)]
     pub on_empty: OnEmpty,
+    /// Keys whose values are of no use, in the order of the fields above.
+    pub(super) unusable: Vec<Unusable>,
 }
 
-fn default_partial() -> Spanned<f64> {
-    use serde_saphyr::Location;
-    Spanned::new(0.1, Location::UNKNOWN, Location::UNKNOWN)
+impl MetricRule {
+    /// The share of targets that may be down by default.
+    pub(super) const PARTIAL: f64 = 0.1;
 }
 
 /// Which result labels name the object.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Labels {
     /// Default: the singular of the resource, as `pod`, `ingress`, `node`.
     pub name: Option<Spanned<String>>,

@@ -2,8 +2,9 @@
 
 use crate::world::{NOW, World, pod_row, request, row};
 use leadline_adapter::Limits;
+use leadline_model::Labels;
 use leadline_model::port::EvaluateError;
-use leadline_model::target::OwnerId;
+use leadline_model::target::{Health, OwnerId};
 use leadline_standing::{Completeness, Row, Warmth};
 use serde_json::json;
 
@@ -451,10 +452,39 @@ async fn a_sum_that_lost_one_of_its_exporters_may_not_lower() {
     assert_eq!(world.get(&format!("{path}?labelSelector=queue")).await.code(), 503);
 }
 
+/// As in a rollout at the store's cap on series: the new pods' are refused, and the old ones go.
+#[tokio::test]
+async fn a_sum_whose_exporters_were_replaced_by_one_that_never_answered_whole_may_not_lower() {
+    let world = world();
+    let path = format!("{EXTERNAL}/queue_depth");
+    let of = |queue: &str, owner: u32, value: f64| {
+        let mut row = row(&[("namespace", "demo"), ("queue", queue)], value, 0);
+        row.provenance.owners = vec![OwnerId(owner)];
+        row
+    };
+    world.adapter.board.update(OwnerId(3), |t| t.health = Health::Up);
+    world.rows("queue", vec![of("a", 1, 5.0), of("b", 3, 7.0)]);
+    assert_eq!(world.get(&path).await.code(), 200);
+    world.adapter.board.remove(OwnerId(3));
+    for (first_good, code) in [(Some(0), 200), (None, 503)] {
+        world.rows("queue", vec![of("a", 1, 5.0), of("b", 3, 7.0)]);
+        assert_eq!(world.get(&path).await.code(), 200);
+        world.adapter.board.update(OwnerId(2), |t| t.first_good = first_good);
+        world.content("queue", |c| {
+            c.rows = Ok(vec![of("a", 1, 5.0)]);
+            c.completeness = Completeness {
+                feeders: 2,
+                down: vec![OwnerId(2)],
+            };
+        });
+        let reply = world.get(&path).await;
+        assert_eq!(reply.code(), code, "{first_good:?}: {}", reply.text);
+    }
+}
+
 #[tokio::test]
 async fn a_sum_whose_exporter_is_silent_since_the_start_may_not_be_below_that_of_before() {
-    let of =
-        |namespace: &str, queue: &str| leadline_model::Labels::from_pairs([("namespace", namespace), ("queue", queue)]);
+    let of = |namespace: &str, queue: &str| Labels::from_pairs([("namespace", namespace), ("queue", queue)]);
     // who is down, the value of the one that is left, the answer; the other one's was 7
     for (down, value, expected) in [(2, 4.0, 503), (2, 5.0, 503), (2, 13.0, 200), (1, 13.0, 503)] {
         let world = world();
@@ -474,6 +504,73 @@ async fn a_sum_whose_exporter_is_silent_since_the_start_may_not_be_below_that_of
         });
         let reply = world.get(&format!("{EXTERNAL}/queue_depth")).await;
         assert_eq!(reply.code(), expected, "{down} {value}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn what_a_sum_is_without_an_exporter_that_is_silent_for_long_becomes_the_measure_where_there_is_none() {
+    let world = world();
+    let code_of = async |value: f64, settled: &[u32]| {
+        let mut a = row(&[("namespace", "demo"), ("queue", "a")], value, 0);
+        a.last_complete = Some(value);
+        world.content("queue", |c| {
+            c.rows = Ok(vec![a]);
+            c.completeness = Completeness {
+                feeders: 2,
+                down: vec![OwnerId(2)],
+            };
+            c.settled = settled.iter().copied().map(OwnerId).collect();
+        });
+        world.get(&format!("{EXTERNAL}/queue_depth")).await.code()
+    };
+    for (value, settled, code) in [
+        (50.0, &[][..], 503),
+        (50.0, &[3], 503),
+        (5.0, &[2], 200),
+        (4.0, &[2], 503),
+        (6.0, &[2], 200),
+        (5.0, &[2], 200),
+    ] {
+        assert_eq!(code_of(value, settled).await, code, "{value} {settled:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_several_results_lacks_those_of_an_exporter_that_is_silent_since_the_start() {
+    let labels =
+        |name: &str, zone: &str| Labels::from_pairs([("namespace", "demo"), ("ingress", name), ("zone", zone)]);
+    // how results merge, whose the silent exporter's were, the value of what is left, the answer; before it was 5 and 9
+    for (how, silent, value, code) in [
+        ("sum", "main", 5.0, 503),
+        ("sum", "main", 13.9, 503),
+        ("sum", "main", 14.0, 200),
+        ("max", "main", 8.9, 503),
+        ("max", "main", 9.0, 200),
+        ("min", "main", 5.0, 200),
+        ("avg", "main", 6.9, 503),
+        ("avg", "main", 7.0, 200),
+        ("sum", "other", 1.0, 200),
+    ] {
+        let rule = "name: hits, describes: ingresses.networking.k8s.io, query: hits";
+        let world = World::new(&format!("metrics:\n  - {{{rule}, onDuplicate: {how}}}\n"));
+        let mut left = row(&[("namespace", "demo"), ("ingress", "main"), ("zone", "a")], value, 0);
+        left.last_complete = Some(5.0);
+        let before = leadline_standing::Before {
+            values: [(labels("main", "a"), 5.0), (labels(silent, "b"), 9.0)].into(),
+            missing: vec![OwnerId(2)],
+        };
+        world.content("hits", |c| {
+            c.rows = Ok(vec![left]);
+            c.completeness = Completeness {
+                feeders: 2,
+                down: vec![OwnerId(2)],
+            };
+            c.before = Some(before.into());
+        });
+        let reply = world
+            .get(&format!("{CUSTOM}/ingresses.networking.k8s.io/main/hits"))
+            .await;
+        assert_eq!(reply.code(), code, "{how} {silent} {value}: {}", reply.text);
     }
 }
 

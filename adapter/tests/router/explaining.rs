@@ -72,6 +72,52 @@ async fn an_external_explanation_shows_the_sum_and_only_the_namespace() {
 }
 
 #[tokio::test]
+async fn an_external_metric_is_explained_for_the_selector_that_an_hpa_asks_with() {
+    let world = World::new(RULES);
+    let queue = |q: &str, v| row(&[("namespace", "demo"), ("queue", q)], v, 0);
+    world.rows("queue", vec![queue("work", 5.0), queue("rest", 7.0)]);
+    let answered = world
+        .get(&format!("{EXTERNAL}/queue_depth?labelSelector=queue%3Dwork"))
+        .await;
+    assert_eq!(answered.values(), ["work=5"]);
+    for (label_selector, metric_selector, expected) in [
+        ("", "", "12"),
+        ("queue=work", "", "5"),
+        ("", "queue=work", "5"),
+        ("queue=work", " queue==work ", "5"),
+        ("queue=none", "", "no result for this namespace and selector"),
+        (
+            "queue=work",
+            "queue=rest",
+            "an external metric has one selector, and labelSelector queue=work is not metricLabelSelector queue=rest",
+        ),
+        ("queue==", "queue=a b", "unable to parse metricLabelSelector: "),
+        ("queue in", "", "unable to parse labelSelector: "),
+    ] {
+        let subject = leadline_adapter::explain::Subject {
+            namespace: Some("demo"),
+            resource: "external",
+            name: "*",
+            metric: "queue_depth",
+            label_selector,
+            metric_selector,
+        };
+        let told = match leadline_adapter::explain::explain(&world.adapter, &subject).await {
+            Ok(explanation) => explanation.sum.unwrap_or(explanation.error),
+            Err(error) => {
+                assert_eq!(error.kind.code(), 400, "{}", error.message);
+                error.message
+            }
+        };
+        assert!(told.starts_with(expected), "{label_selector} {metric_selector}: {told}");
+    }
+    let explained = world
+        .get(&format!("/explain{EXTERNAL}/queue_depth?labelSelector=queue%3Dwork"))
+        .await;
+    assert_eq!(explained.json()["sum"], "5", "{}", explained.text);
+}
+
+#[tokio::test]
 async fn targets_of_other_namespaces_are_counted_and_not_named() {
     let rules = "
 metrics:

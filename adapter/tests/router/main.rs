@@ -9,5 +9,6 @@ mod handshake;
 mod identity;
 mod kinds;
 mod log;
+mod strangers;
 mod warming;
 mod world;

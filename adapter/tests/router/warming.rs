@@ -191,8 +191,13 @@ metrics:
 
 #[tokio::test]
 async fn an_unknown_policy_is_refused() {
-    let error = serde_saphyr::from_str::<leadline_adapter::config::Autoscaling>(&rules("hold")).unwrap_err();
-    assert!(error.to_string().contains("hold"), "{error}");
+    let rules: leadline_adapter::config::Autoscaling = serde_saphyr::from_str(&rules("hold")).unwrap();
+    let problems = rules.check(&leadline_cluster::Mapper::new(None));
+    assert_eq!(problems.len(), rules.metrics.len(), "{problems:?}");
+    for problem in problems {
+        let expected = "onWarming: omit, error or serve was expected, not \"hold\"";
+        assert!(problem.to_string().ends_with(expected), "{problem}");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub(crate) struct Content {
     pub(crate) rows: Result<Vec<Row>, EvaluateError>,
     pub(crate) completeness: Completeness,
     pub(crate) before: Option<Arc<Before>>,
+    /// Targets that were silent for long.
+    pub(crate) settled: Vec<OwnerId>,
 }
 
 /// Queries by their text.
@@ -76,12 +78,14 @@ impl Query for FakeQuery {
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
             before: None,
+            settled: Vec::new(),
         };
         let Content {
             warmth,
             rows,
             completeness,
             before,
+            settled,
         } = self
             .standing
             .content
@@ -91,6 +95,7 @@ impl Query for FakeQuery {
             .unwrap_or(empty);
         let mut snapshot = Snapshot::new(Generation(7), NOW, warmth, rows, completeness, &self.index_by);
         snapshot.before = before;
+        snapshot.settled = settled;
         let snapshot = Arc::new(snapshot);
         self.standing
             .kept
@@ -260,6 +265,8 @@ pub(crate) enum Mood {
     DenyAll,
     Allow(String),
     Fail,
+    /// Never answers about anonymous callers, and allows all others.
+    Hang,
 }
 
 /// Answers reviews and remembers them.
@@ -274,10 +281,13 @@ impl Reviewer for FakeReviewer {
         self.asked.lock().push((identity.clone(), attributes.clone()));
         // Others that ask the same get their turn while this one is under way.
         tokio::task::yield_now().await;
-        let allowed = match self.mood.lock().clone() {
+        let mood = self.mood.lock().clone();
+        let allowed = match mood {
             Mood::AllowAll => true,
             Mood::DenyAll => false,
             Mood::Allow(user) => identity.user == user,
+            Mood::Hang if identity.user == "system:anonymous" => std::future::pending().await,
+            Mood::Hang => true,
             Mood::Fail => return Err(ReviewError("connection refused".into())),
         };
         Ok(Review {
@@ -438,6 +448,7 @@ impl World {
             rows: Ok(Vec::new()),
             completeness: Completeness::default(),
             before: None,
+            settled: Vec::new(),
         };
         change(content.entry(query.to_owned()).or_insert(empty));
     }

@@ -22,6 +22,7 @@ mod series;
 mod smallest;
 mod status;
 mod targets;
+mod time;
 mod times;
 mod tree;
 

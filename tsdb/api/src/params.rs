@@ -1,9 +1,10 @@
 //! Parameters of a request: from the query string and, for POST and PUT, from a form body too.
 
 use crate::respond::ApiError;
+use crate::time::parse_time;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::number::push_plain;
@@ -16,9 +17,16 @@ const FORM_LIMIT: usize = 1 << 20;
 /// The most points a range query may answer per series (`web/api/v1/api.go`).
 const MOST_POINTS: i64 = 11_000;
 
+/// Says of one request whether the start times of samples are used (`web/api/v1/api.go`, extractQueryOpts).
+const START_TIMESTAMPS: &str = "X-Prometheus-Use-Start-Timestamps";
+
 /// The name and value pairs: the body's, then the query string's, each in the order they came, as Go's `Request.Form` has
-/// them.
-pub(crate) struct Params(Vec<(String, String)>);
+/// them. And the one header that is a parameter.
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// What the header [`START_TIMESTAMPS`] says.
+    start_timestamps: String,
+}
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
@@ -30,6 +38,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
             .is_some_and(is_form);
+        let header = request.headers().get(START_TIMESTAMPS).map(HeaderValue::as_bytes);
+        let start_timestamps = String::from_utf8_lossy(header.unwrap_or_default()).into_owned();
         let mut pairs = Vec::new();
         if [Method::POST, Method::PUT].contains(request.method()) && form {
             let body = to_bytes(request.into_body(), FORM_LIMIT).await.map_err(|_| {
@@ -38,7 +48,10 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             pairs = decode(&body);
         }
         pairs.extend(of_url);
-        Ok(Self(pairs))
+        Ok(Self {
+            pairs,
+            start_timestamps,
+        })
     }
 }
 
@@ -69,13 +82,16 @@ impl Params {
     /// The first value of `name`; none where that is empty, whatever may follow it (`FormValue` of Go's net/http, and what
     /// `web/api/v1/api.go` makes of an empty one).
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (_, first) = self.0.iter().find(|(n, _)| n == name)?;
+        let (_, first) = self.pairs.iter().find(|(n, _)| n == name)?;
         (!first.is_empty()).then_some(first)
     }
 
     /// Every value of `name`.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.pairs
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The query, or nothing, which parses to an error.
@@ -91,6 +107,20 @@ impl Params {
         let parsed = parse_time(text);
         let refuse = |reason| ApiError::parameter(name, format!("invalid time value for '{name}': {reason}"));
         parsed.map(Some).map_err(refuse)
+    }
+
+    /// Whether the start times of samples are used, if the request says so.
+    pub(crate) fn start_timestamps(&self) -> Result<Option<bool>, ApiError> {
+        // What Go's `strconv.ParseBool` takes.
+        match self.start_timestamps.as_str() {
+            "" => Ok(None),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Some(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Some(false)),
+            other => Err(ApiError::bad_data(format!(
+                "error parsing {START_TIMESTAMPS} header: strconv.ParseBool: parsing {}: invalid syntax",
+                Quoted(other)
+            ))),
+        }
     }
 
     /// How many entries at most; `None` for no limit.
@@ -214,74 +244,6 @@ fn no_number(function: &str, text: &str, error: &ParseIntError) -> String {
     format!("strconv.{function}: parsing {}: {reason}", Quoted(text))
 }
 
-/// Unix seconds with an optional fraction, or RFC 3339 (`web/api/v1/api.go`, parseTime).
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
-    if let Ok(seconds) = text.parse::<f64>() {
-        // What is beyond a year of 15 digits cannot be held in milliseconds.
-        if seconds.is_nan() || seconds.abs() >= 9.2e15 {
-            return Err(wrong());
-        }
-        let nanoseconds = (seconds.fract() * 1000.0).round() / 1000.0 * 1e9;
-        return Ok(seconds.trunc() as Timestamp * 1000 + (nanoseconds as i64).div_euclid(1_000_000));
-    }
-    rfc3339(text).ok_or_else(wrong)
-}
-
-/// `2015-07-01T20:10:51.781Z` to ms since the epoch; days are counted by Howard Hinnant's `days_from_civil`.
-fn rfc3339(text: &str) -> Option<Timestamp> {
-    let (date, rest) = text.split_once(['T', 't'])?;
-    let mut parts = date.splitn(3, '-').map(|p| p.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let split = rest.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = rest.split_at(split);
-    let offset_minutes = match zone {
-        "Z" | "z" => 0,
-        _ => {
-            let (h, m) = zone.get(1..)?.split_once(':')?;
-            let (h, m): (i64, i64) = (h.parse().ok()?, m.parse().ok()?);
-            if !(0..24).contains(&h) || !(0..60).contains(&m) {
-                return None;
-            }
-            let minutes = h * 60 + m;
-            if zone.starts_with('-') { -minutes } else { minutes }
-        }
-    };
-    let mut parts = clock.splitn(3, ':');
-    let (hour, minute): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let (second, ms) = seconds(parts.next()?)?;
-    let in_range = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..61).contains(&second)
-        && (0..=9999).contains(&year);
-    if !in_range {
-        return None;
-    }
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let of_era = y - era * 400;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let minutes = days * 1440 + hour * 60 + minute - offset_minutes;
-    Some(minutes * 60_000 + second * 1000 + ms)
-}
-
-/// `12.345678` as whole seconds and milliseconds; what is finer is cut off.
-fn seconds(text: &str) -> Option<(i64, i64)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let ms = fraction
-        .bytes()
-        .chain(*b"000")
-        .take(3)
-        .fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
-    Some((whole.parse().ok()?, ms))
-}
-
 /// Seconds as a number, or `1m30s`; ms.
 fn parse_duration(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
@@ -342,24 +304,31 @@ mod tests {
         );
     }
 
-    #[test]
-    fn times_are_unix_seconds_or_rfc3339() {
-        for (text, ms) in [
-            ("1435781430.781", 1_435_781_430_781),
-            ("2015-07-01T20:10:30.781Z", 1_435_781_430_781),
-            ("2015-07-01T20:10:30.7819Z", 1_435_781_430_781),
-            ("2015-07-01T20:10:30.5Z", 1_435_781_430_500),
-            ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781),
-            ("1970-01-01T00:00:00Z", 0),
-            ("2000-02-29T12:00:00Z", 951_825_600_000),
-            ("-1", -1000),
+    #[tokio::test]
+    async fn a_header_says_whether_start_times_are_used() {
+        let asked = |value: Option<&'static str>| async move {
+            let mut request = Request::builder().uri("/api/v1/query");
+            if let Some(value) = value {
+                request = request.header("x-prometheus-use-start-timestamps", value);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let params = Params::from_request(request, &()).await.unwrap();
+            params.start_timestamps().map_err(|error| format!("{error:?}"))
+        };
+        for (value, used) in [
+            (None, None),
+            (Some(""), None),
+            (Some("1"), Some(true)),
+            (Some("TRUE"), Some(true)),
+            (Some("f"), Some(false)),
+            (Some("False"), Some(false)),
         ] {
-            assert_eq!(parse_time(text), Ok(ms), "{text}");
+            assert_eq!(asked(value).await, Ok(used), "{value:?}");
         }
-        let zone = "2015-07-01T00:00:00+9223372036854775807:00";
-        for text in ["", "now", "2015-13-01T00:00:00Z", "2015-07-01", "NaN", "1e300", zone] {
-            assert!(parse_time(text).is_err(), "{text}");
-        }
+        let refused = ApiError::bad_data(
+            "error parsing X-Prometheus-Use-Start-Timestamps header: strconv.ParseBool: parsing \"yes\": invalid syntax",
+        );
+        assert_eq!(asked(Some("yes")).await, Err(format!("{refused:?}")));
     }
 
     #[tokio::test]

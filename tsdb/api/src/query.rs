@@ -14,8 +14,9 @@ use leadline_promql::engine::Options;
 use leadline_promql::error::Error;
 use leadline_promql::log::Origin;
 use leadline_promql::query::Query;
-use leadline_promql::stats::{Counting, QueryStats};
+use leadline_promql::stats::{Counting, NumbersOfGo, QueryStats};
 use leadline_promql::value::{QueryResult, Value};
+use serde::Serialize;
 
 /// An expression at one time.
 pub(crate) async fn instant(State(api): State<Api>, asker: Asker, params: Params) -> Result<Response, ApiError> {
@@ -62,6 +63,7 @@ pub(crate) fn question(api: &Api, params: &Params, origin: Origin) -> Result<(Qu
     let timeout = params.timeout()?;
     let options = Options {
         lookback_ms: params.lookback()?,
+        start_timestamps: params.start_timestamps()?,
         timeout,
         cost: cost(api, params)?,
         counting: match params.get("stats") {
@@ -113,6 +115,10 @@ fn cut_to<T>(rows: &mut Vec<T>, most: usize) -> bool {
 /// Appends what the query cost.
 fn push_stats(out: &mut String, stats: &QueryStats) {
     out.push_str(",\"stats\":");
-    // Numbers under fixed names cannot fail.
-    out.push_str(&serde_json::to_string(&stats.shown()).unwrap_or_default());
+    let mut json = Vec::new();
+    let written = stats
+        .shown()
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut json, NumbersOfGo));
+    debug_assert!(written.is_ok(), "numbers under fixed names cannot fail");
+    out.push_str(&String::from_utf8_lossy(&json));
 }

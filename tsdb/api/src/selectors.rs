@@ -4,7 +4,6 @@ use crate::params::Params;
 use crate::respond::{ApiError, parse_error};
 use leadline_model::{Matcher, Timestamp};
 use leadline_promql::syntax::Features;
-use leadline_promql::syntax::ast::{Border, ExprKind, Shift};
 
 const TOO_WIDE: &str = "match[] must contain at least one non-empty matcher";
 
@@ -22,28 +21,9 @@ pub(crate) fn parse(params: &Params, features: Features) -> Result<Vec<Vec<Match
     }
 }
 
-/// The matchers of one selector; `Err` says why it is none where `features` are on.
+/// The matchers of one selector, which may select everything; `Err` says why it is none where `features` are on.
 pub(crate) fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
-    if text.is_empty() {
-        return Err("unknown position: parse error: unexpected end of input".to_owned());
-    }
-    let expr = leadline_promql::syntax::parse_with(text, features).map_err(|e| match e.message.as_str() {
-        // Here it is not the text of the selector that is wrong.
-        "vector selector must contain at least one non-empty matcher" => TOO_WIDE.to_owned(),
-        _ => parse_error(text, &e),
-    })?;
-    match expr.kind {
-        ExprKind::Selector(selector)
-            if selector.shift == Shift::default()
-                && selector.computed_offset.is_none()
-                && selector.border == Border::Open =>
-        {
-            Ok(selector.matchers)
-        }
-        _ => Err(format!(
-            "{text:?} is no plain series selector such as up{{job=\"api\"}}"
-        )),
-    }
+    leadline_promql::syntax::parse_selector(text, features).map_err(|e| parse_error(text, &e))
 }
 
 /// The time range of a metadata request (ms); everything where it is not given. A range that ends before it begins holds
@@ -74,6 +54,32 @@ mod tests {
         ] {
             assert_eq!(selector(text, Features::NONE).is_ok(), plain, "{text}");
             assert_eq!(selector(text, unquoted).is_ok(), with_unquoted, "{text}");
+        }
+    }
+
+    /// As Prometheus 3.16 words them.
+    #[test]
+    fn what_is_no_selector_is_refused_where_it_ends() {
+        for (text, reason) in [
+            ("", "unknown position: parse error: unexpected end of input"),
+            ("  ", "1:3: parse error: unexpected end of input"),
+            ("up offset 5m", "1:4: parse error: unexpected <offset>"),
+            ("up[5m]", "1:3: parse error: unexpected \"[\""),
+            ("up @ 5", "1:4: parse error: unexpected <op:@>"),
+            ("up + up", "1:4: parse error: unexpected <op:+>"),
+            ("sum(up)", "1:4: parse error: unexpected \"(\""),
+            ("(up)", "1:1: parse error: unexpected \"(\""),
+            ("1", "1:1: parse error: unexpected number \"1\""),
+            ("\"up\"", "1:1: parse error: unexpected string \"\\\"up\\\"\""),
+            ("up smoothed", "1:4: parse error: unexpected <smoothed>"),
+            ("bool", "1:1: parse error: unexpected <bool>"),
+            ("up{job=\"\u{fffd}\"}", "1:8: parse error: invalid UTF-8 rune"),
+            ("up{", "1:4: parse error: unexpected end of input inside braces"),
+        ] {
+            assert_eq!(selector(text, Features::NONE).unwrap_err(), reason, "{text}");
+        }
+        for text in ["{}", "sum", "offset{a=\"b\"}", "up{__name__=\"down\"}", " up # all"] {
+            assert!(selector(text, Features::NONE).is_ok(), "{text}");
         }
     }
 }

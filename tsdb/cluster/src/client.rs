@@ -54,11 +54,25 @@ pub enum ConnectError {
     Client(#[from] kube::Error),
 }
 
+/// Whether the file itself names a proxy for the cluster of its current context.
+fn names_proxy(file: &Kubeconfig) -> bool {
+    let current = file.current_context.as_deref();
+    let context = file
+        .contexts
+        .iter()
+        .find(|context| Some(context.name.as_str()) == current);
+    let cluster = context.and_then(|context| Some(context.context.as_ref()?.cluster.as_str()));
+    let cluster = file.clusters.iter().find(|named| Some(named.name.as_str()) == cluster);
+    let proxy = cluster.and_then(|named| named.cluster.as_ref()?.proxy_url.as_deref());
+    proxy.is_some_and(|url| !url.is_empty())
+}
+
 /// Longest time without an answer to a single request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cluster {
-    /// A client from a kubeconfig file (its current context), or from the pod's service account where none is given.
+    /// A client from a kubeconfig file (its current context), or from the pod's service account where none is given. The
+    /// proxy of the environment is not used.
     /// Tokens and certificates that live in files are read again when they change. Nothing is sent yet.
     ///
     /// # Errors
@@ -71,9 +85,15 @@ impl Cluster {
                     source,
                 };
                 let file = Kubeconfig::read_from(path).map_err(fail)?;
-                Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                let proxied = names_proxy(&file);
+                let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                     .await
-                    .map_err(fail)?
+                    .map_err(fail)?;
+                // The environment's proxy is for what is far away, and would end the start: none is supported here.
+                if !proxied && config.proxy_url.take().is_some() {
+                    tracing::info!(server = %config.cluster_url, "HTTPS_PROXY is not used for the API server");
+                }
+                config
             }
             None => Config::incluster()?,
         };

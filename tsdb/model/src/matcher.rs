@@ -61,7 +61,7 @@ impl Matcher {
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self, RegexError> {
         let value = value.into();
         let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::new(&value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::to_match(&value)?),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
         Ok(Self {

@@ -88,6 +88,9 @@ pub struct Extras {
     pub exemplars: Vec<ExemplarEntry>,
     /// Kind, unit and help, where they changed since the owner told them last.
     pub metadata: Vec<MetadataEntry>,
+    /// So many of the last of [`Batch::created`] are to be made where there is no room for more series: what tells that the
+    /// others are missing. The store has little room beyond its cap.
+    pub vital: u32,
 }
 
 impl Extras {
@@ -138,7 +141,8 @@ pub enum Refusal {
     TooOld,
     /// More than ten minutes ahead of the clock.
     TooFarAhead,
-    /// The store's cap on series is reached; the series was not created.
+    /// The store's cap on series is reached; the series was not created. The commit is published as one that failed, and its
+    /// owner feeds the selectors that the series would match.
     SeriesLimit,
     /// The reference is unknown (the series was dropped): resolve it again.
     UnknownSeries,
@@ -495,9 +499,9 @@ pub struct CommitEvent {
     pub slot: Timestamp,
     /// Who committed.
     pub owner: OwnerId,
-    /// Whether the attempt succeeded.
+    /// Whether the attempt succeeded. What the cap on series refused a part of did not.
     pub attempt: Attempt,
-    /// The registered selectors that a touched series matches; sorted, unique.
+    /// The registered selectors that a touched series matches, or one that was refused for want of room; sorted, unique.
     pub touched: Arc<[SelectorId]>,
 }
 

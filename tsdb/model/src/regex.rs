@@ -11,12 +11,17 @@ mod shape;
 mod translate;
 
 use crate::quote::replaced;
+use plain::Alternatives;
 use shape::Shape;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Longest pattern (bytes) that is accepted.
 pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
+
+/// Longest list of plain alternatives (bytes) that [`Regex::to_match`] accepts: what a dashboard writes for "all" of a
+/// variable has as many as there are pods.
+pub const MAX_LIST_BYTES: usize = 256 * 1024;
 
 /// Memory (bytes) that one compiled pattern may take.
 const MAX_PROGRAM_BYTES: usize = 10 * 1024 * 1024;
@@ -57,7 +62,7 @@ impl Regex {
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
         }
-        if let Some(shape) = plain::shape(pattern) {
+        if let Some(shape) = plain::shape(pattern, Alternatives::Few) {
             return Ok(Self::assemble(pattern, shape, String::new(), (false, 0)));
         }
         let translated = translated(pattern).map_err(|fault| RegexError {
@@ -87,19 +92,32 @@ impl Regex {
         Ok(regex)
     }
 
+    /// The same for what is matched and never expanded: alternatives of plain texts may be many, since they need no engine
+    /// for that.
+    ///
+    /// # Errors
+    /// As [`Self::new`], but such alternatives may have [`MAX_LIST_BYTES`].
+    pub fn to_match(pattern: &str) -> Result<Self, RegexError> {
+        let fits = pattern.len() <= MAX_LIST_BYTES;
+        match fits.then(|| plain::shape(pattern, Alternatives::Many)).flatten() {
+            Some(shape) => Ok(Self::assemble(pattern, shape, String::new(), (false, 0))),
+            None => Self::new(pattern),
+        }
+    }
+
     /// A pattern that matches no value at all.
     #[must_use]
     pub fn of_nothing() -> Self {
         Self::assemble(NOTHING, Shape::Set(Vec::new()), String::new(), (true, 0))
     }
 
-    /// A pattern of bytes that are not UTF-8: alternatives, of which those that are not equal no value.
+    /// As [`Self::to_match`], of bytes that need not be UTF-8: alternatives, of which those that are not equal no value.
     ///
     /// # Errors
-    /// [`RegexError`] where it has to be parsed: neither Go's parser nor this one's takes such bytes.
+    /// As there, and [`RegexError`] where it has to be parsed: neither Go's parser nor this one's takes such bytes.
     pub fn of_bytes(pattern: &[u8]) -> Result<Self, RegexError> {
         if let Ok(pattern) = std::str::from_utf8(pattern) {
-            return Self::new(pattern);
+            return Self::to_match(pattern);
         }
         if pattern.iter().any(|byte| b"\\.+*?()[]{}^$".contains(byte)) {
             let broken = pattern.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
@@ -114,7 +132,7 @@ impl Regex {
         let possible: Vec<&str> = alternatives.filter_map(|text| std::str::from_utf8(text).ok()).collect();
         match possible.is_empty() {
             true => Ok(Self::of_nothing()),
-            false => Self::new(&possible.join("|")),
+            false => Self::to_match(&possible.join("|")),
         }
     }
 
@@ -159,7 +177,7 @@ impl Regex {
     }
 
     /// The alternatives when the pattern is a plain set such as `a|b|c` or `a(b|c)` (then they can be looked up, not
-    /// scanned); at most 256, sorted, each once.
+    /// scanned), sorted, each once: at most 256, or of [`Self::to_match`] as many as are written.
     #[must_use]
     pub fn set(&self) -> Option<&[String]> {
         match &self.0.shape {

@@ -160,6 +160,12 @@ impl Board {
         self.targets.read().values().cloned().collect()
     }
 
+    /// The longest scrape interval of all targets, ms; `None` without targets.
+    #[must_use]
+    pub fn slowest_ms(&self) -> Option<i64> {
+        self.targets.read().values().map(|target| target.interval_ms).max()
+    }
+
     /// Changes with every change of the board; equal versions mean an equal board.
     #[must_use]
     pub fn version(&self) -> u64 {

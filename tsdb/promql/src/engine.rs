@@ -99,6 +99,9 @@ pub struct Watchers {
 pub struct Options {
     /// How far back (ms) instant selectors look, instead of the engine's setting.
     pub lookback_ms: Option<i64>,
+    /// Whether `rate` and its like see resets in the start times of samples, instead of the engine's setting
+    /// ([`Features::start_timestamps`](crate::syntax::Features)).
+    pub start_timestamps: Option<bool>,
     /// Time limit; longer than the engine's has no effect.
     pub timeout: Option<Duration>,
     /// Whether [`QueryResult::nodes`] is to be told.
@@ -263,6 +266,9 @@ impl Engine {
                 }),
             limits,
             lookback_ms,
+            start_timestamps: options
+                .start_timestamps
+                .unwrap_or(self.settings.features.start_timestamps),
             subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
             queued_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
             deadline: asked + timeout.to_std(),

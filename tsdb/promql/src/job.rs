@@ -33,6 +33,8 @@ pub(crate) struct Job {
     /// What it may cost.
     pub(crate) limits: CostLimits,
     pub(crate) lookback_ms: i64,
+    /// Whether the start times of samples are used.
+    pub(crate) start_timestamps: bool,
     /// Distance (ms) of the steps of a subquery that names none.
     pub(crate) subquery_step_ms: i64,
     /// How long it waited for its turn.
@@ -82,6 +84,7 @@ impl Job {
         };
         let mut cx = Context::new(store, &self.settings, self.lookback_ms, self.times, &patience);
         (cx.subquery_step_ms, cx.limits) = (self.subquery_step_ms, self.limits);
+        cx.start_timestamps = self.start_timestamps;
         (cx.ordered, cx.fixes) = (self.query.is_ordered(), self.query.fixes_times());
         cx.profile = (self.explain).then(|| Profile::new(Some(remembered.shared()), self.query.folded_spans()));
         let value = self.counted(&mut cx, began);

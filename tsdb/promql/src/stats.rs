@@ -1,7 +1,10 @@
 //! What a query cost.
 
 use leadline_model::Timestamp;
+use leadline_model::number::push_plain;
 use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+use std::io;
 
 /// Counters of one query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,7 +69,26 @@ pub struct StepConsumed {
     pub read: u64,
 }
 
-/// The counters as the API and the query log tell them (`util/stats/query_stats.go`, BuiltinStats).
+/// Writes JSON with numbers as Go's `encoding/json` has them: no exponent from 1e-6 on, where other writers have one below
+/// 1e-5.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NumbersOfGo;
+
+impl Formatter for NumbersOfGo {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        // What is smaller or larger is no time, and is right in any notation.
+        if (1e-6..1e21).contains(&value.abs()) {
+            let mut text = String::new();
+            push_plain(&mut text, value);
+            writer.write_all(text.as_bytes())
+        } else {
+            CompactFormatter.write_f64(writer, value)
+        }
+    }
+}
+
+/// The counters as the API and the query log tell them (`util/stats/query_stats.go`, BuiltinStats), to be written with
+/// [`NumbersOfGo`].
 #[derive(Debug, Serialize)]
 pub struct Shown {
     timings: Timings,
@@ -156,6 +178,29 @@ impl QueryStats {
                 series_touched: self.series_read,
                 peak_samples: self.peak_samples,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_below_ten_microseconds_have_no_exponent() {
+        for (us, text) in [
+            (0, "0"),
+            (1, "0.000001"),
+            (9, "0.000009"),
+            (10, "0.00001"),
+            (23, "0.000023"),
+            (1_500_000, "1.5"),
+            (2_000_000, "2"),
+        ] {
+            let mut out = Vec::new();
+            let mut to = serde_json::Serializer::with_formatter(&mut out, NumbersOfGo);
+            Seconds::of_micros(us).serialize(&mut to).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), text, "{us}");
         }
     }
 }

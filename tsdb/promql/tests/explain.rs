@@ -48,6 +48,7 @@ fn engine() -> Arc<Engine> {
 
 const EXPLAINED: Options = Options {
     lookback_ms: None,
+    start_timestamps: None,
     timeout: None,
     cost: CostLimits::NONE,
     explain: true,

@@ -42,6 +42,9 @@ pub enum ScrapeError {
         /// The limit.
         limit: usize,
     },
+    /// The store's cap on series refused so many; what it took of the others is stored.
+    #[error("the store has no room for more series (--storage.tsdb.max-series): {0} new ones were refused")]
+    SeriesLimit(usize),
     /// The job has too many targets.
     #[error("{0}")]
     TargetLimit(Arc<str>),
@@ -54,7 +57,7 @@ pub enum ScrapeError {
 }
 
 /// The kinds of failure that are counted apart.
-pub const REASONS: [&str; 10] = [
+pub const REASONS: [&str; 11] = [
     "fetch",
     "timeout",
     "status",
@@ -64,6 +67,7 @@ pub const REASONS: [&str; 10] = [
     "parse",
     "label_limit",
     "sample_limit",
+    "series_limit",
     "target_limit",
 ];
 
@@ -84,6 +88,7 @@ impl ScrapeError {
             Self::Parse(_) | Self::NameMissing(_) => "parse",
             Self::LabelLimit(_) => "label_limit",
             Self::SampleLimit { .. } => "sample_limit",
+            Self::SeriesLimit(_) => "series_limit",
             Self::TargetLimit(_) => "target_limit",
             Self::Append(_) | Self::BrokenOff => OTHER_REASON,
         }

@@ -4,6 +4,7 @@ use crate::cache::{Cache, Hasher, Probe, SeriesHash, State};
 use crate::config::Job;
 use crate::error::ScrapeError;
 use crate::metadata::Follower;
+use crate::refusals::Refusals;
 use crate::relabel::final_labels;
 use crate::report::{Measured, Report};
 use crate::stats::{Stats, add};
@@ -68,6 +69,7 @@ pub struct Ingest {
     cache: Cache,
     report: Report,
     comments: Comments,
+    refusals: Refusals,
     /// What the target says about its families, until somebody takes it.
     news: Option<Families>,
     /// Whether the store is told what the target says about its series.
@@ -91,6 +93,7 @@ impl Ingest {
             cache: Cache::new(Hasher::new(seed)),
             report,
             comments: Comments::new(seed),
+            refusals: Refusals::default(),
             news: None,
             tell: false,
             label_types: false,
@@ -126,7 +129,8 @@ impl Ingest {
     /// taken, a failed scrape is committed instead and the reason returned.
     ///
     /// # Errors
-    /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses.
+    /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses. Of a scrape that meets the store's cap
+    /// on series ([`ScrapeError::SeriesLimit`]) all is committed that the store takes, and `up` is 1: the target answered.
     pub fn good(
         &mut self,
         body: &[u8],
@@ -135,7 +139,11 @@ impl Ingest {
         scratch: &mut Scratch,
     ) -> Result<Counts, ScrapeError> {
         match self.try_good(body, at, duration_s, scratch) {
-            Ok(counts) => Ok(counts),
+            Ok((counts, None)) => Ok(counts),
+            Ok((_, Some(beyond))) => {
+                self.stats.failed(&beyond);
+                Err(beyond)
+            }
             Err((error, counts)) => {
                 self.fail(&error, counts, at, duration_s, scratch)?;
                 Err(error)
@@ -143,13 +151,14 @@ impl Ingest {
         }
     }
 
+    /// What was counted, and that the store's cap on series refused a part.
     fn try_good(
         &mut self,
         body: &[u8],
         at: Timestamp,
         duration_s: f64,
         scratch: &mut Scratch,
-    ) -> Result<Counts, (ScrapeError, Counts)> {
+    ) -> Result<(Counts, Option<ScrapeError>), (ScrapeError, Counts)> {
         let mut counts = Counts::default();
         if let Err(error) = self.fill(body, at, scratch, &mut counts) {
             return Err((error, counts));
@@ -159,7 +168,7 @@ impl Ingest {
             duration_s,
             counts,
         };
-        let outcome = self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
+        let mut outcome = self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
         if lost_series(&outcome, scratch) {
             // The store dropped series that the cache still knew: learn all of them anew from the same body. What the
             // first commit stored is repeated bit for bit, which is no refusal.
@@ -168,14 +177,19 @@ impl Ingest {
             self.report.forget();
             let mut again = Counts::default();
             self.fill(body, at, scratch, &mut again).map_err(|e| (e, counts))?;
-            self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
+            outcome = self.commit_good(at, measured, scratch).map_err(|e| (e, counts))?;
         }
         if let Some(news) = self.comments.end(body) {
             self.news = Some(news);
         }
         add(&self.stats.samples, counts.kept);
         add(&self.stats.cache_misses, counts.added);
-        Ok(counts)
+        Ok((counts, beyond_cap(&outcome)))
+    }
+
+    /// What the store refused of the last scrape, where the log was not told of it yet: to be asked once a scrape.
+    pub(crate) fn take_refusals(&mut self) -> Option<String> {
+        self.refusals.end()
     }
 
     /// What the target says about its metric families, if that has changed since the last call.
@@ -459,6 +473,11 @@ impl Ingest {
     }
 
     fn commit(&mut self, slot: Timestamp, attempt: Attempt, scratch: &mut Scratch) -> Result<Outcome, ScrapeError> {
+        // The report is what was added last.
+        let report = scratch.created_for.iter().rev();
+        let report = report
+            .take_while(|created| matches!(created, Created::Report(_)))
+            .count();
         let batch = Batch {
             owner: self.owner,
             slot,
@@ -467,6 +486,7 @@ impl Ingest {
             entries: std::mem::take(&mut scratch.batch_entries),
             extras: Extras {
                 metadata: std::mem::take(&mut scratch.metadata),
+                vital: report as u32,
                 ..Extras::default()
             },
         };
@@ -478,6 +498,7 @@ impl Ingest {
         // A marker that comes too late is expected: the series lives on through somebody else.
         for (_, refusal) in outcome.refused.iter().filter(|(index, _)| !marks(*index)) {
             self.stats.refused(*refusal);
+            self.refusals.note(*refusal);
         }
         Ok(outcome)
     }
@@ -505,6 +526,12 @@ fn lost_series(outcome: &Outcome, scratch: &Scratch) -> bool {
         let entry = scratch.batch_entries.get(*index as usize);
         *refusal == Refusal::UnknownSeries && entry.is_some_and(|e| !is_stale(e.v))
     })
+}
+
+/// That the store's cap refused series of a commit.
+fn beyond_cap(outcome: &Outcome) -> Option<ScrapeError> {
+    let refused = outcome.refs.iter().filter(|series| series.is_none()).count();
+    (refused > 0).then_some(ScrapeError::SeriesLimit(refused))
 }
 
 fn marker(series: SeriesRef, t: Timestamp) -> Entry {

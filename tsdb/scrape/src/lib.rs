@@ -13,6 +13,7 @@ mod fetch;
 pub mod ingest;
 pub mod manager;
 mod metadata;
+mod refusals;
 mod relabel;
 mod report;
 mod runner;

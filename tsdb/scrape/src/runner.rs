@@ -195,6 +195,14 @@ impl Runner {
         let result = self.record(fetched, at, duration_s, &mut scratch).await;
         self.shared.give_back(scratch);
         self.show(&result, at, duration_s);
+        if let Some(refused) = self.ingest.as_mut().and_then(Ingest::take_refusals) {
+            tracing::warn!(
+                job = %assignment.job.name,
+                target = %assignment.target.uri,
+                refused,
+                "the store refuses samples of a target; that others follow is not told"
+            );
+        }
         if let Err(error) = result {
             tracing::debug!(job = %assignment.job.name, target = %assignment.target.uri, error = %error, "scrape failed");
         }

@@ -4,7 +4,8 @@ use crate::error::{OTHER_REASON, REASONS, ScrapeError};
 use leadline_model::port::Refusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const REFUSALS: [Refusal; 8] = [
+/// The kinds of refusal that are counted apart.
+pub(crate) const REFUSALS: [Refusal; 8] = [
     Refusal::OutOfOrder,
     Refusal::Duplicate,
     Refusal::TooOld,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, NonFiniteFloatPolicy, Options, Spanned};
 use std::fmt;
 
 /// What is wrong in a configuration file; displays as `file:line:column: message`.
@@ -81,7 +81,10 @@ pub type Refused = Spanned<IgnoredAny>;
 /// # Errors
 /// [`ConfigError`]: no YAML, an unknown key, a value of a wrong kind; it points at the place.
 pub fn parse_yaml<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    let mut options = Options::default();
+    // What is wrong with one is for whoever reads the key to say.
+    options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map(Place::from).unwrap_or_default();
         place.error(file, message(error.without_snippet(), place))
     })

@@ -2,7 +2,7 @@
 
 use leadline_model::Timestamp;
 use leadline_promql::log::{Ended, Origin};
-use leadline_promql::stats::Shown;
+use leadline_promql::stats::{NumbersOfGo, Shown};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -71,7 +71,9 @@ pub(super) fn of(ended: &Ended<'_>, now: Timestamp) -> Vec<u8> {
             _ => None,
         },
     };
-    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+    let mut text = Vec::new();
+    let written = line.serialize(&mut serde_json::Serializer::with_formatter(&mut text, NumbersOfGo));
+    debug_assert!(written.is_ok(), "texts and numbers under fixed names cannot fail");
     text.push(b'\n');
     text
 }

@@ -460,6 +460,7 @@ impl Entry {
         let rows = state.memory.judge(values, &down, &mut condition);
         let warming = self.observation(&state, newest.at, inner).judge(values, &mut condition);
         let settled = settled(&state, &rows, inner, now);
+        let silent = settled_of(&state, &whole, inner, now);
         state.warming = warming.iter().flatten().count();
         let doubtful = warmth != Warmth::Warm || !whole.down.is_empty() || rows.iter().any(|row| !row.down.is_empty());
         state.doubt = doubtful.then(|| (version, aligned(now)));
@@ -474,6 +475,7 @@ impl Entry {
             whole: &whole,
             before: state.before.as_ref(),
             settled: &settled,
+            silent: &silent,
         };
         for view in self.views.read().iter() {
             view.publish(&judged, now, forget);
@@ -610,6 +612,13 @@ fn settled(state: &State, rows: &[Completeness], inner: &Inner, now: Timestamp) 
     let when = (now, inner.settings.warm_give_up_ms);
     let settled = |row: &Completeness| silent::settled(&state.silent, &row.down, &inner.roster, when);
     rows.iter().map(settled).collect()
+}
+
+/// Those of the whole's targets that are down that were silent for long.
+fn settled_of(state: &State, whole: &Completeness, inner: &Inner, now: Timestamp) -> Vec<OwnerId> {
+    let when = (now, inner.settings.warm_give_up_ms);
+    let long = |owner: &OwnerId| silent::settled(&state.silent, &[*owner], &inner.roster, when);
+    whole.down.iter().copied().filter(long).collect()
 }
 
 fn conclude(

@@ -52,6 +52,7 @@ impl Snapshot {
             rows,
             index,
             completeness,
+            settled: Vec::new(),
             before: None,
         }
     }

@@ -99,7 +99,7 @@ impl Inner {
             Some(known) => Arc::clone(&known.entry),
             None => Arc::new(Entry::new(Arc::clone(&plan), self.clock.now())),
         };
-        self.attach(&mut registry, &entry)?;
+        self.attach(&mut registry, &entry, request.pinned)?;
         let registered = registry.by_text.entry(plan.text.clone()).or_insert_with(|| Registered {
             entry: Arc::clone(&entry),
             holders: 0,
@@ -116,12 +116,13 @@ impl Inner {
         }))
     }
 
-    /// Makes commits reach the entry, where they do not yet.
-    fn attach(&self, registry: &mut Registry, entry: &Arc<Entry>) -> Result<(), RegisterError> {
+    /// Makes commits reach the entry, where they do not yet. What is configured has room at all times: the size of the file
+    /// bounds it, and what others register must not push it out.
+    fn attach(&self, registry: &mut Registry, entry: &Arc<Entry>, pinned: bool) -> Result<(), RegisterError> {
         if entry.is_attached() {
             return Ok(());
         }
-        if registry.attached >= self.settings.max_queries {
+        if !pinned && registry.attached >= self.settings.max_queries {
             return Err(RegisterError::Full(registry.attached));
         }
         let selectors: Vec<(SelectorId, i64)> = distinct(&entry.plan)
@@ -153,11 +154,11 @@ impl Inner {
     }
 
     /// Brings an expired entry back.
-    fn revive(&self, entry: &Arc<Entry>) -> Result<(), RegisterError> {
+    fn revive(&self, entry: &Arc<Entry>, pinned: bool) -> Result<(), RegisterError> {
         if entry.is_attached() {
             return Ok(());
         }
-        self.attach(&mut self.registry.lock(), entry)
+        self.attach(&mut self.registry.lock(), entry, pinned)
     }
 
     fn release(&self, entry: &Entry, pinned: bool) {
@@ -265,7 +266,7 @@ impl Query for Registration {
     }
 
     async fn snapshot(&self) -> Arc<Snapshot> {
-        if let Err(full) = self.inner.revive(&self.entry) {
+        if let Err(full) = self.inner.revive(&self.entry, self.pinned) {
             return Entry::nothing(&self.inner, full.to_string());
         }
         self.inner.take_in();

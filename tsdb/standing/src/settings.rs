@@ -4,7 +4,8 @@
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Most expressions that may be registered at one time.
+    /// Most expressions that may be registered at one time; pinned ones (the configuration's) count, and are registered beyond
+    /// it too.
     pub max_queries: usize,
     /// For how long (ms) samples are kept: what reads further back is refused.
     pub kept_ms: i64,

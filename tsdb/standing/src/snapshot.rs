@@ -128,6 +128,9 @@ pub struct Snapshot {
     pub(crate) index: HashMap<Box<str>, Vec<u32>>,
     /// Completeness of the expression as a whole: it holds for an empty result too.
     pub completeness: Completeness,
+    /// Those of the targets that are down that were silent since the start and for so long that what the others give is the
+    /// measure, where there is none.
+    pub settled: Vec<OwnerId>,
     /// What was before the start, where targets that fed the expression then never answered this process.
     pub before: Option<Arc<Before>>,
 }

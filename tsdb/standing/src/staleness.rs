@@ -2,7 +2,8 @@
 //!
 //! A target that vanishes leaves stale markers, which end its series at once. One that vanishes while leadline is away
 //! leaves none: for as long as PromQL looks back, its last samples count beside those of what came in its place, and a sum
-//! over both is too high. Nothing but their age tells.
+//! over both is too high. Nothing but their age tells. A value of which nobody in this process wrote a series (the target
+//! did not come back) is as old as any target's may be.
 
 use crate::snapshot::{Row, Snapshot};
 use leadline_model::Timestamp;
@@ -24,7 +25,8 @@ pub struct AgeLimit {
 
 impl AgeLimit {
     /// For the values of `plan`. Without `max_age` it is three scrape intervals of the slowest target that feeds the value,
-    /// beyond what the expression reads back (its ranges and offsets), and five minutes for values that no target feeds.
+    /// beyond what the expression reads back (its ranges and offsets): of the slowest of all for a value whose series nobody
+    /// wrote since the start, and five minutes for one that somebody feeds who is no target.
     #[must_use]
     pub fn new(max_age: Option<Duration>, plan: &Plan) -> Self {
         let range_ms = plan.selectors.iter().map(|s| s.window_ms).max().unwrap_or(0);
@@ -37,8 +39,11 @@ impl AgeLimit {
         if let Some(max_age) = self.max_age {
             return max_age.as_millis();
         }
-        let owners = row.provenance.owners.iter();
-        let slowest = owners.filter_map(|o| board.get(*o)).map(|t| t.interval_ms).max();
+        let owners = &row.provenance.owners;
+        let slowest = match owners.as_slice() {
+            [] => board.slowest_ms().map(|interval| interval.min(WITHOUT_TARGET_MS / 3)),
+            some => some.iter().filter_map(|o| board.get(*o)).map(|t| t.interval_ms).max(),
+        };
         let usual = slowest.map_or(WITHOUT_TARGET_MS, |interval| interval.saturating_mul(3));
         usual.saturating_add(self.range_ms)
     }
@@ -109,11 +114,12 @@ mod tests {
             (None, 0, &[1], 15_000),
             (None, 0, &[1, 2], 45_000),
             (None, 60_000, &[1, 2], 105_000),
-            (None, 60_000, &[], 60_000 + WITHOUT_TARGET_MS),
-            (None, 0, &[], WITHOUT_TARGET_MS),
+            (None, 60_000, &[], 105_000),
+            (None, 0, &[], 45_000),
             (None, 0, &[77], WITHOUT_TARGET_MS),
             (Some(20_000), 60_000, &[1, 2], 20_000),
             (Some(0), 0, &[1], 0),
+            (Some(20_000), 0, &[], 20_000),
         ];
         for &(max_age, range_ms, owners, allowed) in cases {
             let mut row = row(1.0, 0, 0, None);
@@ -131,6 +137,19 @@ mod tests {
                 Some(allowed + 1),
                 "{max_age:?} {range_ms} {owners:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_nobody_wrote_since_the_start_may_be_as_old_as_the_slowest_targets_and_five_minutes_at_most() {
+        let (board, limit) = (Board::new(), limit(None, 0));
+        let mut old = row(1.0, 0, 0, None);
+        old.provenance.owners = Vec::new();
+        assert_eq!(limit.max_age_ms(&old, &board), WITHOUT_TARGET_MS, "there is no target");
+        put_target(&board, 1, "web", "a:80", Health::Up);
+        for (interval_ms, allowed) in [(1_000, 3_000), (60_000, 180_000), (3_600_000, WITHOUT_TARGET_MS)] {
+            board.update(OwnerId(1), |t| t.interval_ms = interval_ms);
+            assert_eq!(limit.max_age_ms(&old, &board), allowed, "{interval_ms}");
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::freshness::is_partial;
 use crate::snapshot::{Before, Completeness, Row, Snapshot, Warming, Warmth};
 use leadline_model::port::{EvaluateError, Generation, Value};
+use leadline_model::target::OwnerId;
 use leadline_model::{Labels, Timestamp};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) before: Option<&'a Arc<Before>>,
     /// Of each value, in order: whether it becomes the measure where there is none.
     pub(crate) settled: &'a [bool],
+    /// Those of the whole's targets that are down that were silent for as long.
+    pub(crate) silent: &'a [OwnerId],
 }
 
 impl View {
@@ -86,6 +89,7 @@ impl View {
             judged.whole.clone(),
             &self.by,
         );
+        snapshot.settled = judged.silent.to_vec();
         snapshot.before = judged.before.map(Arc::clone);
         self.newest.send_replace(Some(Arc::new(snapshot)));
     }

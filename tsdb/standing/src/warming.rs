@@ -13,7 +13,7 @@ use crate::roster::{Roster, Span};
 use crate::snapshot::Warming;
 use leadline_model::Timestamp;
 use leadline_model::port::Value;
-use leadline_model::target::{OwnerId, TargetState};
+use leadline_model::target::{Health, OwnerId, TargetState};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -65,7 +65,10 @@ impl Observation<'_> {
         let mut discovered = false;
         for &owner in owners {
             if let Some(target) = condition.target(owner) {
-                if !self.reads_back(owner) {
+                // Of a target that never answered whole (the store had no room for its series) what there is lacks a part
+                // however long it is observed: it is down.
+                let never = target.first_good.is_none() && target.health == Health::Down;
+                if never || !self.reads_back(owner) {
                     continue;
                 }
                 discovered = true;
@@ -150,7 +153,7 @@ mod tests {
     use leadline_model::Labels;
     use leadline_model::clock::ManualClock;
     use leadline_model::provenance::Provenance;
-    use leadline_model::target::{Board, Health};
+    use leadline_model::target::Board;
     use leadline_storage::Head;
 
     const MINUTE: i64 = 60_000;
@@ -309,5 +312,13 @@ mod tests {
         let world = world();
         put_target(&world.board, 5, "web", "i5", Health::Unknown);
         assert_eq!(world.observed(&[5]), Some(0));
+    }
+
+    #[test]
+    fn a_target_that_never_answered_whole_makes_nothing_young_and_nothing_old() {
+        let world = world();
+        put_target(&world.board, 5, "web", "i5", Health::Down);
+        assert_eq!(world.observed(&[5]), None, "it is down, which is told");
+        assert_eq!(world.observed(&[2, 5]), Some(20_000));
     }
 }

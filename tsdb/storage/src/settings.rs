@@ -22,7 +22,8 @@ pub struct Settings {
     /// (`scrape/scrape.go`, `maxAheadTime`).
     pub max_ahead_ms: i64,
     /// The most series that exist at once, over all owners; default 2,000,000 (about 1 to 2 GB with two hours of
-    /// samples at 15 s). A new series beyond it is refused and counted.
+    /// samples at 15 s). A new series beyond it is refused and counted, and the commit counts as one that failed. A sixteenth more
+    /// may be made of what batches call vital ([`leadline_model::port::Extras::vital`]).
     pub max_series: u32,
     /// Samples after which a chunk is closed, 2 to 240; default 120 as in Prometheus
     /// (`tsdb/db.go`, `DefaultSamplesPerChunk`).

@@ -490,6 +490,77 @@ fn owners_feed_a_selector_until_they_are_gone() {
 }
 
 #[test]
+fn whoever_has_a_series_refused_feeds_its_selectors_and_has_failed() {
+    let s = store(Settings {
+        max_series: 2,
+        ..Settings::default()
+    });
+    let (old, new) = (s.head.new_owner(), s.head.new_owner());
+    s.put(old, &[("__name__=m,pod=1", NOW, 1.0), ("__name__=n,pod=1", NOW, 1.0)]);
+    let register = |name: &str| s.head.register(Arc::from([Matcher::equal("__name__", name)]));
+    let (m, n, other) = (register("m"), register("n"), register("other"));
+    let mut events = s.head.subscribe();
+    let mut next = || events.try_recv().unwrap();
+
+    // A series that is there and one that has no room; then only such as have none.
+    let outcome = s.put(
+        new,
+        &[("__name__=m,pod=1", NOW + 1, 1.0), ("__name__=n,pod=2", NOW + 1, 1.0)],
+    );
+    assert_eq!(outcome.refused, [(1, Refusal::SeriesLimit)]);
+    let event = next();
+    assert_eq!((event.attempt, touched(&event)), (Attempt::Failed, vec![m.0, n.0]));
+    assert_eq!(s.head.feeders(n), [old, new]);
+    s.put(new, &[("__name__=other,pod=2", NOW + 2, 1.0)]);
+    let event = next();
+    assert_eq!((event.attempt, touched(&event)), (Attempt::Failed, vec![other.0]));
+    assert_eq!(s.head.feeders(other), [new]);
+    // What is refused for another reason has its own commit alone to blame.
+    s.put(old, &[("__name__=m,pod=1", NOW, 7.0)]);
+    assert_eq!(next().attempt, Attempt::Good);
+    s.put_as(new, Attempt::Gone, &[("__name__=m,pod=1", NOW + 3, STALE_NAN)]);
+    assert_eq!((next().attempt, s.head.feeders(other)), (Attempt::Gone, vec![]));
+}
+
+#[test]
+fn what_a_batch_calls_vital_has_a_little_room_beyond_the_cap() {
+    let s = store(Settings {
+        max_series: 2,
+        ..Settings::default()
+    });
+    let owner = s.head.new_owner();
+    let commit = |names: std::ops::Range<u32>, vital| {
+        let created: Vec<Labels> = names.map(|n| labels(&format!("a={n}"))).collect();
+        let entry = |n| Entry {
+            series: Slot::New(n),
+            t: NOW,
+            v: 1.0,
+        };
+        let batch = Batch {
+            owner,
+            slot: NOW,
+            attempt: Attempt::Good,
+            entries: (0..created.len() as u32).map(entry).collect(),
+            created,
+            extras: Extras {
+                vital,
+                ..Extras::default()
+            },
+        };
+        let outcome = s.head.commit(&batch).unwrap();
+        outcome.refs.iter().map(|r| u8::from(r.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(commit(0..5, 2), [1, 1, 0, 1, 1]);
+    let rest = commit(10..40, 99);
+    assert_eq!(
+        rest.iter().filter(|made| **made == 1).count(),
+        14,
+        "a sixteenth, and 16"
+    );
+    assert_eq!(commit(50..51, 0), [0]);
+}
+
+#[test]
 fn selectors_that_come_and_go_leave_no_sets_behind() {
     let s = store(Settings::default());
     let owner = s.head.new_owner();

@@ -9,11 +9,25 @@ use super::shape::{MAX_PARTS, MAX_SET, MAX_SET_BYTES, Shape};
 /// Deepest nesting of groups that is looked into.
 const MAX_GROUPS: u32 = 8;
 
+/// How many alternatives are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alternatives {
+    /// [`MAX_SET`] at most.
+    Few,
+    /// As many as are written, each by itself.
+    Many,
+}
+
+/// How many times the bytes of a pattern all of its alternatives together may have where these are many.
+const MAX_GROWTH: usize = 8;
+
 /// The shape of a pattern that can be told without a parser.
-pub(super) fn shape(pattern: &str) -> Option<Shape> {
+pub(super) fn shape(pattern: &str, kept: Alternatives) -> Option<Shape> {
     let mut reader = Reader {
         rest: pattern,
+        kept,
         groups: 0,
+        written: pattern.len(),
     };
     let heads = reader.alternatives()?;
     if reader.rest.is_empty() {
@@ -37,8 +51,11 @@ fn single(mut texts: Vec<String>) -> Option<String> {
 
 struct Reader<'p> {
     rest: &'p str,
+    kept: Alternatives,
     /// How many groups are open.
     groups: u32,
+    /// The bytes of the pattern.
+    written: usize,
 }
 
 impl Reader<'_> {
@@ -50,21 +67,29 @@ impl Reader<'_> {
 
     /// `a|b(c|d)`: all texts that it matches, up to what ends it.
     fn alternatives(&mut self) -> Option<Vec<String>> {
-        let mut all = Vec::new();
+        let (mut all, mut bytes) = (Vec::new(), 0);
         loop {
-            let head = self.literal()?;
+            let (head, known) = (self.literal()?, all.len());
             if self.rest.starts_with('(') {
                 all.append(&mut self.with_groups(head)?);
             } else {
                 all.push(head);
             }
-            if all.len() > MAX_SET {
+            bytes += all.iter().skip(known).map(String::len).sum::<usize>();
+            let few = all.len() <= MAX_SET;
+            let listed = self.kept == Alternatives::Many && all.len() <= self.written && bytes <= self.most_bytes();
+            if !few && !listed {
                 return None;
             }
             if !self.passes("|") {
                 return Some(all);
             }
         }
+    }
+
+    /// See [`MAX_GROWTH`].
+    fn most_bytes(&self) -> usize {
+        self.written.saturating_mul(MAX_GROWTH)
     }
 
     /// The groups here and the literals between them, behind `head`.
@@ -90,7 +115,12 @@ impl Reader<'_> {
             let all_bytes = bytes(&all)
                 .saturating_mul(inside.len())
                 .saturating_add(longest.saturating_mul(all.len()));
-            if parts > MAX_PARTS || all.len().checked_mul(inside.len())? > MAX_SET || all_bytes > MAX_SET_BYTES {
+            let many = all.len().checked_mul(inside.len())?;
+            // Of many each is written once: it stands beside one text, that must not be too long for that.
+            let listed = self.kept == Alternatives::Many
+                && (all.len() == 1 || inside.len() == 1)
+                && all_bytes <= self.most_bytes();
+            if parts > MAX_PARTS || (many > MAX_SET && !listed) || (many <= MAX_SET && all_bytes > MAX_SET_BYTES) {
                 return None;
             }
             all = all

@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// The most alternatives that are kept as a set (Prometheus' own limit).
+/// The most alternatives that are kept as a set (Prometheus' own limit), unless each of them is written by itself.
 pub(super) const MAX_SET: usize = 256;
 /// The most bytes of all of them together.
 pub(super) const MAX_SET_BYTES: usize = 256 * 1024;

@@ -322,7 +322,7 @@ fn what_autoscalers_and_dashboards_write_is_read_off_the_text() {
         ("a.*b", Shape::Ends("a".to_owned(), 0, "b".to_owned())),
         (".*err.*", Shape::Contains("err".to_owned())),
     ] {
-        assert_eq!(plain::shape(pattern), Some(shape), "{pattern}");
+        assert_eq!(plain::shape(pattern, Alternatives::Few), Some(shape), "{pattern}");
     }
     for pattern in [
         "a.b",
@@ -342,14 +342,14 @@ fn what_autoscalers_and_dashboards_write_is_read_off_the_text() {
         &format!("{}{}", "(a|b)".repeat(8), "(x)".repeat(100)),
         &format!("({0}|{0}x)({0}|{0}y)", "abc".repeat(20_000)),
     ] {
-        assert_eq!(plain::shape(pattern), None, "{pattern}");
+        assert_eq!(plain::shape(pattern, Alternatives::Few), None, "{pattern}");
     }
 }
 
 proptest! {
     #[test]
     fn what_is_read_off_the_text_is_what_the_parser_finds(pattern in texts()) {
-        if let Some(shape) = plain::shape(&pattern) {
+        if let Some(shape) = plain::shape(&pattern, Alternatives::Few) {
             let translated = translated(&pattern);
             prop_assert!(translated.is_ok(), "{}: {:?}", pattern, translated);
             let hir = regex_syntax::parse(&translated.unwrap_or_default());
@@ -390,4 +390,48 @@ proptest! {
             }
         }
     }
+}
+
+/// What a dashboard sends for "all" of a variable: all of its values.
+#[test]
+fn as_many_alternatives_are_looked_up_as_a_query_has_room_for() {
+    let name = |i: u64| format!("checkout-service-{:016x}-{i}", i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let names: Vec<String> = (0..5_000).map(name).collect();
+    for pattern in [
+        names.join("|"),
+        format!("({})", names.join("|")),
+        format!("ns/(?:{})", names.join("|")),
+    ] {
+        assert!(pattern.len() > 2 * MAX_PATTERN_BYTES, "{}", pattern.len());
+        let regex = Regex::to_match(&pattern).unwrap();
+        let prefix = if pattern.starts_with("ns/") { "ns/" } else { "" };
+        assert_eq!(regex.set().map(<[String]>::len), Some(names.len()));
+        assert!(regex.is_match(&format!("{prefix}{}", names[4_321])) && !regex.is_match(prefix));
+        assert_eq!(regex.weight(), 0);
+        // What is expanded needs an engine.
+        assert!(Regex::new(&pattern).is_err());
+    }
+}
+
+#[test]
+fn alternatives_that_grow_beyond_what_was_written_are_left_to_the_engine() {
+    let grows = |head: usize, tails: usize| {
+        let tails: Vec<String> = (0..tails).map(|i| format!("{i:04}")).collect();
+        format!("{}({})", "h".repeat(head), tails.join("|"))
+    };
+    // (in front, behind, whether they are looked up)
+    for (head, tails, listed) in [(10, 300, true), (60, 300, false), (900, 256, true), (1_100, 256, false)] {
+        let regex = Regex::to_match(&grows(head, tails)).unwrap();
+        assert_eq!(regex.set().is_some(), listed, "{head} {tails}");
+        assert!(regex.is_match(&format!("{}0042", "h".repeat(head))), "{head} {tails}");
+    }
+    let twenty: Vec<String> = (10..30).map(|i| i.to_string()).collect();
+    let both = format!("({0})({0})", twenty.join("|"));
+    assert!(Regex::to_match(&both).unwrap().set().is_none());
+    // Products, each of which is small.
+    let products = vec!["(10|20|30|40)(1|2|3|4)(a|b)(x|y)"; 100].join("|");
+    assert!(Regex::to_match(&products).unwrap().set().is_none());
+    let long = |behind: &str| format!("{}{behind}", "a".repeat(MAX_LIST_BYTES));
+    assert!(Regex::to_match(&long("")).is_ok() && Regex::to_match(&long("b")).is_err());
+    assert!(Regex::to_match(&format!("{}b?", "a".repeat(MAX_PATTERN_BYTES))).is_err());
 }

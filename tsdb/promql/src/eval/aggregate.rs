@@ -1,6 +1,7 @@
 //! Aggregations: many series to one for each group.
 
 use super::certain_sum::CertainSum;
+use super::extent::Extent;
 use super::key::{Numbering, Selection, is_metadata};
 use super::names::Reader;
 use super::{
@@ -285,7 +286,14 @@ fn quantiles(cx: &mut Context<'_>, a: &Aggregate, frame: Frame) -> Result<Grid, 
     if input.drop_histograms() {
         cx.notes.histogram_ignored(a.expr.unwrapped().span, a.op.as_str());
     }
-    for &q in &q.values {
+    // Once for all steps, as upstream (`promql/engine.go`, rangeEvalAgg).
+    let extent = Extent::of(&q.values);
+    let told = [
+        (extent.has_nan, f64::NAN),
+        (extent.max > 1.0, extent.max),
+        (extent.min < 0.0, extent.min),
+    ];
+    for (_, q) in told.into_iter().filter(|(bad, _)| *bad) {
         cx.notes.check_quantile(q, span);
     }
     let groups = Groups::of(selection(a), &input);

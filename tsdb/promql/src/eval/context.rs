@@ -33,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) lookback_ms: i64,
     /// Distance (ms) of the steps of a subquery that names none.
     pub(crate) subquery_step_ms: i64,
+    /// Whether the start times of samples are used.
+    pub(crate) start_timestamps: bool,
     /// The whole query's start, end and step (ms), which `@ start()`, `@ end()` and `step()` mean.
     pub(crate) query: QueryRange,
     /// Whether series are read in the order of their labels, because the order shows in the result.
@@ -108,6 +110,7 @@ impl<'a> Context<'a> {
             settings,
             lookback_ms,
             subquery_step_ms: settings.subquery_step.as_millis(),
+            start_timestamps: settings.features.start_timestamps,
             query,
             ordered: false,
             fixes: false,

@@ -51,6 +51,8 @@ pub(crate) fn fixes_times(expr: &Expr) -> bool {
             ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => selector.shift.at.is_some(),
             ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
             ExprKind::Call(call) => call.function.starts_with("sort"),
+            // What is aggregated may be a constant: then the first value of a parameter that moves stands for all.
+            ExprKind::Aggregate(aggregate) => aggregate.param.as_ref().is_some_and(|param| !is_invariant(param)),
             _ => false,
         };
     });

@@ -11,6 +11,7 @@ pub(crate) mod constant;
 mod consumption;
 mod context;
 mod count_values;
+mod extent;
 mod fill;
 mod grid;
 mod histogram_notes;

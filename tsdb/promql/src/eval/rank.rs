@@ -1,6 +1,7 @@
 //! Aggregations that keep some of their series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use super::aggregate::{Groups, selection};
+use super::extent::Extent;
 use super::sampling::share;
 use super::{Context, Grid, Scalar};
 use crate::error::Error;
@@ -93,32 +94,34 @@ fn keep(
 
 /// Whether any k asks for something.
 fn check_k(values: &[f64]) -> Result<bool, Error> {
-    if values.iter().all(|k| *k < 1.0) {
+    let extent = Extent::of(values);
+    if extent.max < 1.0 {
         return Ok(false);
     }
-    for &k in values {
-        // The smallest and largest number that fits 64 bits with a sign.
-        let word = match k {
-            k if k.is_nan() => return Err(Error::execution("Parameter value is NaN")),
-            k if k <= -9_223_372_036_854_775_808.0 => "underflows",
-            k if k >= 9_223_372_036_854_775_807.0 => "overflows",
-            _ => continue,
-        };
-        return Err(Error::execution(format!("Scalar value {} {word} int64", format_g(k))));
+    if extent.has_nan {
+        return Err(Error::execution("Parameter value is NaN"));
+    }
+    // The smallest and largest number that fits 64 bits with a sign.
+    for (out_of_range, k, word) in [
+        (extent.min <= -9_223_372_036_854_775_808.0, extent.min, "underflows"),
+        (extent.max >= 9_223_372_036_854_775_807.0, extent.max, "overflows"),
+    ] {
+        if out_of_range {
+            return Err(Error::execution(format!("Scalar value {} {word} int64", format_g(k))));
+        }
     }
     Ok(true)
 }
 
 /// Whether any ratio asks for something.
 fn check_ratio(cx: &mut Context<'_>, values: &[f64], span: Span) -> Result<bool, Error> {
-    if values.iter().all(|r| *r == 0.0) {
+    let Extent { has_nan, min, max } = Extent::of(values);
+    if max == 0.0 && min == 0.0 {
         return Ok(false);
     }
-    if values.iter().any(|r| r.is_nan()) {
+    if has_nan {
         return Err(Error::execution("Ratio value is NaN"));
     }
-    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     for (out_of_range, value, to) in [(max > 1.0, max, "1"), (min < -1.0, min, "-1")] {
         if out_of_range {
             let got = format_g(value);
@@ -280,10 +283,13 @@ mod tests {
     fn parameters_that_make_no_sense_are_refused() {
         assert!(!check_k(&[0.5, -3.0]).unwrap());
         for (k, text) in [
-            (f64::NAN, "Parameter value is NaN"),
-            (1e19, "Scalar value 1e+19 overflows int64"),
+            (&[f64::NAN][..], "Parameter value is NaN"),
+            (&[1e19], "Scalar value 1e+19 overflows int64"),
+            (&[1e19, f64::NAN], "Parameter value is NaN"),
+            (&[1e19, 2e19, -1e19], "Scalar value -1e+19 underflows int64"),
+            (&[1e19, 2e19], "Scalar value 2e+19 overflows int64"),
         ] {
-            assert_eq!(check_k(&[k]).unwrap_err().to_string(), text);
+            assert_eq!(check_k(k).unwrap_err().to_string(), text);
         }
     }
 }

@@ -25,7 +25,7 @@ impl StartTimes {
         wanted: bool,
     ) -> Result<(), Error> {
         self.known.clear();
-        if wanted && cx.settings.features.start_timestamps {
+        if wanted && cx.start_timestamps {
             set.start_times(i, bounds.0, bounds.1, &mut self.known)?;
         }
         Ok(())

@@ -96,7 +96,7 @@ impl<'a> Operand<'a> {
         let at_once = drops_name(name) && !cx.settings.features.delayed_name_removal;
         let plain = selector.border == Border::Open
             && name != "absent_over_time"
-            && !(reads_starts(name) && cx.settings.features.start_timestamps)
+            && !(reads_starts(name) && cx.start_timestamps)
             // Who says what is a counter has to be asked each series.
             && !(CounterCheck::of(name).is_wanted() && cx.settings.features.type_and_unit_labels)
             // Notes name the metric.

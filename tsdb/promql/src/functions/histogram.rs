@@ -10,7 +10,7 @@ use crate::syntax::ast::Span;
 use leadline_model::Labels;
 use leadline_model::histogram::FloatHistogram;
 use leadline_model::quote::Quoted;
-use rapidhash::RapidHashMap;
+use rapidhash::{RapidHashMap, RapidHashSet};
 
 /// The label that holds a bucket's upper bound.
 const LE: &str = "le";
@@ -100,6 +100,8 @@ struct Histograms<'a> {
     drop_name: bool,
     /// Of each classic histogram the rows with native ones of the same name and labels.
     twins: Vec<Vec<usize>>,
+    /// The steps at which a value is asked for.
+    asked: Vec<bool>,
 }
 
 impl<'a> Histograms<'a> {
@@ -124,7 +126,12 @@ impl<'a> Histograms<'a> {
             native,
             drop_name: true,
             twins,
+            asked: vec![true; grid.steps],
         }
+    }
+
+    fn steps(&self) -> impl Iterator<Item = usize> {
+        (0..self.grid.steps).filter(|&step| self.asked[step])
     }
 
     /// Whether both kinds have a histogram of the same name and labels at a step: neither is evaluated then.
@@ -152,7 +159,7 @@ impl<'a> Histograms<'a> {
                 metric: told_name(cx, &row.labels),
             };
             let (cells, present) = out.open();
-            for step in 0..self.grid.steps {
+            for step in self.steps() {
                 let Some(h) = self.grid.histogram(pair.0, step) else {
                     continue;
                 };
@@ -170,7 +177,6 @@ impl<'a> Histograms<'a> {
             self.each_classic(cx, out, number, &classic)?;
             self.keep(cx, out, labels(&histogram.labels), &histogram.trace)?;
         }
-        out.prune();
         Ok(())
     }
 
@@ -195,7 +201,7 @@ impl<'a> Histograms<'a> {
         let metric = told_name(cx, &histogram.labels);
         let mut buckets = Vec::with_capacity(histogram.buckets.len());
         let (cells, present) = out.open();
-        for step in 0..self.grid.steps {
+        for step in self.steps() {
             cx.spend(1 + histogram.buckets.len())?;
             histogram.at(self.grid, step, &mut buckets);
             if !buckets.is_empty() && !twins.iter().any(|&row| self.clash((row, Some(number)), step)) {
@@ -243,7 +249,8 @@ impl<'a> Histograms<'a> {
     }
 
     /// The finished vector: rows of both kinds that got one label set are one.
-    fn finish(&self, out: Grid) -> Result<Out, Error> {
+    fn finish(&self, mut out: Grid) -> Result<Out, Error> {
+        out.prune();
         if self.native.is_empty() {
             Ok(Out::Vector(out))
         } else {
@@ -270,24 +277,50 @@ pub(crate) fn quantile(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) 
 pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let grid = site.blind_vector(cx, 0, frame)?;
     let name = site.text(1)?;
-    let mut out = Grid::with_capacity(frame.steps, grid.len());
-    let mut histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
-    // Where names go at once, the label may be called as they are.
-    histograms.drop_name = cx.settings.features.delayed_name_removal;
+    let mut asked = Vec::with_capacity(site.count());
     for i in 2..site.count() {
         let q = site.scalar(cx, i, frame)?;
         for &q in &q.values {
             cx.notes.check_quantile(q, site.arg(i)?.span);
         }
-        let text = format_openmetrics(q.values.first().copied().unwrap_or(f64::NAN));
-        let delayed = histograms.drop_name;
-        let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
-        let with_q = |labels: &Labels| left(labels).to_builder().set(&name, &text).build();
+        asked.push(q);
+    }
+    let mut out = Grid::with_capacity(frame.steps, grid.len());
+    let mut histograms = Histograms::of(cx, &grid, site.arg(0)?.span);
+    // Where names go at once, the label may be called as they are.
+    histograms.drop_name = cx.settings.features.delayed_name_removal;
+    for q in &asked {
         let before = out.len();
-        histograms.quantile(cx, &mut out, (&q, frame), with_q)?;
+        let mut told = RapidHashSet::default();
+        for key in q
+            .values
+            .iter()
+            .map(|q| quantile_key(*q))
+            .filter(|key| told.insert(*key))
+        {
+            // A quantile that moves has a series for each of its values.
+            let moved = |q: &f64| quantile_key(*q) == key;
+            histograms.asked = q.values.iter().map(moved).collect();
+            cx.spend(frame.steps)?;
+            let text = format_openmetrics(f64::from_bits(key));
+            let delayed = histograms.drop_name;
+            let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
+            let with_q = |labels: &Labels| left(labels).to_builder().set(&name, &text).build();
+            histograms.quantile(cx, &mut out, (q, frame), with_q)?;
+        }
         out.absorb(before, &q.trace);
     }
+    out.prune();
     out.merge_equal().map(Out::Vector)
+}
+
+/// What tells quantiles apart: NaN is one of them, and so are 0 and -0.
+fn quantile_key(q: f64) -> u64 {
+    match q {
+        q if q.is_nan() => f64::NAN.to_bits(),
+        // That adds nothing to any other number, and makes 0 of -0.
+        q => (q + 0.0).to_bits(),
+    }
 }
 
 /// `histogram_fraction(lower, upper, v)`.

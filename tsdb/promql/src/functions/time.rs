@@ -77,9 +77,7 @@ pub(crate) fn timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
 pub(crate) fn start_timestamp(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame) -> Result<Out, Error> {
     let argument = site.arg(0)?;
     let mut grid = match &argument.kind {
-        ExprKind::Selector(s) if cx.settings.features.start_timestamps => {
-            selected(cx, (s, argument.span), frame, Read::Start)?
-        }
+        ExprKind::Selector(s) if cx.start_timestamps => selected(cx, (s, argument.span), frame, Read::Start)?,
         _ => {
             site.vector(cx, 0, frame)?;
             Grid::with_capacity(frame.steps, 0)

@@ -214,7 +214,8 @@ fn why_no_duration(text: &str) -> String {
 /// Reads the quoted text at the start of `text`: its length in bytes with both quotes, and its value.
 ///
 /// Double and single quotes know Go's escapes, back quotes none. A value that is no UTF-8 (`"\xff"`) is possible, so
-/// it comes as bytes.
+/// it comes as bytes. U+FFFD itself is refused, as upstream refuses it (`promql/parser/lex.go`, `lexString` and
+/// `lexRawString`): whoever reads bytes as text leaves it where they were none.
 ///
 /// # Errors
 /// What is wrong, in Prometheus' words.
@@ -230,6 +231,8 @@ pub(crate) fn quoted(text: &str) -> Result<(usize, Vec<u8>), String> {
     while let Some((at, c)) = chars.next() {
         match c {
             c if c == quote => return Ok((at + 1, value)),
+            // What bytes that are no UTF-8 were read as; what means the character writes `\ufffd`.
+            char::REPLACEMENT_CHARACTER => return Err("invalid UTF-8 rune".to_owned()),
             c if quote == '`' => push(&mut value, c),
             '\n' => break,
             '\\' => escape(&mut chars, quote, &mut value)?,
@@ -255,12 +258,13 @@ pub(crate) fn quoted_len(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What stands between the quotes at the start of `text`, if it is closed and has no escape.
+/// What stands between the quotes at the start of `text`, if it is closed and has no escape and nothing that is refused.
 fn plain(text: &str) -> Option<&str> {
     let (quote, rest) = text.as_bytes().split_first()?;
     let ends = |b: &u8| b == quote || (*quote != b'`' && matches!(b, b'\\' | b'\n'));
     let len = rest.iter().position(ends)?;
-    (quote.is_ascii() && rest.get(len) == Some(quote)).then(|| text.get(1..=len))?
+    let inside = (quote.is_ascii() && rest.get(len) == Some(quote)).then(|| text.get(1..=len))??;
+    (!inside.contains(char::REPLACEMENT_CHARACTER)).then_some(inside)
 }
 
 fn push(value: &mut Vec<u8>, c: char) {
@@ -405,6 +409,7 @@ mod tests {
             ("`a\nb`\"", b"a\nb"),
             (r#""plain'` é" rest"#, b"plain'` \xc3\xa9"),
             ("''", b""),
+            (r#""\ufffd""#, b"\xef\xbf\xbd"),
         ] {
             let (len, found) = quoted(text).unwrap();
             assert_eq!(found, value, "{text}");
@@ -419,6 +424,10 @@ mod tests {
             (r#""\777""#, "escape sequence is an invalid Unicode code point"),
             ("\"a\nb\"", "unterminated quoted string"),
             ("`a", "unterminated raw string"),
+            ("\"\u{fffd}\"", "invalid UTF-8 rune"),
+            ("'a\\n\u{fffd}'", "invalid UTF-8 rune"),
+            ("`\u{fffd}`", "invalid UTF-8 rune"),
+            ("`\u{fffd}", "invalid UTF-8 rune"),
             (r#""\'""#, "unknown escape sequence U+0027 '''"),
         ] {
             assert_eq!(quoted(text).unwrap_err(), message, "{text}");

@@ -14,6 +14,7 @@ use super::features::Features;
 use super::lexer::lex;
 use super::token::{Token, TokenKind, describe};
 use crate::diagnostic::ParseError;
+use leadline_model::Matcher;
 
 /// Longest text (bytes) that is parsed; dashboards and rules stay far below.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -39,23 +40,32 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     Ok(expr)
 }
 
+/// Parses the selector of a request for metadata (`match[]`): a metric's name, matchers in braces, or both, and nothing else.
+/// Unlike in an expression it may select everything and name its metric twice (`promql/parser/generated_parser.y`,
+/// `START_METRIC_SELECTOR`).
+///
+/// # Errors
+/// The first mistake and its place.
+pub fn parse_selector(text: &str, features: Features) -> Result<Vec<Matcher>, ParseError> {
+    let mut parser = Parser::of(text, features)?;
+    let token = parser.token();
+    let tree = match token.kind {
+        TokenKind::LeftBrace => parser.selector(None),
+        kind if kind.names_a_metric() => {
+            parser.bump();
+            parser.selector(Some(token.span))
+        }
+        _ => Err(parser.unexpected("", "")),
+    };
+    match (tree.map_err(|error| *error)?.expr.kind, parser.peek()) {
+        (ExprKind::Selector(selector), TokenKind::End) => Ok(selector.matchers),
+        _ => Err(*parser.unexpected("", "")),
+    }
+}
+
 /// The same for those who check the tree: here its selectors may select everything.
 pub(crate) fn parse_syntax(text: &str, features: Features) -> Result<Expr, ParseError> {
-    if text.len() > MAX_TEXT_BYTES {
-        let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
-        return Err(ParseError::new("", Span::default(), message));
-    }
-    let lexed = lex(text, features);
-    let mut parser = Parser {
-        text,
-        tokens: lexed.tokens,
-        failure: lexed.failure,
-        at: 0,
-        nesting: 0,
-        aggregations: 0,
-        patterns: MAX_PATTERNS,
-        features,
-    };
+    let mut parser = Parser::of(text, features)?;
     if parser.peek() == TokenKind::End {
         return Err(ParseError::new(text, Span::default(), "no expression found in input"));
     }
@@ -92,6 +102,27 @@ struct Parser<'a> {
 }
 
 type Parsed<T> = Result<T, Box<ParseError>>;
+
+impl<'a> Parser<'a> {
+    /// At the first word of a text.
+    fn of(text: &'a str, features: Features) -> Result<Self, ParseError> {
+        if text.len() > MAX_TEXT_BYTES {
+            let message = format!("expression is longer than {MAX_TEXT_BYTES} bytes");
+            return Err(ParseError::new("", Span::default(), message));
+        }
+        let lexed = lex(text, features);
+        Ok(Self {
+            text,
+            tokens: lexed.tokens,
+            failure: lexed.failure,
+            at: 0,
+            nesting: 0,
+            aggregations: 0,
+            patterns: MAX_PATTERNS,
+            features,
+        })
+    }
+}
 
 impl Parser<'_> {
     fn token(&self) -> Token {

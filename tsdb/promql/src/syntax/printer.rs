@@ -7,9 +7,12 @@ use super::ast::{
     Shift, Subquery,
 };
 use super::lexer::is_unquoted_name;
+use crate::check::shape;
 use leadline_model::duration::Duration;
 use leadline_model::labels::{NAME, is_identifier};
-use leadline_model::quote::{Quoted, QuotedBytes};
+use leadline_model::number::general;
+use leadline_model::port::Shape;
+use leadline_model::quote::QuotedBytes;
 use leadline_model::{MatchOp, Matcher};
 use std::fmt::{self, Display, Formatter};
 
@@ -18,8 +21,8 @@ impl Display for Expr {
         match &self.kind {
             ExprKind::Number(value) => write_number(f, *value),
             ExprKind::Duration(seconds) => write_seconds(f, *seconds),
-            ExprKind::String(text) => Quoted(text).fmt(f),
-            ExprKind::Bytes(text) => QuotedBytes(text).fmt(f),
+            ExprKind::String(text) => write_quoted(f, text.as_bytes()),
+            ExprKind::Bytes(text) => write_quoted(f, text),
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
                 write_at(f, selector.shift.at)?;
@@ -46,6 +49,20 @@ impl Display for Expr {
             ExprKind::Aggregate(aggregate) => write_aggregate(f, aggregate),
             ExprKind::Call(call) => write_call(f, call),
         }
+    }
+}
+
+/// In double quotes with Go's escapes.
+fn write_quoted(f: &mut Formatter<'_>, text: &[u8]) -> fmt::Result {
+    f.write_str(&readable(QuotedBytes(text).to_string()))
+}
+
+/// A quoted text that the parser takes: it refuses U+FFFD unless that is escaped, which Go does not do.
+fn readable(quoted: String) -> String {
+    if quoted.contains(char::REPLACEMENT_CHARACTER) {
+        quoted.replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
+    } else {
+        quoted
     }
 }
 
@@ -80,12 +97,12 @@ fn write_selector(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
 }
 
 fn matcher(m: &Matcher, unquoted: bool) -> String {
-    match m.written() {
+    readable(match m.written() {
         (name, op, value) if unquoted && name == m.name().as_bytes() && is_unquoted_name(m.name()) => {
             format!("{}{}{}", m.name(), op.as_str(), QuotedBytes(value))
         }
         _ => m.to_string(),
-    }
+    })
 }
 
 /// Seconds as a duration; what is finer than a millisecond cannot have been written.
@@ -217,6 +234,9 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         f.write_str(" bool")?;
     }
     let matching = &binary.matching;
+    if (matching.on || matching.group != Group::None) && beside_scalar(binary) {
+        return Ok(());
+    }
     if matching.on || !matching.labels.is_empty() || matching.group != Group::None {
         f.write_str(if matching.on { " on (" } else { " ignoring (" })?;
         write_labels(f, &matching.labels, matching.unquoted_names)?;
@@ -234,13 +254,18 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
     write_fill(f, matching.fill)
 }
 
-/// `fill` where both sides have one value; NaN is not equal to itself.
+/// Whether an operand is no vector: then nothing is matched, and the `on ()` that may stand there means nothing
+/// (`promql/parser/parse.go`, checkAST).
+fn beside_scalar(binary: &Binary) -> bool {
+    [&binary.left, &binary.right]
+        .iter()
+        .any(|side| shape(side) != Shape::Vector)
+}
+
+/// `fill` where both sides have one value; NaN is not equal to itself. The numbers are in Go's `%v`, other than those of the
+/// rest of an expression.
 fn write_fill(f: &mut Formatter<'_>, fill: Fill) -> fmt::Result {
-    let mut write = |word: &str, value: f64| {
-        write!(f, " {word} (")?;
-        write_number(f, value)?;
-        f.write_str(")")
-    };
+    let mut write = |word: &str, value: f64| write!(f, " {word} ({})", general(value));
     match (fill.left, fill.right) {
         (Some(left), Some(right)) if left == right => write("fill", left),
         (left, right) => {
@@ -284,7 +309,8 @@ fn write_labels(f: &mut Formatter<'_>, labels: &[String], unquoted: bool) -> fmt
         if is_identifier(label, false) || (unquoted && is_unquoted_name(label)) {
             write!(f, "{comma}{label}")?;
         } else {
-            write!(f, "{comma}{}", Quoted(label))?;
+            f.write_str(comma)?;
+            write_quoted(f, label.as_bytes())?;
         }
     }
     Ok(())

@@ -61,6 +61,20 @@ pub(crate) enum TokenKind {
     Keyword(Keyword),
 }
 
+impl TokenKind {
+    /// Whether a metric may be called so (`promql/parser/generated_parser.y`, metric_identifier).
+    pub(crate) fn names_a_metric(self) -> bool {
+        match self {
+            Self::Keyword(word) => word.names_a_metric(),
+            Self::Identifier
+            | Self::MetricIdentifier
+            | Self::Aggregator(_)
+            | Self::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Words with a meaning of their own. Their case does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keyword {

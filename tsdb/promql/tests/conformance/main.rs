@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let mut trials = vec![
         Trial::test("the runner notices what is wrong", notices_what_is_wrong),
         Trial::test("scripts of our own", own::pass),
+        Trial::test("start times as a request asks for them", own::start_times_as_asked),
     ];
     trials.extend(pinned.into_iter().flat_map(|folder| of_pinned(&folder)));
     trials.extend(newest.into_iter().flat_map(|folder| scripts(&folder)).map(|path| {

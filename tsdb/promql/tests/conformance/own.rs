@@ -2,6 +2,7 @@
 
 use crate::run;
 use crate::script::parse_script;
+use leadline_promql::syntax::Features;
 use libtest_mimic::Failed;
 
 /// A number and a histogram do not add: what met nothing is filled, whichever side has it.
@@ -97,15 +98,86 @@ eval range from 0 to 2m step 1m count(limit_ratio(0.4, m) or limit_ratio(-0.6, m
   {} 3 3 3
 "#;
 
+/// Parameters that are calculated, and so move over a range.
+const MOVING: &str = r#"
+load 1m
+  b{le="1"} 1x10
+  b{le="+Inf"} 2x10
+  v 3x10
+
+eval range from 0 to 2m step 1m histogram_quantiles(b, "q", time() / 120)
+  {q="0.0"} 0 _ _
+  {q="0.5"} _ 1 _
+  {q="1.0"} _ _ 1
+
+eval range from 0 to 1m step 1m histogram_quantiles(b, "q", time() / 240, 0.5)
+  {q="0.0"} 0 _
+  {q="0.25"} _ 0.5
+  {q="0.5"} 1 1
+
+eval range from 0 to 1m step 1m histogram_quantiles(b, "q", -time() / 60, 0 * time())
+  expect fail
+
+eval range from 0 to 1m step 1m histogram_quantiles(b, "q", -time() / 60)
+  expect warn msg: PromQL warning: quantile value should be between 0 and 1, got -1 (1:29)
+  {q="0.0"} 0 _
+  {q="-1.0"} _ -Inf
+
+eval range from 0 to 5m step 1m quantile(time() / 60 - 2, v)
+  expect warn msg: PromQL warning: quantile value should be between 0 and 1, got -2 (1:10)
+  expect warn msg: PromQL warning: quantile value should be between 0 and 1, got 3 (1:10)
+  {} -Inf -Inf 3 3 +Inf +Inf
+
+eval range from 0 to 2m step 1m quantile(time() / 60 - 1, vector(1))
+  expect warn msg: PromQL warning: quantile value should be between 0 and 1, got -1 (1:10)
+  {} -Inf -Inf -Inf
+
+eval range from 0 to 4m step 1m quantile((time() / 60 - 2) / (time() / 60 - 2) * 7, v)
+  expect warn msg: PromQL warning: quantile value should be between 0 and 1, got NaN (1:10)
+  {} +Inf +Inf NaN +Inf +Inf
+"#;
+
 /// Every evaluation of ours answers as it should.
 pub(crate) fn pass() -> Result<(), Failed> {
-    for (script, count) in [(FILLS, 12), (LIMITS, 5)] {
+    for (script, count) in [(FILLS, 12), (LIMITS, 5), (MOVING, 7)] {
         let report = run::run(&parse_script(script)?)?;
         if !report.failed.is_empty() {
             return Err(report.failed.join("\n").into());
         }
         if report.passed != count {
             return Err(format!("{} evaluations, {count} were expected", report.passed).into());
+        }
+    }
+    Ok(())
+}
+
+/// A counter that began anew where its values do not show it.
+const RESET: &str = r#"
+load 1m
+  c@st -30sx1 -30sx1
+  c 10x3
+"#;
+
+/// A request says whether start times are used, whatever the engine's setting is.
+pub(crate) fn start_times_as_asked() -> Result<(), Failed> {
+    let script = parse_script(RESET)?;
+    for (setting, asked, resets) in [
+        (false, None, 0.0),
+        (false, Some(true), 3.0),
+        (false, Some(false), 0.0),
+        (true, None, 3.0),
+        (true, Some(true), 3.0),
+        (true, Some(false), 0.0),
+    ] {
+        let features = Features {
+            start_timestamps: setting,
+            ..Features::LANGUAGE
+        };
+        for text in ["resets(c[5m])", "sum(resets(c[5m]))"] {
+            let found = run::instant_with_starts(&script, features, (text, 180_000), asked)?;
+            if found != resets {
+                return Err(format!("{text}: setting {setting}, asked {asked:?}: {found}").into());
+            }
         }
     }
     Ok(())

@@ -110,6 +110,35 @@ pub(crate) fn run_with(commands: &[Command], features: Features) -> Result<Repor
     Ok(report)
 }
 
+/// The number that an expression has at a time (ms), with what a script loads, where its request says so of start times.
+pub(crate) fn instant_with_starts(
+    commands: &[Command],
+    features: Features,
+    (text, at): (&str, Timestamp),
+    start_timestamps: Option<bool>,
+) -> Result<f64, String> {
+    let bench = Bench::new(features)?;
+    for command in commands {
+        if let CommandKind::Load(load) = &command.kind {
+            bench.load(load)?;
+        }
+    }
+    let query = Query::parse_with(text, features).map_err(|error| error.to_string())?;
+    let options = Options {
+        start_timestamps,
+        ..Options::default()
+    };
+    let answer = bench.runtime.block_on(bench.engine.instant(&query, at, options));
+    match answer.map(|result| result.value) {
+        Ok(Value::Vector(samples)) => match samples.as_slice() {
+            [one] => one.value.float().ok_or_else(|| format!("{text} is a histogram")),
+            other => Err(format!("{text} has {} series", other.len())),
+        },
+        Ok(other) => Err(format!("{text} is {other:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// An empty store and an engine on it.
 struct Bench {
     store: Arc<Head>,

@@ -191,6 +191,10 @@ fn samples_the_store_refuses_do_not_fail_the_scrape() {
         .unwrap();
     let refused: Vec<_> = rig.stats.refusals().into_iter().filter(|r| r.1 > 0).collect();
     assert_eq!(refused, [("out_of_order", 1), ("too_far_ahead", 1)]);
+    assert_eq!(
+        rig.ingest.take_refusals().as_deref(),
+        Some("1 out_of_order, 1 too_far_ahead")
+    );
     assert_eq!(rig.one("up"), "10=1 11=1");
 }
 
@@ -342,18 +346,61 @@ fn series_that_the_store_has_dropped_are_learned_anew() {
     assert_eq!(rig.one("up"), "1200=0");
 }
 
+fn at_cap(max_series: u32) -> Rig {
+    let settings = Settings {
+        max_series,
+        ..Settings::default()
+    };
+    Rig::with(rules(Job::new("j"), &[]), settings)
+}
+
+#[test]
+fn a_scrape_beyond_the_stores_cap_says_so_and_what_has_room_is_stored_with_the_report() {
+    let mut rig = at_cap(6);
+    rig.scrape(0, "a 1\n").unwrap();
+    let error = rig.scrape(1, "a 2\nb 2\nc 2\n").unwrap_err();
+    assert_eq!(
+        (error.reason(), error.to_string().as_str()),
+        (
+            "series_limit",
+            "the store has no room for more series (--storage.tsdb.max-series): 2 new ones were refused"
+        )
+    );
+    rig.scrape(2, "a 3\nb 3\n").unwrap_err();
+    rig.scrape(3, "a 4\n").unwrap();
+    let of = |all: Vec<(&str, u64)>| all.into_iter().find(|r| r.0 == "series_limit").unwrap().1;
+    assert_eq!((of(rig.stats.failures()), of(rig.stats.refusals())), (2, 3));
+    assert_eq!(rig.one("a"), "0=1 1=2 2=3 3=4");
+    assert_eq!(rig.of("b"), [""; 0]);
+    assert_eq!(rig.one("up"), "0=1 1=1 2=1 3=1", "it answered");
+}
+
+#[test]
+fn a_target_that_comes_when_the_store_is_full_has_its_report() {
+    let mut rig = at_cap(1);
+    let error = rig.scrape(0, "a 1\nb 1\nc 1\n").unwrap_err();
+    assert_eq!(error.reason(), "series_limit");
+    assert_eq!((rig.one("a"), rig.one("up")), ("0=1".to_owned(), "0=1".to_owned()));
+    assert_eq!(rig.one("scrape_samples_scraped"), "0=3");
+    rig.timeout(1);
+    assert_eq!(rig.one("up"), "0=1 1=0");
+}
+
 #[test]
 fn series_beyond_the_stores_cap_are_tried_again() {
     let settings = Settings {
         max_series: 6,
+        retention_ms: 60_000,
         ..Settings::default()
     };
     let mut rig = Rig::with(rules(Job::new("j"), &[]), settings);
-    rig.scrape(0, "a 1\nb 1\n").unwrap();
-    rig.scrape(1, "a 2\nb 2\n").unwrap();
-    let refused = rig.stats.refusals().iter().find(|r| r.0 == "series_limit").unwrap().1;
-    assert!(refused >= 2, "{refused}");
-    assert_eq!(rig.one("a"), "0=1 1=2");
+    rig.scrape(0, "a 1\n").unwrap();
+    rig.scrape(50, "b 1\n").unwrap_err();
+    rig.scrape(90, "b 1\n").unwrap_err();
+    rig.clock.set(T0 + 115_000);
+    assert_eq!(rig.head.maintain().series_removed, 1);
+    rig.scrape(115, "b 2\n").unwrap();
+    assert_eq!(rig.one("b"), "115=2");
 }
 
 #[test]

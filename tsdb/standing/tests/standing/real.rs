@@ -52,9 +52,13 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::with(leadline_storage::Settings::default())
+    }
+
+    fn with(settings: leadline_storage::Settings) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let board = Board::new();
-        let head = Head::new(leadline_storage::Settings::default(), clock.clone()).unwrap();
+        let head = Head::new(settings, clock.clone()).unwrap();
         let engine = Engine::new(head.clone(), leadline_promql::settings::Settings::default());
         let engine = Arc::new(Watched {
             engine,
@@ -224,4 +228,23 @@ async fn an_empty_result_is_believed_only_while_its_feeders_answer() {
     house.pass(6).await;
     let why = judge_empty(OnPartial::Raise, 0.1, &*busy.snapshot().await, &house.board).unwrap_err();
     assert!(why.contains("500 of 500 targets that feed it are down: web/i"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sum_of_which_the_stores_cap_refused_a_part_is_refused() {
+    let house = House::with(leadline_storage::Settings {
+        max_series: 400,
+        ..leadline_storage::Settings::default()
+    });
+    let rate = house.register("sum(rate(requests{job=\"web\"}[15s]))");
+    house.pass(25).await;
+    let snapshot = rate.snapshot().await;
+    assert_eq!(check_warm(&snapshot, house.clock.now()), Ok(()));
+    let row = &snapshot.rows.as_ref().unwrap()[0];
+    assert!((row.value - 4_000.0).abs() < 1.0, "{row:?}");
+    assert_eq!((row.completeness.feeders, row.completeness.down.len()), (TARGETS, 100));
+    assert!(matches!(
+        judge(OnPartial::Raise, 0.1, row, &house.board),
+        Verdict::Refuse(_)
+    ));
 }

@@ -3,7 +3,7 @@
 use crate::world::{START, World, request};
 use leadline_model::Clock;
 use leadline_model::port::Attempt;
-use leadline_standing::{Counts, Register, RegisterError, Settings};
+use leadline_standing::{Counts, Register, RegisterError, Request, Settings};
 
 fn counts(world: &World) -> Counts {
     world.standing.stats().total
@@ -154,7 +154,7 @@ async fn equal_expressions_share_one_evaluation_with_an_index_each() {
         (&[("pod", "b"), ("node", "n")], 2.0, &[2]),
     ]);
     let by_pod = world.register("still");
-    let by_node = world.standing.register(leadline_standing::Request {
+    let by_node = world.standing.register(Request {
         index_by: vec!["node".into()],
         ..request(" still ")
     });
@@ -190,7 +190,7 @@ async fn what_nobody_asks_for_expires_and_comes_back_with_the_next_question() {
     let query = world.register("still");
     let pinned = world
         .standing
-        .register(leadline_standing::Request {
+        .register(Request {
             pinned: true,
             ..request("pinned")
         })
@@ -228,6 +228,37 @@ async fn registrations_are_capped_and_bad_expressions_refused() {
     assert!(matches!(refusal("other"), RegisterError::Full(1)));
     assert!(matches!(refusal("\"text\""), RegisterError::Shape("string")));
     assert!(refusal("bad(").to_string().starts_with("1:5: "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_register_leaves_room_for_what_is_pinned() {
+    let settings = Settings {
+        max_queries: 1,
+        expire_ms: 1_000,
+        ..Settings::default()
+    };
+    let world = World::with(settings, 1024).await;
+    let pinned = |text: &str| {
+        let request = Request {
+            pinned: true,
+            ..request(text)
+        };
+        world.standing.register(request)
+    };
+    let other = world.register("other");
+    let rule = pinned("rule").unwrap();
+    assert!(rule.snapshot().await.rows.is_ok());
+    assert!(pinned("another rule").is_ok());
+    let refused = world.standing.register(request("one more")).err().unwrap();
+    assert!(
+        matches!(refused, RegisterError::Full(2)),
+        "pinned ones count: {refused}"
+    );
+    // What expired comes back in its room alone.
+    world.pass(3_000).await;
+    let why = other.snapshot().await.rows.clone().unwrap_err().to_string();
+    assert!(why.starts_with("1 standing queries are registered already"), "{why}");
+    assert!(rule.snapshot().await.rows.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,7 +113,13 @@ async fn without_a_value_of_before_the_start_the_first_after_twice_the_waiting_i
         assert!(!served(&world, &query, 50.0).await);
         world.pass(START + 2 * GIVE_UP - world.clock.now() - 600).await;
         assert!(!served(&world, &query, 5.0).await, "it is not over");
+        assert_eq!(query.snapshot().await.settled, []);
         world.pass(1_000).await;
+        let settled = query.snapshot().await;
+        assert_eq!(
+            settled.settled, settled.completeness.down,
+            "what else may be the measure"
+        );
         for (value, expected) in [(5.0, true), (4.0, false), (6.0, true), (5.0, true)] {
             assert_eq!(served(&world, &query, value).await, expected, "{value}");
         }

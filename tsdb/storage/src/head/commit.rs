@@ -4,6 +4,7 @@
 //! last is in. Nothing can fail between the two, so a commit lands whole (except the samples it is told were refused),
 //! and a reader, which locks what it reads in the same order, sees all of it or nothing.
 
+mod create;
 mod early;
 mod extras;
 
@@ -12,7 +13,7 @@ pub(super) use early::Again;
 use super::Head;
 use super::durable::Durable;
 use super::out_of_order::LateRecords;
-use super::stripe::{Cuts, STRIPES, Stripe, make_ref, number_of, stripe_of};
+use super::stripe::{Cuts, STRIPES, Stripe, number_of, stripe_of};
 use crate::points::Value;
 use crate::stats::Counters;
 use crate::wal::record::{SamplesEncoder, encode_series};
@@ -324,7 +325,8 @@ impl Appender for Head {
         Counters::add(&self.counters.appended, outcome.appended);
         Counters::add(&self.counters.created, outcome.new_series);
         self.counters.refuse(&outcome.refused);
-        outcome.generation = self.publish(batch.slot, batch.owner, batch.attempt, touched);
+        let attempt = self.judge(batch, &outcome);
+        outcome.generation = self.publish(batch.slot, batch.owner, attempt, touched);
         Ok(outcome)
     }
 }
@@ -333,7 +335,7 @@ impl Head {
     /// Writes the batch and says which selectors it touched.
     fn land(&self, batch: &Batch, outcome: &mut Outcome) -> Arc<[SelectorId]> {
         let mut held = self.hold(batch, &mut outcome.refs);
-        let fresh = self.create_missing(batch, &mut held, outcome);
+        let created = self.create_missing(batch, &mut held, outcome);
         let mut trip = self.trip();
         match order(&batch.entries) {
             None => {
@@ -352,16 +354,16 @@ impl Head {
             self.widen(trip.mint, trip.maxt);
         }
         Counters::add(&self.counters.out_of_order, trip.late);
-        let crowded = trip.logged.is_some_and(|logged| logged.end(&fresh));
+        let crowded = trip.logged.is_some_and(|logged| logged.end(&created.fresh));
         drop(held);
         if crowded {
             // Whoever flushes regularly has fallen behind. A failure is kept, and told by the log's health.
             let _ = self.flush();
         }
-        if trip.met.sets.is_empty() {
+        if trip.met.sets.is_empty() && created.lacking.is_empty() {
             Arc::from([])
         } else {
-            self.selectors.read().join(&trip.met.sets)
+            self.selectors.read().join(&trip.met.sets, &created.lacking)
         }
     }
 
@@ -446,49 +448,6 @@ impl Head {
                 return held;
             }
         }
-    }
-
-    /// Creates the series that do not exist yet, and returns them as far as the log has to know of them.
-    fn create_missing<'b>(
-        &self,
-        batch: &'b Batch,
-        held: &mut Held<'_>,
-        outcome: &mut Outcome,
-    ) -> Vec<(SeriesRef, &'b Labels)> {
-        let mut fresh = Vec::new();
-        if outcome.refs.iter().all(Option::is_some) {
-            return fresh;
-        }
-        let mut index = self.index.write();
-        let mut selectors = self.selectors.write();
-        let stripe_number = home(batch.owner);
-        for (labels, slot) in batch.created.iter().zip(outcome.refs.iter_mut()) {
-            if slot.is_none() {
-                *slot = index.find(labels);
-            }
-            if slot.is_some() || index.len() >= self.settings.max_series as usize {
-                continue;
-            }
-            let Some(stripe) = held.get(stripe_number) else {
-                continue;
-            };
-            let Some(number) = stripe.next_number() else { continue };
-            let series = make_ref(stripe_number, number);
-            if index.create(labels, series).is_some() {
-                let set = if selectors.any() {
-                    selectors.set_of(labels, batch.owner)
-                } else {
-                    0
-                };
-                stripe.create(batch.owner.0, set);
-                outcome.new_series += 1;
-                *slot = Some(series);
-                if stripe.logged {
-                    fresh.push((series, labels));
-                }
-            }
-        }
-        fresh
     }
 
     /// Writes samples, each on its own merits.

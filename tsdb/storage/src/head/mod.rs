@@ -82,6 +82,8 @@ pub struct Head {
     counters: Counters,
     next_owner: AtomicU32,
     closed: AtomicBool,
+    /// Whether the cap on series refused some lately.
+    crowded: AtomicBool,
     generation: AtomicU64,
     /// Held while a generation is published, so that numbers and events come in one order.
     publish: Mutex<broadcast::Sender<Arc<CommitEvent>>>,
@@ -142,6 +144,7 @@ impl Head {
             counters: Counters::default(),
             next_owner: AtomicU32::new(0),
             closed: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             publish: Mutex::new(sender),
             tidying: Mutex::new(()),

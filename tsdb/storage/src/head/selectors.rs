@@ -78,6 +78,17 @@ impl Selectors {
         self.number(set.into())
     }
 
+    /// Notes that a series of `owner` was refused: it feeds the selectors that the series would match, which are added to
+    /// `lacking`, each once.
+    pub(super) fn lack(&mut self, labels: &Labels, owner: OwnerId, lacking: &mut RapidHashSet<SelectorId>) {
+        for (id, selector) in &mut self.live {
+            if !lacking.contains(id) && all_match(&selector.matchers, labels) {
+                selector.feeders.insert(owner);
+                lacking.insert(*id);
+            }
+        }
+    }
+
     /// Finds out anew which series match which selectors. All stripes are held.
     pub(super) fn rematch(&mut self, stripes: &mut [RwLockWriteGuard<'_, Stripe>], index: &Index) {
         let mut live: Vec<(SelectorId, Arc<[Matcher]>)> =
@@ -126,12 +137,13 @@ impl Selectors {
         }
     }
 
-    /// The selectors of several sets; sorted, unique, registered.
-    pub(super) fn join(&self, sets: &[u32]) -> Arc<[SelectorId]> {
+    /// The selectors of several sets, and `more`; sorted, unique, registered.
+    pub(super) fn join(&self, sets: &[u32], more: &RapidHashSet<SelectorId>) -> Arc<[SelectorId]> {
         let get = |set: &u32| self.sets.get(*set as usize).into_iter().flat_map(|s| s.iter().copied());
         let mut ids: Vec<SelectorId> = sets
             .iter()
             .flat_map(get)
+            .chain(more.iter().copied())
             .filter(|id| self.live.contains_key(id))
             .collect();
         ids.sort_unstable();

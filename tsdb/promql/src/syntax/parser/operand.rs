@@ -36,12 +36,7 @@ impl Parser<'_> {
             TokenKind::Keyword(word) if word.names_a_function() && self.peek_behind() == TokenKind::LeftParen => {
                 self.call()
             }
-            TokenKind::Keyword(word) if !word.names_a_metric() => Err(self.unexpected("", "")),
-            TokenKind::Identifier
-            | TokenKind::MetricIdentifier
-            | TokenKind::Aggregator(_)
-            | TokenKind::Keyword(_)
-            | TokenKind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) => {
+            kind if kind.names_a_metric() => {
                 self.bump();
                 self.selector(Some(token.span))
             }

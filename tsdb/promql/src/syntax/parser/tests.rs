@@ -271,6 +271,29 @@ fn mistakes_are_told_in_prometheus_words_at_their_place() {
 }
 
 #[test]
+fn what_upstream_drops_or_writes_otherwise_is_printed_so() {
+    for (text, expected) in [
+        ("foo + on() 1", "foo + 1"),
+        ("1 > bool on() group_left() foo", "1 > bool foo"),
+        ("foo + on() (1)", "foo + (1)"),
+        ("foo + on() bar", "foo + on () bar"),
+        ("a + fill(1000000) b", "a + fill (1e+06) b"),
+        (
+            "a + fill_left(NaN) fill_right(-0.00001) b",
+            "a + fill_left (NaN) fill_right (-1e-05) b",
+        ),
+        ("a + fill(+Inf) 1000000 * b", "a + fill (+Inf) 1000000 * b"),
+        // What bytes that are no UTF-8 would be read as.
+        (r#""\ufffd""#, r#""\ufffd""#),
+        (r#"{"\ufffd"="\uFFFD"}"#, r#"{"\ufffd"="\ufffd"}"#),
+        (r#"sum by ("\ufffd") (a)"#, r#"sum by ("\ufffd") (a)"#),
+    ] {
+        assert_eq!(printed(text), expected, "{text}");
+        assert_eq!(printed(expected), expected, "{text}");
+    }
+}
+
+#[test]
 fn duration_expressions_are_parsed_where_lengths_stand() {
     for (text, expected) in [
         ("foo[5m+1m]", "foo[5m + 1m]"),
