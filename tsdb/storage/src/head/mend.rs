@@ -88,7 +88,7 @@ impl Head {
             }
         }
         durable.chunks.files().forget_damage();
-        self.tell(&mended);
+        self.tell_mended(&mended);
         Ok(mended)
     }
 
@@ -199,7 +199,7 @@ impl Head {
         }
     }
 
-    fn tell(&self, mended: &Mended) {
+    fn tell_mended(&self, mended: &Mended) {
         if mended.chunks == 0 {
             return;
         }
