@@ -14,7 +14,7 @@ pub(crate) fn info(rooms: &Rooms, config: &State) -> Value {
     let tasks = tokio::runtime::Handle::try_current().map(|runtime| runtime.metrics().num_alive_tasks());
     let memory = crate::memory::allowed().and_then(|bytes| i64::try_from(bytes).ok());
     let db = rooms.tsdb.db();
-    let settings = db.settings();
+    let (settings, stats) = (db.settings(), db.stats());
     json!({
         "startTime": rfc3339(rooms.started),
         "CWD": folder.unwrap_or_default(),
@@ -22,8 +22,8 @@ pub(crate) fn info(rooms: &Rooms, config: &State) -> Value {
         "serverTime": rfc3339(rooms.clock.now()),
         "reloadConfigSuccess": config.error.is_none(),
         "lastConfigTime": rfc3339(config.applied),
-        // Prometheus counts repairs of its log; here it is the blocks that are left out.
-        "corruptionCount": db.stats().blocks_unreadable,
+        // Prometheus counts repairs of its log; here it is the blocks that are left out and the mapped chunks that were damaged.
+        "corruptionCount": stats.blocks_unreadable + stats.head.mapped_damaged,
         "goroutineCount": tasks.unwrap_or_default(),
         "GOMAXPROCS": std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
         "GOMEMLIMIT": memory.unwrap_or(i64::MAX),

@@ -21,6 +21,7 @@ mod promql;
 mod proxy;
 mod query_log;
 mod reload;
+mod retention;
 mod rules;
 mod scaler;
 mod signals;

@@ -150,7 +150,7 @@ fn directory(stats: &Stats) -> [Row; 12] {
     ]
 }
 
-fn work(stats: &Stats) -> [Row; 7] {
+fn work(stats: &Stats) -> [Row; 9] {
     let row = |name, help, value: u64| (Counter, name, help, value as f64);
     [
         row(
@@ -177,6 +177,16 @@ fn work(stats: &Stats) -> [Row; 7] {
             "prometheus_tsdb_size_retentions_total",
             "blocks removed because of the size of all",
             stats.size_retentions,
+        ),
+        row(
+            "leadline_storage_mapped_chunks_damaged_total",
+            "full chunks of the head whose file could not be read any more",
+            stats.head.mapped_damaged,
+        ),
+        row(
+            "leadline_storage_samples_lost_total",
+            "samples of such chunks that the log did not have either",
+            stats.head.samples_lost,
         ),
         row(
             "leadline_storage_cache_hits_total",

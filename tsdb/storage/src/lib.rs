@@ -45,7 +45,7 @@ pub mod wal;
 
 pub use error::{ChunkError, Damage, SettingsError, StorageError};
 pub use head::{
-    Cardinality, Head, HeadParts, LogHealth, Maintenance, OutOfOrder, RangeSource, ReplayMonitor, Replayed,
+    Cardinality, Head, HeadParts, LogHealth, Maintenance, Mended, OutOfOrder, RangeSource, ReplayMonitor, Replayed,
     StaleSeries, verify_mapped,
 };
 pub use settings::Settings;

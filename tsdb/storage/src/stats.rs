@@ -45,6 +45,10 @@ pub struct Stats {
     pub series_removed: u64,
     /// What was not taken, by reason.
     pub refused: Refusals,
+    /// Mapped chunks that could not be read any more while the store was open.
+    pub mapped_damaged: u64,
+    /// Samples of these that the log did not have either.
+    pub samples_lost: u64,
     /// Selections that were answered.
     pub selects: u64,
     /// Selections that began again because a series was created or dropped meanwhile.
@@ -111,6 +115,8 @@ pub(crate) struct Counters {
     pub(crate) created: AtomicU64,
     pub(crate) exemplars: AtomicU64,
     pub(crate) removed: AtomicU64,
+    pub(crate) mapped_damaged: AtomicU64,
+    pub(crate) samples_lost: AtomicU64,
     pub(crate) selects: AtomicU64,
     pub(crate) retries: AtomicU64,
     refused: parking_lot::Mutex<Refusals>,
@@ -142,6 +148,8 @@ impl Counters {
             exemplars_appended: get(&self.exemplars),
             series_created: get(&self.created),
             series_removed: get(&self.removed),
+            mapped_damaged: get(&self.mapped_damaged),
+            samples_lost: get(&self.samples_lost),
             selects: get(&self.selects),
             select_retries: get(&self.retries),
             refused: *self.refused.lock(),

@@ -6,12 +6,14 @@ mod stores;
 
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
+use leadline_model::port::{QueryError, Queryable};
+use leadline_model::sample::Samples;
 use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts};
 use leadline_storage::disk::Disk;
 use leadline_storage::disk::FaultyDisk;
 use leadline_storage::disk::faulty::Fault;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stores::{MINUTE, RANGE, Store};
 
@@ -78,12 +80,10 @@ fn nothing_is_deleted_as_long_as_a_block_cannot_be_removed() {
     assert!(refused > 0);
 }
 
-/// Changes a byte of a segment of the log.
+/// Changes a byte of a segment of the log, or of a file of mapped chunks.
 fn damage(store: &Store, path: &Path) {
     // Of its first record.
-    let (at, mut byte) = (20, [0]);
-    store.disk.open(path).unwrap().read_exact_at(&mut byte, at).unwrap();
-    store.disk.append(path).unwrap().write_at(&[!byte[0]], at).unwrap();
+    damage_at(store, path, 20);
 }
 
 /// Goes on for so many minutes, cutting what is due.
@@ -125,28 +125,201 @@ fn a_log_that_is_damaged_while_it_is_written_keeps_nothing_from_being_cut_and_co
     assert_eq!(store.db.health(), Ok(()));
 }
 
-#[test]
-fn that_a_mapped_chunk_is_damaged_is_told_with_what_helps_and_that_helps() {
-    let mut store = Store::new(stores::small());
-    go_on(&store, 0..24);
-    let files = store.disk.list(Path::new("data/chunks_head")).unwrap();
-    damage(&store, &Path::new("data/chunks_head").join(&files[0].name));
-    assert_eq!(go_on(&store, 24..29), [] as [&str; 0]);
-    let mut minute = 29;
-    while store.db.health().is_ok() {
-        go_on(&store, minute..minute + 1);
-        minute += 1;
-        assert!(minute < 60, "nobody met the damage");
+/// The only file of mapped chunks.
+fn mapped_file(store: &Store) -> PathBuf {
+    let chunks = Path::new("data/chunks_head");
+    let files = store.disk.list(chunks).unwrap();
+    assert_eq!(files.len(), 1, "{files:?}");
+    chunks.join(&files[0].name)
+}
+
+/// Changes a byte in each thirty: no chunk is left as it was.
+fn damage_all(store: &Store, path: &Path) {
+    let mut bytes = vec![0; store.disk.open(path).unwrap().len().unwrap() as usize];
+    store.disk.open(path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    let mut file = store.disk.append(path).unwrap();
+    (20..bytes.len())
+        .step_by(30)
+        .for_each(|at| file.write_at(&[!bytes[at]], at as u64).unwrap());
+}
+
+fn settings_with_short_chunks() -> Settings {
+    Settings {
+        chunk_samples: 5,
+        out_of_order_window_ms: 3 * RANGE,
+        ..stores::small()
     }
-    let told = store.db.health().unwrap_err();
+}
+
+#[test]
+fn mapped_chunks_that_are_damaged_while_the_store_runs_keep_nothing_from_being_cut_and_cost_no_sample() {
+    for seed in 0..3 {
+        let mut store = Store::new(settings_with_short_chunks());
+        go_on(&store, 0..24);
+        // What comes out of order is mapped in chunks of 32.
+        store.write("late", 24..25);
+        store.write("late", -11..24);
+        assert_eq!(go_on(&store, 24..26), [] as [&str; 0]);
+        damage_all(&store, &mapped_file(&store));
+        assert!(store.db.health().is_ok());
+        assert_eq!(go_on(&store, 26..26 + 3 * 20), [] as [&str; 0], "{seed}");
+        let stats = store.db.stats();
+        assert!(stats.head.mapped_damaged >= 5, "{}", stats.head.mapped_damaged);
+        assert_eq!(stats.head.samples_lost, 0);
+        assert!(store.db.head().min_time().unwrap() >= 3 * RANGE);
+        assert_eq!(store.db.health(), Ok(()));
+        let late = Store::samples(-11..25);
+        assert_eq!(
+            (store.read("a"), store.read("late")),
+            (Store::samples(0..86), late.clone())
+        );
+        store.db.sync().unwrap();
+        store.crash(seed);
+        assert_eq!((store.read("a"), store.read("late")), (Store::samples(0..86), late));
+    }
+}
+
+#[test]
+fn a_query_that_meets_a_damaged_chunk_fails_until_the_next_maintenance_alone() {
+    let store = Store::new(settings_with_short_chunks());
+    go_on(&store, 0..12);
+    damage_all(&store, &mapped_file(&store));
+    let everything = [Matcher::equal("__name__", "a")];
+    let mut samples = Samples::default();
+    let read = |samples: &mut Samples| {
+        let set = store.db.select(&everything, i64::MIN, i64::MAX, true).unwrap();
+        set.read(0, i64::MIN, i64::MAX, samples)
+    };
+    assert!(matches!(read(&mut samples), Err(QueryError::Corrupt(_))));
+    assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
+    read(&mut samples).unwrap();
+    assert_eq!(samples.len(), 12);
+}
+
+#[test]
+fn what_neither_a_mapped_chunk_nor_the_log_has_is_told_and_left_out_of_the_block() {
+    let mut store = Store::new(settings_with_short_chunks());
+    go_on(&store, 0..24);
+    damage(&store, &mapped_file(&store));
+    damage(&store, Path::new("data/wal/00000000"));
+    let mut lost = Vec::new();
+    // Until memory has taken the place of the damaged log.
+    for minute in 24..76 {
+        store.write("a", minute..minute + 1);
+        let done = store.db.maintain();
+        assert_eq!(done.failures, [] as [&str; 0]);
+        lost.extend(done.lost);
+    }
+    let [text] = lost.as_slice() else { panic!("{lost:?}") };
     assert!(
-        told.contains("chunks_head/") && told.contains("the next start reads the samples"),
-        "{told}"
+        text.starts_with("5 samples from 0 to 240000: data/chunks_head/000001: damaged at offset ")
+            && text.contains(": expected the checksum of the chunk, got "),
+        "{text}"
     );
+    let stats = store.db.stats();
+    assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, 5));
+    assert_eq!(store.read("a"), Store::samples(5..76));
+    assert_eq!(store.db.health(), Ok(()), "there is nothing to wait for");
     store.restart();
-    assert_eq!(go_on(&store, minute..minute + 20), [] as [&str; 0]);
-    assert_eq!(store.read("a"), Store::samples(0..minute + 20));
+    assert_eq!(store.read("a"), Store::samples(5..76));
+}
+
+#[test]
+fn mapped_chunks_that_the_disk_does_not_read_are_waited_for_and_then_taken_from_the_log() {
+    for passes in [true, false] {
+        let (mut store, faulty) = failing();
+        go_on(&store, 0..29);
+        faulty.confine(&mapped_file(&store));
+        let (mut minute, mut failures, mut told) = (29, 0, false);
+        while store.db.head().min_time().unwrap() < RANGE {
+            store.write("a", minute..minute + 1);
+            if !passes || failures < 2 {
+                (0..100).for_each(|_| faulty.arm(Fault::Failure, 0));
+            } else {
+                faulty.lift();
+            }
+            failures += usize::from(!store.db.maintain().failures.is_empty());
+            told |= store.db.health().is_err();
+            minute += 1;
+            assert!(minute < 60, "nothing is cut");
+        }
+        assert!(told && failures >= if passes { 2 } else { 3 }, "{passes}: {failures}");
+        faulty.lift();
+        let stats = store.db.stats();
+        assert_eq!((stats.head.mapped_damaged > 0, stats.head.samples_lost), (!passes, 0));
+        assert_eq!(go_on(&store, minute..minute + 30), [] as [&str; 0]);
+        assert_eq!(
+            (store.read("a"), store.db.health()),
+            (Store::samples(0..minute + 30), Ok(()))
+        );
+        store.restart();
+        assert_eq!(store.read("a"), Store::samples(0..minute + 30));
+    }
+}
+
+#[test]
+fn a_log_that_the_disk_does_not_read_for_a_moment_costs_no_sample_of_a_damaged_chunk() {
+    let (store, faulty) = failing();
+    go_on(&store, 0..24);
+    damage(&store, &mapped_file(&store));
+    let set = store.db.select(&[], i64::MIN, i64::MAX, true).unwrap();
+    assert!(set.read(0, i64::MIN, i64::MAX, &mut Samples::default()).is_err());
+    for minute in 24..26 {
+        store.write("a", minute..minute + 1);
+        faulty.confine(Path::new("data/wal"));
+        (0..100).for_each(|_| faulty.arm(Fault::Failure, 0));
+        assert!(!store.db.maintain().failures.is_empty());
+        faulty.lift();
+    }
+    assert_eq!(go_on(&store, 26..60), [] as [&str; 0]);
+    let stats = store.db.stats();
+    assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, 0));
+    assert_eq!(store.read("a"), Store::samples(0..60));
+    store.db.sync().unwrap();
     assert_eq!(store.db.health(), Ok(()));
+}
+
+/// Changes a byte of a file.
+fn damage_at(store: &Store, path: &Path, at: u64) {
+    let mut byte = [0];
+    store.disk.open(path).unwrap().read_exact_at(&mut byte, at).unwrap();
+    store.disk.append(path).unwrap().write_at(&[!byte[0]], at).unwrap();
+}
+
+#[test]
+fn what_a_damaged_chunk_had_is_read_from_the_damaged_log_before_another_takes_its_place() {
+    for lost in [0, 5] {
+        let mut store = Store::new(settings_with_short_chunks());
+        // The log is read for the first time when the third block is cut, at minute 70: its first two segments.
+        assert_eq!(go_on(&store, 0..67), [] as [&str; 0]);
+        assert_eq!(store.db.head().min_time(), Some(2 * RANGE));
+        damage(&store, Path::new("data/wal/00000001"));
+        if lost > 0 {
+            damage(&store, Path::new("data/wal/00000002"));
+        }
+        // The chunk that was mapped last: minutes 60 to 64.
+        let chunks = Path::new("data/chunks_head");
+        let last = store
+            .disk
+            .list(chunks)
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .max();
+        let last = chunks.join(last.unwrap());
+        let end = store.disk.open(&last).unwrap().len().unwrap();
+        damage_at(&store, &last, end - 1);
+        assert_eq!(go_on(&store, 67..71), [] as [&str; 0]);
+        assert_eq!(store.db.head().log_health().rebuilds, 1);
+        let stats = store.db.stats();
+        assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, lost));
+        assert_eq!(go_on(&store, 71..120), [] as [&str; 0]);
+        let behind = 60 + lost as i64;
+        let kept = [Store::samples(0..60), Store::samples(behind..120)].concat();
+        assert_eq!((store.read("a"), store.db.health()), (kept.clone(), Ok(())));
+        store.restart();
+        assert_eq!(store.read("a"), kept);
+    }
 }
 
 #[test]

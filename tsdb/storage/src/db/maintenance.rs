@@ -26,6 +26,8 @@ pub struct Maintenance {
     pub compacted: Option<(Vec<String>, Option<String>)>,
     /// Blocks that the retention removed.
     pub removed: Vec<String>,
+    /// What of mapped chunks that cannot be read is lost, because the log lacks it too, in words.
+    pub lost: Vec<String>,
     /// What could not be done, and is tried again by the next call.
     pub failures: Vec<String>,
 }
@@ -45,6 +47,10 @@ pub(super) struct Work {
     pub(super) shorten_to: Option<Timestamp>,
     /// Whether this call could not do something because the disk has no room.
     pub(super) full: bool,
+    /// Whether the disk did not read mapped chunks, or the log in their place, in this call.
+    pub(super) misread: bool,
+    /// In how many calls in a row before this one that was so.
+    pub(super) misreads: u32,
     pub(super) newest: Newest,
     /// When samples that came out of order were last made blocks, ms; 0 before the first time.
     pub(super) reordered_at: Timestamp,
@@ -91,6 +97,7 @@ impl Db {
         self.counters.compacting.store(true, Ordering::Relaxed);
         self.remove_garbage();
         work.full = false;
+        work.misread = false;
         let mut steps = Steps {
             db: self,
             work: &mut work,
@@ -102,15 +109,23 @@ impl Db {
             Ok(())
         });
         steps.run("the head cannot be cut", |db, work, done| {
-            let cut = db.cut_head(work, done);
+            let cut = db.despite_damage(work, done, Self::cut_head);
             if !db.is_closed() {
                 Standstill::note(&db.standstill, db.clock.now(), cut.as_ref().err());
             }
             cut
         });
-        steps.run("out-of-order samples cannot be written as blocks", Self::reorder);
-        steps.run("stale series cannot be evicted", Self::evict_stale);
+        steps.run("out-of-order samples cannot be written as blocks", |db, work, done| {
+            db.despite_damage(work, done, Self::reorder)
+        });
+        steps.run("stale series cannot be evicted", |db, work, done| {
+            db.despite_damage(work, done, Self::evict_stale)
+        });
         steps.run("blocks cannot be compacted", Self::compact_once);
+        work.misreads = match work.misread {
+            true => work.misreads.saturating_add(1),
+            false => 0,
+        };
         self.retain(&work, &mut done);
         self.counters.compacting.store(false, Ordering::Relaxed);
         done

@@ -22,6 +22,7 @@ mod folders;
 mod lock;
 mod maintenance;
 mod make;
+mod mend;
 mod ports;
 mod read_only;
 mod reorder;
@@ -266,8 +267,12 @@ impl Db {
     /// # Errors
     /// [`StorageError`]: the disk fails; nothing is left of the copy.
     pub fn snapshot(&self, with_head: bool) -> Result<String, StorageError> {
-        let _work = self.begin()?;
-        self.copy_all(with_head)
+        let (mut work, mut name) = (self.begin()?, String::new());
+        self.despite_damage(&mut work, &mut Maintenance::default(), |db, _, _| {
+            name = db.copy_all(with_head)?;
+            Ok(())
+        })?;
+        Ok(name)
     }
 
     /// Whether the store keeps what it is given.

@@ -27,7 +27,7 @@ impl Standstill {
             times: before.map_or(0, |before| before.times).saturating_add(1),
             why: match is_mapped(error) {
                 true => {
-                    format!("{error}; nothing is lost: the next start reads the samples of mapped chunks from the log")
+                    format!("{error}; the samples of mapped chunks that cannot be read are taken from the log")
                 }
                 false => error.to_string(),
             },
@@ -42,10 +42,14 @@ impl Standstill {
     }
 }
 
-/// Whether mapped chunks are damaged.
-fn is_mapped(error: &StorageError) -> bool {
-    match error {
-        StorageError::Damaged(damage) => damage.path.parent().is_some_and(|dir| dir.ends_with("chunks_head")),
-        _ => false,
-    }
+/// Whether mapped chunks are damaged, or the disk does not read them.
+pub(super) fn is_mapped(error: &StorageError) -> bool {
+    let path = match error {
+        StorageError::Damaged(damage) => &damage.path,
+        StorageError::Io {
+            action: "read", path, ..
+        } => path,
+        _ => return false,
+    };
+    path.parent().is_some_and(|dir| dir.ends_with("chunks_head"))
 }

@@ -75,7 +75,7 @@ impl ClosedChunks {
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Closed> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Closed> {
         let packed = self.packed.iter().map(|chunk| chunk.get());
         packed.chain(self.rest().iter().cloned())
     }

@@ -210,7 +210,8 @@ fn is_decoded(series: u64, decoded: Result<(), ChunkError>) -> bool {
     decoded.is_ok()
 }
 
-/// The bytes of a chunk; `None` for a mapped one that is damaged: the next start tells what the log lacks of it.
+/// The bytes of a chunk; `None` for a mapped one that is damaged: [`Head::mend_mapped`], which is due then, tells what the
+/// log lacks of it.
 fn bytes_of(files: &Files, data: &Data) -> Result<Option<Bytes>, StorageError> {
     match files.bytes(data) {
         Err(error @ StorageError::Damaged(_)) => {

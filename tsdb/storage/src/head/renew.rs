@@ -24,6 +24,10 @@ impl Head {
     /// [`StorageError`]: the disk fails; the log is as it was, and the next call begins anew.
     pub(super) fn renew_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let now = self.clock.now();
+        // The log that goes may be the only one that has what they had.
+        if let Err(error) = self.mend(durable, true) {
+            tracing::warn!(%error, "mapped chunks that are damaged cannot be read from the log now");
+        }
         durable.wal.flush(now)?;
         // What is committed from here on is in this segment or behind it; what is copied below may be there once more, which a
         // replay does not mind.

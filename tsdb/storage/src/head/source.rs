@@ -11,7 +11,7 @@ use super::rejoin::rejoin;
 use super::series::{Closed, Data};
 use super::stripe::{Stripe, number_of, stripe_of};
 use crate::chunk::{Encoding, XorAppender, decode, decode_histograms};
-use crate::error::StorageError;
+use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
 use bytes::Bytes;
@@ -135,7 +135,11 @@ impl RangeSource<'_> {
                 Some(files) => ahead.bytes(files, &closed.data)?,
                 None => Files::default().bytes(&closed.data)?,
             };
-            self.add(closed, data, &mut chunks)?;
+            let added = self.add(closed, data, &mut chunks);
+            added.map_err(|error| match (closed.place(), files) {
+                (Some(place), Some(files)) => files.damaged(place, &error),
+                _ => undecodable(&error),
+            })?;
         }
         if self.late.is_none() {
             let settings = &self.head.settings;
@@ -149,7 +153,7 @@ impl RangeSource<'_> {
     }
 
     /// Adds a chunk, or the part of it that is within the range.
-    fn add(&self, closed: &Closed, data: Bytes, chunks: &mut Vec<SourceChunk>) -> Result<(), StorageError> {
+    fn add(&self, closed: &Closed, data: Bytes, chunks: &mut Vec<SourceChunk>) -> Result<(), ChunkError> {
         let (mint, maxt) = (closed.mint, closed.maxt());
         if mint >= self.mint && maxt <= self.maxt {
             chunks.push(SourceChunk {
@@ -207,18 +211,21 @@ pub(super) fn clip(
     mint: Timestamp,
     maxt: Timestamp,
     chunks: &mut Vec<SourceChunk>,
-) -> Result<(), StorageError> {
-    let damaged = |e| StorageError::Refused(format!("a chunk of the head is damaged: {e}"));
+) -> Result<(), ChunkError> {
     if !encoding.is_float() {
         let mut histograms = Vec::new();
-        decode_histograms(encoding, data, mint, maxt, &mut histograms).map_err(damaged)?;
+        decode_histograms(encoding, data, mint, maxt, &mut histograms)?;
         chunks.extend(histograms::encode(&histograms, 0).into_iter().filter_map(source_chunk));
         return Ok(());
     }
     let mut samples = Samples::default();
-    decode(encoding, data, mint, maxt, &mut samples).map_err(damaged)?;
+    decode(encoding, data, mint, maxt, &mut samples)?;
     encode_samples(&samples, chunks);
     Ok(())
+}
+
+fn undecodable(error: &ChunkError) -> StorageError {
+    StorageError::Refused(format!("a chunk of the head is damaged: {error}"))
 }
 
 /// A chunk whose bytes are in memory.

@@ -317,15 +317,20 @@ impl Stripe {
         self.push_closed(row, chunk);
     }
 
-    /// Puts chunks that are in memory in the place of a row's oldest closed one, of which they are a part.
-    pub(super) fn replace_oldest(&mut self, row: usize, part: Vec<Closed>) {
-        self.drop_closed(row, 1);
-        let newer = std::mem::take(&mut self.cold[row].closed);
+    /// Puts chunks that are in memory in the place of a row's closed one number `at`, of which they are a part.
+    pub(super) fn replace_closed(&mut self, row: usize, at: usize, part: Vec<Closed>) {
+        let all = self.cold[row].closed.len();
+        let mut older = self.cold[row].closed.take_oldest(all);
+        let newer = older.split_off(at + 1);
+        if let Some(gone) = older.pop() {
+            self.forget_closed(&gone);
+        }
+        older.into_iter().for_each(|chunk| self.cold[row].closed.push(chunk));
         for chunk in part {
             self.samples += u64::from(chunk.samples);
             self.push_closed(row, chunk);
         }
-        newer.iter().for_each(|chunk| self.cold[row].closed.push(chunk));
+        newer.into_iter().for_each(|chunk| self.cold[row].closed.push(chunk));
     }
 
     /// Bytes of closed chunks that are in memory.
@@ -439,10 +444,15 @@ impl Stripe {
     /// Drops the oldest `n` closed chunks of a row.
     fn drop_closed(&mut self, row: usize, n: usize) {
         for chunk in self.cold[row].closed.take_oldest(n) {
-            self.closed_chunks -= 1;
-            self.closed_bytes -= chunk.memory();
-            self.samples -= u64::from(chunk.samples);
+            self.forget_closed(&chunk);
         }
+    }
+
+    /// A closed chunk is counted no more.
+    fn forget_closed(&mut self, chunk: &Closed) {
+        self.closed_chunks -= 1;
+        self.closed_bytes -= chunk.memory();
+        self.samples -= u64::from(chunk.samples);
     }
 
     /// Takes series out, whose numbers must ascend, and gives memory back.

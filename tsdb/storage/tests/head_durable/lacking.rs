@@ -1,13 +1,14 @@
 //! A directory whose oldest file of mapped chunks is gone, while later ones are there.
 
 use crate::early::{histogram, histograms, put_histograms};
-use crate::{HOUR, Series, World, settings};
+use crate::{HOUR, MINUTE, NOW, Series, World, matcher, open, settings};
 use leadline_model::clock::Clock;
 use leadline_model::histogram::HistogramSample;
+use leadline_model::matcher::MatchOp;
 use leadline_model::port::Appender;
 use leadline_storage::disk::Disk;
-use leadline_storage::wal::Reader;
-use leadline_storage::wal::record::Record;
+use leadline_storage::wal::record::{Record, SamplesEncoder};
+use leadline_storage::wal::{Reader, Wal};
 use leadline_storage::{Head, HeadParts, Replayed, Settings};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -176,4 +177,102 @@ fn mapped_chunks_stay_where_the_log_has_a_hole_before_its_end() {
         "{replayed:?}"
     );
     assert_eq!(files(&w, "chunks_head"), mapped[1..]);
+}
+
+#[test]
+fn late_samples_of_mapped_chunks_stay_where_their_log_lacks_them_though_older_chunks_are_missing() {
+    for gone in [0, 1] {
+        let mut w = World::new(Settings {
+            out_of_order_window_ms: HOUR,
+            ..settings()
+        });
+        grow(&w);
+        // Late are 40 samples: 32 become a chunk, and the others one with those that come late in the next session. So its
+        // marker is in another segment than they are.
+        let late: Vec<i64> = w.get(&[late_series()], i64::MIN, i64::MAX)[0]
+            .1
+            .iter()
+            .map(|s| s.0)
+            .collect();
+        let late: Vec<i64> = late.into_iter().filter(|t| t % 1_000 == 999).take(8).collect();
+        for _ in 0..2 {
+            w.restart();
+            grow(&w);
+        }
+        w.restart();
+        let (mapped, log) = (files(&w, "chunks_head"), files(&w, "wbl"));
+        let replayed = without(&mut w, &[&mapped[0], &log[gone]]);
+        assert_eq!(replayed.given_up, 0, "{gone}: {replayed:?}");
+        let told = |text: &&String| text.contains("mapped chunks before file 000002 are missing");
+        assert!(replayed.lost.iter().any(|text| told(&text)), "{gone}: {replayed:?}");
+        assert_eq!(files(&w, "chunks_head"), mapped[1..], "{gone}");
+        let kept = &w.get(&[late_series()], i64::MIN, i64::MAX)[0].1;
+        let kept = late.iter().all(|t| kept.iter().any(|s| s.0 == *t));
+        assert!(kept || gone > 0, "{late:?}");
+    }
+}
+
+/// The one that [`grow`] brings late samples for.
+fn late_series() -> leadline_model::matcher::Matcher {
+    matcher("__name__", MatchOp::Equal, "m1")
+}
+
+/// A world whose first file of mapped chunks, of the first five minutes, is not needed any more.
+fn shortened(delete: bool) -> (World, i64) {
+    let mut w = World::new(settings());
+    w.fill(10);
+    w.restart();
+    w.fill(10);
+    let bound = NOW + 5 * MINUTE + 1;
+    for t in (1..=10).map(|i| NOW + i * MINUTE / 2).filter(|_| delete) {
+        assert_eq!(w.head.delete(&[], t, t).unwrap(), 6);
+    }
+    let before = files(&w, "chunks_head");
+    w.head.truncate(bound).unwrap();
+    assert_eq!(files(&w, "chunks_head"), before[1..]);
+    (w, bound)
+}
+
+#[test]
+fn what_was_deleted_piece_by_piece_is_not_taken_for_missing() {
+    let (mut w, _) = shortened(true);
+    let before = w.all();
+    let replayed = w.restart();
+    assert_eq!((replayed.given_up, replayed.lost), (0, vec![]));
+    assert_eq!(w.all(), before);
+}
+
+/// Adds a sample to a log that nobody writes.
+fn add_to_log(w: &World, dir: &str, t: i64) {
+    let dir = Path::new("data").join(dir);
+    let mut reader = Reader::open(Arc::new(w.disk.clone()), Path::new("data/wal"), ..).unwrap();
+    let mut series = None;
+    while let Some(record) = reader.next().unwrap() {
+        if let Record::Series(all) = Record::parse(record).unwrap() {
+            series = series.or(all.map(|entry| entry.unwrap().series).next());
+        }
+    }
+    let mut record = Vec::new();
+    SamplesEncoder::default().push(&mut record, series.unwrap(), t, 1.0);
+    let mut log = Wal::open(Arc::new(w.disk.clone()), &dir, 64 * 1024).unwrap();
+    log.log(&[&record]).unwrap();
+    log.close().unwrap();
+}
+
+#[test]
+fn what_prometheus_logged_of_late_samples_is_not_looked_for_in_mapped_chunks() {
+    let (mut w, bound) = shortened(false);
+    w.head.close();
+    w.head.shut().unwrap();
+    add_to_log(&w, "wal", bound + 10_000);
+    // First it is behind all that is mapped, then before the end of that.
+    for _ in 0..2 {
+        w.head = open(&w.disk, &w.clock, &w.settings);
+        w.head.seal(bound);
+        let replayed = w.head.replay(&()).unwrap();
+        assert_eq!((replayed.given_up, replayed.lost), (0, vec![]));
+        w.fill(10);
+        w.head.close();
+        w.head.shut().unwrap();
+    }
 }

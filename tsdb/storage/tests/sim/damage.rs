@@ -350,7 +350,8 @@ impl Meeting<'_> {
                 }
             }
         }
-        self.seen.told |= db.stats().blocks_unreadable > 0 || db.health().is_err();
+        let stats = db.stats();
+        self.seen.told |= stats.blocks_unreadable > 0 || stats.head.mapped_damaged > 0 || db.health().is_err();
         self.seen.told |= db.close().is_err();
         drop(db);
         let Some(db) = self.open(When::Start)? else {

@@ -47,11 +47,11 @@ impl Ahead {
     /// The bytes of the chunk at `place` in `files`, checked.
     pub(super) fn read(&mut self, files: &Files, place: u64) -> Result<Bytes, StorageError> {
         let (seq, offset) = ((place >> 32) as u32, place & u64::from(u32::MAX));
-        if let Some(file) = files.0.get(&seq) {
+        if let Some(file) = files.all.get(&seq) {
             let page = self.page(seq, offset / PAGE, file)?;
             let record = page.get((offset % PAGE) as usize..).unwrap_or_default();
             if format::record_len(record).is_some_and(|len| len <= record.len()) {
-                let chunk = format::parse(record).map_err(|e| e.at(&file.path, offset))?;
+                let chunk = format::parse(record).map_err(|e| files.met(e.at(&file.path, offset)))?;
                 return Ok(Bytes::copy_from_slice(record.get(chunk.data).unwrap_or_default()));
             }
         }

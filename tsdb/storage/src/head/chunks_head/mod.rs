@@ -1,7 +1,7 @@
 //! Full chunks of the head on the disk (`tsdb/chunks/head_chunks.go`): memory holds only where they are.
 //!
 //! Everything here is also in the log until a block holds it, so nothing is synced before the log lets go of samples, and
-//! a file that is broken costs time at the next start and no sample. A log that had to drop records gets from here what
+//! a file that is broken costs time, at the next start or where its chunks are wanted ([`super::mend`]), and no sample. A log that had to drop records gets from here what
 //! it lacks when it is written anew ([`super::rebuild`]). See `FORMAT.md` for the bytes.
 
 mod ahead;
@@ -17,7 +17,7 @@ pub use verify::verify_mapped;
 
 use super::series::{Data, Outgoing};
 use crate::disk::{self, Disk, File, ReadAt};
-use crate::error::StorageError;
+use crate::error::{ChunkError, StorageError};
 use bytes::Bytes;
 use leadline_model::sample::Timestamp;
 use parking_lot::{Mutex, RwLock};
@@ -26,6 +26,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file is finished when another chunk would bring it over this many bytes
 /// (`tsdb/chunks/head_chunks.go`, `MaxHeadChunkFileSize`); fewer where the store is tested.
@@ -52,7 +53,12 @@ struct Mapped {
 
 /// The files at one moment; what is open stays readable when it is removed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Files(BTreeMap<u32, Mapped>);
+pub(super) struct Files {
+    /// By their numbers.
+    all: BTreeMap<u32, Mapped>,
+    /// Whether a chunk of them was found damaged; of one folder there is one.
+    damage: Arc<AtomicBool>,
+}
 
 impl Files {
     /// The bytes of the chunk at `place`, checked.
@@ -86,17 +92,44 @@ impl Files {
 
     /// The file that `place` is in, and where in it.
     fn at(&self, place: u64) -> Option<(&Mapped, u64)> {
-        let file = self.0.get(&((place >> 32) as u32))?;
+        let file = self.all.get(&((place >> 32) as u32))?;
         Some((file, place & u64::from(u32::MAX)))
     }
 
     /// Where in `bytes`, which begin at `place`, the data of the chunk is, checked.
     fn parse(&self, place: u64, bytes: &[u8]) -> Result<Range<usize>, StorageError> {
         let damaged = |wrong: format::Wrong| match self.at(place) {
-            Some((file, offset)) => wrong.at(&file.path, offset),
+            Some((file, offset)) => self.met(wrong.at(&file.path, offset)),
             None => StorageError::Refused(format!("a mapped chunk is damaged: {wrong:?}")),
         };
         format::parse(bytes).map(|chunk| chunk.data).map_err(damaged)
+    }
+
+    /// That the samples of the chunk at `place`, whose checksum is right, cannot be read.
+    pub(super) fn damaged(&self, place: u64, error: &ChunkError) -> StorageError {
+        match self.at(place) {
+            Some((file, offset)) => {
+                let expected = "the samples of a chunk";
+                self.met(StorageError::damaged(&file.path, offset, expected, error.to_string()))
+            }
+            None => StorageError::Refused(format!("a mapped chunk is damaged: {error}")),
+        }
+    }
+
+    /// Notes that a chunk is damaged.
+    fn met(&self, damage: StorageError) -> StorageError {
+        self.damage.store(true, Ordering::Release);
+        damage
+    }
+
+    /// Whether a chunk was found damaged since [`Self::forget_damage`].
+    pub(super) fn met_damage(&self) -> bool {
+        self.damage.load(Ordering::Acquire)
+    }
+
+    /// What was found damaged is not used any more.
+    pub(super) fn forget_damage(&self) {
+        self.damage.store(false, Ordering::Release);
     }
 
     /// The bytes of a closed chunk, wherever they are.
@@ -149,18 +182,18 @@ impl ChunksHead {
 
     /// The number of the first file, if there is any.
     pub(super) fn first(&self) -> Option<u32> {
-        self.files.read().0.first_key_value().map(|(&seq, _)| seq)
+        self.files.read().all.first_key_value().map(|(&seq, _)| seq)
     }
 
     /// The number of the last file; 0 where there is none.
     pub(super) fn last(&self) -> u32 {
-        self.files.read().0.last_key_value().map_or(0, |(&seq, _)| seq)
+        self.files.read().all.last_key_value().map_or(0, |(&seq, _)| seq)
     }
 
     /// The place of whatever is written next, or one before it.
     pub(super) fn end(&self) -> u64 {
         let files = self.files.read();
-        let last = files.0.last_key_value();
+        let last = files.all.last_key_value();
         last.map_or(0, |(&seq, file)| u64::from(seq) << 32 | file.len)
     }
 
@@ -218,7 +251,7 @@ impl ChunksHead {
         current.spoiled = false;
         current.len += bytes.len() as u64;
         self.change(|files| {
-            if let Some(file) = files.0.get_mut(&current.seq) {
+            if let Some(file) = files.all.get_mut(&current.seq) {
                 file.maxt = file.maxt.max(maxt);
                 file.len = current.len;
             }
@@ -231,7 +264,7 @@ impl ChunksHead {
         self.disk
             .create_dir_all(&self.dir)
             .map_err(|e| StorageError::io("create", &self.dir, e))?;
-        let last = self.files.read().0.last_key_value().map(|(seq, _)| *seq);
+        let last = self.files.read().all.last_key_value().map(|(seq, _)| *seq);
         if let Some(path) = last.map(|seq| self.path(seq)) {
             // A process that was killed left it as it was.
             match self.disk.append(&path).and_then(|mut file| file.sync()) {
@@ -254,7 +287,7 @@ impl ChunksHead {
         }
         let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
         self.change(|files| {
-            files.0.insert(
+            files.all.insert(
                 seq,
                 Mapped {
                     path: path.clone(),
@@ -309,7 +342,7 @@ impl ChunksHead {
         let (file, reader) = new.map_err(|e| StorageError::io("write anew", path, e))?;
         current.file = file;
         self.change(|files| {
-            if let Some(file) = files.0.get_mut(&current.seq) {
+            if let Some(file) = files.all.get_mut(&current.seq) {
                 file.reader = reader;
             }
         });
@@ -355,7 +388,7 @@ impl ChunksHead {
     fn remove(&self, may_go: impl Fn(u32, &Mapped) -> bool) -> Result<(), StorageError> {
         let old: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let old = files.0.iter().take_while(|(seq, file)| may_go(**seq, file));
+            let old = files.all.iter().take_while(|(seq, file)| may_go(**seq, file));
             old.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         self.remove_all(old)
@@ -374,7 +407,7 @@ impl ChunksHead {
                 .sync_dir(&self.dir)
                 .map_err(|e| StorageError::io("sync", &self.dir, e))?;
             self.change(|files| {
-                files.0.remove(&seq);
+                files.all.remove(&seq);
             });
         }
         Ok(())
@@ -397,7 +430,7 @@ impl ChunksHead {
         writing.take_if(|current| current.seq > last);
         let behind: Vec<(u32, PathBuf)> = {
             let files = self.files.read();
-            let behind = files.0.iter().rev().take_while(|(seq, _)| **seq > last);
+            let behind = files.all.iter().rev().take_while(|(seq, _)| **seq > last);
             behind.map(|(seq, file)| (*seq, file.path.clone())).collect()
         };
         self.remove_all(behind)

@@ -137,7 +137,10 @@ impl ChunksHead {
         if repair && !names.is_empty() {
             remove_copies(&*self.disk, &self.dir).map_err(|e| StorageError::io("tidy", &self.dir, e))?;
         }
-        let mut files = Files::default();
+        let mut files = Files {
+            damage: Arc::clone(&self.files().damage),
+            ..Files::default()
+        };
         let mut previous = None;
         for (i, &seq) in names.iter().enumerate() {
             if let Some(missing) = previous.map(|p: u32| p + 1).filter(|&next| next != seq) {
@@ -158,7 +161,7 @@ impl ChunksHead {
             if begun {
                 let maxt = found.iter().map(|c| c.maxt).max().unwrap_or(Timestamp::MIN);
                 let reader = Arc::clone(&reader);
-                files.0.insert(
+                files.all.insert(
                     seq,
                     Mapped {
                         path: path.clone(),

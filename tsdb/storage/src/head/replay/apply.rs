@@ -63,7 +63,7 @@ impl Replay<'_> {
                     if let Err(error) = clipped {
                         dropped = (dropped.0 + 1, Some(error));
                     }
-                    stripe.replace_oldest(row, part.iter().map(Closed::encoded).collect());
+                    stripe.replace_closed(row, 0, part.iter().map(Closed::encoded).collect());
                 }
             }
         }
@@ -403,6 +403,7 @@ impl Replay<'_> {
                 .collect();
             stripe.remove(&gone);
             stripe.forget_deletions(Timestamp::MAX);
+            stripe.mend_begins();
             // What becomes a block is not written on.
             if self.part.is_whole() {
                 find_newest(stripe, &files)?;

@@ -13,9 +13,9 @@ use super::super::stripe::{STRIPES, Stripe, make_ref};
 use super::apply::{UNNAMED, place};
 use super::{Replay, ReplayMonitor};
 use crate::error::StorageError;
-use crate::interval::Interval;
 use crate::points;
 use leadline_model::sample::Timestamp;
+use rapidhash::RapidHashMap;
 
 /// The mapped chunks that a replay begins with.
 #[derive(Debug, Clone, Copy)]
@@ -71,41 +71,54 @@ struct Extent {
 /// Of each stripe: how much there is of each of its series, by number.
 type Extents = Vec<Vec<(u32, Extent)>>;
 
+/// When samples came out of order, of which series, by reference.
+type LateTimes = RapidHashMap<u64, Vec<Timestamp>>;
+
 impl Replay<'_> {
     /// A sample of the log at `t` (ms) was not taken because its series has newer ones.
     #[inline]
     pub(super) fn refused(&mut self, at: usize, row: usize, t: Timestamp) {
-        if self.mapped.watched && t < self.stripes[at].cold[row].open_from {
+        if !self.mapped.watched {
+            return;
+        }
+        let stripe = &mut self.stripes[at];
+        if t < stripe.cold[row].open_from {
             self.older(at, row, t);
+        } else if stripe.hot[row].open.samples() == 0 && stripe.open_histograms(row).is_none() {
+            // The log has come to what is mapped: what follows and is older came out of order. Prometheus logs it here too.
+            stripe.cold[row].open_from = Timestamp::MIN;
         }
     }
 
     #[cold]
     fn older(&mut self, at: usize, row: usize, t: Timestamp) {
-        let first = self.stripes[at].cold[row].closed.first();
-        let mapped = first.filter(|chunk| chunk.place().is_some_and(|place| place < self.mapped.end));
-        let Some(&number) = self.stripes[at]
-            .numbers()
-            .get(row)
-            .filter(|_| mapped.is_some_and(|chunk| t < chunk.mint))
-        else {
+        let stripe = &self.stripes[at];
+        let closed = &stripe.cold[row].closed;
+        let is_mapped = |chunk: &Closed| chunk.place().is_some_and(|place| place < self.mapped.end);
+        let Some(first) = closed.first().filter(is_mapped) else {
             return;
         };
-        let older = self.older.entry(make_ref(at, number).0);
-        let older = older.or_insert(Interval { mint: t, maxt: t });
-        (older.mint, older.maxt) = (older.mint.min(t), older.maxt.max(t));
+        let last = closed.iter().rev().find(|chunk| is_mapped(chunk));
+        // The log has gone beyond what is mapped.
+        let out_of_order = stripe.hot[row].open.last_t() > last.map_or(first.maxt(), |last| last.maxt());
+        if t >= first.mint || out_of_order {
+            return;
+        }
+        if let Some(&number) = stripe.numbers().get(row) {
+            self.older.add(make_ref(at, number).0, t);
+        }
     }
 
     /// Whether the log has samples that should be in a file before the first. Deleted ones need not be anywhere: where all
-    /// of a time was deleted, the head lets go of its chunks without a block that would say so. What was deleted piece by
-    /// piece may be taken for missing: then the log is read once more for nothing.
+    /// of a time was deleted, the head lets go of its chunks without a block that would say so. Of more samples than there is
+    /// room for, what was deleted piece by piece may be taken for missing: then the log is read once more for nothing.
     pub(super) fn lacks_chunks(&self) -> bool {
-        let is_deleted = |(&series, older): (&u64, &Interval)| {
-            let Some((at, number)) = place(series) else { return true };
-            let deleted = self.stripes[at].deleted.get(&number);
-            self.stripes[at].row(number, 0).is_none() || deleted.is_some_and(|all| all.covers(older.mint, older.maxt))
+        let deleted = |series| {
+            let (at, number) = place(series)?;
+            self.stripes[at].row(number, 0)?;
+            Some(self.stripes[at].deleted.get(&number))
         };
-        self.mapped.lacking || !self.older.iter().all(is_deleted)
+        self.mapped.lacking || !self.older.are_deleted(deleted)
     }
 
     /// The log of late samples names a chunk of a series at a place where there is none.
@@ -129,9 +142,10 @@ impl Replay<'_> {
             "mapped chunks before file {first:06} are missing: the others are given up and the log is read without them"
         );
         let (extents, last) = (self.extents(), self.durable.chunks.last());
+        let late = self.late_times();
         self.begin_anew(false);
         let read = self.chunks_and_logs(monitor);
-        if read.is_ok() && !self.is_over() && self.reaches(&extents) {
+        if read.is_ok() && !self.is_over() && self.reaches(&extents) && self.has_late(&late) {
             self.found.given_up = chunks;
             return Ok(());
         }
@@ -190,6 +204,41 @@ impl Replay<'_> {
         extents.all(|(at, extents)| extents.iter().all(|(number, before)| has(at, *number, before)))
     }
 
+    /// The times (ms) of all samples that came out of order, ascending, by series. What cannot be read is not there.
+    fn late_times(&self) -> LateTimes {
+        let files = self.durable.chunks.files();
+        let mut all = LateTimes::default();
+        for (at, stripe) in self.stripes.iter().enumerate() {
+            for (&number, late) in &stripe.late {
+                let times = all.entry(make_ref(at, number).0).or_default();
+                let mut points = Vec::new();
+                for chunk in late.copy(Timestamp::MIN, Timestamp::MAX) {
+                    points.clear();
+                    let bytes = files.bytes(&chunk.data);
+                    let read = bytes.is_ok_and(|bytes| {
+                        let all = (Timestamp::MIN, Timestamp::MAX);
+                        points::decode(chunk.encoding, &bytes, all.0, all.1, &mut points).is_ok()
+                    });
+                    times.extend(points.iter().filter(|_| read).map(|point| point.t));
+                }
+                times.sort_unstable();
+                times.dedup();
+            }
+        }
+        all
+    }
+
+    /// Whether the log of late samples has all that were there before: it may have lost some, and the markers that name the
+    /// chunks of these not.
+    fn has_late(&self, before: &LateTimes) -> bool {
+        let now = self.late_times();
+        let mut all = before.iter();
+        all.all(|(series, before)| {
+            let now = now.get(series).map(Vec::as_slice).unwrap_or_default();
+            before.iter().all(|t| now.binary_search(t).is_ok())
+        })
+    }
+
     /// Forgets what was read; what was lost and cut off stays so.
     fn begin_anew(&mut self, used: bool) {
         let mut anew = Self::new(self.head, self.durable, self.part, self.limit);
@@ -214,6 +263,15 @@ impl Replay<'_> {
         if let Err(error) = self.durable.chunks.give_up(last) {
             // The next start finds them, and what the log has of older ones.
             tracing::warn!(%error, "files of mapped chunks that were given up cannot be removed");
+        }
+    }
+}
+
+impl Stripe {
+    /// Rows without an open chunk begin where their first chunk does again: [`Replay::refused`] may have moved that.
+    pub(super) fn mend_begins(&mut self) {
+        for cold in self.cold.iter_mut().filter(|cold| cold.open_from == Timestamp::MIN) {
+            cold.open_from = cold.closed.first().map_or(Timestamp::MIN, |first| first.mint);
         }
     }
 }

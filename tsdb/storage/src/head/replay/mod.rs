@@ -12,6 +12,7 @@ mod empty;
 mod install;
 mod lacking;
 mod names;
+mod older;
 mod part;
 mod portion;
 mod weight;
@@ -30,11 +31,11 @@ use super::metadata::Told;
 use super::stripe::{Cuts, STRIPES, Stripe};
 use crate::codec::Malformed;
 use crate::error::StorageError;
-use crate::interval::Interval;
 use crate::wal::record::unknown_type;
 use crate::wal::{self, Reader, checkpoint};
 use lacking::Mapped;
 use leadline_model::sample::Timestamp;
+use older::Older;
 use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -138,8 +139,8 @@ struct Replay<'h> {
     mint: Timestamp,
     maxt: Timestamp,
     mapped: Mapped,
-    /// From when to when the log has samples of a series that are older than its mapped chunks.
-    older: RapidHashMap<u64, Interval>,
+    /// The samples that the log has of series and that are older than their mapped chunks.
+    older: Older,
     /// Whether a part of the log is missing or was cut off.
     cut_off: bool,
     /// Chunks of samples that came out of order, by their place; used when the log of such samples names them.
@@ -244,7 +245,7 @@ impl<'h> Replay<'h> {
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             mapped: Mapped::used(),
-            older: RapidHashMap::default(),
+            older: Older::default(),
             cut_off: false,
             late: BTreeMap::new(),
             unknown: 0,

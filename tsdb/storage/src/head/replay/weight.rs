@@ -51,8 +51,9 @@ impl Replay<'_> {
             stats.bytes += beside(stripe);
         }
         self.index.add_to(&mut stats);
-        let numbers = self.evicted.capacity() + self.wanted.as_ref().map_or(0, Vec::capacity);
-        let entries = self.aliases.capacity() + self.alias_times.len() + self.older.capacity();
+        let wanted = self.wanted.as_ref().map_or(0, Vec::capacity);
+        let numbers = self.evicted.capacity() + wanted + self.older.times();
+        let entries = self.aliases.capacity() + self.alias_times.len() + self.older.series();
         let exemplars = self.exemplars.counts().0 * EXEMPLAR;
         let maps = self.late.len() * (size_of::<Found>() + ENTRY) + entries * 2 * ENTRY + self.told.len() * 2 * ENTRY;
         stats.bytes + (numbers * size_of::<u64>() + maps + exemplars) as u64
