@@ -2,22 +2,43 @@
 //! `reloadBlocks`), and those that could not be read before.
 
 use super::Db;
-use super::blocks::replaced_by;
-use super::maintenance::Maintenance;
+use super::blocks::{self, replaced_by};
+use super::maintenance::{Maintenance, Work};
 use crate::block::{Block, OUT_OF_ORDER, Ulid};
 use crate::compact::is_whole;
+use crate::disk::Disk;
 use crate::error::StorageError;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What is in a block's folder and in the folders there, with lengths, bytes. What lies deeper is no part of a block.
+pub(super) type Files = BTreeMap<PathBuf, u64>;
+
 impl Db {
-    /// Opens what is there and not open. What cannot be opened is left out, told once, and tried again: it may be in the middle
-    /// of being copied, and a disk that could not read it may read it later.
-    pub(super) fn adopt(&self, done: &mut Maintenance) -> Result<(), StorageError> {
+    /// Opens what is there and not open. A block in the middle of being copied may look whole (its index comes before its
+    /// chunks, say), and one that is open is never opened again: so it is taken when its files are those of the call before.
+    /// What the disk failed to read at the start is tried at once. What cannot be opened is left out, told once, and tried
+    /// again.
+    pub(super) fn adopt(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
+        let there = self.not_open()?;
+        self.blocks.forget_all_but(|ulid| there.contains_key(ulid));
+        let (before, misread) = (std::mem::take(&mut work.seen), self.blocks.take_misread());
         let mut failed = Ok(());
-        for ulid in self.not_open()? {
-            let dir = self.path.join(ulid.to_string());
-            let opened = Block::open(Arc::clone(&self.disk), &dir, Arc::clone(&self.cache));
-            let taken = match opened {
+        for (ulid, dir) in there {
+            let files = match files(self.disk.as_ref(), &dir) {
+                Ok(files) => files,
+                Err(error) => {
+                    self.blocks.leave_out(ulid, &error);
+                    continue;
+                }
+            };
+            let settled = before.get(&ulid) == Some(&files);
+            work.seen.insert(ulid, files);
+            if !settled && !misread.contains(&ulid) {
+                continue;
+            }
+            let taken = match blocks::open(&self.disk, &dir, &self.cache) {
                 Ok(block) => self.take_in(block).map(|()| done.adopted.push(ulid.to_string())),
                 Err(error) => {
                     self.blocks.leave_out(ulid, &error);
@@ -30,15 +51,15 @@ impl Db {
         failed
     }
 
-    /// The blocks of the directory that are not open, but for those that are only waiting for their removal.
-    fn not_open(&self) -> Result<Vec<Ulid>, StorageError> {
+    /// The folders of the blocks of the directory that are not open, but for those that are only waiting for their removal.
+    pub(super) fn not_open(&self) -> Result<BTreeMap<Ulid, PathBuf>, StorageError> {
         let entries = self.disk.list(&self.path);
         let entries = entries.map_err(|error| StorageError::io("list", &self.path, error))?;
         let garbage = self.garbage.lock();
-        let ulids = entries.iter().filter(|entry| entry.is_dir);
-        let ulids = ulids.filter_map(|entry| entry.name.parse::<Ulid>().ok());
-        Ok(ulids
-            .filter(|ulid| !garbage.contains(ulid) && !self.blocks.has(*ulid))
+        let folders = entries.into_iter().filter(|entry| entry.is_dir);
+        let named = folders.filter_map(|entry| Some((entry.name.parse::<Ulid>().ok()?, self.path.join(entry.name))));
+        Ok(named
+            .filter(|(ulid, _)| !garbage.contains(ulid) && !self.blocks.has(*ulid))
             .collect())
     }
 
@@ -60,4 +81,18 @@ impl Db {
         self.replace(&gone, (!meta.compaction.deletable).then_some(block));
         Ok(())
     }
+}
+
+fn files(disk: &dyn Disk, dir: &Path) -> Result<Files, StorageError> {
+    let list = |dir: &Path| disk.list(dir).map_err(|error| StorageError::io("list", dir, error));
+    let mut files = Files::new();
+    for entry in list(dir)? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            let within = list(&path)?.into_iter();
+            files.extend(within.map(|entry| (path.join(entry.name), entry.len)));
+        }
+        files.insert(path, entry.len);
+    }
+    Ok(files)
 }

@@ -6,8 +6,9 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::wal::checkpoint;
 use leadline_model::sample::Timestamp;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,6 +25,8 @@ pub(super) struct Blocks {
     end: AtomicI64,
     /// Those that could not be opened, and why.
     left_out: RwLock<BTreeMap<Ulid, String>>,
+    /// Those of them that the disk did not read at the start, until they are tried again.
+    misread: Mutex<BTreeSet<Ulid>>,
 }
 
 /// What a directory holds.
@@ -31,6 +34,7 @@ pub(super) struct Blocks {
 pub(super) struct Found {
     open: Vec<Arc<Block>>,
     left_out: BTreeMap<Ulid, String>,
+    misread: BTreeSet<Ulid>,
     /// Blocks that others replace, and those of which nothing is left: to be removed.
     pub(super) superseded: Vec<Ulid>,
 }
@@ -45,10 +49,13 @@ impl Found {
         let entries = disk.list(dir).map_err(|error| StorageError::io("list", dir, error))?;
         for entry in entries.into_iter().filter(|entry| entry.is_dir) {
             let Ok(ulid) = entry.name.parse::<Ulid>() else { continue };
-            match Block::open(Arc::clone(disk), &dir.join(&entry.name), Arc::clone(cache)) {
+            match open(disk, &dir.join(&entry.name), cache) {
                 Ok(block) => found.open.push(block),
                 Err(error @ StorageError::Unknown { .. }) => return Err(error),
                 Err(error) => {
+                    if is_misread(&error) {
+                        found.misread.insert(ulid);
+                    }
                     found.left_out.insert(ulid, error.to_string());
                 }
             }
@@ -78,6 +85,33 @@ impl Found {
     }
 }
 
+/// Opens the block in a folder, unless its chunks are not there (a copy may bring the index before them), or the folder has
+/// another name than the block: blocks are known, replaced and removed by name, so a copy beside the block itself would be
+/// taken for it, and a renamed one would outlast its removal.
+pub(super) fn open(disk: &Arc<dyn Disk>, dir: &Path, cache: &Arc<Cache>) -> Result<Arc<Block>, StorageError> {
+    let block = Block::open(Arc::clone(disk), dir, Arc::clone(cache))?;
+    let meta = block.meta();
+    let name = meta.ulid.to_string();
+    if dir.file_name() != Some(name.as_ref()) {
+        return Err(StorageError::Refused(format!(
+            "{}: its meta.json says that this is the block {name}: give the folder that name, or remove it if it is a copy",
+            dir.display()
+        )));
+    }
+    let chunks = meta.stats.num_chunks;
+    if chunks > 0 && block.chunk_bytes() == 0 {
+        let expected = format!("segments with {chunks} chunks");
+        return Err(StorageError::damaged(&dir.join("chunks"), 0, expected, "none"));
+    }
+    Ok(block)
+}
+
+/// Whether the disk failed. A file that is not there or that ends early may be in the middle of being copied.
+fn is_misread(error: &StorageError) -> bool {
+    let early = [ErrorKind::NotFound, ErrorKind::UnexpectedEof];
+    matches!(error, StorageError::Io { source, .. } if !early.contains(&source.kind()))
+}
+
 /// The blocks in whose place this one came.
 pub(super) fn replaced_by(block: &Block) -> Vec<Ulid> {
     let meta = block.meta();
@@ -100,6 +134,7 @@ impl Blocks {
             end: AtomicI64::new(end(&open)),
             open: RwLock::new(open),
             left_out: RwLock::new(found.left_out),
+            misread: Mutex::new(found.misread),
         }
     }
 
@@ -134,13 +169,28 @@ impl Blocks {
         }
     }
 
-    /// Lets queries that begin from now on see `new` in the place of `gone`.
+    /// Forgets those that were left out and are not in the directory any more.
+    pub(super) fn forget_all_but(&self, there: impl Fn(&Ulid) -> bool) {
+        self.left_out.write().retain(|ulid, _| there(ulid));
+    }
+
+    /// Why a block could not be opened, where that was tried.
+    pub(super) fn why_left_out(&self, ulid: Ulid) -> Option<String> {
+        self.left_out.read().get(&ulid).cloned()
+    }
+
+    /// The blocks that the disk did not read at the start; none from the second call on.
+    pub(super) fn take_misread(&self) -> BTreeSet<Ulid> {
+        std::mem::take(&mut *self.misread.lock())
+    }
+
+    /// Lets queries that begin from now on see `new` in the place of `gone`, and of a block of the same name.
     pub(super) fn exchange(&self, gone: &[Ulid], new: Option<Arc<Block>>) {
         let mut open = self.open.write();
-        let kept = open.iter().filter(|block| !gone.contains(&block.ulid())).cloned();
-        if let Some(new) = &new {
-            self.left_out.write().remove(&new.ulid());
-        }
+        let named = new.as_ref().map(|block| block.ulid());
+        let goes = |ulid: Ulid| gone.contains(&ulid) || named == Some(ulid);
+        let kept = open.iter().filter(|block| !goes(block.ulid())).cloned();
+        self.left_out.write().retain(|ulid, _| !goes(*ulid));
         *open = ordered(kept.chain(new).collect());
         self.end.store(end(&open), Ordering::Release);
     }

@@ -1,6 +1,7 @@
 //! What is due by the clock.
 
 use super::Db;
+use super::adopt::Files;
 use super::cut::Newest;
 use super::standstill::Standstill;
 use crate::block::{Meta, Ulid};
@@ -41,6 +42,8 @@ const GIVE_UP: u8 = 3;
 pub(super) struct Work {
     /// How often merging these blocks failed since the store was opened; from [`GIVE_UP`] on they are left alone.
     pub(super) failed: BTreeMap<Ulid, u8>,
+    /// The files of the blocks that were not open, as this call (or the last) found them.
+    pub(super) seen: BTreeMap<Ulid, Files>,
     /// Up to where (ms) blocks were cut that the head has not forgotten yet.
     pub(super) cut_to: Option<Timestamp>,
     /// Up to where (ms) the head has forgotten what its files still have.
@@ -74,9 +77,11 @@ impl Work {
     }
 
     /// Notes why blocks could not be merged. A full disk passes; a disk that fails may; what cannot be read stays so, and
-    /// must not keep other blocks from being merged.
+    /// must not keep other blocks from being merged: where one of them is what is wrong, it alone is blamed.
     pub(super) fn note_failure(&mut self, blocks: &[Ulid], error: &StorageError) {
-        for &ulid in blocks.iter().filter(|_| !error.is_full()) {
+        let culprit = culprit(blocks, error);
+        let blamed = blocks.iter().filter(|ulid| culprit.is_none_or(|one| one == **ulid));
+        for &ulid in blamed.filter(|_| !error.is_full()) {
             let times = self.failed.entry(ulid).or_default();
             *times = match error {
                 StorageError::Io { .. } => times.saturating_add(1),
@@ -84,6 +89,20 @@ impl Work {
             };
         }
     }
+}
+
+/// The block in whose folder the damage lies, or what a newer version wrote, if that is one of these.
+fn culprit(blocks: &[Ulid], error: &StorageError) -> Option<Ulid> {
+    let path = match error {
+        StorageError::Damaged(damage) => &damage.path,
+        StorageError::Unknown { path, .. } => path,
+        _ => return None,
+    };
+    // The innermost: the folder of the store may be named like one of them.
+    path.ancestors().find_map(|folder| {
+        let name = folder.file_name()?.to_str()?.parse().ok()?;
+        blocks.iter().copied().find(|ulid| *ulid == name)
+    })
 }
 
 impl Db {
@@ -103,7 +122,7 @@ impl Db {
             work: &mut work,
             done: &mut done,
         };
-        steps.run("blocks that others wrote cannot be taken", |db, _, done| db.adopt(done));
+        steps.run("blocks that others wrote cannot be taken", Db::adopt);
         steps.run("chunks cannot be mapped", |db, _, done| {
             done.chunks_mapped = db.head.map_chunks()?;
             Ok(())

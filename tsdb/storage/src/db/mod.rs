@@ -246,7 +246,8 @@ impl Db {
     ///
     /// # Errors
     /// [`StorageError`]: the log was not read yet, or the disk fails, now or when a block was to be removed; some of the blocks may have the deletion already,
-    /// and doing it again is safe.
+    /// and doing it again is safe. [`StorageError::Refused`] too where the directory has blocks that are not open, which it
+    /// names: all others have the deletion then, and it has to be done again once those can be read or are moved away.
     pub fn delete_series(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<(), StorageError> {
         let _work = self.begin()?;
         self.delete_everywhere(matchers, mint, maxt)
