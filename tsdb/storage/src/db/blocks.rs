@@ -237,3 +237,41 @@ fn ordered(mut blocks: Vec<Arc<Block>>) -> List {
     });
     blocks.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Meta, Writer};
+    use crate::chunk::{Encoding, XorAppender};
+    use crate::disk::MemoryDisk;
+    use crate::source::SourceChunk;
+    use leadline_model::entropy::SeededEntropy;
+    use leadline_model::labels::Labels;
+
+    #[test]
+    fn a_block_takes_the_place_of_an_open_one_of_its_name() {
+        let (disk, dir): (Arc<dyn Disk>, _) = (Arc::new(MemoryDisk::new()), Path::new("data"));
+        let ulid = Ulid::new(7, &SeededEntropy::new(7));
+        disk.create_dir_all(dir).unwrap();
+        let symbols = ["__name__", "a"].map(|text| Ok(text.to_owned()));
+        let mut writer = Writer::create(Arc::clone(&disk), dir, ulid, Box::new(symbols.into_iter())).unwrap();
+        let mut samples = XorAppender::default();
+        samples.append(1, 1.0);
+        let chunk = SourceChunk {
+            mint: 1,
+            maxt: 1,
+            encoding: Encoding::Xor,
+            data: samples.seal(&mut Vec::new()).to_vec().into(),
+        };
+        writer
+            .series(&Labels::from_pairs([("__name__", "a")]), &[chunk])
+            .unwrap();
+        writer.finish(Meta::new(ulid, 1, 2)).unwrap();
+        let cache = Cache::new(0);
+        let blocks = Blocks::new(Found::look(&disk, dir, &cache).unwrap());
+        let again = open(&disk, &dir.join(ulid.to_string()), &cache).unwrap();
+        blocks.exchange(&[], Some(Arc::clone(&again)));
+        let list = blocks.list();
+        assert!(list.len() == 1 && Arc::ptr_eq(&list[0], &again), "{}", list.len());
+    }
+}
