@@ -41,8 +41,8 @@ pub struct MetricRule {
     /// What is answered as `windowSeconds`; default: the longest range that the query reads, absent when there is none.
     pub window: Option<Duration>,
     /// The age, by the stalest series that went into a value, beyond which the value is stale. Default: three scrape
-    /// intervals of the slowest target that feeds it, beyond what the query reads back; five minutes for values that no
-    /// target feeds.
+    /// intervals of the slowest target that feeds it, or, where no target wrote what it reads since the start, of the slowest
+    /// of all (five minutes at most); beyond what the query reads back.
     pub max_age: Option<Duration>,
     /// `namespace` (default): a result counts for a request only where its namespace label equals the URL's.
     /// `cluster`: it counts for every namespace; for external metrics that have none.

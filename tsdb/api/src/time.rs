@@ -10,8 +10,9 @@ const BOUNDS: [(&str, Timestamp); 2] = [
     ("292277025-08-18T07:12:54.999999999Z", 9_223_309_901_257_974_999),
 ];
 
-/// The most seconds that can be held in milliseconds.
-const MOST_SECONDS: f64 = 9_223_372_036_854_775.0;
+/// Seconds that cannot be held in milliseconds any more, nor can more. At this size floats are two apart: the next below is
+/// …774, which can; …775 is read as this.
+const TOO_MANY_SECONDS: f64 = 9_223_372_036_854_776.0;
 
 /// Unix seconds with an optional fraction, or RFC 3339, as ms since the epoch (`web/api/v1/api.go`, parseTime).
 ///
@@ -20,7 +21,7 @@ const MOST_SECONDS: f64 = 9_223_372_036_854_775.0;
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
     if let Ok(seconds) = text.parse::<f64>() {
-        if seconds.is_nan() || seconds.abs() > MOST_SECONDS {
+        if seconds.is_nan() || seconds.abs() >= TOO_MANY_SECONDS {
             return Err(wrong());
         }
         let nanoseconds = (seconds.fract() * 1000.0).round() / 1000.0 * 1e9;
@@ -149,6 +150,8 @@ mod tests {
             ("292277025-08-18T07:12:54.999999999Z", 9_223_309_901_257_974_999),
             ("-9223309901257974", -9_223_309_901_257_974_000),
             ("9223309901257975", 9_223_309_901_257_976_000),
+            ("9223372036854774", 9_223_372_036_854_774_000),
+            ("-9223372036854774", -9_223_372_036_854_774_000),
         ] {
             assert_eq!(parse_time(text), Ok(ms), "{text}");
         }
@@ -187,6 +190,10 @@ mod tests {
             "Inf",
             "1e300",
             "9223372036854776000",
+            "9223372036854775",
+            "-9223372036854775",
+            "9223372036854776",
+            "-9223372036854776",
         ] {
             assert_eq!(
                 parse_time(text),

@@ -65,10 +65,11 @@ impl Cluster {
             return Ok(Self::of(Config::incluster()?)?);
         };
         // What a client cannot be made of was in the file too.
-        let mut config = Access::read(path)?.into_config();
+        let config = Access::read(path)?.into_config();
         // The environment's proxy is for what is far away, and would end the start: none is supported here, and one that the
         // file names was refused.
-        if config.proxy_url.take().is_some() {
+        let named = |name| std::env::var_os(name).is_some_and(|proxy| !proxy.is_empty());
+        if named("HTTPS_PROXY") || named("https_proxy") {
             tracing::info!(server = %config.cluster_url, "HTTPS_PROXY is not used for the API server");
         }
         Self::of(config).map_err(|error| {

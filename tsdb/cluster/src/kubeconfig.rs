@@ -225,10 +225,12 @@ impl Current {
     /// Checks the cluster and the user, and makes a client's settings of them.
     fn checked(mut self, files: &Files<'_>) -> Result<Config, Problem> {
         let at = format!("clusters[{:?}].cluster", self.cluster.name);
-        match &mut self.cluster.cluster {
-            Some(cluster) => check_cluster(&at, cluster, files)?,
-            None => return problem(at, "it is missing"),
-        }
+        let Some(cluster) = &mut self.cluster.cluster else {
+            return problem(at, "it is missing");
+        };
+        check_cluster(&at, cluster, files)?;
+        // Without one, kube's client takes that of the environment, and the file is blamed for what is wrong with it.
+        cluster.proxy_url = Some("http://unused.invalid".to_owned());
         if let Some(NamedAuthInfo {
             name,
             auth_info: Some(user),
@@ -244,10 +246,12 @@ impl Current {
             auth_infos: self.user.into_iter().collect(),
             ..Kubeconfig::default()
         };
-        Config::try_from(alone).map_err(|error| Problem {
+        let mut config = Config::try_from(alone).map_err(|error| Problem {
             key: String::new(),
             reason: error.to_string(),
-        })
+        })?;
+        config.proxy_url = None;
+        Ok(config)
     }
 }
 

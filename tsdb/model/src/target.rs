@@ -43,7 +43,7 @@ pub struct TargetState {
     pub timeout_ms: i64,
     /// How the last scrape went.
     pub health: Health,
-    /// Slot time (ms) of the first scrape that succeeded.
+    /// Slot time (ms) of the first scrape that succeeded; of the first since the store had no room for a series of it.
     pub first_good: Option<Timestamp>,
     /// Slot time (ms) of the last scrape, good or not.
     pub last_scrape: Option<Timestamp>,

@@ -275,6 +275,33 @@ async fn label_sets_count_as_samples_for_as_long_as_they_live() {
 }
 
 #[tokio::test]
+async fn a_quantile_that_moves_takes_room_for_the_values_that_there_are() {
+    // Thirty histograms, one after the other, each there at one step.
+    let store = MemoryStore::new();
+    for pod in 0..30_u32 {
+        for (le, count) in [("1", 1.0), ("+Inf", 2.0)] {
+            let series = labels(&[("__name__", "b"), ("pod", &pod.to_string()), ("le", le)]);
+            store.add(pod, &series, [(i64::from(pod) * 600_000, count)]);
+        }
+    }
+    let settings = Settings {
+        // A row of every histogram for each of the thirty quantiles were 27,000.
+        max_samples: 10_000,
+        features: leadline_promql::syntax::Features::LANGUAGE,
+        ..Settings::default()
+    };
+    let engine = Engine::new(store, settings);
+    let query = engine.parse(r#"histogram_quantiles(b, "q", time() / 1e6)"#).unwrap();
+    let result = engine
+        .range(&query, (0, 29 * 600_000, 600_000), Options::default())
+        .await;
+    let Value::Matrix(matrix) = result.unwrap().value else {
+        panic!("no matrix");
+    };
+    assert_eq!(matrix.len(), 30);
+}
+
+#[tokio::test]
 async fn what_cannot_be_prepared_points_at_its_place() {
     let engine = engine(Settings::default());
     for (text, line, column) in [("sum(", 1, 5), ("1 +\n  rate(up)", 2, 8), ("info(up)", 1, 1)] {

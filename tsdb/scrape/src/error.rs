@@ -42,8 +42,11 @@ pub enum ScrapeError {
         /// The limit.
         limit: usize,
     },
-    /// The store's cap on series refused so many; what it took of the others is stored.
-    #[error("the store has no room for more series (--storage.tsdb.max-series): {0} new ones were refused")]
+    /// The store refused so many, by its cap on series or because its numbers for them are used up; what it took of the others
+    /// is stored.
+    #[error(
+        "the store has no room for more series: {0} new ones were refused (--storage.tsdb.max-series, or no number is left)"
+    )]
     SeriesLimit(usize),
     /// The job has too many targets.
     #[error("{0}")]

@@ -129,8 +129,8 @@ impl Ingest {
     /// taken, a failed scrape is committed instead and the reason returned.
     ///
     /// # Errors
-    /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses. Of a scrape that meets the store's cap
-    /// on series ([`ScrapeError::SeriesLimit`]) all is committed that the store takes, and `up` is 1: the target answered.
+    /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses. Of a scrape of which the
+    /// store has no room for a part ([`ScrapeError::SeriesLimit`]) the rest is committed, and `up` is 1: the target answered.
     pub fn good(
         &mut self,
         body: &[u8],
@@ -151,7 +151,7 @@ impl Ingest {
         }
     }
 
-    /// What was counted, and that the store's cap on series refused a part.
+    /// What was counted, and that the store had no room for a part.
     fn try_good(
         &mut self,
         body: &[u8],
@@ -184,7 +184,7 @@ impl Ingest {
         }
         add(&self.stats.samples, counts.kept);
         add(&self.stats.cache_misses, counts.added);
-        Ok((counts, beyond_cap(&outcome)))
+        Ok((counts, without_room(&outcome)))
     }
 
     /// What the store refused of the last scrape, where the log was not told of it yet: to be asked once a scrape.
@@ -528,8 +528,8 @@ fn lost_series(outcome: &Outcome, scratch: &Scratch) -> bool {
     })
 }
 
-/// That the store's cap refused series of a commit.
-fn beyond_cap(outcome: &Outcome) -> Option<ScrapeError> {
+/// That the store had no room for series of a commit: it holds as many as it may, or no number is left for more.
+fn without_room(outcome: &Outcome) -> Option<ScrapeError> {
     let refused = outcome.refs.iter().filter(|series| series.is_none()).count();
     (refused > 0).then_some(ScrapeError::SeriesLimit(refused))
 }

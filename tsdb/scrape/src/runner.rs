@@ -259,8 +259,11 @@ impl Runner {
             state.last_duration_s = duration_s;
             state.last_error = result.as_ref().err().map(ToString::to_string);
             state.health = if result.is_ok() { Health::Up } else { Health::Down };
-            if result.is_ok() && state.first_good.is_none() {
-                state.first_good = Some(at);
+            match result {
+                Ok(()) => _ = state.first_good.get_or_insert(at),
+                // A series that the store had no room for begins when there is room, so the target is observed anew then.
+                Err(ScrapeError::SeriesLimit(_)) => state.first_good = None,
+                Err(_) => {}
             }
         });
     }

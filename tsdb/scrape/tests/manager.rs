@@ -115,7 +115,12 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let head = Head::new(Settings::default(), Arc::new(SystemClock)).unwrap();
+        Self::over(Settings::default())
+    }
+
+    /// With a store of these settings.
+    fn over(settings: Settings) -> Self {
+        let head = Head::new(settings, Arc::new(SystemClock)).unwrap();
         let board = Board::new();
         let manager = Manager::new(Parts {
             appender: head.clone(),
@@ -223,6 +228,27 @@ async fn a_target_is_scraped_on_its_slots_over_one_connection() {
         !rig.values("a").iter().any(|v| is_stale(*v)),
         "a shutdown marks nothing"
     );
+}
+
+#[tokio::test]
+async fn a_target_whose_series_the_store_had_no_room_for_is_observed_anew_when_it_has() {
+    let exporter = Exporter::new("a 1\n");
+    let address = exporter.serve(None).await;
+    let rig = Rig::over(Settings {
+        max_series: 6,
+        ..Settings::default()
+    });
+    rig.manager.apply(vec![job(|_| {})]).unwrap();
+    rig.groups(&[address]);
+    let before = rig.health(Health::Up).await.first_good.expect("it answered");
+    *exporter.body.lock() = "a 1\nb 1\n".to_owned();
+    let state = rig.health(Health::Down).await;
+    assert_eq!(state.first_good, None, "{:?}", state.last_error);
+    assert!(rig.values("up").iter().all(|v| *v == 1.0));
+    *exporter.body.lock() = "a 1\n".to_owned();
+    let since = rig.health(Health::Up).await.first_good.expect("it answers whole");
+    assert!(since > before, "{since} is not after {before}");
+    rig.manager.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! What the store remembers of targets from before this process: their `up`.
 //!
 //! A process that comes back after seconds has its log. A window that reads into that time is covered, and need not be
-//! observed anew, unless a quarter of it or more went by unseen.
+//! observed anew, unless a quarter of it or more went by unseen. What this process scraped itself the board tells better:
+//! `up` is 1 also of a scrape of whose series the store had no room for a part. Of scrapes from before the start the store
+//! does not tell which were such.
 
 use leadline_model::port::{QueryError, Queryable};
 use leadline_model::sample::Samples;
@@ -66,15 +68,19 @@ pub(crate) type Wanted = (Arc<TargetState>, i64);
 /// What was read of the past of targets, each when an expression first waited for it.
 pub(crate) struct History {
     store: Arc<dyn Queryable>,
+    /// When this process began, ms.
+    started: Timestamp,
     known: RwLock<HashMap<OwnerId, Past>>,
     /// Held while somebody reads: who comes meanwhile finds it read.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl History {
-    pub(crate) fn new(store: Arc<dyn Queryable>) -> Arc<Self> {
+    /// Of a process that began at `started` (ms).
+    pub(crate) fn new(store: Arc<dyn Queryable>, started: Timestamp) -> Arc<Self> {
         Arc::new(Self {
             store,
+            started,
             known: RwLock::default(),
             turn: tokio::sync::Mutex::default(),
         })
@@ -134,7 +140,8 @@ impl History {
         Ok(())
     }
 
-    /// The samples of a target's `up` before `first` (ms) that a window of `window_ms` at `first` or later can reach.
+    /// The samples of a target's `up` before the start, and before `first` (ms), that a window of `window_ms` at `first` or
+    /// later can reach.
     fn ups(
         &self,
         target: &TargetState,
@@ -149,7 +156,7 @@ impl History {
         let mint = first
             .saturating_sub(window_ms)
             .saturating_sub(target.interval_ms.saturating_mul(2));
-        let maxt = first.saturating_sub(1);
+        let maxt = first.min(self.started).saturating_sub(1);
         let set = self.store.select(&matchers, mint, maxt, false)?;
         // Another target's series may have these labels and more.
         match (0..set.len()).find(|&i| set.labels(i) == labels) {

@@ -61,8 +61,9 @@ impl Inner {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let events = crate::schedule::Events::new(commits.as_ref(), settings.concurrency);
-        let roster = Roster::new(clock.now());
-        let history = History::new(Arc::clone(&store));
+        let started = clock.now();
+        let roster = Roster::new(started);
+        let history = History::new(Arc::clone(&store), started);
         Self {
             settings,
             evaluate,

@@ -61,6 +61,9 @@ struct State {
 struct Seen {
     /// When that was for the first time, ms.
     first: Timestamp,
+    /// When it was first seen without a good scrape, as long as it has none, ms: the store may have no room for a part of one
+    /// that answered whole before.
+    silent: Timestamp,
     span: Option<Span>,
 }
 
@@ -98,8 +101,10 @@ impl Roster {
             .iter()
             .map(|target| {
                 let before = old.remove(&target.owner);
+                let ended = target.first_good.is_none() && before.is_some_and(|seen| seen.span.is_some());
                 let seen = Seen {
                     first: before.map_or(now, |seen| seen.first),
+                    silent: before.filter(|_| !ended).map_or(now, |seen| seen.silent),
                     span: Span::of(target, before.and_then(|seen| seen.span)),
                 };
                 (target.owner, seen)
@@ -136,6 +141,11 @@ impl Roster {
     /// When a target was first seen, ms.
     pub(crate) fn seen(&self, owner: OwnerId) -> Option<Timestamp> {
         Some(self.state.lock().seen.get(&owner)?.first)
+    }
+
+    /// Since when a target without a good scrape has been so, ms.
+    pub(crate) fn silent(&self, owner: OwnerId) -> Option<Timestamp> {
+        Some(self.state.lock().seen.get(&owner)?.silent)
     }
 
     /// When a target was observed that is no longer on the board.

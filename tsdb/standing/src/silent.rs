@@ -144,12 +144,12 @@ pub(crate) fn unknown(unheard: &[Unheard], now: Timestamp, give_up_ms: i64) -> P
     unheard.iter().filter(late).map(|u| (u.target.owner, part(u))).collect()
 }
 
-/// Whether all of `down` are silent targets that have part in the expression and were first seen twice `give_up_ms` ago or
-/// earlier: a value without a measure becomes one.
+/// Whether all of `down` are silent targets that have part in the expression and have been silent for twice `give_up_ms` or
+/// longer: a value without a measure becomes one.
 pub(crate) fn settled(parts: &Parts, down: &[OwnerId], roster: &Roster, (now, give_up_ms): (Timestamp, i64)) -> bool {
     let long = |owner| {
-        let seen = roster.seen(owner);
-        seen.is_some_and(|seen| now >= seen.saturating_add(give_up_ms.saturating_mul(2)))
+        let since = roster.silent(owner);
+        since.is_some_and(|since| now >= since.saturating_add(give_up_ms.saturating_mul(2)))
     };
     let has_part = |owner| matches!(parts.get(owner), Some(Part::Feeder | Part::Stranger));
     !down.is_empty() && down.iter().all(|owner| has_part(owner) && long(*owner))
@@ -345,6 +345,26 @@ mod tests {
             (STARTED - REACH_MS - 1, Part::Nothing),
         ] {
             assert_eq!(part(&left(t, &[depth]), &[all]), Some(expected), "at {t}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_once_answered_whole_settles_from_when_it_no_longer_does() {
+        const GIVE_UP: i64 = 600_000;
+        let (board, roster) = (Board::new(), Roster::new(0));
+        for owner in [1, 2] {
+            put_target(&board, owner, "web", &format!("i{owner}"), Health::Down);
+        }
+        roster.observe(&board, 0);
+        board.update(OwnerId(2), |t| t.first_good = Some(10));
+        roster.observe(&board, 10);
+        board.update(OwnerId(2), |t| t.first_good = None);
+        roster.observe(&board, 5_000_000);
+        let parts = Parts::from([(OwnerId(1), Part::Feeder), (OwnerId(2), Part::Feeder)]);
+        for (owner, since) in [(1, 0), (2, 5_000_000)] {
+            let settled = |now| settled(&parts, &[OwnerId(owner)], &roster, (now, GIVE_UP));
+            assert!(!settled(since + 2 * GIVE_UP - 1), "{owner}");
+            assert!(settled(since + 2 * GIVE_UP), "{owner}");
         }
     }
 }

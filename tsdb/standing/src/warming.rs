@@ -171,7 +171,7 @@ mod tests {
         let world = World {
             board: Board::new(),
             roster: Roster::new(0),
-            history: History::new(head),
+            history: History::new(head, 0),
         };
         for (owner, ago) in [(1, 600_000), (2, 20_000), (3, 40_000)] {
             world.target(owner, ago, 0);

@@ -238,7 +238,8 @@ mod tests {
 
     /// The history of a store that knows none of the targets.
     fn blank() -> Arc<History> {
-        History::new(Head::new(leadline_storage::Settings::default(), Arc::new(ManualClock::at(0))).unwrap())
+        let head = Head::new(leadline_storage::Settings::default(), Arc::new(ManualClock::at(0))).unwrap();
+        History::new(head, 0)
     }
 
     fn good(board: &Board, owner: u32, at: Timestamp) {

@@ -202,3 +202,24 @@ fn base64_may_be_folded_and_what_is_not_used_may_be_wrong() {
     assert_eq!(config.default_namespace, "default");
     assert!(config.auth_info.token.is_none());
 }
+
+#[test]
+fn there_is_no_proxy() {
+    assert_eq!(parse(file(SERVER, "")).unwrap().into_config().proxy_url, None);
+}
+
+#[test]
+fn proxies_of_the_environment_are_not_read() {
+    for proxy in ["http://proxy:3128", "http://[no address"] {
+        // A process cannot change its own environment while others of its threads may read it.
+        let mut own = std::process::Command::new(std::env::current_exe().unwrap());
+        own.args(["--exact", "kubeconfig::tests::there_is_no_proxy"]);
+        let output = own
+            .env("HTTPS_PROXY", proxy)
+            .env("https_proxy", proxy)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{proxy}: {told}");
+    }
+}

@@ -5,12 +5,12 @@ use super::native::{self, Asked};
 use super::number::format_openmetrics;
 use crate::error::Error;
 use crate::eval::notes::{Notes, Repair};
-use crate::eval::{CallSite, Context, Frame, Grid, Out, Row, Scalar, Trace, key, label_weight, weight};
+use crate::eval::{CallSite, Cell, Context, Frame, Grid, Out, Row, Scalar, Trace, key, label_weight, weight};
 use crate::syntax::ast::Span;
 use leadline_model::Labels;
 use leadline_model::histogram::FloatHistogram;
 use leadline_model::quote::Quoted;
-use rapidhash::{RapidHashMap, RapidHashSet};
+use rapidhash::RapidHashMap;
 
 /// The label that holds a bucket's upper bound.
 const LE: &str = "le";
@@ -100,8 +100,8 @@ struct Histograms<'a> {
     drop_name: bool,
     /// Of each classic histogram the rows with native ones of the same name and labels.
     twins: Vec<Vec<usize>>,
-    /// The steps at which a value is asked for.
-    asked: Vec<bool>,
+    /// The steps at which a value is asked for, ascending.
+    asked: Vec<usize>,
 }
 
 impl<'a> Histograms<'a> {
@@ -126,12 +126,8 @@ impl<'a> Histograms<'a> {
             native,
             drop_name: true,
             twins,
-            asked: vec![true; grid.steps],
+            asked: (0..grid.steps).collect(),
         }
-    }
-
-    fn steps(&self) -> impl Iterator<Item = usize> {
-        (0..self.grid.steps).filter(|&step| self.asked[step])
     }
 
     /// Whether both kinds have a histogram of the same name and labels at a step: neither is evaluated then.
@@ -140,8 +136,8 @@ impl<'a> Histograms<'a> {
         self.grid.histogram(row, step).is_some() && buckets.iter().any(|&(_, b)| self.grid.get(b, step).is_some())
     }
 
-    /// Adds a row for each histogram: called `labels` of its labels, with what `classic` makes of its buckets and
-    /// `native` of a native histogram at each step.
+    /// Adds a row for each histogram that has a value: called `labels` of its labels, with what `classic` makes of its
+    /// buckets and `native` of a native histogram at each step.
     fn each(
         &self,
         cx: &mut Context<'_>,
@@ -152,14 +148,13 @@ impl<'a> Histograms<'a> {
     ) -> Result<(), Error> {
         for &pair in &self.native {
             cx.tick()?;
-            cx.hold(self.grid.steps)?;
             let row = &self.grid.rows[pair.0];
             let asked = Asked {
                 span: self.span,
                 metric: told_name(cx, &row.labels),
             };
-            let (cells, present) = out.open();
-            for step in self.steps() {
+            let mut opened = false;
+            for &step in &self.asked {
                 let Some(h) = self.grid.histogram(pair.0, step) else {
                     continue;
                 };
@@ -168,14 +163,28 @@ impl<'a> Histograms<'a> {
                     cx.notes.mixed_classic_and_native(self.span, asked.metric);
                     continue;
                 }
-                present[step] = true;
-                cells[step] = native(step, h, &mut cx.notes, asked);
+                self.open(cx, out, &mut opened)?;
+                let value = native(step, h, &mut cx.notes, asked);
+                out.set(out.len(), step, Cell::Float(value));
             }
-            self.keep(cx, out, labels(&row.labels), &row.trace)?;
+            if opened {
+                self.keep(cx, out, labels(&row.labels), &row.trace)?;
+            }
         }
         for (number, histogram) in self.classic.iter().enumerate() {
-            self.each_classic(cx, out, number, &classic)?;
-            self.keep(cx, out, labels(&histogram.labels), &histogram.trace)?;
+            if self.each_classic(cx, out, number, &classic)? {
+                self.keep(cx, out, labels(&histogram.labels), &histogram.trace)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a row where none is yet: a quantile that moves would have one for each of its values and each histogram, though
+    /// few of them meet.
+    fn open(&self, cx: &mut Context<'_>, out: &mut Grid, opened: &mut bool) -> Result<(), Error> {
+        if !std::mem::replace(opened, true) {
+            cx.hold(self.grid.steps)?;
+            out.open();
         }
         Ok(())
     }
@@ -187,29 +196,30 @@ impl<'a> Histograms<'a> {
         Ok(())
     }
 
+    /// Whether there is a value, and a row opened for it.
     fn each_classic(
         &self,
         cx: &mut Context<'_>,
         out: &mut Grid,
         number: usize,
         value: impl Fn(&mut Notes, &str, usize, &mut Vec<Bucket>) -> f64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         cx.tick()?;
-        cx.hold(self.grid.steps)?;
         let histogram = &self.classic[number];
         let twins = &self.twins[number];
         let metric = told_name(cx, &histogram.labels);
         let mut buckets = Vec::with_capacity(histogram.buckets.len());
-        let (cells, present) = out.open();
-        for step in self.steps() {
+        let mut opened = false;
+        for &step in &self.asked {
             cx.spend(1 + histogram.buckets.len())?;
             histogram.at(self.grid, step, &mut buckets);
             if !buckets.is_empty() && !twins.iter().any(|&row| self.clash((row, Some(number)), step)) {
-                present[step] = true;
-                cells[step] = value(&mut cx.notes, metric, step, &mut buckets);
+                self.open(cx, out, &mut opened)?;
+                let value = value(&mut cx.notes, metric, step, &mut buckets);
+                out.set(out.len(), step, Cell::Float(value));
             }
         }
-        Ok(())
+        Ok(opened)
     }
 
     /// Adds one quantile of every histogram.
@@ -291,17 +301,8 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
     histograms.drop_name = cx.settings.features.delayed_name_removal;
     for q in &asked {
         let before = out.len();
-        let mut told = RapidHashSet::default();
-        for key in q
-            .values
-            .iter()
-            .map(|q| quantile_key(*q))
-            .filter(|key| told.insert(*key))
-        {
-            // A quantile that moves has a series for each of its values.
-            let moved = |q: &f64| quantile_key(*q) == key;
-            histograms.asked = q.values.iter().map(moved).collect();
-            cx.spend(frame.steps)?;
+        for (key, steps) in by_quantile(&q.values) {
+            histograms.asked = steps;
             let text = format_openmetrics(f64::from_bits(key));
             let delayed = histograms.drop_name;
             let left = |labels: &Labels| if delayed { labels.clone() } else { key::nameless(labels) };
@@ -312,6 +313,22 @@ pub(crate) fn quantiles(cx: &mut Context<'_>, site: &CallSite<'_>, frame: Frame)
     }
     out.prune();
     out.merge_equal().map(Out::Vector)
+}
+
+/// The quantiles that are asked for, in the order in which they come up, each with its steps: one that moves has a series
+/// for each of its values.
+fn by_quantile(values: &[f64]) -> Vec<(u64, Vec<usize>)> {
+    let mut numbers: RapidHashMap<u64, usize> = RapidHashMap::default();
+    let mut out: Vec<(u64, Vec<usize>)> = Vec::new();
+    for (step, &q) in values.iter().enumerate() {
+        let key = quantile_key(q);
+        let number = *numbers.entry(key).or_insert(out.len());
+        if number == out.len() {
+            out.push((key, Vec::new()));
+        }
+        out[number].1.push(step);
+    }
+    out
 }
 
 /// What tells quantiles apart: NaN is one of them, and so are 0 and -0.

@@ -363,7 +363,7 @@ fn a_scrape_beyond_the_stores_cap_says_so_and_what_has_room_is_stored_with_the_r
         (error.reason(), error.to_string().as_str()),
         (
             "series_limit",
-            "the store has no room for more series (--storage.tsdb.max-series): 2 new ones were refused"
+            "the store has no room for more series: 2 new ones were refused (--storage.tsdb.max-series, or no number is left)"
         )
     );
     rig.scrape(2, "a 3\nb 3\n").unwrap_err();

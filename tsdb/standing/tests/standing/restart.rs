@@ -3,6 +3,7 @@
 use crate::world::{START, World};
 use leadline_model::port::QueryError;
 use leadline_model::sample::Samples;
+use leadline_model::target::Health;
 use leadline_model::{Clock, Labels, Timestamp};
 use leadline_standing::Query;
 use leadline_standing::freshness::check_warm;
@@ -83,6 +84,27 @@ async fn another_series_of_the_same_labels_and_more_is_not_the_targets() {
     let mut more = labels.to_builder();
     more.set("zone", "a");
     let (world, query) = started(Ok(vec![up(1, INTERVAL, &GOOD), (more.build(), samples)])).await;
+    assert_eq!(warm_after(&world, &query).await, 60_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scrapes_of_this_process_that_brought_a_part_of_a_target_are_no_past_of_it() {
+    let world = World::new().await;
+    // Up since the start, but of its series the store had room for a part until now.
+    let (labels, mut samples) = up(1, 0, &GOOD);
+    samples.t.iter_mut().for_each(|t| *t += 7 * INTERVAL);
+    *world.store.past.lock().unwrap() = Ok(vec![(labels, samples)]);
+    world.target(1, None);
+    world.health(1, Health::Down);
+    world.pass(8 * INTERVAL).await;
+    world.target(1, Some(START + 8 * INTERVAL));
+    let query = world.register("moves, with a window of a minute");
+    world.commit(1).await;
+    let why = cold(&world, &query).await.unwrap();
+    assert!(
+        why.contains("1 of 2 targets were not observed for the whole window of 1m"),
+        "{why}"
+    );
     assert_eq!(warm_after(&world, &query).await, 60_000);
 }
 
