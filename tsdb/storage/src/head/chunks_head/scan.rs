@@ -85,8 +85,38 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The chunks of one file up to its end or its first damage, and how long it is until there.
-fn read_file(seq: u32, cursor: &mut Cursor<'_>, found: &mut Vec<Found>) -> Result<Option<format::Wrong>, StorageError> {
+/// What is wrong with zeros behind the last chunk, if anything is. Prometheus takes room in advance, all of it zeros; where the
+/// process went on to a `later` file, fewer than a chunk's overhead are the beginning of one that was cut off.
+fn read_zeros(cursor: &mut Cursor<'_>, later: bool) -> Result<Option<format::Wrong>, StorageError> {
+    let left = usize::try_from(cursor.len - cursor.offset().min(cursor.len)).unwrap_or(usize::MAX);
+    if later && (1..format::OVERHEAD).contains(&left) {
+        return Ok(Some(format::Wrong::Short { got: left }));
+    }
+    let mut at = 0;
+    loop {
+        // What is peeked at is not skipped, so that the end of the chunks is known.
+        let bytes = cursor.peek(left.min(at + BLOCK))?;
+        if let Some(n) = bytes.iter().skip(at).position(|&b| b != 0) {
+            return Ok(Some(format::Wrong::Other {
+                at: at + n,
+                expected: "zeros to the end",
+                got: format!("{:#04x}", bytes.get(at + n).copied().unwrap_or_default()),
+            }));
+        }
+        if bytes.len() >= left || bytes.len() <= at {
+            return Ok(None);
+        }
+        at = bytes.len();
+    }
+}
+
+/// The chunks of one file up to its end or its first damage, and how long it is until there; whether there is a `later` file.
+fn read_file(
+    seq: u32,
+    cursor: &mut Cursor<'_>,
+    later: bool,
+    found: &mut Vec<Found>,
+) -> Result<Option<format::Wrong>, StorageError> {
     if let Err(wrong) = format::check_header(cursor.peek(format::HEADER_LEN)?) {
         return Ok(Some(wrong));
     }
@@ -95,9 +125,8 @@ fn read_file(seq: u32, cursor: &mut Cursor<'_>, found: &mut Vec<Found>) -> Resul
         let offset = cursor.offset();
         let want = format::record_len(cursor.peek(format::OVERHEAD)?).unwrap_or(format::OVERHEAD);
         let bytes = cursor.peek(want)?;
-        // Prometheus takes room in advance: zeros are the end.
         if bytes.iter().take(format::OVERHEAD).all(|&b| b == 0) {
-            return Ok(None);
+            return read_zeros(cursor, later);
         }
         let chunk = match format::parse(bytes) {
             Ok(chunk) => chunk,
@@ -155,7 +184,7 @@ impl ChunksHead {
             let reader = self.disk.open(&path).map_err(|e| StorageError::io("open", &path, e))?;
             let mut found = Vec::new();
             let mut cursor = Cursor::new(&*reader, &path)?;
-            let wrong = read_file(seq, &mut cursor, &mut found)?;
+            let wrong = read_file(seq, &mut cursor, i + 1 < names.len(), &mut found)?;
             let len = cursor.offset();
             let begun = len >= format::HEADER_LEN as u64;
             if begun {
