@@ -179,6 +179,42 @@ fn mapped_chunks_that_are_damaged_while_the_store_runs_keep_nothing_from_being_c
     }
 }
 
+/// A mapped chunk of a series (`tsdb/docs/format/head_chunks.md`) whose checksum is right, whatever its bits are.
+fn mapped_chunk(series: [u8; 8], (mint, maxt): (i64, i64), data: &[u8]) -> Vec<u8> {
+    let mut bytes = [series, mint.to_be_bytes(), maxt.to_be_bytes()].concat();
+    bytes.extend([1, data.len() as u8]);
+    bytes.extend(data);
+    bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_mapped_chunk_that_cannot_be_joined_with_its_neighbour_keeps_nothing_from_being_cut() {
+    // The log has as many samples as the chunk promises, or one less.
+    for (promised, lost) in [(4, 0), (5, 1)] {
+        let mut store = Store::new(settings_with_short_chunks());
+        go_on(&store, 0..14);
+        store.db.close().unwrap();
+        let path = mapped_file(&store);
+        let mut series = [0; 8];
+        store.disk.open(&path).unwrap().read_exact_at(&mut series, 8).unwrap();
+        let times = (10 * MINUTE, (9 + i64::from(promised)) * MINUTE);
+        let chunk = mapped_chunk(series, times, &[0, promised, 0xff]);
+        store.disk.append(&path).unwrap().write_all(&chunk).unwrap();
+        // All chunks are such that were closed early.
+        store.settings.chunk_samples = 120;
+        store.reopen();
+        assert_eq!(go_on(&store, 15..70), [] as [&str; 0], "{promised}");
+        assert!(store.db.head().min_time().unwrap() >= 2 * RANGE);
+        let stats = store.db.stats();
+        assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, lost));
+        let kept = [Store::samples(0..14), Store::samples(15..70)].concat();
+        assert_eq!((store.read("a"), store.db.health()), (kept.clone(), Ok(())));
+        store.restart();
+        assert_eq!(store.read("a"), kept);
+    }
+}
+
 #[test]
 fn a_query_that_meets_a_damaged_chunk_fails_until_the_next_maintenance_alone() {
     let store = Store::new(settings_with_short_chunks());
