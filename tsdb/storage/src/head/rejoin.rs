@@ -15,11 +15,7 @@ use leadline_model::sample::{Samples, Timestamp};
 ///
 /// # Errors
 /// Which of the chunks cannot be decoded, from 0, and why.
-pub(super) fn rejoin(
-    chunks: Vec<SourceChunk>,
-    most: u16,
-    range: i64,
-) -> Result<Vec<SourceChunk>, (usize, ChunkError)> {
+pub(super) fn rejoin(chunks: Vec<SourceChunk>, most: u16, range: i64) -> Result<Vec<SourceChunk>, (usize, ChunkError)> {
     let mut joined = Joined::new(most, chunks.len());
     let mut rest = chunks.into_iter().enumerate().peekable();
     while let Some((at, chunk)) = rest.next() {
@@ -183,6 +179,9 @@ mod tests {
         let mut parts = encode(&samples, MOST, |i| i == 5);
         parts[1].data.truncate(9);
         let (at, error) = rejoin(parts, MOST, RANGE).unwrap_err();
-        assert!(at == 1 && error.to_string().contains("ends inside sample"), "{at}: {error}");
+        assert!(
+            at == 1 && error.to_string().contains("ends inside sample"),
+            "{at}: {error}"
+        );
     }
 }
