@@ -26,8 +26,8 @@ impl Head {
     /// log is as it was, and the next call begins anew.
     pub(super) fn renew_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let now = self.clock.now();
-        // The log that goes may be the only one that has what they had. Who finds that it is never read again gives up what is
-        // not read of it, and no more, by [`Head::mend_mapped`].
+        // The log that goes may be the only one that has what they had. To give up what is never read again is for who mends
+        // without patience ([`Head::mend_mapped`]).
         self.mend(durable, true)?;
         durable.wal.flush(now)?;
         // What is committed from here on is in this segment or behind it; what is copied below may be there once more, which a
