@@ -247,8 +247,11 @@ async fn committed(commits: &mut broadcast::Receiver<Arc<CommitEvent>>, stop: &C
     }
 }
 
-/// Says what maintenance could not do; the store itself says what it did.
+/// Says what is lost and what maintenance could not do; the store itself says what it did.
 fn report(done: &Maintenance) {
+    for lost in &done.lost {
+        tracing::error!(lost, "samples of a mapped chunk that cannot be read are lost");
+    }
     for failure in &done.failures {
         tracing::error!(error = failure, "maintenance of the store failed and is tried again");
     }

@@ -19,7 +19,11 @@ use stores::{MINUTE, RANGE, Store};
 
 /// A store whose disk fails when told to.
 fn failing() -> (Store, FaultyDisk) {
-    let mut store = Store::new(stores::small());
+    failing_with(stores::small())
+}
+
+fn failing_with(settings: Settings) -> (Store, FaultyDisk) {
+    let mut store = Store::new(settings);
     store.db.close().unwrap();
     let faulty = FaultyDisk::new(store.disk.clone(), Arc::new(SeededEntropy::new(1)));
     store.db = Db::open(Parts {
@@ -179,6 +183,42 @@ fn mapped_chunks_that_are_damaged_while_the_store_runs_keep_nothing_from_being_c
     }
 }
 
+/// A mapped chunk of a series (`tsdb/docs/format/head_chunks.md`) whose checksum is right, whatever its bits are.
+fn mapped_chunk(series: [u8; 8], (mint, maxt): (i64, i64), data: &[u8]) -> Vec<u8> {
+    let mut bytes = [series, mint.to_be_bytes(), maxt.to_be_bytes()].concat();
+    bytes.extend([1, data.len() as u8]);
+    bytes.extend(data);
+    bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_mapped_chunk_that_cannot_be_joined_with_its_neighbour_keeps_nothing_from_being_cut() {
+    // The log has as many samples as the chunk promises, or one less.
+    for (promised, lost) in [(4, 0), (5, 1)] {
+        let mut store = Store::new(settings_with_short_chunks());
+        go_on(&store, 0..14);
+        store.db.close().unwrap();
+        let path = mapped_file(&store);
+        let mut series = [0; 8];
+        store.disk.open(&path).unwrap().read_exact_at(&mut series, 8).unwrap();
+        let times = (10 * MINUTE, (9 + i64::from(promised)) * MINUTE);
+        let chunk = mapped_chunk(series, times, &[0, promised, 0xff]);
+        store.disk.append(&path).unwrap().write_all(&chunk).unwrap();
+        // All chunks are such that were closed early.
+        store.settings.chunk_samples = 120;
+        store.reopen();
+        assert_eq!(go_on(&store, 15..70), [] as [&str; 0], "{promised}");
+        assert!(store.db.head().min_time().unwrap() >= 2 * RANGE);
+        let stats = store.db.stats();
+        assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, lost));
+        let kept = [Store::samples(0..14), Store::samples(15..70)].concat();
+        assert_eq!((store.read("a"), store.db.health()), (kept.clone(), Ok(())));
+        store.restart();
+        assert_eq!(store.read("a"), kept);
+    }
+}
+
 #[test]
 fn a_query_that_meets_a_damaged_chunk_fails_until_the_next_maintenance_alone() {
     let store = Store::new(settings_with_short_chunks());
@@ -309,7 +349,14 @@ fn what_a_damaged_chunk_had_is_read_from_the_damaged_log_before_another_takes_it
         let last = chunks.join(last.unwrap());
         let end = store.disk.open(&last).unwrap().len().unwrap();
         damage_at(&store, &last, end - 1);
-        assert_eq!(go_on(&store, 67..71), [] as [&str; 0]);
+        let mut told = Vec::new();
+        for minute in 67..71 {
+            store.write("a", minute..minute + 1);
+            let done = store.db.maintain();
+            assert_eq!(done.failures, [] as [&str; 0]);
+            told.extend(done.lost);
+        }
+        assert_eq!(told.len(), usize::from(lost > 0), "{told:?}");
         assert_eq!(store.db.head().log_health().rebuilds, 1);
         let stats = store.db.stats();
         assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, lost));
@@ -320,6 +367,55 @@ fn what_a_damaged_chunk_had_is_read_from_the_damaged_log_before_another_takes_it
         store.restart();
         assert_eq!(store.read("a"), kept);
     }
+}
+
+#[test]
+fn a_log_of_which_a_part_is_never_read_again_is_replaced_when_damaged_chunks_were_read_from_the_rest() {
+    let (mut store, faulty) = failing_with(settings_with_short_chunks());
+    // As above: the chunk that was mapped last is in the third segment, and the disk fails to read the second.
+    assert_eq!(go_on(&store, 0..67), [] as [&str; 0]);
+    let chunks = Path::new("data/chunks_head");
+    let names = store.disk.list(chunks).unwrap().into_iter().map(|entry| entry.name);
+    let last = chunks.join(names.max().unwrap());
+    let end = store.disk.open(&last).unwrap().len().unwrap();
+    damage_at(&store, &last, end - 1);
+    let (mut minute, mut failures) = (67, 0);
+    while store.db.head().log_health().rebuilds == 0 {
+        faulty.lift();
+        faulty.confine(Path::new("data/wal/00000001"));
+        // It can be opened, and then the first read fails.
+        (0..100).for_each(|n| faulty.arm(Fault::Failure, 2 * n + 1));
+        store.write("a", minute..minute + 1);
+        let done = store.db.maintain();
+        failures += usize::from(!done.failures.is_empty());
+        assert_eq!(done.lost, [] as [&str; 0]);
+        minute += 1;
+        assert!(minute < 90, "the log is not replaced: {done:?}");
+    }
+    faulty.lift();
+    assert!(failures >= 3, "what fails may pass: {failures}");
+    let stats = store.db.stats();
+    assert_eq!((stats.head.mapped_damaged, stats.head.samples_lost), (1, 0));
+    assert_eq!(go_on(&store, minute..130), [] as [&str; 0]);
+    assert_eq!((store.read("a"), store.db.health()), (Store::samples(0..130), Ok(())));
+    store.restart();
+    assert_eq!(store.read("a"), Store::samples(0..130));
+}
+
+#[test]
+fn what_is_found_to_be_lost_while_a_copy_is_made_is_told_by_the_next_maintenance() {
+    let store = Store::new(settings_with_short_chunks());
+    go_on(&store, 0..24);
+    damage(&store, &mapped_file(&store));
+    damage(&store, Path::new("data/wal/00000000"));
+    store.db.snapshot(true).unwrap();
+    assert_eq!(store.db.stats().head.samples_lost, 5);
+    let lost = store.db.maintain().lost;
+    assert!(
+        lost.len() == 1 && lost[0].starts_with("5 samples from 0 to 240000: "),
+        "{lost:?}"
+    );
+    assert_eq!(store.db.maintain().lost, [] as [&str; 0]);
 }
 
 #[test]

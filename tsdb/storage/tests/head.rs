@@ -523,6 +523,37 @@ fn whoever_has_a_series_refused_feeds_its_selectors_and_has_failed() {
 }
 
 #[test]
+fn the_same_series_refused_again_are_missing_from_the_same_selectors_and_from_new_ones() {
+    let s = store(Settings {
+        max_series: 1,
+        ..Settings::default()
+    });
+    s.put(s.head.new_owner(), &[("__name__=there", NOW, 1.0)]);
+    let owner = s.head.new_owner();
+    let register = |name: &str| s.head.register(Arc::from([Matcher::equal("__name__", name)]));
+    let (m, n) = (register("m"), register("n"));
+    let mut events = s.head.subscribe();
+    let mut put = |t: i64, names: &[&str]| {
+        let samples: Vec<_> = names.iter().map(|name| (*name, NOW + t, 1.0)).collect();
+        s.put(owner, &samples);
+        touched(&events.try_recv().unwrap())
+    };
+    let (first, second) = (&["__name__=m", "__name__=o"], &["__name__=n", "__name__=o"]);
+    assert_eq!((put(1, first), put(2, first)), (vec![m.0], vec![m.0]));
+    assert_eq!((put(3, second), put(4, second)), (vec![n.0], vec![n.0]));
+    // Registered while the answer is known.
+    let o = register("o");
+    assert_eq!((put(5, second), s.head.feeders(o)), (vec![n.0, o.0], vec![owner]));
+    s.head.deregister(n);
+    assert_eq!((put(6, second), put(7, first)), (vec![o.0], vec![m.0, o.0]));
+    // Gone, and there again.
+    s.put_as(owner, Attempt::Gone, &[("__name__=there", NOW + 8, STALE_NAN)]);
+    assert_eq!(s.head.feeders(o), []);
+    s.put(owner, &[("__name__=m", NOW + 9, 1.0), ("__name__=o", NOW + 9, 1.0)]);
+    assert_eq!((s.head.feeders(m), s.head.feeders(o)), (vec![owner], vec![owner]));
+}
+
+#[test]
 fn what_a_batch_calls_vital_has_a_little_room_beyond_the_cap() {
     let s = store(Settings {
         max_series: 2,

@@ -27,7 +27,7 @@ pub struct Maintenance {
     pub compacted: Option<(Vec<String>, Option<String>)>,
     /// Blocks that the retention removed.
     pub removed: Vec<String>,
-    /// What of mapped chunks that cannot be read is lost, because the log lacks it too, in words.
+    /// What of mapped chunks that cannot be read is lost, because the log lacks it too, in words; since the last call.
     pub lost: Vec<String>,
     /// What could not be done, and is tried again by the next call.
     pub failures: Vec<String>,
@@ -146,6 +146,7 @@ impl Db {
             false => 0,
         };
         self.retain(&work, &mut done);
+        done.lost = self.head.take_lost();
         self.counters.compacting.store(false, Ordering::Relaxed);
         done
     }

@@ -19,7 +19,7 @@ impl Db {
         mut act: impl FnMut(&Self, &mut Work, &mut Maintenance) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         if self.head.needs_mending() {
-            self.mend(work, done)?;
+            self.mend(work)?;
         }
         let error = match act(self, work, done) {
             Err(error) if is_mapped(&error) && !self.is_closed() => error,
@@ -29,20 +29,13 @@ impl Db {
             work.misread = true;
             return Err(error);
         }
-        self.mend(work, done)?;
+        self.mend(work)?;
         act(self, work, done)
     }
 
-    fn mend(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
-        match self.head.mend_mapped(work.misreads < PATIENCE) {
-            Ok(mended) => {
-                done.lost.extend(mended.lost);
-                Ok(())
-            }
-            Err(error) => {
-                work.misread = true;
-                Err(error)
-            }
-        }
+    fn mend(&self, work: &mut Work) -> Result<(), StorageError> {
+        let mended = self.head.mend_mapped(work.misreads < PATIENCE);
+        work.misread |= mended.is_err();
+        mended.map(drop)
     }
 }

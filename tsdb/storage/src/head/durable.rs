@@ -63,6 +63,8 @@ pub(super) struct Durable {
     pub(super) rebuilds: AtomicU64,
     /// What attempts to read the log have found damaged and could not keep, in words, until one succeeds.
     pub(super) lost: Mutex<Vec<String>>,
+    /// What of mapped chunks is lost and nobody asked for so far, in words.
+    pub(super) untold: Mutex<Vec<String>>,
 }
 
 impl Durable {
@@ -82,6 +84,7 @@ impl Durable {
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
             lost: Mutex::default(),
+            untold: Mutex::default(),
         }
     }
 
@@ -168,6 +171,7 @@ impl Head {
             aliases: Mutex::default(),
             rebuilds: AtomicU64::new(0),
             lost: Mutex::default(),
+            untold: Mutex::default(),
         };
         let head = Self::build(parts.settings, parts.clock, Some(durable))?;
         for stripe in &head.stripes {

@@ -41,7 +41,7 @@ impl Head {
         mapped
     }
 
-    fn map_stripes(&self, durable: &Durable, late: bool) -> Result<usize, StorageError> {
+    pub(super) fn map_stripes(&self, durable: &Durable, late: bool) -> Result<usize, StorageError> {
         let mut mapped = 0;
         for (at, stripe) in self.stripes.iter().enumerate() {
             if late {

@@ -7,7 +7,7 @@
 use super::Head;
 use super::chunks_head::{Ahead, Files};
 use super::durable::Durable;
-use super::salvage::Salvage;
+use super::salvage::{Ends, Salvage};
 use super::series::Closed;
 use super::stripe::{STRIPES, make_ref, number_of, stripe_of};
 use crate::error::StorageError;
@@ -22,6 +22,8 @@ const AT_ONCE: u64 = if cfg!(feature = "planted") { 500 } else { 2_000_000 };
 const HISTOGRAM: u64 = 64;
 /// How many chunks are named one by one.
 const NAMED: u64 = 20;
+/// How many words of what is lost wait at most for who tells them.
+const UNTOLD: usize = 200;
 
 /// What became of mapped chunks that cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct Mended {
     /// Samples of them that the log does not have either.
     pub lost_samples: u64,
     /// What is lost, in words: chunk by chunk, and how many samples where there are too many chunks to name.
-    pub lost: Vec<String>,
+    lost: Vec<String>,
 }
 
 /// A mapped chunk that cannot be read.
@@ -61,12 +63,13 @@ impl Head {
 
     /// Reads all mapped chunks and puts in the place of those that are damaged what the log has of them. Who is not
     /// `patient` gives up also what the disk fails to read, in the files of chunks and in the log; that may have passed a
-    /// moment later. What is lost is logged, counted in [`crate::Stats`] and returned.
+    /// moment later. What is lost is logged, counted in [`crate::Stats`] and told by [`Self::take_lost`].
     ///
     /// Not to be called between [`Self::out_of_order`] and [`Self::truncate_out_of_order`].
     ///
     /// # Errors
-    /// [`StorageError::Io`] for who is patient: the log cannot be read; the chunks that were not reached stay as they are.
+    /// [`StorageError::Io`] for who is patient: the log cannot be read; [`StorageError::Refused`]: the head is being closed.
+    /// The chunks that were not reached stay as they are.
     pub fn mend_mapped(&self, patient: bool) -> Result<Mended, StorageError> {
         let Some(durable) = self.durable.as_ref().filter(|d| d.is_writable()) else {
             return Ok(Mended::default());
@@ -77,19 +80,49 @@ impl Head {
 
     /// [`Self::mend_mapped`], to be called while nobody else tidies.
     pub(super) fn mend(&self, durable: &Durable, patient: bool) -> Result<Mended, StorageError> {
-        let (mut mended, mut waiting, mut weight) = (Mended::default(), Vec::new(), 0);
+        let mut mended = Mended::default();
+        let outcome = self.mend_all(durable, patient, &mut mended);
+        if outcome.is_ok() {
+            durable.chunks.files().forget_damage();
+        }
+        // What was given up is, whatever became of the rest.
+        self.tell_mended(durable, &mut mended);
+        outcome.map(|()| mended)
+    }
+
+    /// What is lost of mapped chunks that could not be read, in words; of what was not told before.
+    #[must_use]
+    pub fn take_lost(&self) -> Vec<String> {
+        let untold = self.durable.as_ref().map(|durable| &durable.untold);
+        untold
+            .map(|untold| std::mem::take(&mut *untold.lock()))
+            .unwrap_or_default()
+    }
+
+    fn mend_all(&self, durable: &Durable, patient: bool, mended: &mut Mended) -> Result<(), StorageError> {
+        let (mut waiting, mut weight) = (Vec::new(), 0);
+        // What is mapped meanwhile is newer than what of the log is read, and sound.
+        let (until, ends) = (durable.chunks.end(), Ends::default());
         for at in 0..STRIPES {
-            let bad = self.find_bad(durable, at, patient);
+            self.go_on()?;
+            let mut bad = self.find_bad(durable, at, patient);
+            bad.retain(|bad| bad.place < until);
             weight += bad.iter().map(Bad::weight).sum::<u64>();
             waiting.extend(bad);
             if weight >= AT_ONCE || at + 1 == STRIPES {
-                self.replace_bad(durable, &waiting, patient, &mut mended)?;
+                self.replace_bad(durable, &waiting, patient, (&ends, &mut *mended))?;
                 (waiting, weight) = (Vec::new(), 0);
             }
         }
-        durable.chunks.files().forget_damage();
-        self.tell_mended(&mended);
-        Ok(mended)
+        Ok(())
+    }
+
+    /// Refuses to go on where the head is being closed, which waits for who tidies.
+    fn go_on(&self) -> Result<(), StorageError> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(StorageError::closing()),
+            false => Ok(()),
+        }
     }
 
     /// The mapped chunks of a stripe that cannot be read.
@@ -129,29 +162,48 @@ impl Head {
         durable: &Durable,
         bad: &[Bad],
         patient: bool,
-        mended: &mut Mended,
+        (ends, mended): (&Ends, &mut Mended),
     ) -> Result<(), StorageError> {
         let mut rest = bad;
         while !rest.is_empty() {
+            self.go_on()?;
             let mut weight = 0;
             let fits = rest.iter().take_while(|bad| {
                 weight += bad.weight();
                 weight <= AT_ONCE
             });
             let (now, behind) = rest.split_at(fits.count().max(1));
-            let (found, whole) = self.salvage(durable, now, patient)?;
+            let (found, whole) = self.salvage(durable, now, patient, ends)?;
             for (bad, points) in now.iter().zip(found) {
                 self.put_in_place(bad, &points);
                 mended.note(bad, self.missing(durable, bad, points.len() as u64, whole));
             }
+            self.map_mended(durable);
             rest = behind;
         }
         Ok(())
     }
 
+    /// Writes away what was made of the log, so that memory has one batch of it. Late chunks stay for [`Self::map_chunks`]: of
+    /// these the log is told, which may be shortened next.
+    fn map_mended(&self, durable: &Durable) {
+        durable.compare_with_log(self.clock.now());
+        let mapped = self.map_stripes(durable, false);
+        if let Err(error) = &mapped {
+            tracing::warn!(%error, "chunks that were made of the log cannot be mapped now");
+        }
+        self.chunks_written(durable, mapped.is_ok());
+    }
+
     /// What the log has of chunks, and whether it could be read to its end.
-    fn salvage(&self, durable: &Durable, bad: &[Bad], patient: bool) -> Result<(Vec<Vec<Point>>, bool), StorageError> {
-        let mut salvage = Salvage::default();
+    fn salvage(
+        &self,
+        durable: &Durable,
+        bad: &[Bad],
+        patient: bool,
+        ends: &Ends,
+    ) -> Result<(Vec<Vec<Point>>, bool), StorageError> {
+        let mut salvage = Salvage::new(&self.closed, patient);
         for bad in bad {
             if !bad.out_of_order {
                 salvage.want(bad.series, &bad.chunk);
@@ -163,7 +215,7 @@ impl Head {
             salvage.want_late(bad.series, bad.place, mapped);
         }
         salvage.also_called(&durable.aliases.lock());
-        let whole = salvage.read(durable, self.clock.now(), patient)?;
+        let whole = salvage.read(durable, self.clock.now(), ends)?;
         Ok((salvage.into_found(), whole))
     }
 
@@ -200,10 +252,14 @@ impl Head {
         }
     }
 
-    fn tell_mended(&self, mended: &Mended) {
+    fn tell_mended(&self, durable: &Durable, mended: &mut Mended) {
         if mended.chunks == 0 {
             return;
         }
+        let mut untold = durable.untold.lock();
+        untold.append(&mut mended.lost);
+        untold.truncate(UNTOLD);
+        drop(untold);
         let Mended {
             chunks, lost_samples, ..
         } = *mended;

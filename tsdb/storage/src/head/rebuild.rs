@@ -100,7 +100,8 @@ impl Head {
                 }
                 self.copy(at, &stripe, |chunk| durable.may_lack(chunk))
             };
-            write_stripe(copied, &files, |records| durable.wal.write(now, records))?;
+            let read = |data: &Data| bytes_of(&files, data);
+            write_stripe(copied, read, |records| durable.wal.write(now, records))?;
         }
         for log in [&durable.wal, &durable.wbl] {
             log.flush(now)?;
@@ -252,16 +253,17 @@ fn log_late(durable: &Durable, chunks: &[(SeriesRef, Closed)], files: &Files) ->
     Ok(())
 }
 
-/// Hands the records of a stripe to `write`, as many at a time as are written together.
+/// Hands the records of a stripe to `write`, as many at a time as are written together. Chunks of which `read` has no bytes
+/// are left out.
 pub(super) fn write_stripe(
     copied: Copied,
-    files: &Files,
+    read: impl Fn(&Data) -> Result<Option<Bytes>, StorageError>,
     mut write: impl FnMut(&Records) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let Copied { mut records, chunks } = copied;
     let (mut record, mut encoder, mut samples) = (Vec::new(), SamplesEncoder::default(), Samples::default());
     for (series, encoding, data) in chunks {
-        let Some(bytes) = bytes_of(files, &data)? else { continue };
+        let Some(bytes) = read(&data)? else { continue };
         if !encoding.is_float() {
             // Behind the floats that come before them.
             records.push(&record);

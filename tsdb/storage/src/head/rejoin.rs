@@ -5,7 +5,7 @@
 //! from the first of such a row on ends where chunks that were never cut end, byte for byte.
 
 use crate::chunk::{Encoding, XorAppender, decode, may_be_full};
-use crate::error::StorageError;
+use crate::error::ChunkError;
 use crate::source::SourceChunk;
 use bytes::Bytes;
 use leadline_model::sample::{Samples, Timestamp};
@@ -14,17 +14,17 @@ use leadline_model::sample::{Samples, Timestamp};
 /// (`range` ms) joined up to `most` samples. A full one in its place stays as it is.
 ///
 /// # Errors
-/// [`StorageError::Refused`]: a chunk is damaged.
-pub(super) fn rejoin(chunks: Vec<SourceChunk>, most: u16, range: i64) -> Result<Vec<SourceChunk>, StorageError> {
+/// Which of the chunks cannot be decoded, from 0, and why.
+pub(super) fn rejoin(chunks: Vec<SourceChunk>, most: u16, range: i64) -> Result<Vec<SourceChunk>, (usize, ChunkError)> {
     let mut joined = Joined::new(most, chunks.len());
-    let mut rest = chunks.into_iter().peekable();
-    while let Some(chunk) = rest.next() {
-        let more = rest.peek().is_some_and(|next| follows(&chunk, next, range));
+    let mut rest = chunks.into_iter().enumerate().peekable();
+    while let Some((at, chunk)) = rest.next() {
+        let more = rest.peek().is_some_and(|(_, next)| follows(&chunk, next, range));
         if joined.open.samples() == 0 && (!more || may_be_full(&chunk.data, most)) {
             joined.chunks.push(chunk);
             continue;
         }
-        joined.add(&chunk)?;
+        joined.add(&chunk).map_err(|error| (at, error))?;
         if !more || joined.open.is_full(most) {
             joined.close();
         }
@@ -65,7 +65,7 @@ impl Joined {
     }
 
     /// Adds the samples of a chunk.
-    fn add(&mut self, chunk: &SourceChunk) -> Result<(), StorageError> {
+    fn add(&mut self, chunk: &SourceChunk) -> Result<(), ChunkError> {
         self.samples.clear();
         decode(
             chunk.encoding,
@@ -73,8 +73,7 @@ impl Joined {
             Timestamp::MIN,
             Timestamp::MAX,
             &mut self.samples,
-        )
-        .map_err(|e| StorageError::Refused(format!("a chunk of the head is damaged: {e}")))?;
+        )?;
         for n in 0..self.samples.len() {
             if self.open.is_full(self.most) {
                 self.close();
@@ -175,11 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_chunk_is_an_error() {
+    fn a_damaged_chunk_is_an_error_that_says_which() {
         let samples: Vec<_> = (0..12).map(|i| (i * 1_000, i as f64)).collect();
         let mut parts = encode(&samples, MOST, |i| i == 5);
         parts[1].data.truncate(9);
-        let error = rejoin(parts, MOST, RANGE).unwrap_err();
-        assert!(error.to_string().contains("is damaged"), "{error}");
+        let (at, error) = rejoin(parts, MOST, RANGE).unwrap_err();
+        assert!(
+            at == 1 && error.to_string().contains("ends inside sample"),
+            "{at}: {error}"
+        );
     }
 }

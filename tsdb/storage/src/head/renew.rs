@@ -8,6 +8,7 @@
 use super::Head;
 use super::durable::Durable;
 use super::rebuild::write_stripe;
+use super::series::Data;
 use crate::error::StorageError;
 use crate::wal::checkpoint::Put;
 use crate::wal::record::{encode_min_valid_time, encode_series};
@@ -21,13 +22,13 @@ impl Head {
     /// nobody else tidies and the log is not broken.
     ///
     /// # Errors
-    /// [`StorageError`]: the disk fails; the log is as it was, and the next call begins anew.
+    /// [`StorageError`]: the disk fails, or mapped chunks are damaged and the log cannot be read now for what they had; the
+    /// log is as it was, and the next call begins anew.
     pub(super) fn renew_log(&self, durable: &Durable) -> Result<(), StorageError> {
         let now = self.clock.now();
-        // The log that goes may be the only one that has what they had.
-        if let Err(error) = self.mend(durable, true) {
-            tracing::warn!(%error, "mapped chunks that are damaged cannot be read from the log now");
-        }
+        // The log that goes may be the only one that has what they had. To give up what is never read again is for who mends
+        // without patience ([`Head::mend_mapped`]).
+        self.mend(durable, true)?;
         durable.wal.flush(now)?;
         // What is committed from here on is in this segment or behind it; what is copied below may be there once more, which a
         // replay does not mind.
@@ -58,7 +59,9 @@ impl Head {
                 let stripe = stripe.read();
                 (self.copy(at, &stripe, |_| true), durable.chunks.files())
             };
-            write_stripe(copied, &files, |records| records.iter().try_for_each(&mut *put))?;
+            // A chunk that is damaged since they were mended is mended first: nothing is left out here.
+            let read = |data: &Data| files.bytes(data).map(Some);
+            write_stripe(copied, read, |records| records.iter().try_for_each(&mut *put))?;
         }
         Ok(())
     }

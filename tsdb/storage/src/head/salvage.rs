@@ -16,14 +16,20 @@ use crate::wal::{self, Reader, checkpoint};
 use leadline_model::port::SeriesRef;
 use leadline_model::sample::Timestamp;
 use rapidhash::RapidHashMap;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is wanted of the log, and what was found of it.
-#[derive(Debug, Default)]
-pub(super) struct Salvage {
+#[derive(Debug)]
+pub(super) struct Salvage<'h> {
+    /// Whether the head is being closed.
+    closed: &'h AtomicBool,
+    /// Whether what the disk fails to read may be read by the next attempt.
+    patient: bool,
     /// Which of `series` the log means by a reference.
     names: RapidHashMap<u64, usize>,
     series: Vec<Series>,
@@ -69,10 +75,28 @@ impl Span {
     }
 }
 
-/// Takes an entry of a record of one of the logs over.
-type Take = fn(&mut Salvage, u64, Timestamp, Value);
+/// Up to which segments the logs are read, once they were cut there.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    wal: OnceCell<u32>,
+    wbl: OnceCell<u32>,
+}
 
-impl Salvage {
+/// Takes an entry of a record of one of the logs over.
+type Take<'h> = fn(&mut Salvage<'h>, u64, Timestamp, Value);
+
+impl<'h> Salvage<'h> {
+    /// Wants nothing so far.
+    pub(super) fn new(closed: &'h AtomicBool, patient: bool) -> Self {
+        Self {
+            closed,
+            patient,
+            names: RapidHashMap::default(),
+            series: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
     /// Wants the samples of a chunk that came in order; they are found under the number that is returned.
     pub(super) fn want(&mut self, series: SeriesRef, chunk: &Closed) -> usize {
         let into = self.found.len();
@@ -127,18 +151,20 @@ impl Salvage {
     /// Reads the logs as far as they can be read. Returns whether nothing of them was left out.
     ///
     /// # Errors
-    /// [`StorageError::Io`] for who is `patient`: the disk fails, which may pass.
-    pub(super) fn read(&mut self, durable: &Durable, now: Timestamp, patient: bool) -> Result<bool, StorageError> {
+    /// [`StorageError::Io`] for who is patient: the disk fails, which may pass. [`StorageError::Refused`]: the head is being
+    /// closed.
+    pub(super) fn read(&mut self, durable: &Durable, now: Timestamp, ends: &Ends) -> Result<bool, StorageError> {
         let (disk, mut whole) = (&durable.disk, true);
         if self.series.iter().any(|series| !series.wanted.is_empty()) {
-            let (dir, end) = (durable.wal.dir(), end(&durable.wal, now));
+            let (dir, end) = (durable.wal.dir(), *ends.wal.get_or_init(|| end(&durable.wal, now)));
             let mut behind = 0;
-            whole &= tolerate(self.checkpoint(disk, dir, &mut behind), patient)?;
-            whole &= self.segments(disk, dir, behind..end, patient, Self::in_order)?;
+            let read = self.checkpoint(disk, dir, &mut behind);
+            whole &= self.tolerate(read)?;
+            whole &= self.segments(disk, dir, behind..end, Self::in_order)?;
         }
         if self.series.iter().any(|series| !series.late.is_empty()) {
-            let (dir, end) = (durable.wbl.dir(), end(&durable.wbl, now));
-            whole &= self.segments(disk, dir, 0..end, patient, Self::late)?;
+            let (dir, end) = (durable.wbl.dir(), *ends.wbl.get_or_init(|| end(&durable.wbl, now)));
+            whole &= self.segments(disk, dir, 0..end, Self::late)?;
         }
         Ok(whole)
     }
@@ -172,24 +198,41 @@ impl Salvage {
         disk: &Arc<dyn Disk>,
         dir: &Path,
         numbers: Range<u32>,
-        patient: bool,
-        take: Take,
+        take: Take<'h>,
     ) -> Result<bool, StorageError> {
         let there = match wal::segments(&**disk, dir) {
-            Err(error) => return tolerate(Err(error), patient),
+            Err(error) => return self.tolerate(Err(error)),
             Ok(there) => there.into_iter().map(|segment| segment.number),
         };
         let there: Vec<u32> = there.filter(|number| numbers.contains(number)).collect();
         let mut whole = there.windows(2).all(|pair| pair[1] - pair[0] == 1);
         for number in there {
             let reader = Reader::open(Arc::clone(disk), dir, number..=number);
-            whole &= tolerate(reader.and_then(|reader| self.follow(reader, take)), patient)?;
+            let read = reader.and_then(|reader| self.follow(reader, take));
+            whole &= self.tolerate(read)?;
         }
         Ok(whole)
     }
 
-    fn follow(&mut self, mut reader: Reader, take: Take) -> Result<(), StorageError> {
+    /// Whether a file of a log was read to its end.
+    fn tolerate(&self, read: Result<(), StorageError>) -> Result<bool, StorageError> {
+        match read {
+            Ok(()) => Ok(true),
+            // What was not reached is not lost.
+            Err(_) if self.closed.load(Ordering::Acquire) => Err(StorageError::closing()),
+            Err(error @ StorageError::Io { .. }) if self.patient => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "this part of the log is left out where what mapped chunks had is read from it");
+                Ok(false)
+            }
+        }
+    }
+
+    fn follow(&mut self, mut reader: Reader, take: Take<'h>) -> Result<(), StorageError> {
         while let Some(record) = reader.next()? {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(StorageError::closing());
+            }
             if let Err(malformed) = self.record(record, take) {
                 return Err(reader.malformed(malformed));
             }
@@ -197,7 +240,7 @@ impl Salvage {
         reader.torn().cloned().map_or(Ok(()), Err)
     }
 
-    fn record(&mut self, record: &[u8], take: Take) -> Result<(), Malformed> {
+    fn record(&mut self, record: &[u8], take: Take<'h>) -> Result<(), Malformed> {
         match Record::parse(record)? {
             Record::Samples(samples) => {
                 for sample in samples {
@@ -282,16 +325,4 @@ fn end(log: &Log, now: Timestamp) -> u32 {
     let begun = log.flush(now).and_then(|()| log.cut(now));
     // What is written while it is read is newer than all that is wanted.
     begun.unwrap_or(u32::MAX)
-}
-
-/// Whether a file of a log was read to its end.
-fn tolerate(read: Result<(), StorageError>, patient: bool) -> Result<bool, StorageError> {
-    match read {
-        Ok(()) => Ok(true),
-        Err(error @ StorageError::Io { .. }) if patient => Err(error),
-        Err(error) => {
-            tracing::warn!(%error, "this part of the log is left out where what mapped chunks had is read from it");
-            Ok(false)
-        }
-    }
 }

@@ -13,8 +13,10 @@ use leadline_model::matcher::{Matcher, all_match};
 use leadline_model::port::{CommitEvent, Commits, SelectorId};
 use leadline_model::target::OwnerId;
 use parking_lot::RwLockWriteGuard;
+use rapidhash::fast::RapidHasher;
 use rapidhash::{RapidHashMap, RapidHashSet};
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -24,6 +26,14 @@ struct Selector {
     matchers: Arc<[Matcher]>,
     /// Owners that are not gone and of whose series one matched.
     feeders: BTreeSet<OwnerId>,
+}
+
+/// Which selectors lack what an owner had refused last.
+#[derive(Debug)]
+struct Refused {
+    /// Of the label sets, in their order.
+    hash: u64,
+    lacking: Box<[SelectorId]>,
 }
 
 /// All registered selectors and the sets of them that series match.
@@ -37,6 +47,9 @@ pub(super) struct Selectors {
     free: Vec<u32>,
     /// Owners that have committed or were announced and are not gone.
     owners: RapidHashSet<OwnerId>,
+    /// Of owners that are not gone, since the last selector was registered: a target that has no room for its series comes
+    /// with the same ones at each scrape.
+    refused: RapidHashMap<OwnerId, Refused>,
 }
 
 impl Selectors {
@@ -78,15 +91,36 @@ impl Selectors {
         self.number(set.into())
     }
 
-    /// Notes that a series of `owner` was refused: it feeds the selectors that the series would match, which are added to
-    /// `lacking`, each once.
-    pub(super) fn lack(&mut self, labels: &Labels, owner: OwnerId, lacking: &mut RapidHashSet<SelectorId>) {
-        for (id, selector) in &mut self.live {
-            if !lacking.contains(id) && all_match(&selector.matchers, labels) {
-                selector.feeders.insert(owner);
-                lacking.insert(*id);
+    /// Notes that series of `owner` were refused: it feeds the selectors that the series would match, which are returned.
+    pub(super) fn lack(&mut self, refused: &[&Labels], owner: OwnerId) -> RapidHashSet<SelectorId> {
+        let mut lacking = RapidHashSet::default();
+        if refused.is_empty() || self.live.is_empty() {
+            return lacking;
+        }
+        let mut hasher = RapidHasher::default();
+        refused.iter().for_each(|labels| labels.hash(&mut hasher));
+        let hash = hasher.finish();
+        if let Some(last) = self.refused.get(&owner).filter(|last| last.hash == hash) {
+            lacking.extend(last.lacking.iter().filter(|id| self.live.contains_key(id)));
+            return lacking;
+        }
+        for labels in refused {
+            if lacking.len() == self.live.len() {
+                break;
+            }
+            for (id, selector) in &mut self.live {
+                if !lacking.contains(id) && all_match(&selector.matchers, labels) {
+                    selector.feeders.insert(owner);
+                    lacking.insert(*id);
+                }
             }
         }
+        let last = Refused {
+            hash,
+            lacking: lacking.iter().copied().collect(),
+        };
+        self.refused.insert(owner, last);
+        lacking
     }
 
     /// Finds out anew which series match which selectors. All stripes are held.
@@ -164,6 +198,7 @@ impl Selectors {
     /// Forgets an owner that is gone for good.
     pub(super) fn gone(&mut self, owner: OwnerId) {
         self.owners.remove(&owner);
+        self.refused.remove(&owner);
         for selector in self.live.values_mut() {
             selector.feeders.remove(&owner);
         }
@@ -200,6 +235,7 @@ impl Commits for Head {
             let mut selectors = self.selectors.write();
             let id = SelectorId(selectors.next);
             selectors.next += 1;
+            selectors.refused.clear();
             selectors.live.insert(
                 id,
                 Selector {

@@ -130,20 +130,25 @@ impl RangeSource<'_> {
         ahead: &mut Ahead,
     ) -> Result<Option<SourceSeries>, StorageError> {
         let mut chunks = Vec::with_capacity(copied.closed.len() + 1);
+        // Of each of `chunks`, where it was read.
+        let mut places = Vec::with_capacity(copied.closed.len() + 1);
+        let damaged = |place: Option<u64>, error: &ChunkError| match (place, files) {
+            (Some(place), Some(files)) => files.damaged(place, error),
+            _ => undecodable(error),
+        };
         for closed in &copied.closed {
             let data = match files {
                 Some(files) => ahead.bytes(files, &closed.data)?,
                 None => Files::default().bytes(&closed.data)?,
             };
             let added = self.add(closed, data, &mut chunks);
-            added.map_err(|error| match (closed.place(), files) {
-                (Some(place), Some(files)) => files.damaged(place, &error),
-                _ => undecodable(&error),
-            })?;
+            added.map_err(|error| damaged(closed.place(), &error))?;
+            places.resize(chunks.len(), closed.place());
         }
         if self.late.is_none() {
             let settings = &self.head.settings;
-            chunks = rejoin(chunks, settings.chunk_samples, settings.block_range_ms)?;
+            let joined = rejoin(chunks, settings.chunk_samples, settings.block_range_ms);
+            chunks = joined.map_err(|(at, error)| damaged(places.get(at).copied().flatten(), &error))?;
         }
         Ok((!chunks.is_empty()).then_some(SourceSeries {
             labels,

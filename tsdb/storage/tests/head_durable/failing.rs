@@ -616,6 +616,36 @@ fn a_mapped_chunk_that_cannot_be_decoded_keeps_the_log_from_nothing() {
 }
 
 #[test]
+fn mending_gives_up_nothing_of_a_head_that_is_being_closed_and_maps_what_it_made() {
+    for closed in [true, false] {
+        let mut w = World::new(settings());
+        go_on(&w);
+        w.head.sync().unwrap();
+        assert!(w.head.map_chunks().unwrap() > 0);
+        let before = w.all();
+        let path = Path::new("data/chunks_head/000001");
+        let mut byte = [0];
+        w.disk.open(path).unwrap().read_exact_at(&mut byte, 20).unwrap();
+        w.disk.append(path).unwrap().write_at(&[!byte[0]], 20).unwrap();
+        if closed {
+            w.head.close();
+            let refused = w.head.mend_mapped(false).unwrap_err();
+            assert!(refused.to_string().contains("being closed"), "{refused}");
+        } else {
+            assert_eq!(w.head.mend_mapped(true).unwrap().chunks, 1);
+            assert_eq!((w.head.map_chunks().unwrap(), w.all() == before), (0, true));
+        }
+        let stats = w.head.stats();
+        assert_eq!((stats.mapped_damaged, stats.samples_lost), (u64::from(!closed), 0));
+        assert_eq!(w.head.take_lost(), [] as [&str; 0]);
+        w.head.close();
+        w.head.shut().unwrap();
+        w.restart_on(w.disk.clone());
+        assert_eq!(w.all(), before);
+    }
+}
+
+#[test]
 fn no_record_of_a_log_that_is_written_anew_has_all_extras_of_many_series() {
     let w = World::new(settings());
     drop_records(&w);

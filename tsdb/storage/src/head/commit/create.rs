@@ -49,6 +49,7 @@ impl Head {
         }
         let mut index = self.index.write();
         let mut selectors = self.selectors.write();
+        let mut refused = Vec::new();
         let cap = self.settings.max_series as usize;
         let vital = batch.created.len().saturating_sub(batch.extras.vital as usize);
         for (n, (labels, slot)) in batch.created.iter().zip(outcome.refs.iter_mut()).enumerate() {
@@ -64,7 +65,7 @@ impl Head {
                 false => None,
             };
             let Some(made) = made else {
-                selectors.lack(labels, batch.owner, &mut created.lacking);
+                refused.push(labels);
                 continue;
             };
             outcome.new_series += 1;
@@ -73,6 +74,7 @@ impl Head {
                 created.fresh.push((made.series, labels));
             }
         }
+        created.lacking = selectors.lack(&refused, batch.owner);
         created
     }
 
