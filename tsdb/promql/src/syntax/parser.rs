@@ -261,7 +261,7 @@ impl Parser<'_> {
             return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
         }
         let below = left.height.max(right.height);
-        let binary = Binary {
+        let mut binary = Binary {
             op,
             op_span,
             left: *left.expr,
@@ -269,6 +269,7 @@ impl Parser<'_> {
             return_bool,
             matching,
         };
+        matching::forget_beside_scalar(&mut binary);
         self.node(ExprKind::Binary(Box::new(binary)), span, below)
     }
 

@@ -7,11 +7,9 @@ use super::ast::{
     Shift, Subquery,
 };
 use super::lexer::is_unquoted_name;
-use crate::check::shape;
 use leadline_model::duration::Duration;
 use leadline_model::labels::{NAME, is_identifier};
 use leadline_model::number::general;
-use leadline_model::port::Shape;
 use leadline_model::quote::QuotedBytes;
 use leadline_model::{MatchOp, Matcher};
 use std::fmt::{self, Display, Formatter};
@@ -234,9 +232,6 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         f.write_str(" bool")?;
     }
     let matching = &binary.matching;
-    if (matching.on || matching.group != Group::None) && beside_scalar(binary) {
-        return Ok(());
-    }
     if matching.on || !matching.labels.is_empty() || matching.group != Group::None {
         f.write_str(if matching.on { " on (" } else { " ignoring (" })?;
         write_labels(f, &matching.labels, matching.unquoted_names)?;
@@ -252,14 +247,6 @@ fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         f.write_str(")")?;
     }
     write_fill(f, matching.fill)
-}
-
-/// Whether an operand is no vector: then nothing is matched, and the `on ()` that may stand there means nothing
-/// (`promql/parser/parse.go`, checkAST).
-fn beside_scalar(binary: &Binary) -> bool {
-    [&binary.left, &binary.right]
-        .iter()
-        .any(|side| shape(side) != Shape::Vector)
 }
 
 /// `fill` where both sides have one value; NaN is not equal to itself. The numbers are in Go's `%v`, other than those of the

@@ -13,6 +13,7 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Generation, QueryError, Queryable, SeriesSet};
 use leadline_model::sample::Timestamp;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,8 +26,26 @@ pub struct ReadOnly {
     replayed: Replayed,
 }
 
+/// How often a directory is read anew, whose files go meanwhile.
+const ATTEMPTS: u32 = 5;
+
 impl ReadOnly {
-    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+    /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on: then all is read once more.
+    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, StorageError> {
+        let gone = |error: &StorageError| match error {
+            StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        let mut attempt = 1;
+        loop {
+            match Self::read(Arc::clone(disk), path, Arc::clone(clock)) {
+                Err(error) if gone(&error) && attempt < ATTEMPTS => attempt += 1,
+                read => return read,
+            }
+        }
+    }
+
+    fn read(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
         let settings = Settings::default();
         let blocks = Blocks::new(Found::look(&disk, path, &Cache::new(settings.cache_bytes))?);
         let begins = blocks.log_begins(&disk, path)?;

@@ -1,9 +1,11 @@
 //! What stands between a binary operator and its right operand: `bool on (…) group_left (…) fill (…)`.
 
-use super::super::ast::{BinaryOp, Fill, Group, Matching};
+use super::super::ast::{Binary, BinaryOp, Fill, Group, Matching};
 use super::super::token::{Keyword, TokenKind};
 use super::operand::may_begin_operand;
 use super::{Parsed, Parser};
+use crate::check::shape;
+use leadline_model::port::Shape;
 
 impl Parser<'_> {
     /// `bool`, and how the vectors are matched.
@@ -86,5 +88,23 @@ impl Parser<'_> {
             self.bump();
         }
         found
+    }
+}
+
+/// Where an operand is no vector nothing is matched, and `on ()`, `ignoring ()` and their groups mean nothing: they are let go of,
+/// as in `promql/parser/parse.go`, checkAST. What names labels or fills is left for the check to refuse.
+pub(super) fn forget_beside_scalar(binary: &mut Binary) {
+    let matching = &binary.matching;
+    let says_nothing = matching.labels.is_empty() && matching.fill == Fill::default();
+    if matching.on || matching.group != Group::None {
+        let scalar = [&binary.left, &binary.right]
+            .iter()
+            .any(|side| shape(side) != Shape::Vector);
+        if says_nothing && scalar {
+            binary.matching = Matching {
+                unquoted_names: binary.matching.unquoted_names,
+                ..Matching::default()
+            };
+        }
     }
 }
