@@ -161,7 +161,7 @@ impl Db {
     /// # Errors
     /// [`StorageError`]: the directory is not there or cannot be read.
     pub fn read_only(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<ReadOnly, StorageError> {
-        ReadOnly::open(&disk, path, &clock)
+        ReadOnly::open(disk, path, clock)
     }
 
     /// The directory.

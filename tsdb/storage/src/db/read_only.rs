@@ -31,18 +31,18 @@ const ATTEMPTS: u32 = 5;
 
 impl ReadOnly {
     /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on: then all is read once more.
-    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, StorageError> {
+    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
         let gone = |error: &StorageError| match error {
             StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         };
-        let mut attempt = 1;
-        loop {
-            match Self::read(Arc::clone(disk), path, Arc::clone(clock)) {
-                Err(error) if gone(&error) && attempt < ATTEMPTS => attempt += 1,
+        for _ in 1..ATTEMPTS {
+            match Self::read(Arc::clone(&disk), path, Arc::clone(&clock)) {
+                Err(error) if gone(&error) => {}
                 read => return read,
             }
         }
+        Self::read(disk, path, clock)
     }
 
     fn read(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
