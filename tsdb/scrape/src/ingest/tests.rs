@@ -199,6 +199,18 @@ fn samples_the_store_refuses_do_not_fail_the_scrape() {
 }
 
 #[test]
+fn a_scrape_of_which_the_store_has_newer_ones_fails_and_says_why() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(10_000, "a 1\n").unwrap();
+    let error = rig.scrape(5, "a 2\n").unwrap_err();
+    assert!(matches!(error, ScrapeError::Outdated(Refusal::OutOfOrder)), "{error:?}");
+    assert_eq!(rig.stats.failures().last(), Some(&("store", 1)));
+    assert_eq!((rig.one("a"), rig.one("up")), ("10000=1".into(), "10000=1".into()));
+    rig.scrape(10_005, "a 3\n").unwrap();
+    assert_eq!(rig.one("a"), "10000=1 10005=3");
+}
+
+#[test]
 fn labels_of_target_and_series_meet_as_prometheus_has_it() {
     for (honor, exposed, target, expected) in [
         (false, "m 1", vec![("n", "t")], r#"m{n="t"}"#),
