@@ -79,7 +79,7 @@ impl Pods {
         loop {
             if self.store.synced() {
                 changed.mark_unchanged();
-                publisher.publish(self.groups());
+                publisher.publish(self.groups(), true);
             } else {
                 publisher.error(self.store.stats().last_error);
             }

@@ -113,12 +113,14 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// All groups there are now.
-    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>) {
+    /// All groups there are now. Unless they are the `whole`, as those are not that are read while a file of others is broken,
+    /// the first full list is still to come.
+    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>, whole: bool) {
         {
             let mut found = self.found.lock();
-            let same = found.synced && same_groups(&found.groups, &groups);
-            (found.groups, found.synced, found.error) = (groups, true, found.error.take());
+            let synced = found.synced || whole;
+            let same = found.synced == synced && same_groups(&found.groups, &groups);
+            (found.groups, found.synced) = (groups, synced);
             if same {
                 return;
             }
@@ -415,6 +417,39 @@ mod tests {
         out.wait_for(|s| s.synced() && addresses(s, "k") == ["p1"])
             .await
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_broken_at_the_start_is_no_full_list_and_the_others_count_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:1"]}]"#).unwrap();
+        std::fs::write(dir.path().join("broken.json"), r#"[{"targets": ["y:1"]"#).unwrap();
+        let config = FileConfig {
+            files: vec![dir.path().join("*.json")],
+            refresh_interval: leadline_model::duration::Duration::from_secs(300),
+        };
+        let manager = Manager::new(PodSource::None);
+        let discoveries = Discoveries {
+            file: vec![config],
+            ..Discoveries::default()
+        };
+        manager.apply(vec![("f".into(), discoveries)]);
+        let mut out = manager.subscribe();
+        let first = out.wait_for(|s| addresses(s, "f") == ["x:1"]).await.unwrap().clone();
+        let status = manager.status();
+        assert!(!first.synced() && !status[0].synced, "{status:?}");
+        assert!(
+            status[0].error.as_ref().unwrap().contains("broken.json: "),
+            "{status:?}"
+        );
+        std::fs::write(dir.path().join("broken.json"), r#"[{"targets": ["y:1"]}]"#).unwrap();
+        let mended = out.wait_for(|s| s.synced()).await.unwrap().clone();
+        assert_eq!(addresses(&mended, "f"), ["y:1", "x:1"]);
+        // What breaks later leaves what was known in full.
+        std::fs::write(dir.path().join("broken.json"), "[").unwrap();
+        std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:2"]}]"#).unwrap();
+        let after = out.wait_for(|s| addresses(s, "f") == ["y:1", "x:2"]).await.unwrap();
+        assert!(after.synced());
     }
 
     #[tokio::test]
