@@ -489,6 +489,7 @@ impl Ingest {
             extras: Extras {
                 metadata: std::mem::take(&mut scratch.metadata),
                 vital: report as u32,
+                refuse_late_markers: true,
                 ..Extras::default()
             },
         };
