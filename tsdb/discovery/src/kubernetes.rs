@@ -73,15 +73,13 @@ impl Pods {
         groups
     }
 
-    /// Publishes at every change until `cancel`.
+    /// Publishes at every change until `cancel`. How the watch goes the manager asks of the store, when it is asked.
     pub(crate) async fn run(mut self, publisher: Publisher, cancel: CancellationToken) {
         let mut changed = self.store.changed();
         loop {
             if self.store.synced() {
                 changed.mark_unchanged();
                 publisher.publish(self.groups(), true);
-            } else {
-                publisher.error(self.store.stats().last_error);
             }
             tokio::select! {
                 () = cancel.cancelled() => return,

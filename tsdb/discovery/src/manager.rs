@@ -173,13 +173,14 @@ impl Manager {
     #[must_use]
     pub fn status(&self) -> Vec<DiscoveryReport> {
         let report = |job: &Arc<str>, slot: &Slot| {
+            let watch = matches!(slot.provider, Provider::Kubernetes(_)).then(|| self.pods_error());
             let found = slot.found.lock();
             DiscoveryReport {
                 job: Arc::clone(job),
                 discovery: slot.name.clone(),
                 synced: found.synced,
                 groups: found.groups.len(),
-                error: found.error.clone(),
+                error: found.error.clone().or(watch.flatten()),
             }
         };
         self.jobs
@@ -187,6 +188,15 @@ impl Manager {
             .iter()
             .flat_map(|(job, slots)| slots.iter().map(|s| report(job, s)).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// Why no pods come, while none do. The watch is asked, because it wakes nobody when it fails or goes on.
+    fn pods_error(&self) -> Option<String> {
+        match &self.pods {
+            PodSource::None => None,
+            PodSource::Cluster(cluster) => cluster.pods().stats().last_error,
+            PodSource::Store { pods, .. } => pods.stats().last_error,
+        }
     }
 
     /// Puts `jobs` in the place of what ran before. Discoveries that did not change go on; one that changed keeps its
@@ -417,6 +427,31 @@ mod tests {
         out.wait_for(|s| s.synced() && addresses(s, "k") == ["p1"])
             .await
             .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_status_of_pods_tells_why_the_watch_fails_while_it_does() {
+        let store = PodStore::new();
+        let manager = Manager::new(PodSource::Store {
+            pods: Arc::clone(&store),
+            namespace: "a".into(),
+        });
+        manager.apply(vec![("k".into(), kubernetes("")), ("s".into(), fixed("x:1"))]);
+        let mut out = manager.subscribe();
+        let status = || {
+            let all = manager.status();
+            assert_eq!(all[1].error, None, "the other discovery has nothing to do with it");
+            (all[0].synced, all[0].groups, all[0].error.clone())
+        };
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        assert_eq!(status(), (false, 0, None));
+        store.fail("pods is forbidden");
+        assert_eq!(status(), (false, 0, Some("pods is forbidden".into())));
+        store.replace([pod("p1")]);
+        out.wait_for(|s| s.synced()).await.unwrap();
+        assert_eq!(status(), (true, 1, None));
+        store.fail("connection refused");
+        assert_eq!(status(), (true, 1, Some("connection refused".into())));
     }
 
     #[tokio::test]
