@@ -62,7 +62,7 @@ impl Pods {
             let known = self.built.remove(&pod.uid).filter(|(from, _)| Arc::ptr_eq(from, &pod));
             let group = match known {
                 Some((_, group)) => group,
-                None => Arc::new(labels::group(&pod, &self.prefix)),
+                None => Arc::new(labels::group(&pod, &self.prefix, self.config.attach_job)),
             };
             if !group.targets.is_empty() {
                 groups.push(Arc::clone(&group));
@@ -128,6 +128,7 @@ mod tests {
             },
             labels: leadline_cluster::Selector::parse(label).unwrap(),
             fields: crate::config::FieldSelector::parse(field).unwrap(),
+            attach_job: false,
         }
     }
 

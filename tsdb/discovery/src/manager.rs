@@ -355,6 +355,7 @@ mod tests {
             namespaces: crate::config::Namespaces::default(),
             labels: leadline_cluster::Selector::parse(label).unwrap(),
             fields: crate::config::FieldSelector::default(),
+            attach_job: false,
         };
         Discoveries {
             kubernetes: vec![config],
