@@ -462,10 +462,11 @@ fn cases<'a>(
 
 #[test]
 fn damage_is_told_and_never_becomes_a_value() {
-    let mut sound = Sound::make();
+    let from = crate::number("LEADLINE_SIM_FROM").unwrap_or(0);
+    let mut sound = Sound::make(from);
     // What retention removes in the midst of a case would look like a loss.
     sound.settings.retention_ms *= 1000;
-    let (dice, many) = (Dice::new(9), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
+    let (dice, many) = (Dice::new(9 + from), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
     let (holdings, found) = (Holdings::of(&sound), kinds(&sound.disk));
     let (mut tallies, mut wrong) = (BTreeMap::<Kind, Tally>::new(), Vec::new());
     // With one dispatcher alone, whichever thread reaches a warning first decides for all whether it is wanted, and the
