@@ -5,6 +5,8 @@ mod early;
 mod failing;
 mod joined;
 mod lacking;
+#[path = "../mapped/mod.rs"]
+mod mapped;
 
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;
