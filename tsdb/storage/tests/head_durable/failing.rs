@@ -1,6 +1,9 @@
 //! A disk that fails while a head writes to it, and a log of which a part is gone or there twice.
 
-use crate::{HOUR, MINUTE, NOW, World, mapped, open_on, samples, settings};
+#[path = "../mapped/mod.rs"]
+mod mapped;
+
+use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
 use leadline_model::exemplar::Exemplar;

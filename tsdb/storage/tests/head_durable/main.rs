@@ -5,8 +5,6 @@ mod early;
 mod failing;
 mod joined;
 mod lacking;
-#[path = "../mapped/mod.rs"]
-mod mapped;
 
 use leadline_model::clock::ManualClock;
 use leadline_model::entropy::SeededEntropy;
