@@ -325,8 +325,17 @@ impl Replay<'_> {
             }
             None => {
                 self.unknown += 1;
+                self.reserve(reference);
                 None
             }
+        }
+    }
+
+    /// A checkpoint goes by references: it would keep what is told under this one for a new series that gets it.
+    #[cold]
+    fn reserve(&mut self, reference: u64) {
+        if let Some((at, number)) = place(reference) {
+            self.stripes[at].reserve_number(number);
         }
     }
 
