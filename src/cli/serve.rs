@@ -3,7 +3,7 @@
 use crate::app::{App, ClusterMode, Options};
 use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
-use crate::cli::{Cli, fail, on_runtime};
+use crate::cli::{Cli, Ended, fail, on_runtime};
 use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::builder::NonEmptyStringValueParser;
@@ -152,22 +152,23 @@ fn told(command: &Command, matches: &ArgMatches) -> BTreeMap<String, String> {
 }
 
 impl Serve {
-    /// Runs until SIGTERM or SIGINT, which end the start too: it may wait for an API server.
+    /// Runs until SIGTERM or SIGINT, which end the start too: it may wait for an API server, or for a program that the
+    /// kubeconfig gets its credentials from.
     pub(crate) fn run(self) -> ExitCode {
         install(self.log_level, self.log_format);
         on_runtime(async move {
             let (mut stops, hangup) = match signals::catch() {
                 Ok(caught) => caught,
-                Err(error) => return fail(&format_args!("signals cannot be caught: {error}")),
+                Err(error) => return fail(&format_args!("signals cannot be caught: {error}")).into(),
             };
             tokio::select! {
                 started = self.start(hangup) => match started {
-                    Ok(app) => app.run(stops).await,
-                    Err(error) => fail(&error),
+                    Ok(app) => app.run(stops).await.into(),
+                    Err(error) => fail(&error).into(),
                 },
                 signal = stops.told() => {
                     tracing::info!(signal, "stopping before everything was started");
-                    ExitCode::SUCCESS
+                    Ended::Early(ExitCode::SUCCESS)
                 }
             }
         })
