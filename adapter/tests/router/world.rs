@@ -465,6 +465,7 @@ impl World {
                 .extensions
                 .get::<leadline_adapter::api::CloseConnection>()
                 .is_some(),
+            known: parts.extensions.get::<leadline_adapter::api::Authenticated>().is_some(),
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
@@ -512,6 +513,7 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) closes: bool,
+    pub(crate) known: bool,
     pub(crate) text: String,
 }
 
