@@ -15,6 +15,7 @@ use crate::signals::Stops;
 use crate::storage;
 use leadline_adapter::objects::Objects;
 use leadline_adapter::{Adapter, Registry};
+use leadline_api::Origins;
 use leadline_cluster::{Cluster, Mapper, PodStore};
 use leadline_discovery::PodSource;
 use leadline_model::Clock;
@@ -59,6 +60,8 @@ pub(crate) struct Options {
     pub storage: storage::Options,
     /// `--web.enable-admin-api`
     pub admin_api: bool,
+    /// `--web.cors.origin`
+    pub origins: Origins,
     /// `--query.*` and `--enable-feature`
     pub engine: leadline_promql::settings::Settings,
     /// `--enable-feature=metadata-wal-records`
@@ -139,6 +142,8 @@ pub(crate) struct Rooms {
     pub flags: BTreeMap<String, String>,
     /// Whether the store may be changed over HTTP.
     pub admin_api: bool,
+    /// Whose pages a browser lets read what the API answers.
+    pub origins: Origins,
     /// TLS of the adapter's and the scaler's listener.
     pub tls: TlsCounts,
     /// What they serve, once they are bound.
@@ -282,6 +287,7 @@ impl Rooms {
             clock,
             flags: options.flags.clone(),
             admin_api: options.admin_api,
+            origins: options.origins.clone(),
             tls: TlsCounts::default(),
             certificates: OnceLock::new(),
         })

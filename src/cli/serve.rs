@@ -8,6 +8,7 @@ use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args, Command, CommandFactory};
+use leadline_api::Origins;
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
 use leadline_promql::syntax::Features;
@@ -39,6 +40,14 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
+    /// The origins whose pages a browser lets read what the API answers: a regular expression that matches them as a whole.
+    /// Whoever can reach the API is answered anyway.
+    #[arg(
+        long = "web.cors.origin",
+        default_value = ".*",
+        value_name = "REGEX", value_parser = Origins::new
+    )]
+    origins: Origins,
     /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
     /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
@@ -206,6 +215,7 @@ impl Serve {
             config_file: self.config_file,
             storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
+            origins: self.origins,
             metadata,
             engine: self.queries.settings(features),
             web: self.web,
@@ -249,6 +259,7 @@ mod tests {
             ("scaler.insecure", "false"),
             ("query.timeout", "7s"),
             ("query.lookback-delta", "5m"),
+            ("web.cors.origin", ".*"),
             ("query.max-concurrency", "20"),
             ("web.listen-address", "127.0.0.1:9090"),
             ("enable-feature", "a,b,c"),
