@@ -12,7 +12,6 @@ use crate::serve::authority::Authority;
 use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::Args;
-use leadline_api::Origins;
 use leadline_cluster::{Pod, PodStore};
 use leadline_model::Clock;
 use leadline_model::clock::SystemClock;
@@ -84,7 +83,7 @@ impl Demo {
         let file = folder.0.join("leadline.yaml");
         std::fs::write(&file, configuration(&exporters))?;
         let data = folder.0.join("data");
-        let app = App::start(self.options(file, data, &authority)?, Arc::clone(&clock), hangup).await?;
+        let app = App::start(self.options(file, data, &authority), Arc::clone(&clock), hangup).await?;
         let addresses = app.addresses();
         let adapter = addresses.adapter.ok_or("the adapter is off")?;
         let access = Access::create(&authority, adapter, clock.now())?;
@@ -101,14 +100,14 @@ impl Demo {
         ended
     }
 
-    fn options(&self, config_file: PathBuf, data: PathBuf, authority: &Arc<Authority>) -> Result<Options, Failure> {
+    fn options(&self, config_file: PathBuf, data: PathBuf, authority: &Arc<Authority>) -> Options {
         let pod = |name: &str| Pod {
             namespace: "demo".into(),
             name: name.into(),
             labels: [("app", "web")].into_iter().collect(),
             ..Pod::default()
         };
-        Ok(Options {
+        Options {
             flags: BTreeMap::new(),
             config_file,
             storage: crate::storage::Options {
@@ -125,7 +124,6 @@ impl Demo {
             },
             metadata: false,
             admin_api: false,
-            origins: Origins::new(".*")?,
             web: self.web,
             adapter: self.adapter,
             adapter_files: None,
@@ -143,7 +141,7 @@ impl Demo {
                 user: USER.to_owned(),
                 authority: Arc::clone(authority),
             })),
-        })
+        }
     }
 }
 
