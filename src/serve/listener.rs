@@ -255,7 +255,7 @@ impl Connection {
             biased;
             () = life.known.cancelled() => {
                 self.place.keep();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             () = late => {}
         }

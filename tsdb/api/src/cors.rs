@@ -19,15 +19,18 @@ const TERMS: [(&str, &str); 3] = [
 
 /// The origins whose pages may read answers (`--web.cors.origin`).
 #[derive(Debug, Clone)]
-pub struct Origins(Regex);
+pub struct Origins(Option<Regex>);
 
 impl Origins {
+    /// All, as by default.
+    pub const ANY: Self = Self(None);
+
     /// Those that match `pattern` (Go RE2 syntax) as a whole, in their own case.
     ///
     /// # Errors
     /// [`RegexError`] when the pattern is not valid or too big.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
-        Regex::new(pattern).map(Self)
+        Regex::new(pattern).map(|pattern| Self(Some(pattern)))
     }
 
     /// Tells caches that the answer depends on the origin, and a browser with one whether its page may read it.
@@ -39,7 +42,8 @@ impl Origins {
         for (name, value) in TERMS {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if std::str::from_utf8(origin.as_bytes()).is_ok_and(|text| self.0.is_match(text)) {
+        let matches = |pattern: &Regex| std::str::from_utf8(origin.as_bytes()).is_ok_and(|text| pattern.is_match(text));
+        if self.0.as_ref().is_none_or(matches) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         }
     }
