@@ -23,6 +23,7 @@ mod lock;
 mod maintenance;
 mod make;
 mod mend;
+mod places;
 mod ports;
 mod read_only;
 mod reorder;
@@ -156,12 +157,13 @@ impl Db {
     }
 
     /// Opens a directory for reading alone: its lock is not taken, and nothing of it is ever changed. Its log is replayed
-    /// into memory.
+    /// into memory. What another process moves from the log to blocks meanwhile is found.
     ///
     /// # Errors
-    /// [`StorageError`]: the directory is not there or cannot be read.
+    /// [`StorageError`]: the directory is not there or cannot be read. [`StorageError::Refused`] where it changes as often as
+    /// it is read.
     pub fn read_only(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<ReadOnly, StorageError> {
-        ReadOnly::open(disk, path, clock)
+        ReadOnly::open(&disk, path, &clock)
     }
 
     /// The directory.

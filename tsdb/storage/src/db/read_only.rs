@@ -1,6 +1,7 @@
 //! A directory that is only looked at.
 
 use super::blocks::{Blocks, Found};
+use super::places::Places;
 use super::ports::{join, texts};
 use crate::block::{Block, Cache};
 use crate::disk::Disk;
@@ -26,23 +27,27 @@ pub struct ReadOnly {
     replayed: Replayed,
 }
 
-/// How often a directory is read anew, whose files go meanwhile.
+/// How often a directory is read that changes meanwhile.
 const ATTEMPTS: u32 = 5;
 
 impl ReadOnly {
-    /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on: then all is read once more.
-    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let gone = |error: &StorageError| match error {
-            StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
-        for _ in 1..ATTEMPTS {
-            match Self::read(Arc::clone(&disk), path, Arc::clone(&clock)) {
-                Err(error) if gone(&error) => {}
+    /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on, and moves samples from the log
+    /// to blocks. Of what moves behind the look at the blocks and before the log is read, neither has anything. So where
+    /// anything moved, all is read once more.
+    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, StorageError> {
+        let mut failed = StorageError::changing(path);
+        for _ in 0..ATTEMPTS {
+            let before = Places::of(disk.as_ref(), path)?;
+            let read = Self::read(Arc::clone(disk), path, Arc::clone(clock));
+            if Places::of(disk.as_ref(), path)? != before {
+                continue;
+            }
+            match read {
+                Err(error) if is_gone(&error) => failed = error,
                 read => return read,
             }
         }
-        Self::read(disk, path, clock)
+        Err(failed)
     }
 
     fn read(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
@@ -97,6 +102,10 @@ impl ReadOnly {
     pub fn damaged(&self) -> Vec<(String, String)> {
         self.blocks.damaged()
     }
+}
+
+fn is_gone(error: &StorageError) -> bool {
+    matches!(error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 impl Queryable for ReadOnly {
