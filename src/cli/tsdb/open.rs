@@ -1,6 +1,7 @@
 //! Opens what commands read.
 
 use super::Failure;
+use crate::cli::storage::share;
 use leadline_model::clock::SystemClock;
 use leadline_storage::StorageError;
 use leadline_storage::block::{Block, Cache};
@@ -81,9 +82,13 @@ pub(super) fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> 
 /// A directory as a whole, its log read into memory; nothing of it is changed.
 ///
 /// # Errors
-/// It is not there or cannot be read.
+/// It is not there or cannot be read, or what only the log has takes more memory than it may, as at a start.
 pub(super) fn read_only(path: &Path) -> Result<ReadOnly, Failure> {
-    Ok(Db::read_only(disk(), path, Arc::new(SystemClock))?)
+    let (disk, clock) = (disk(), Arc::new(SystemClock));
+    Ok(match crate::memory::allowed() {
+        Some(allowed) => Db::read_only_within(disk, path, clock, share(allowed)),
+        None => Db::read_only(disk, path, clock),
+    }?)
 }
 
 /// The machine's disk.

@@ -31,7 +31,7 @@ impl Verify {
 }
 
 /// Checks a directory, which another process may have open: what goes or moves on meanwhile is no damage.
-fn verify(disk: Arc<dyn Disk>, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn verify(disk: Arc<dyn Disk>, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let mut check = Check {
         disk,
         out,
