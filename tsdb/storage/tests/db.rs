@@ -116,6 +116,57 @@ fn series_that_ended_leave_the_head_for_a_block_of_their_own() {
     assert_eq!(store.read("a").len(), 6);
 }
 
+/// Writes so many series in the first minute and again in the third, and ends those of `ended` in the fourth.
+fn with_ended(cap: u32, series: i64, ended: std::ops::Range<i64>) -> Store {
+    let store = Store::new(Settings {
+        max_series: cap,
+        ..stores::small()
+    });
+    for minute in [1, 3] {
+        (0..series).for_each(|n| store.write(&format!("old{n}"), minute..minute + 1));
+    }
+    ended.for_each(|n| store.write_value(&format!("old{n}"), 4, STALE_NAN));
+    store
+}
+
+#[test]
+fn series_that_ended_make_room_within_two_minutes_where_others_were_refused() {
+    // Half of what may be, and one more than there is room for beside them.
+    let store = with_ended(400, 200, 0..1);
+    (0..200).for_each(|n| store.write(&format!("new{n}"), 4..5));
+    assert_eq!(store.try_write("more", 4).unwrap().refused, [(0, Refusal::SeriesLimit)]);
+    store.clock.advance(MINUTE);
+    assert_eq!(store.db.maintain().series_evicted, 0, "it may come back");
+    assert_eq!(store.try_write("more", 5).unwrap().refused, [(0, Refusal::SeriesLimit)]);
+    store.clock.advance(MINUTE);
+    let done = store.db.maintain();
+    assert_eq!((done.series_evicted, done.failures), (1, vec![]));
+    assert_eq!(store.try_write("more", 6).unwrap().refused, []);
+    assert_eq!(store.read("old0").len(), 3);
+}
+
+#[test]
+fn series_that_ended_leave_sooner_the_closer_the_cap_is() {
+    // Of so many series that may be, so many exist and so many of them ended: how many leave within two minutes.
+    let cases = [
+        (400, 360, 4, 4),
+        (400, 360, 3, 0),
+        (400, 359, 300, 0),
+        (400, 400, 400, 400),
+    ];
+    for (cap, series, ended, leave) in cases {
+        let store = with_ended(cap, series, 0..ended);
+        store.clock.advance(MINUTE + 1);
+        let done = store.db.maintain();
+        assert_eq!(
+            (done.series_evicted, done.failures),
+            (leave, vec![]),
+            "{series}, {ended}"
+        );
+        assert_eq!(store.db.head().stats().series, (series as u64) - leave as u64);
+    }
+}
+
 #[test]
 fn what_is_deleted_stays_deleted_in_head_and_blocks() {
     let mut store = Store::new(stores::small());
