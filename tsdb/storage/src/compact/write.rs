@@ -7,7 +7,7 @@ use super::vertical::join;
 use crate::block::{self, Meta};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::source::{Source, SourceChunk};
+use crate::source::Source;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,22 +35,27 @@ pub struct Job<'a> {
 /// [`StorageError`]: a source cannot be read, the disk fails, or it was told to stop. Nothing is left of the block then,
 /// unless even removing fails; the next start removes that.
 pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
-    let mut writer = block::Writer::create(Arc::clone(job.disk), job.dir, job.meta.ulid, symbols(job.sources)?)?;
-    for series in Merge::new(job.sources)? {
-        let series = series?;
+    let mut told = 0;
+    let mut progress = |written: u64| {
         if job.stop.load(Ordering::Relaxed) {
             return Err(StorageError::closing());
         }
+        job.pace.wrote(written.saturating_sub(told));
+        told = written;
+        Ok(())
+    };
+    let symbols = symbols(job.sources)?.map(|symbol| match job.stop.load(Ordering::Relaxed) {
+        true => Err(StorageError::closing()),
+        false => symbol,
+    });
+    let mut writer = block::Writer::create(Arc::clone(job.disk), job.dir, job.meta.ulid, Box::new(symbols))?;
+    progress(writer.written())?;
+    for series in Merge::new(job.sources)? {
+        let series = series?;
         let chunks = join(series.parts)?;
-        if chunks.is_empty() {
-            continue;
-        }
+        // Without chunks nothing is written, but it may be told to stop.
         writer.series(&series.labels, &chunks)?;
-        job.pace.wrote(bytes(&chunks));
+        progress(writer.written())?;
     }
-    writer.finish(job.meta)
-}
-
-fn bytes(chunks: &[SourceChunk]) -> u64 {
-    chunks.iter().map(|chunk| chunk.data.len() as u64).sum()
+    writer.finish_with(job.meta, &mut progress)
 }
