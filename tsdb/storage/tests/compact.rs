@@ -272,6 +272,38 @@ fn a_source_that_fails_or_a_stop_leaves_nothing() {
     assert_eq!(disk.list(Path::new("data")).unwrap(), []);
 }
 
+#[test]
+fn a_source_whose_series_are_not_in_order_is_the_one_that_is_told() {
+    struct Unsorted(Held);
+    impl Source for Unsorted {
+        fn symbols(&self) -> Result<SymbolIter<'_>, StorageError> {
+            self.0.symbols()
+        }
+        fn series(&self) -> Result<SeriesIter<'_>, StorageError> {
+            let mut all: Vec<_> = self.0.series()?.collect();
+            all.reverse();
+            Ok(Box::new(all.into_iter()))
+        }
+        fn damaged(&self, labels: &Labels, _: Option<i64>, expected: &str, got: String) -> StorageError {
+            StorageError::damaged(Path::new("theirs"), 0, expected, format!("{got}, in {labels}"))
+        }
+    }
+    let sound = Held::default().with("x", &[floats(&[(1, 1.0)])]);
+    let unsorted = Unsorted(sound.clone().with("y", &[floats(&[(1, 1.0)])]));
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    disk.create_dir_all(Path::new("data")).unwrap();
+    let error = compact::write(Job {
+        disk: &disk,
+        dir: Path::new("data"),
+        sources: &[&sound, &unsorted],
+        meta: Meta::new(ulid(1), 0, 10),
+        pace: &Unhurried,
+        stop: &AtomicBool::new(false),
+    });
+    let text = "theirs: damaged at offset 0: expected a series in order, got one behind y, in x";
+    assert_eq!(error.unwrap_err().to_string(), text);
+}
+
 /// Adds up what it is told, and sets the flag when it was told so often.
 #[derive(Default)]
 struct Told {

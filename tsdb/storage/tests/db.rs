@@ -355,6 +355,57 @@ fn a_damaged_block_does_not_keep_others_from_being_merged() {
     assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
 }
 
+/// Makes the first chunk of a segment one that cannot be decoded, with the checksum of that.
+#[expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
+fn make_undecodable(store: &Store, segment: &Path) {
+    let file = store.disk.open(segment).unwrap();
+    let mut chunk = vec![0; file.len().unwrap() as usize - 8];
+    file.read_exact_at(&mut chunk, 8).unwrap();
+    assert!(
+        chunk[0] < 128,
+        "its length is one byte, and so is its encoding, before the number of its samples"
+    );
+    let end = 2 + usize::from(chunk[0]);
+    chunk[4..end].fill(0xff);
+    let sum = crc32c::crc32c(&chunk[1..end]).to_be_bytes();
+    chunk[end..end + 4].copy_from_slice(&sum);
+    store.disk.append(segment).unwrap().write_at(&chunk, 8).unwrap();
+}
+
+#[test]
+fn of_blocks_that_are_merged_the_one_with_a_chunk_that_cannot_be_decoded_is_blamed_alone() {
+    let mut store = Store::new(Settings {
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    });
+    for minute in 0..250 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let bad = store.db.blocks()[1].clone();
+    let a = [Matcher::equal("__name__", "a")];
+    // A chunk that is cut is decoded.
+    store.db.delete_series(&a, 25 * MINUTE, 26 * MINUTE).unwrap();
+    store.settings.max_block_range_ms = 3 * RANGE;
+    store.restart();
+    let segment = bad.dir().join("chunks/000001");
+    make_undecodable(&store, &segment);
+    let failures = store.db.maintain().failures;
+    let place = format!(
+        "{}: damaged at offset 8: expected a chunk that can be decoded",
+        segment.display()
+    );
+    assert!(failures.len() == 1 && failures[0].contains(&place), "{failures:?}");
+    for _ in 0..5 {
+        assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
+    }
+    let blocks = store.db.blocks();
+    let failed = blocks.iter().filter(|block| block.meta().compaction.failed);
+    assert_eq!(failed.map(|block| block.ulid()).collect::<Vec<_>>(), [bad.ulid()]);
+    let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
+    assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
+}
+
 #[test]
 fn a_block_of_a_newer_version_is_not_opened_and_says_so() {
     let store = Store::new(Settings::default());

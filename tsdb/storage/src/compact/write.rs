@@ -3,11 +3,12 @@
 use super::merge::Merge;
 use super::pace::Pace;
 use super::symbols::symbols;
-use super::vertical::join;
+use super::vertical::{Undecodable, join};
 use crate::block::{self, Meta};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::source::Source;
+use leadline_model::labels::Labels;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,10 +53,19 @@ pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
     progress(writer.written())?;
     for series in Merge::new(job.sources)? {
         let series = series?;
-        let chunks = join(series.parts)?;
+        let chunks = join(series.parts).map_err(|bad| undecodable(job.sources, &series.labels, &bad))?;
         // Without chunks nothing is written, but it may be told to stop.
         writer.series(&series.labels, &chunks)?;
         progress(writer.written())?;
     }
     writer.finish_with(job.meta, &mut progress)
+}
+
+/// Says in whose bytes a chunk lies that cannot be decoded.
+fn undecodable(sources: &[&dyn Source], labels: &Labels, bad: &Undecodable) -> StorageError {
+    let why = bad.error.to_string();
+    match sources.get(bad.source) {
+        Some(source) => source.damaged(labels, Some(bad.mint), "a chunk that can be decoded", why),
+        None => StorageError::Refused(why),
+    }
 }
