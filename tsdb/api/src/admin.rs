@@ -39,13 +39,25 @@ pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Res
     let wanted = selectors::parse(&params, api.engine.settings().features)
         .map_err(|reason| ApiError::parameter("match[]", reason))?;
     let (mint, maxt) = selectors::times(&params)?;
-    blocking(move || {
-        let mut wanted = wanted.iter();
-        let deleted = wanted.try_for_each(|matchers| admin.delete_series(matchers, mint, maxt));
-        deleted.map_err(ApiError::internal)
-    })
-    .await?;
+    blocking(move || delete_all(&*admin, &wanted, mint, maxt).map_err(ApiError::internal)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Deletes by each of the selectors; one by which it cannot be done does not keep the rest from it.
+fn delete_all(
+    admin: &dyn StorageAdmin,
+    wanted: &[Vec<Matcher>],
+    mint: Timestamp,
+    maxt: Timestamp,
+) -> Result<(), String> {
+    let tried = wanted.iter().map(|matchers| admin.delete_series(matchers, mint, maxt));
+    let mut failures: Vec<String> = tried.filter_map(Result::err).collect();
+    // Mostly the same block each time.
+    failures.dedup();
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(failures.join("; ")),
+    }
 }
 
 /// Takes what was deleted off the disk.
@@ -86,5 +98,41 @@ fn boolean(text: &str) -> Option<bool> {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+
+    /// Notes by what it was asked to delete, and cannot delete "damaged".
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<String>>);
+
+    impl StorageAdmin for Noting {
+        fn delete_series(&self, matchers: &[Matcher], _: Timestamp, _: Timestamp) -> Result<(), String> {
+            let value = matchers[0].value().to_owned();
+            let done = (value != "damaged").then_some(()).ok_or_else(|| format!("no {value}"));
+            self.0.lock().push(value);
+            done
+        }
+
+        fn clean_tombstones(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn snapshot(&self, _: bool) -> Result<String, String> {
+            Ok(String::new())
+        }
+    }
+
+    #[test]
+    fn a_selector_by_which_nothing_can_be_deleted_does_not_keep_the_others_from_it() {
+        let wanted = ["a", "damaged", "damaged", "b"].map(|name| vec![Matcher::equal("__name__", name)]);
+        let noting = Noting::default();
+        let deleted = delete_all(&noting, &wanted, 0, 1);
+        assert_eq!(deleted, Err("no damaged".to_owned()));
+        assert_eq!(*noting.0.lock(), ["a", "damaged", "damaged", "b"]);
     }
 }

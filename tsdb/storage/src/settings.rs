@@ -64,7 +64,8 @@ pub struct Settings {
     /// Memory for postings, series and chunks that were read from blocks, bytes; default 64 MiB.
     pub cache_bytes: u64,
     /// How long a series has to be stale before it may leave the head for a block of its own, ms; default 10 min, twice
-    /// the lookback of a query. 0 leaves it until the head is cut.
+    /// the lookback of a query. 0 leaves it until the head is cut. A minute is enough, and neither of the next two settings
+    /// counts, where nine tenths of `max_series` exist or series were refused.
     pub stale_after_ms: i64,
     /// The share of stale series, percent of the head's, from which on they are evicted, 1 to 100; default 5.
     pub stale_percent: u8,

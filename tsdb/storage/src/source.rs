@@ -50,4 +50,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`StorageError`] when stored bytes cannot be read.
     fn series(&self) -> Result<SeriesIter<'_>, StorageError>;
+
+    /// The error that says that what it gave as a series of these labels, or as its chunk that begins at `chunk` (ms), is
+    /// not what it must be; with the place, where it is stored.
+    fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {
+        let _ = chunk;
+        StorageError::Refused(format!("{labels}: expected {expected}, got {got}"))
+    }
 }

@@ -273,29 +273,105 @@ fn a_source_that_fails_or_a_stop_leaves_nothing() {
 }
 
 #[test]
-fn the_pace_is_told_what_was_written() {
-    #[derive(Default)]
-    struct Told(AtomicU64);
-    impl Pace for Told {
-        fn wrote(&self, bytes: u64) {
-            self.0.fetch_add(bytes, Ordering::Relaxed);
+fn a_source_whose_series_are_not_in_order_is_the_one_that_is_told() {
+    struct Unsorted(Held);
+    impl Source for Unsorted {
+        fn symbols(&self) -> Result<SymbolIter<'_>, StorageError> {
+            self.0.symbols()
+        }
+        fn series(&self) -> Result<SeriesIter<'_>, StorageError> {
+            let mut all: Vec<_> = self.0.series()?.collect();
+            all.reverse();
+            Ok(Box::new(all.into_iter()))
+        }
+        fn damaged(&self, labels: &Labels, _: Option<i64>, expected: &str, got: String) -> StorageError {
+            StorageError::damaged(Path::new("theirs"), 0, expected, format!("{got}, in {labels}"))
         }
     }
-    let chunk = floats(&[(1, 1.0), (2, 2.0)]);
-    let source = Held::default().with("x", std::slice::from_ref(&chunk));
+    let sound = Held::default().with("x", &[floats(&[(1, 1.0)])]);
+    let unsorted = Unsorted(sound.clone().with("y", &[floats(&[(1, 1.0)])]));
     let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     disk.create_dir_all(Path::new("data")).unwrap();
-    let told = Told::default();
-    let written = compact::write(Job {
+    let error = compact::write(Job {
         disk: &disk,
         dir: Path::new("data"),
-        sources: &[&source],
+        sources: &[&sound, &unsorted],
         meta: Meta::new(ulid(1), 0, 10),
-        pace: &told,
+        pace: &Unhurried,
         stop: &AtomicBool::new(false),
     });
-    assert!(written.unwrap().is_some());
-    assert_eq!(told.0.load(Ordering::Relaxed), chunk.data.len() as u64);
+    let text = "theirs: damaged at offset 0: expected a series in order, got one behind y, in x";
+    assert_eq!(error.unwrap_err().to_string(), text);
+}
+
+/// Adds up what it is told, and sets the flag when it was told so often.
+#[derive(Default)]
+struct Told {
+    bytes: AtomicU64,
+    times: AtomicU64,
+    stop_at: Option<u64>,
+    stop: AtomicBool,
+}
+
+impl Pace for Told {
+    fn wrote(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if Some(self.times.fetch_add(1, Ordering::Relaxed)) == self.stop_at {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Told {
+    /// Writes a block of three series.
+    fn write(&self, disk: &Arc<dyn Disk>) -> Result<Option<Meta>, StorageError> {
+        let chunk = floats(&[(1, 1.0), (2, 2.0)]);
+        let source = ["x", "y", "z"].iter().fold(Held::default(), |source, name| {
+            source.with(name, std::slice::from_ref(&chunk))
+        });
+        disk.create_dir_all(Path::new("data")).unwrap();
+        compact::write(Job {
+            disk,
+            dir: Path::new("data"),
+            sources: &[&source],
+            meta: Meta::new(ulid(1), 0, 10),
+            pace: self,
+            stop: &self.stop,
+        })
+    }
+}
+
+#[test]
+fn the_pace_is_told_all_that_is_written_but_the_ends_of_files() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let told = Told::default();
+    let meta = told.write(&disk).unwrap().unwrap();
+    let len = |file: &str| {
+        let path = Path::new("data").join(meta.ulid.to_string()).join(file);
+        disk.open(&path).unwrap().len().unwrap()
+    };
+    // Of the index a checksum and the table of contents follow the last entry.
+    let expected = len("chunks/000001") + len("index") - 4 - 52;
+    assert_eq!(told.bytes.load(Ordering::Relaxed), expected);
+}
+
+#[test]
+fn a_stop_is_seen_between_any_two_things_that_are_written() {
+    let whole = Told::default();
+    whole.write(&(Arc::new(MemoryDisk::new()) as Arc<dyn Disk>)).unwrap();
+    // Of the last time nobody asks.
+    let times = whole.times.load(Ordering::Relaxed) - 1;
+    // Symbols; three series; they are read twice, for a list of all and for three lists; a table of four.
+    assert!(times >= 1 + 3 + 3 + 3 + 3 + 3, "{times}");
+    for stop_at in 0..times {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let told = Told {
+            stop_at: Some(stop_at),
+            ..Told::default()
+        };
+        assert!(told.write(&disk).is_err(), "{stop_at}");
+        assert_eq!(disk.list(Path::new("data")).unwrap(), [], "{stop_at}");
+    }
 }
 
 /// Samples of one series in one source, in chunks, with what was deleted.

@@ -116,6 +116,57 @@ fn series_that_ended_leave_the_head_for_a_block_of_their_own() {
     assert_eq!(store.read("a").len(), 6);
 }
 
+/// Writes so many series in the first minute and again in the third, and ends those of `ended` in the fourth.
+fn with_ended(cap: u32, series: i64, ended: std::ops::Range<i64>) -> Store {
+    let store = Store::new(Settings {
+        max_series: cap,
+        ..stores::small()
+    });
+    for minute in [1, 3] {
+        (0..series).for_each(|n| store.write(&format!("old{n}"), minute..minute + 1));
+    }
+    ended.for_each(|n| store.write_value(&format!("old{n}"), 4, STALE_NAN));
+    store
+}
+
+#[test]
+fn series_that_ended_make_room_within_two_minutes_where_others_were_refused() {
+    // Half of what may be, and one more than there is room for beside them.
+    let store = with_ended(400, 200, 0..1);
+    (0..200).for_each(|n| store.write(&format!("new{n}"), 4..5));
+    assert_eq!(store.try_write("more", 4).unwrap().refused, [(0, Refusal::SeriesLimit)]);
+    store.clock.advance(MINUTE);
+    assert_eq!(store.db.maintain().series_evicted, 0, "it may come back");
+    assert_eq!(store.try_write("more", 5).unwrap().refused, [(0, Refusal::SeriesLimit)]);
+    store.clock.advance(MINUTE);
+    let done = store.db.maintain();
+    assert_eq!((done.series_evicted, done.failures), (1, vec![]));
+    assert_eq!(store.try_write("more", 6).unwrap().refused, []);
+    assert_eq!(store.read("old0").len(), 3);
+}
+
+#[test]
+fn series_that_ended_leave_sooner_the_closer_the_cap_is() {
+    // Of so many series that may be, so many exist and so many of them ended: how many leave within two minutes.
+    let cases = [
+        (400, 360, 4, 4),
+        (400, 360, 3, 0),
+        (400, 359, 300, 0),
+        (400, 400, 400, 400),
+    ];
+    for (cap, series, ended, leave) in cases {
+        let store = with_ended(cap, series, 0..ended);
+        store.clock.advance(MINUTE + 1);
+        let done = store.db.maintain();
+        assert_eq!(
+            (done.series_evicted, done.failures),
+            (leave, vec![]),
+            "{series}, {ended}"
+        );
+        assert_eq!(store.db.head().stats().series, (series as u64) - leave as u64);
+    }
+}
+
 #[test]
 fn what_is_deleted_stays_deleted_in_head_and_blocks() {
     let mut store = Store::new(stores::small());
@@ -300,6 +351,57 @@ fn a_damaged_block_does_not_keep_others_from_being_merged() {
         compaction.failed && compaction.extra.contains_key("theirs"),
         "{compaction:?}"
     );
+    let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
+    assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
+}
+
+/// Makes the first chunk of a segment one that cannot be decoded, with the checksum of that.
+#[expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
+fn make_undecodable(store: &Store, segment: &Path) {
+    let file = store.disk.open(segment).unwrap();
+    let mut chunk = vec![0; file.len().unwrap() as usize - 8];
+    file.read_exact_at(&mut chunk, 8).unwrap();
+    assert!(
+        chunk[0] < 128,
+        "its length is one byte, and so is its encoding, before the number of its samples"
+    );
+    let end = 2 + usize::from(chunk[0]);
+    chunk[4..end].fill(0xff);
+    let sum = crc32c::crc32c(&chunk[1..end]).to_be_bytes();
+    chunk[end..end + 4].copy_from_slice(&sum);
+    store.disk.append(segment).unwrap().write_at(&chunk, 8).unwrap();
+}
+
+#[test]
+fn of_blocks_that_are_merged_the_one_with_a_chunk_that_cannot_be_decoded_is_blamed_alone() {
+    let mut store = Store::new(Settings {
+        max_block_range_ms: RANGE,
+        ..stores::small()
+    });
+    for minute in 0..250 {
+        store.write("a", minute..minute + 1);
+        store.db.maintain();
+    }
+    let bad = store.db.blocks()[1].clone();
+    let a = [Matcher::equal("__name__", "a")];
+    // A chunk that is cut is decoded.
+    store.db.delete_series(&a, 25 * MINUTE, 26 * MINUTE).unwrap();
+    store.settings.max_block_range_ms = 3 * RANGE;
+    store.restart();
+    let segment = bad.dir().join("chunks/000001");
+    make_undecodable(&store, &segment);
+    let failures = store.db.maintain().failures;
+    let place = format!(
+        "{}: damaged at offset 8: expected a chunk that can be decoded",
+        segment.display()
+    );
+    assert!(failures.len() == 1 && failures[0].contains(&place), "{failures:?}");
+    for _ in 0..5 {
+        assert_eq!(store.db.maintain().failures, [] as [&str; 0]);
+    }
+    let blocks = store.db.blocks();
+    let failed = blocks.iter().filter(|block| block.meta().compaction.failed);
+    assert_eq!(failed.map(|block| block.ulid()).collect::<Vec<_>>(), [bad.ulid()]);
     let spans: Vec<i64> = store.blocks().iter().map(|(mint, end)| (end - mint) / RANGE).collect();
     assert_eq!(spans[..4], [1, 1, 1, 3], "{spans:?}");
 }

@@ -519,3 +519,75 @@ fn a_disk_that_is_full_of_blocks_frees_itself_within_a_retention() {
     store.crash(1);
     assert!(store.read("a").ends_with(&kept));
 }
+
+/// Three blocks of "a" and "b", and a head that has both too. Nothing of a block is kept in memory.
+fn three_blocks() -> Store {
+    let store = Store::new(Settings {
+        max_block_range_ms: RANGE,
+        cache_bytes: 0,
+        ..stores::small()
+    });
+    for minute in 0..75 {
+        store.write("a", minute..minute + 1);
+        store.write("b", minute..minute + 1);
+        store.db.maintain();
+    }
+    assert_eq!(store.blocks().len(), 3);
+    store
+}
+
+/// Damages the list of the last value of the last label of a block.
+fn damage_last_postings(store: &Store, index: &Path) {
+    let file = store.disk.open(index).unwrap();
+    let mut place = [0; 8];
+    // Where the table of postings begins: the last of what the index ends with, before a checksum.
+    file.read_exact_at(&mut place, file.len().unwrap() - 12).unwrap();
+    damage_at(store, index, u64::from_be_bytes(place) - 1);
+}
+
+#[test]
+fn a_damaged_block_that_is_open_keeps_nothing_behind_it_from_being_deleted() {
+    let mut store = three_blocks();
+    let damaged = store.db.blocks()[0].clone();
+    let sound = store.copy_of(&damaged);
+    damage_last_postings(&store, &damaged.dir().join("index"));
+    let b = [Matcher::equal("__name__", "b")];
+    let error = store.db.delete_series(&b, i64::MIN, i64::MAX).unwrap_err().to_string();
+    let names = format!(
+        "not from the block {} (data/{0}/index: damaged at offset ",
+        damaged.ulid()
+    );
+    assert!(error.contains(&names), "{error}");
+    // What was deleted is durable, and all that is left of it is in that block.
+    store.crash(1);
+    store.db.close().unwrap();
+    store.put_back(&damaged, &sound);
+    store.reopen();
+    assert_eq!(store.read("b"), Store::samples(0..20));
+    assert_eq!(store.read("a"), Store::samples(0..75));
+    store.db.delete_series(&b, i64::MIN, i64::MAX).unwrap();
+    assert_eq!(store.read("b"), []);
+}
+
+#[test]
+fn a_damaged_block_keeps_no_other_from_being_written_without_what_was_deleted() {
+    let store = three_blocks();
+    let b = [Matcher::equal("__name__", "b")];
+    store.db.delete_series(&b, i64::MIN, i64::MAX).unwrap();
+    let damaged = store.db.blocks()[0].clone();
+    let chunks = damaged.dir().join("chunks/000001");
+    let end = store.disk.open(&chunks).unwrap().len().unwrap();
+    damage_at(&store, &chunks, end - 1);
+    let error = store.db.clean_tombstones().unwrap_err().to_string();
+    let names = format!(
+        "still in the block {} (data/{0}/chunks/000001: damaged at ",
+        damaged.ulid()
+    );
+    assert!(error.contains(&names), "{error}");
+    let left = store
+        .db
+        .blocks()
+        .into_iter()
+        .filter(|block| !block.tombstones().is_empty());
+    assert_eq!(left.map(|block| block.ulid()).collect::<Vec<_>>(), [damaged.ulid()]);
+}

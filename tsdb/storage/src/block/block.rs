@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::interval::Interval;
 use crate::source::{SeriesIter, Source, SourceChunk, SourceSeries, SymbolIter};
+use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::SeriesSet;
 use leadline_model::sample::Timestamp;
@@ -269,6 +270,34 @@ impl Block {
     }
 }
 
+impl Block {
+    /// The file and the offset of a series, or of its chunk that begins at `chunk` (ms); the beginning of the file where that
+    /// cannot be found any more.
+    fn place(&self, labels: &Labels, chunk: Option<Timestamp>) -> (PathBuf, u64) {
+        let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let (mut found, all) = (None, (Timestamp::MIN, Timestamp::MAX));
+        // What cannot be read now is told without its place.
+        let _ = select::each(self, &matchers, &Tombstones::default(), all, |series| {
+            if series.entry.labels == *labels {
+                let chunks = series.entry.chunks.iter();
+                let chunk = chunk.and_then(|mint| chunks.clone().find(|one| one.mint == mint));
+                found = Some((series.reference, chunk.map(|chunk| chunk.reference)));
+            }
+        });
+        match (chunk, found) {
+            (Some(_), Some((_, Some(chunk)))) => {
+                let (path, offset) = self.chunks.place(chunk);
+                (path.to_owned(), offset)
+            }
+            (Some(_), _) => (self.dir.join("chunks"), 0),
+            (None, found) => {
+                let offset = found.map_or(0, |(series, _)| self.index.offset_of(series));
+                (self.index.stored().path().to_owned(), offset)
+            }
+        }
+    }
+}
+
 impl Source for Block {
     fn symbols(&self) -> Result<SymbolIter<'_>, StorageError> {
         let mut stream = Stream::framed(self.index.stored(), self.index.toc().symbols)?;
@@ -316,5 +345,11 @@ impl Source for Block {
                 })
             },
         )))
+    }
+
+    fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {
+        let (path, offset) = self.place(labels, chunk);
+        let got = format!("{got}, in {labels}");
+        StorageError::damaged(&path, offset, expected, got)
     }
 }

@@ -26,7 +26,7 @@ pub use meta::{Compaction, Meta, OUT_OF_ORDER, Parent, STALE_SERIES, Stats};
 pub use tombstones::Tombstones;
 pub use ulid::{Ulid, UlidError};
 pub use verify::Verified;
-pub use writer::{CREATING, Writer};
+pub use writer::{CREATING, Progress, Writer};
 
 use crate::disk::Disk;
 use crate::error::StorageError;

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// What the name of a block's folder ends with while it is written (`tsdb/db.go`, `tmpForCreationBlockDirSuffix`).
 pub const CREATING: &str = ".tmp-for-creation";
 
+/// Is told [`Writer::written`] while a block is finished, and ends that with an error.
+pub type Progress<'a> = dyn FnMut(u64) -> Result<(), StorageError> + 'a;
+
 /// A block that is being written. Dropped before [`Self::finish`] it leaves nothing.
 #[derive(Debug)]
 pub struct Writer {
@@ -142,7 +145,15 @@ impl Writer {
     ///
     /// # Errors
     /// [`StorageError::Io`]; nothing is left then but perhaps the temporary folder.
-    pub fn finish(mut self, mut meta: Meta) -> Result<Option<Meta>, StorageError> {
+    pub fn finish(self, meta: Meta) -> Result<Option<Meta>, StorageError> {
+        self.finish_with(meta, &mut |_| Ok(()))
+    }
+
+    /// As [`Self::finish`]. `progress` is called often: with every list of postings, and every series that is read for them.
+    ///
+    /// # Errors
+    /// As [`Self::finish`]; what `progress` gives.
+    pub fn finish_with(mut self, mut meta: Meta, progress: &mut Progress<'_>) -> Result<Option<Meta>, StorageError> {
         if self.stats.num_samples == 0 {
             return Ok(None);
         }
@@ -156,8 +167,9 @@ impl Writer {
             ..
         } = self;
         let sync = |dir: &Path| disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e));
+        let chunks = files.chunks.len();
         files.chunks.finish()?;
-        files.index.finish()?;
+        files.index.finish(&mut |index| progress(chunks + index))?;
         meta.write(&*disk, &folder.path)?;
         // The last file makes the names of all durable.
         Tombstones::default().write(&*disk, &folder.path)?;

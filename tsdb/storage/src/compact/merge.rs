@@ -11,13 +11,16 @@ use std::collections::BinaryHeap;
 pub(super) struct Parts {
     /// Its labels.
     pub(super) labels: Labels,
-    /// What each source that has it holds, in the order of the sources.
-    pub(super) parts: Vec<SourceSeries>,
+    /// The number of each source that has it and what that holds, in the order of the sources.
+    pub(super) parts: Vec<(usize, SourceSeries)>,
 }
 
 /// Goes through all sources at once, in label order.
 pub(super) struct Merge<'a> {
+    sources: &'a [&'a dyn Source],
     iters: Vec<SeriesIter<'a>>,
+    /// The labels of the last series of each source.
+    last: Vec<Option<Labels>>,
     /// The series that each source stands on.
     heap: BinaryHeap<Reverse<Next>>,
     failed: bool,
@@ -52,9 +55,11 @@ impl Eq for Next {}
 
 impl<'a> Merge<'a> {
     /// Begins.
-    pub(super) fn new(sources: &[&'a dyn Source]) -> Result<Self, StorageError> {
+    pub(super) fn new(sources: &'a [&'a dyn Source]) -> Result<Self, StorageError> {
         let iters = sources.iter().map(|source| source.series());
         let mut merge = Self {
+            sources,
+            last: vec![None; sources.len()],
             iters: iters.collect::<Result<_, _>>()?,
             heap: BinaryHeap::new(),
             failed: false,
@@ -65,10 +70,22 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    /// Lets a source go on to its next series.
+    /// Lets a source go on to its next series. One that is not behind the one before is told as that source's damage: later
+    /// nobody would know whose it is.
     fn advance(&mut self, source: usize) -> Result<(), StorageError> {
         if let Some(series) = self.iters.get_mut(source).and_then(Iterator::next) {
             let series = series?;
+            if let (Some(last), Some(origin)) = (self.last.get_mut(source), self.sources.get(source)) {
+                let before = last.replace(series.labels.clone());
+                if let Some(before) = before.filter(|before| *before >= series.labels) {
+                    return Err(origin.damaged(
+                        &series.labels,
+                        None,
+                        "a series in order",
+                        format!("one behind {before}"),
+                    ));
+                }
+            }
             self.heap.push(Reverse(Next { series, source }));
         }
         Ok(())
@@ -81,7 +98,7 @@ impl<'a> Merge<'a> {
         self.advance(first.source)?;
         let mut all = Parts {
             labels: first.series.labels.clone(),
-            parts: vec![first.series],
+            parts: vec![(first.source, first.series)],
         };
         while self
             .heap
@@ -89,7 +106,7 @@ impl<'a> Merge<'a> {
             .is_some_and(|Reverse(next)| next.series.labels == all.labels)
         {
             let Some(Reverse(next)) = self.heap.pop() else { break };
-            all.parts.push(next.series);
+            all.parts.push((next.source, next.series));
             self.advance(next.source)?;
         }
         Ok(Some(all))

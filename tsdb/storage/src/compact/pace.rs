@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Is told what a compaction wrote, and holds it up when that was too much.
 pub trait Pace: Send + Sync {
-    /// `bytes` were written.
+    /// `bytes` were written, of chunks or of the index.
     fn wrote(&self, bytes: u64);
 }
 

@@ -3,14 +3,14 @@
 //! A chunk that overlaps no other and of which nothing was deleted goes through as it is. Others are decoded, merged and
 //! encoded anew. Of samples at one time the one from the first source stays (`storage/merge.go` keeps one, too).
 
-use crate::error::StorageError;
+use crate::error::ChunkError;
 use crate::interval::Intervals;
 use crate::points::{self, Point, encode};
 use crate::source::{SourceChunk, SourceSeries};
 use leadline_model::sample::Timestamp;
 use std::sync::Arc;
 
-/// The number of a source, and that of a chunk in it: the lower counts.
+/// The number of a source, and that of a chunk of the series in it: the lower counts.
 type Rank = (usize, usize);
 
 /// A chunk, and what was deleted of its source.
@@ -32,8 +32,19 @@ impl Piece {
     }
 }
 
-/// Joins what the sources have of one series.
-pub(super) fn join(parts: Vec<SourceSeries>) -> Result<Vec<SourceChunk>, StorageError> {
+/// A chunk that cannot be decoded.
+#[derive(Debug)]
+pub(super) struct Undecodable {
+    /// The number of its source.
+    pub(super) source: usize,
+    /// The time (ms) at which it says that it begins.
+    pub(super) mint: Timestamp,
+    /// What is wrong with it.
+    pub(super) error: ChunkError,
+}
+
+/// Joins what the sources, given by number, have of one series.
+pub(super) fn join(parts: Vec<(usize, SourceSeries)>) -> Result<Vec<SourceChunk>, Undecodable> {
     let mut pieces = pieces(parts);
     pieces.sort_by_key(|piece| (piece.chunk.mint, piece.chunk.maxt, piece.rank));
     pieces.dedup_by(|later, earlier| later.repeats(earlier));
@@ -51,9 +62,9 @@ pub(super) fn join(parts: Vec<SourceSeries>) -> Result<Vec<SourceChunk>, Storage
 }
 
 /// The chunks of which something is left.
-fn pieces(parts: Vec<SourceSeries>) -> Vec<Piece> {
-    let mut pieces = Vec::with_capacity(parts.iter().map(|part| part.chunks.len()).sum());
-    for (source, part) in parts.into_iter().enumerate() {
+fn pieces(parts: Vec<(usize, SourceSeries)>) -> Vec<Piece> {
+    let mut pieces = Vec::with_capacity(parts.iter().map(|(_, part)| part.chunks.len()).sum());
+    for (source, part) in parts {
         let deleted = Arc::new(part.deleted);
         let left = part
             .chunks
@@ -81,7 +92,7 @@ fn overlapping(pieces: &[Piece]) -> usize {
 }
 
 /// The samples of all pieces that were not deleted, in order of time.
-fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
+fn merge(pieces: &[Piece]) -> Result<Vec<Point>, Undecodable> {
     let mut points: Vec<(Point, Rank)> = Vec::new();
     let mut decoded = Vec::new();
     for piece in pieces {
@@ -91,8 +102,11 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, StorageError> {
             mint,
             maxt,
         } = &piece.chunk;
-        points::decode(*encoding, data, *mint, *maxt, &mut decoded)
-            .map_err(|error| StorageError::Refused(format!("a chunk cannot be decoded: {error}")))?;
+        points::decode(*encoding, data, *mint, *maxt, &mut decoded).map_err(|error| Undecodable {
+            source: piece.rank.0,
+            mint: *mint,
+            error,
+        })?;
         let mut whole = true;
         for mut point in decoded.drain(..) {
             if piece.deleted.contains(point.t) {

@@ -3,6 +3,7 @@
 use crate::error::StorageError;
 use crate::interval::Interval;
 use crate::source::{SeriesIter, Source, SourceSeries, SymbolIter};
+use leadline_model::labels::Labels;
 use leadline_model::sample::Timestamp;
 
 /// What a source holds between two times. What is outside counts as deleted, so that chunks that reach out are cut when
@@ -57,5 +58,9 @@ impl Source for Window<'_> {
             Ok(series) => self.cut(series).map(Ok),
             Err(error) => Some(Err(error)),
         })))
+    }
+
+    fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {
+        self.source.damaged(labels, chunk, expected, got)
     }
 }

@@ -3,11 +3,12 @@
 use super::merge::Merge;
 use super::pace::Pace;
 use super::symbols::symbols;
-use super::vertical::join;
+use super::vertical::{Undecodable, join};
 use crate::block::{self, Meta};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::source::{Source, SourceChunk};
+use crate::source::Source;
+use leadline_model::labels::Labels;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,22 +36,36 @@ pub struct Job<'a> {
 /// [`StorageError`]: a source cannot be read, the disk fails, or it was told to stop. Nothing is left of the block then,
 /// unless even removing fails; the next start removes that.
 pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
-    let mut writer = block::Writer::create(Arc::clone(job.disk), job.dir, job.meta.ulid, symbols(job.sources)?)?;
-    for series in Merge::new(job.sources)? {
-        let series = series?;
+    let mut told = 0;
+    let mut progress = |written: u64| {
         if job.stop.load(Ordering::Relaxed) {
             return Err(StorageError::closing());
         }
-        let chunks = join(series.parts)?;
-        if chunks.is_empty() {
-            continue;
-        }
+        job.pace.wrote(written.saturating_sub(told));
+        told = written;
+        Ok(())
+    };
+    let symbols = symbols(job.sources)?.map(|symbol| match job.stop.load(Ordering::Relaxed) {
+        true => Err(StorageError::closing()),
+        false => symbol,
+    });
+    let mut writer = block::Writer::create(Arc::clone(job.disk), job.dir, job.meta.ulid, Box::new(symbols))?;
+    progress(writer.written())?;
+    for series in Merge::new(job.sources)? {
+        let series = series?;
+        let chunks = join(series.parts).map_err(|bad| undecodable(job.sources, &series.labels, &bad))?;
+        // Without chunks nothing is written, but it may be told to stop.
         writer.series(&series.labels, &chunks)?;
-        job.pace.wrote(bytes(&chunks));
+        progress(writer.written())?;
     }
-    writer.finish(job.meta)
+    writer.finish_with(job.meta, &mut progress)
 }
 
-fn bytes(chunks: &[SourceChunk]) -> u64 {
-    chunks.iter().map(|chunk| chunk.data.len() as u64).sum()
+/// Says in whose bytes a chunk lies that cannot be decoded.
+fn undecodable(sources: &[&dyn Source], labels: &Labels, bad: &Undecodable) -> StorageError {
+    let why = bad.error.to_string();
+    match sources.get(bad.source) {
+        Some(source) => source.damaged(labels, Some(bad.mint), "a chunk that can be decoded", why),
+        None => StorageError::Refused(why),
+    }
 }

@@ -59,6 +59,8 @@ pub(super) struct Work {
     pub(super) reordered_at: Timestamp,
     /// When series that have ended were last looked for, ms; 0 before the first time.
     pub(super) stale_looked_at: Timestamp,
+    /// Samples that had been refused for the cap on series when it was last asked how much that is felt.
+    pub(super) series_refused: u64,
     /// A block that has to stay though all of it was deleted; not planned with as long as that is so.
     pub(super) kept: Option<Ulid>,
 }

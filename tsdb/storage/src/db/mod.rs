@@ -274,9 +274,9 @@ impl Db {
     /// blocks, durably. Their bytes go with the next compaction or [`Self::clean_tombstones`].
     ///
     /// # Errors
-    /// [`StorageError`]: the log was not read yet, or the disk fails, now or when a block was to be removed; some of the blocks may have the deletion already,
-    /// and doing it again is safe. [`StorageError::Refused`] too where the directory has blocks that are not open, which it
-    /// names: all others have the deletion then, and it has to be done again once those can be read or are moved away.
+    /// [`StorageError`]: the log was not read yet, a block that was given up cannot be removed, or the disk fails; doing it
+    /// again is safe. [`StorageError::Refused`] where blocks are damaged, cannot be written or are not open, which it names:
+    /// all else has the deletion then, and it has to be done again once those can be read or are moved away.
     pub fn delete_series(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<(), StorageError> {
         let _work = self.begin()?;
         self.delete_everywhere(matchers, mint, maxt)
@@ -285,7 +285,8 @@ impl Db {
     /// Writes every block with deletions anew, without what was deleted.
     ///
     /// # Errors
-    /// [`StorageError`]: the disk fails; blocks that were not reached stay as they were.
+    /// [`StorageError::Refused`] names the blocks that could not be read or written anew and stay as they were; all others
+    /// are done.
     pub fn clean_tombstones(&self) -> Result<(), StorageError> {
         let _work = self.begin()?;
         self.rewrite_deleted()

@@ -1,6 +1,7 @@
 //! Merging blocks, writing them anew, and removing those that are kept no longer.
 
 use super::Db;
+use super::delete::told;
 use super::maintenance::{Maintenance, Work};
 use crate::block::{Block, Meta, Ulid};
 use crate::compact::{Plan, PlanSettings, Why, describe, describe_rewritten, plan};
@@ -76,18 +77,36 @@ impl Db {
         Ok(ulid)
     }
 
-    /// Writes every block anew of which something was deleted.
+    /// Writes every block anew of which something was deleted. One that cannot be read does not keep the others from it, nor
+    /// does one for which the disk has no room: the next may be smaller.
     pub(super) fn rewrite_deleted(&self) -> Result<(), StorageError> {
+        let mut failed = Vec::new();
         for block in self.blocks.list().iter() {
-            let meta = block.meta();
-            if meta.stats.num_tombstones == 0 {
+            if block.meta().stats.num_tombstones == 0 {
                 continue;
             }
-            let meta = describe_rewritten(self.new_ulid(), &meta);
-            let new = self.write_block(&[block.as_ref() as &dyn Source], meta)?;
-            if new.is_some() || self.blocks.anchor() != Some(block.ulid()) {
-                self.replace(&[block.ulid()], new);
+            if self.is_closed() {
+                return Err(StorageError::closing());
             }
+            if let Err(error) = self.rewrite(block) {
+                failed.push((block.ulid(), error.to_string()));
+            }
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(StorageError::Refused(format!(
+            "what was deleted is still in {}",
+            told(&failed)
+        )))
+    }
+
+    /// Writes a block anew without what was deleted.
+    fn rewrite(&self, block: &Arc<Block>) -> Result<(), StorageError> {
+        let meta = describe_rewritten(self.new_ulid(), &block.meta());
+        let new = self.write_block(&[block.as_ref() as &dyn Source], meta)?;
+        if new.is_some() || self.blocks.anchor() != Some(block.ulid()) {
+            self.replace(&[block.ulid()], new);
         }
         Ok(())
     }

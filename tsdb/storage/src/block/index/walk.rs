@@ -7,13 +7,18 @@ use super::{ALIGN, series};
 use crate::codec::Cursor;
 use crate::error::StorageError;
 
-/// The (value, reference) pairs of some names, each name's in order.
-pub(super) fn gather(walk: &Walk<'_>, names: &[(u32, u64)]) -> Result<Vec<(u32, Vec<u64>)>, StorageError> {
+/// The (value, reference) pairs of some names, each name's in order. Before each series `ask` may end it.
+pub(super) fn gather(
+    walk: &Walk<'_>,
+    names: &[(u32, u64)],
+    ask: &mut dyn FnMut() -> Result<(), StorageError>,
+) -> Result<Vec<(u32, Vec<u64>)>, StorageError> {
     let mut lists: Vec<(u32, Vec<u64>)> = names
         .iter()
         .map(|&(name, uses)| (name, Vec::with_capacity(usize::try_from(uses).unwrap_or(0))))
         .collect();
     walk.each(|reference, symbols| {
+        ask()?;
         for &(name, value) in symbols {
             let at = lists.binary_search_by_key(&name, |list| list.0);
             if let Some((_, pairs)) = at.ok().and_then(|at| lists.get_mut(at)) {

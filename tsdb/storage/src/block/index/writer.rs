@@ -3,6 +3,7 @@
 
 use super::super::output::Output;
 use super::super::pages::Stored;
+use super::super::writer::Progress;
 use super::dictionary::Dictionary;
 use super::section::Section;
 use super::series::{self, ChunkMeta};
@@ -165,8 +166,8 @@ impl Writer {
         self.out.len()
     }
 
-    /// Writes what follows the series, durably.
-    pub(in crate::block) fn finish(mut self) -> Result<(), StorageError> {
+    /// Writes what follows the series, durably. `progress` is told [`Self::len`] with each list, and while series are read.
+    pub(in crate::block) fn finish(mut self, progress: &mut Progress<'_>) -> Result<(), StorageError> {
         let series_end = self.out.len();
         self.toc.label_indices = series_end;
         self.toc.postings = series_end;
@@ -179,17 +180,17 @@ impl Writer {
             start: self.toc.series,
             end: series_end,
         };
-        self.all_postings(&walk)?;
-        let names = self.postings(&walk)?;
+        self.all_postings(&walk, progress)?;
+        let names = self.postings(&walk, progress)?;
         self.toc.label_indices_table = self.out.len();
         self.toc.postings_table = self.out.len();
-        self.table(&names, postings_start)?;
+        self.table(&names, postings_start, progress)?;
         self.out.write(&self.toc.encode())?;
         self.out.sync()
     }
 
     /// The list of all series, of which only the number is known before.
-    fn all_postings(&mut self, walk: &Walk<'_>) -> Result<(), StorageError> {
+    fn all_postings(&mut self, walk: &Walk<'_>, progress: &mut Progress<'_>) -> Result<(), StorageError> {
         let (mut crc, mut buffer) = (0, Vec::with_capacity(16));
         let count = u32::try_from(self.series).unwrap_or(u32::MAX);
         let len = count.checked_mul(4).and_then(|n| n.checked_add(4));
@@ -201,7 +202,8 @@ impl Writer {
         let out = &mut self.out;
         let mut put = |bytes: &[u8]| {
             crc = crc32c::crc32c_append(crc, bytes);
-            out.write(bytes)
+            out.write(bytes)?;
+            progress(out.len())
         };
         put(&buffer)?;
         walk.each(|reference, _| put(&reference.to_be_bytes()))?;
@@ -209,7 +211,7 @@ impl Writer {
     }
 
     /// The lists of all label pairs, a few names in each reading of the series.
-    fn postings(&mut self, walk: &Walk<'_>) -> Result<Vec<(u32, Values)>, StorageError> {
+    fn postings(&mut self, walk: &Walk<'_>, progress: &mut Progress<'_>) -> Result<Vec<(u32, Values)>, StorageError> {
         let most = self.series.max(BATCH);
         let uses: Vec<(u32, u64)> = self.uses.iter().map(|(&name, &uses)| (name, uses)).collect();
         let mut written = Vec::with_capacity(uses.len());
@@ -222,8 +224,8 @@ impl Writer {
             });
             let (batch, behind) = rest.split_at(fits.count().max(1));
             rest = behind;
-            for (name, list) in gather(walk, batch)? {
-                let values = self.lists(&list)?;
+            for (name, list) in gather(walk, batch, &mut || progress(self.out.len()))? {
+                let values = self.lists(&list, progress)?;
                 written.push((name, values));
             }
         }
@@ -231,7 +233,7 @@ impl Writer {
     }
 
     /// Writes the lists of one name from its (value, reference) pairs in order.
-    fn lists(&mut self, pairs: &[u64]) -> Result<Values, StorageError> {
+    fn lists(&mut self, pairs: &[u64], progress: &mut Progress<'_>) -> Result<Values, StorageError> {
         let (mut values, mut refs) = (Values::new(), Vec::new());
         for run in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
             let Some(&first) = run.first() else {
@@ -248,12 +250,13 @@ impl Writer {
             self.out.pad(4)?;
             self.out.write(&self.content)?;
             values.push(((first >> 32) as u32, refs.len() as u32));
+            progress(self.out.len())?;
         }
         Ok(values)
     }
 
     /// Where each list is: they stand one behind the other.
-    fn table(&mut self, names: &[(u32, Values)], start: u64) -> Result<(), StorageError> {
+    fn table(&mut self, names: &[(u32, Values)], start: u64, progress: &mut Progress<'_>) -> Result<(), StorageError> {
         let mut section = Section::begin(&mut self.out)?;
         let mut offset = start;
         let mut entry = Vec::new();
@@ -274,6 +277,7 @@ impl Writer {
             }
             codec::put_uvarint(&mut entry, offset);
             section.write(&mut self.out, &entry)?;
+            progress(self.out.len())?;
             count += u64::from(pair.is_some());
             offset += postings::encoded_len(n);
         }

@@ -78,6 +78,13 @@ impl Head {
         created
     }
 
+    /// How many series exist, ended ones included, and how many samples were refused since the start because there were as
+    /// many series as may be.
+    pub(crate) fn crowding(&self) -> (u64, u64) {
+        let series = self.index.read().len() as u64;
+        (series, self.counters.stats().refused.series_limit)
+    }
+
     /// What the attempt of a batch counts as that came to this: whoever answers with values has to know that some are
     /// missing.
     pub(super) fn judge(&self, batch: &Batch, outcome: &Outcome) -> Attempt {
