@@ -1,5 +1,7 @@
 //! Lists of series, labels and metadata: what is answered to the letter, and what a request may cost.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 use axum::body::Body;
 use axum::response::Response;
 use http_body_util::BodyExt;
