@@ -87,7 +87,7 @@ use tally::Tally;
 const AT_ONCE: usize = 4;
 /// How many queries a whole run has.
 const WHOLE_RUN: u64 = 8000;
-/// From so many on, each feature has to occur as often in the first comparison as in a whole run.
+/// From so many on, each feature has to occur in the first comparison, in proportion to a whole run.
 const ENOUGH: u64 = 6000;
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
@@ -127,12 +127,12 @@ impl Told {
         self.least_from(WHOLE_RUN, least)
     }
 
-    /// The same, where a run of `enough` queries is held to it; shorter ones are to look at something.
+    /// The same, in proportion, where a run of `enough` queries is held to it; shorter ones are to look at something.
     fn least_from(&self, enough: u64, least: usize) -> usize {
         if self.queries < enough || !self.about.is_empty() {
             0
         } else {
-            least
+            least * self.queries.min(WHOLE_RUN) as usize / WHOLE_RUN as usize
         }
     }
 }
