@@ -8,13 +8,14 @@ use crate::serve::authority::CertError;
 use crate::serve::expiry::Certificates;
 use crate::serve::handshakes::TlsCounts;
 use crate::serve::identity::{Identity, IdentityError};
-use crate::serve::listener::{BindError, Limits, Listener};
+use crate::serve::listener::{BindError, Limits, Listener, Strangers, Tls};
 use crate::serve::{certs, runtime, web};
 use crate::shutdown::Shutdown;
 use crate::signals::Stops;
 use crate::storage;
 use leadline_adapter::objects::Objects;
 use leadline_adapter::{Adapter, Registry};
+use leadline_api::Origins;
 use leadline_cluster::{Cluster, Mapper, PodStore};
 use leadline_discovery::PodSource;
 use leadline_model::Clock;
@@ -42,6 +43,13 @@ const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
 /// each; without a limit, any pod could take all that there are.
 const SHARE: usize = 256;
 
+/// What connections have that have not shown who they are. API servers and KEDA do with their handshake, so half of the places
+/// stay for them; the rest is enough for probes and for who comes with a token.
+const STRANGERS: Strangers = Strangers {
+    most: 512,
+    patience: std::time::Duration::from_secs(10),
+};
+
 /// What the process is started with.
 pub(crate) struct Options {
     /// Every flag and its value, as they are shown; none where there were none.
@@ -52,6 +60,8 @@ pub(crate) struct Options {
     pub storage: storage::Options,
     /// `--web.enable-admin-api`
     pub admin_api: bool,
+    /// `--web.cors.origin`
+    pub origins: Origins,
     /// `--query.*` and `--enable-feature`
     pub engine: leadline_promql::settings::Settings,
     /// `--enable-feature=metadata-wal-records`
@@ -132,6 +142,8 @@ pub(crate) struct Rooms {
     pub flags: BTreeMap<String, String>,
     /// Whether the store may be changed over HTTP.
     pub admin_api: bool,
+    /// Whose pages a browser lets read what the API answers.
+    pub origins: Origins,
     /// TLS of the adapter's and the scaler's listener.
     pub tls: TlsCounts,
     /// What they serve, once they are bound.
@@ -275,6 +287,7 @@ impl Rooms {
             clock,
             flags: options.flags.clone(),
             admin_api: options.admin_api,
+            origins: options.origins.clone(),
             tls: TlsCounts::default(),
             certificates: OnceLock::new(),
         })
@@ -373,6 +386,17 @@ fn seed() -> u64 {
     })
 }
 
+/// The limits of the scaler's listener; who its callers are is seen where TLS asks them.
+fn scaler_limits(tls: Option<&Tls>) -> Limits {
+    Limits {
+        per_peer: SHARE,
+        strangers: tls.filter(|tls| tls.verifies).map(|_| STRANGERS),
+        streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
+        keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
+        ..Limits::default()
+    }
+}
+
 /// Binds the three listeners and starts them; the scaler's health is told when that ends.
 async fn listen(
     options: &Options,
@@ -388,12 +412,7 @@ async fn listen(
     let (routes, health) = leadline_scaler::routes(&rooms.scaler)
         .await
         .map_err(|e| StartError::Build(e.to_string()))?;
-    let limits = Limits {
-        per_peer: SHARE,
-        streams: leadline_scaler::MAX_CONCURRENT_STREAMS,
-        keepalive: (leadline_scaler::KEEPALIVE_INTERVAL, leadline_scaler::KEEPALIVE_TIMEOUT),
-        ..Limits::default()
-    };
+    let limits = scaler_limits(scaler_tls.as_ref());
     let router = routes.into_axum_router();
     let scaler = bind(
         "scaler",
@@ -410,12 +429,13 @@ async fn listen(
     } else {
         let tls = certs::tls(
             identity.adapter(),
-            certs::Clients::PerRequest(access::verifier()),
+            certs::Clients::PerRequest(Arc::clone(&rooms.adapter.authenticator)),
             &["h2", "http/1.1"],
             &rooms.tls.adapter,
         )?;
         let limits = Limits {
             per_peer: SHARE,
+            strangers: Some(STRANGERS),
             age: Some(ADAPTER_AGE),
             ..Limits::default()
         };

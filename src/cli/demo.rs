@@ -12,6 +12,7 @@ use crate::serve::authority::Authority;
 use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::Args;
+use leadline_api::Origins;
 use leadline_cluster::{Pod, PodStore};
 use leadline_model::Clock;
 use leadline_model::clock::SystemClock;
@@ -124,6 +125,7 @@ impl Demo {
             },
             metadata: false,
             admin_api: false,
+            origins: Origins::ANY,
             web: self.web,
             adapter: self.adapter,
             adapter_files: None,

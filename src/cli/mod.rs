@@ -59,12 +59,33 @@ impl Cli {
 /// lists, and what tokio has by default for all else. They are started when they are needed.
 const MOST_BLOCKING: usize = query::MOST_AT_ONCE as usize * 5 / 4 + 512;
 
+/// How a command's work ended.
+pub(crate) enum Ended {
+    /// With everything it began; what still runs on a thread is waited for.
+    Whole(ExitCode),
+    /// Before it had begun in earnest; what still runs on a thread has no end to wait for, and is left behind.
+    Early(ExitCode),
+}
+
+impl From<ExitCode> for Ended {
+    fn from(code: ExitCode) -> Self {
+        Self::Whole(code)
+    }
+}
+
 /// Runs async work of a command on a runtime of its own.
-pub(crate) fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+pub(crate) fn on_runtime(work: impl Future<Output = impl Into<Ended>>) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    match builder.enable_all().max_blocking_threads(MOST_BLOCKING).build() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => fail(&format_args!("the runtime cannot start: {error}")),
+    let runtime = match builder.enable_all().max_blocking_threads(MOST_BLOCKING).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format_args!("the runtime cannot start: {error}")),
+    };
+    match runtime.block_on(work).into() {
+        Ended::Whole(code) => code,
+        Ended::Early(code) => {
+            runtime.shutdown_background();
+            code
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 use crate::app::{App, ClusterMode, Options};
 use crate::cli::query::Queries;
 use crate::cli::storage::Storage;
-use crate::cli::{Cli, fail, on_runtime};
+use crate::cli::{Cli, Ended, fail, on_runtime};
 use crate::signals;
 use crate::telemetry::log::{Format, Level, install};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args, Command, CommandFactory};
+use leadline_api::Origins;
 use leadline_cluster::Cluster;
 use leadline_model::clock::SystemClock;
 use leadline_promql::syntax::Features;
@@ -39,6 +40,14 @@ pub(crate) struct Serve {
     /// Serves what changes the store: POST /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot.
     #[arg(long = "web.enable-admin-api")]
     admin_api: bool,
+    /// The origins whose pages a browser lets read what the API answers: a regular expression that matches them as a whole.
+    /// Whoever can reach the API is answered anyway.
+    #[arg(
+        long = "web.cors.origin",
+        default_value = ".*",
+        value_name = "REGEX", value_parser = Origins::new
+    )]
+    origins: Origins,
     /// Prometheus' names of what is off by default. metadata-wal-records: the log keeps what targets say about their series.
     /// Experimental parts of PromQL: promql-experimental-functions, promql-binop-fill-modifiers,
     /// promql-unquoted-utf8-names, promql-delayed-name-removal, use-start-timestamps, promql-per-step-stats,
@@ -152,22 +161,23 @@ fn told(command: &Command, matches: &ArgMatches) -> BTreeMap<String, String> {
 }
 
 impl Serve {
-    /// Runs until SIGTERM or SIGINT, which end the start too: it may wait for an API server.
+    /// Runs until SIGTERM or SIGINT, which end the start too: it may wait for an API server, or for a program that the
+    /// kubeconfig gets its credentials from.
     pub(crate) fn run(self) -> ExitCode {
         install(self.log_level, self.log_format);
         on_runtime(async move {
             let (mut stops, hangup) = match signals::catch() {
                 Ok(caught) => caught,
-                Err(error) => return fail(&format_args!("signals cannot be caught: {error}")),
+                Err(error) => return fail(&format_args!("signals cannot be caught: {error}")).into(),
             };
             tokio::select! {
                 started = self.start(hangup) => match started {
-                    Ok(app) => app.run(stops).await,
-                    Err(error) => fail(&error),
+                    Ok(app) => app.run(stops).await.into(),
+                    Err(error) => fail(&error).into(),
                 },
                 signal = stops.told() => {
                     tracing::info!(signal, "stopping before everything was started");
-                    ExitCode::SUCCESS
+                    Ended::Early(ExitCode::SUCCESS)
                 }
             }
         })
@@ -205,6 +215,7 @@ impl Serve {
             config_file: self.config_file,
             storage: self.storage.options(crate::memory::allowed()),
             admin_api: self.admin_api,
+            origins: self.origins,
             metadata,
             engine: self.queries.settings(features),
             web: self.web,
@@ -248,6 +259,7 @@ mod tests {
             ("scaler.insecure", "false"),
             ("query.timeout", "7s"),
             ("query.lookback-delta", "5m"),
+            ("web.cors.origin", ".*"),
             ("query.max-concurrency", "20"),
             ("web.listen-address", "127.0.0.1:9090"),
             ("enable-feature", "a,b,c"),

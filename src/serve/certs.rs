@@ -1,9 +1,11 @@
 //! Serving certificates that change while the process runs: looked up for each connection.
 
+use crate::serve::access;
 use crate::serve::authority::{Authority, CertError, LEAF_DAYS, Pair, certificates};
 use crate::serve::expiry::Validity;
 use crate::serve::handshakes::Handshakes;
 use crate::serve::listener::Tls;
+use leadline_adapter::auth::Authenticator;
 use leadline_model::Clock;
 use parking_lot::RwLock;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -285,8 +287,8 @@ impl ClientCertVerifier for ClientAuthorities {
 /// Who must show a certificate on a TLS listener.
 #[derive(Debug, Clone)]
 pub(crate) enum Clients {
-    /// Nobody needs one; what is shown is checked request by request (the adapter).
-    PerRequest(Arc<dyn ClientCertVerifier>),
+    /// Nobody needs one; what is shown is judged by this, request by request (the adapter).
+    PerRequest(Arc<Authenticator>),
     /// Everybody, signed by one of these.
     Required(Arc<ClientAuthorities>),
     /// Certificates are not asked for.
@@ -304,6 +306,10 @@ pub(crate) fn tls(
     handshakes: &Arc<Handshakes>,
 ) -> Result<Tls, CertError> {
     let verifies = matches!(clients, Clients::Required(_));
+    let judge = match &clients {
+        Clients::PerRequest(authenticator) => Some(Arc::clone(authenticator)),
+        Clients::Required(_) | Clients::Anonymous => None,
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unusable = |place: &str| {
         let place = place.to_owned();
@@ -313,7 +319,7 @@ pub(crate) fn tls(
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(unusable("TLS versions"))?;
     let builder = match clients {
-        Clients::PerRequest(verifier) => builder.with_client_cert_verifier(verifier),
+        Clients::PerRequest(_) => builder.with_client_cert_verifier(access::verifier()),
         Clients::Anonymous => builder.with_no_client_auth(),
         Clients::Required(authorities) => builder.with_client_cert_verifier(authorities),
     };
@@ -322,6 +328,7 @@ pub(crate) fn tls(
     Ok(Tls {
         config: Arc::new(config),
         verifies,
+        judge,
         handshakes: Arc::clone(handshakes),
     })
 }
@@ -384,6 +391,7 @@ mod tests {
     #[test]
     fn no_listener_takes_a_chain_that_is_shown_with_another_key() {
         let clock = Arc::new(leadline_model::clock::SystemClock);
+        let authenticator = Authenticator::new(Arc::clone(&clock) as _, None);
         let now = clock.now();
         let authority = Arc::new(Authority::create(now).unwrap());
         let serving = Serving::own(Arc::clone(&authority), vec!["leadline".to_owned()], clock).unwrap();
@@ -392,7 +400,7 @@ mod tests {
             .map(|user| authority.client(user, now).unwrap().certified("test").unwrap());
         let stolen = || CertifiedKey::new(own.cert.clone(), Arc::clone(&other.key));
         for clients in [
-            Clients::PerRequest(crate::serve::access::verifier()),
+            Clients::PerRequest(Arc::new(authenticator)),
             Clients::Required(required),
         ] {
             let server = tls(Arc::clone(&serving), clients.clone(), &[], &Arc::default()).unwrap();

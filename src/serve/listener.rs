@@ -4,6 +4,8 @@
 //! accepted and answered once, because whoever routes here has not heard of it yet; at `stop` nothing is accepted any
 //! more.
 //!
+//! Connections of which nobody knows whose they are have a part of the places, and a short time to show it ([`Strangers`]).
+//!
 //! One connection's life: TCP accept → TLS handshake (with a time limit) → HTTP/1.1 or HTTP/2 as ALPN says → requests →
 //! a graceful end, because the process stops or because the connection reached its greatest age. The age matters for the
 //! adapter: an API server keeps one connection to an aggregated server, so without it all traffic would stay on one
@@ -11,7 +13,7 @@
 
 use crate::serve::handshakes::{Handshakes, Outcome};
 use crate::serve::impatient::Impatient;
-use crate::serve::places::Places;
+use crate::serve::places::{Place, Places};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
@@ -19,7 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use leadline_adapter::PeerCertificates;
-use leadline_adapter::api::CloseConnection;
+use leadline_adapter::api::{Authenticated, CloseConnection};
+use leadline_adapter::auth::Authenticator;
 use leadline_scaler::VerifiedPeer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub(crate) struct Limits {
     pub connections: usize,
     /// Those of one address; more are refused at once.
     pub per_peer: usize,
+    /// What those have who have not shown who they are; `None` where nobody is asked to.
+    pub strangers: Option<Strangers>,
     /// Whether HTTP/2 is spoken. Its clients can hold an answer for ever, stream by stream: see [`Self::stall`].
     pub http2: bool,
     /// Requests at a time on one HTTP/2 connection.
@@ -57,11 +62,24 @@ pub(crate) struct Limits {
     pub keepalive: (Duration, Duration),
 }
 
+/// The limits of connections that nobody is known to have opened: no certificate vouches for them, and no request of theirs
+/// was authenticated. Each is one at its beginning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strangers {
+    /// At a time. One that comes when there are so many ends the oldest of the address that has most of them: whether it is a
+    /// stranger's is seen only once it was let in.
+    pub most: usize,
+    /// How long one may take until the head of its first request is complete, and how long from there until it is known or
+    /// gone.
+    pub patience: Duration,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
             per_peer: 1024,
+            strangers: None,
             http2: true,
             streams: 250,
             handshake: Duration::from_secs(10),
@@ -91,6 +109,8 @@ pub(crate) struct Tls {
     pub config: Arc<rustls::ServerConfig>,
     /// Whether the handshake itself verifies client certificates; then requests carry [`VerifiedPeer`].
     pub verifies: bool,
+    /// Judges what a client shows where the handshake does not.
+    pub judge: Option<Arc<Authenticator>>,
     /// How handshakes end.
     pub handshakes: Arc<Handshakes>,
 }
@@ -138,8 +158,12 @@ impl Listener {
     pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.limits.connections));
-        let places = Places::new(self.name, self.limits.per_peer);
+        let strangers = self.limits.strangers.map(|strangers| strangers.most);
+        let places = Places::new(self.name, self.limits.per_peer, strangers);
         loop {
+            if slots.available_permits() == 0 {
+                places.end_a_stranger();
+            }
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                 break;
             };
@@ -157,12 +181,13 @@ impl Listener {
                         tls: self.tls.clone(),
                         router: self.router.clone(),
                         limits: self.limits,
+                        place,
                         drain: drain.clone(),
                         stop: stop.clone(),
                     };
                     connections.spawn(async move {
                         connection.serve(stream, peer).await;
-                        drop((slot, place));
+                        drop(slot);
                     });
                 }
                 // Out of file descriptors, say: trying again at once would spin.
@@ -184,6 +209,8 @@ impl Listener {
 struct Life {
     /// Its first request was read.
     began: CancellationToken,
+    /// Who opened it is known.
+    known: CancellationToken,
     /// Its first answer was given.
     answered: CancellationToken,
     /// An answer asked for its end.
@@ -196,19 +223,53 @@ struct Connection {
     tls: Option<Tls>,
     router: Router,
     limits: Limits,
+    place: Place,
     drain: CancellationToken,
     stop: CancellationToken,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let life = Life::default();
+        let why = tokio::select! {
+            // In this order, so that who becomes known keeps the place at once.
+            biased;
+            () = self.answers(stream, peer, &life) => return,
+            () = self.stays_strange(&life) => "it did not show who it is in time",
+            () = self.place.lost() => "its place went to another",
+        };
+        tracing::debug!(listener = self.name, %peer, why, "a stranger's connection was cut");
+    }
+
+    /// Resolves when the time is up in which whoever opened the connection had to become known.
+    async fn stays_strange(&self, life: &Life) {
+        let late = async {
+            let Some(Strangers { patience, .. }) = self.limits.strangers else {
+                return std::future::pending().await;
+            };
+            if tokio::time::timeout(patience, life.began.cancelled()).await.is_ok() {
+                tokio::time::sleep(patience).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = life.known.cancelled() => {
+                self.place.keep();
+                std::future::pending::<()>().await;
+            }
+            () = late => {}
+        }
+    }
+
+    /// Shakes hands where that is asked for, and answers requests.
+    async fn answers(&self, stream: TcpStream, peer: SocketAddr, life: &Life) {
         // Answers are small and waited for; Nagle's algorithm would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = self.name, %peer, %error, "TCP_NODELAY could not be set");
         }
         let stream = Impatient::new(stream, self.limits.stall);
         let Some(tls) = &self.tls else {
-            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer)
+            self.requests(TokioIo::new(stream), PeerCertificates(Vec::new()), peer, life)
                 .await;
             return;
         };
@@ -227,7 +288,11 @@ impl Connection {
                 } else {
                     Outcome::Unverified
                 });
-                self.requests(TokioIo::new(stream), chain, peer).await;
+                if verified || tls.judge.as_ref().is_some_and(|judge| judge.vouches_for(&chain)) {
+                    self.place.keep();
+                    life.known.cancel();
+                }
+                self.requests(TokioIo::new(stream), chain, peer, life).await;
             }
             Ok(Err(error)) => {
                 tls.handshakes.count(Outcome::Failed);
@@ -241,7 +306,7 @@ impl Connection {
     }
 
     /// Serves the requests of one connection; each carries the certificates that the client showed.
-    async fn requests<I>(&self, io: I, certificates: PeerCertificates, peer: SocketAddr)
+    async fn requests<I>(&self, io: I, certificates: PeerCertificates, peer: SocketAddr, life: &Life)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -260,8 +325,8 @@ impl Connection {
             .keep_alive_interval(self.limits.keepalive.0)
             .keep_alive_timeout(self.limits.keepalive.1);
         let verified = self.tls.as_ref().is_some_and(|tls| tls.verifies) && !certificates.0.is_empty();
-        let life = Life::default();
-        let (began, answered, refused) = (life.began.clone(), life.answered.clone(), life.refused.clone());
+        let (began, known) = (life.began.clone(), life.known.clone());
+        let (answered, refused) = (life.answered.clone(), life.refused.clone());
         let service = self
             .router
             .clone()
@@ -278,6 +343,9 @@ impl Connection {
                 if response.extensions().get::<CloseConnection>().is_some() {
                     refused.cancel();
                 }
+                if response.extensions().get::<Authenticated>().is_some() {
+                    known.cancel();
+                }
                 answered.cancel();
                 response
             });
@@ -285,7 +353,7 @@ impl Connection {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.end_of_life(peer, &life) => {
+            () = self.end_of_life(peer, life) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -328,6 +396,8 @@ impl Connection {
 
 #[cfg(test)]
 mod http2_tests;
+#[cfg(test)]
+mod strangers_tests;
 
 #[cfg(test)]
 mod tests {
@@ -346,8 +416,12 @@ mod tests {
     }
 
     pub(super) async fn serving(router: Router, limits: Limits) -> Running {
+        serving_over(None, router, limits).await
+    }
+
+    pub(super) async fn serving_over(tls: Option<Tls>, router: Router, limits: Limits) -> Running {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind("test", "--flag", address, None, router, limits)
+        let listener = Listener::bind("test", "--flag", address, tls, router, limits)
             .await
             .unwrap();
         let address = listener.address().unwrap();

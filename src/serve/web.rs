@@ -42,6 +42,7 @@ pub(crate) fn router(rooms: &Arc<Rooms>, reloads: &Arc<Reloads>) -> Router {
         admin: rooms
             .admin_api
             .then(|| Arc::new(Admin(rooms.tsdb.db())) as Arc<dyn StorageAdmin>),
+        origins: rooms.origins.clone(),
     });
     Route::router(routes()).with_state(web).merge(api)
 }

@@ -117,7 +117,7 @@ pub(crate) fn compared(mut answer: Answer) -> Answer {
 pub(crate) const ALLOWED: &[Allowed] = &[
     Allowed {
         reason: "#14074, #14413, #16569, #16773: sums and means are calculated with what rounding loses; #19901: rad() and \
-                 deg() divide first. Last digits differ",
+                 deg() divide first. Last digits differ, and whether two numbers are equal",
         at_most: 150,
         applies: of_rounding,
         varies: false,
@@ -173,7 +173,14 @@ fn of_rounding(question: &Question, ours: &Answer, theirs: &Answer) -> bool {
     // Deviations are differences of almost equal numbers.
     let deviates = features.iter().any(|name| name.starts_with("std"));
     let tolerance = if deviates { 1e-6 } else { 1e-9 };
-    ROUNDING.iter().any(|name| features.contains(name)) && ours.is_same_but_for_rounding(theirs, tolerance)
+    let compares = features.contains("bool");
+    let alike = |a: &str, b: &str| near(a, b, tolerance) || compares && is_verdict(a) && is_verdict(b);
+    ROUNDING.iter().any(|name| features.contains(name)) && ours.is_same_but_for_values(theirs, alike)
+}
+
+/// What a comparison with `bool` gives.
+fn is_verdict(value: &str) -> bool {
+    ["0", "1"].contains(&value)
 }
 
 fn of_extrapolation(question: &Question, ours: &Answer, theirs: &Answer) -> bool {

@@ -106,6 +106,11 @@ impl Tree {
         (self.features.contains(&feature) && within()) || self.children().any(|child| child.nests(feature))
     }
 
+    /// Whether it or one below it is such an expression.
+    pub(crate) fn any(&self, is: &impl Fn(&Self) -> bool) -> bool {
+        is(self) || self.children().any(|child| child.any(is))
+    }
+
     /// Its operands.
     pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
         self.parts.iter().filter_map(|part| match part {

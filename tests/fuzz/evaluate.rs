@@ -2,7 +2,7 @@
 
 use super::store::Made;
 use axum::body::Body;
-use leadline_api::{Api, StatusSource};
+use leadline_api::{Api, Origins, StatusSource};
 use leadline_model::clock::ManualClock;
 use leadline_model::duration::Duration;
 use leadline_model::target::Board;
@@ -240,6 +240,7 @@ pub(super) fn api(made: Arc<Made>) -> axum::Router {
         clock: Arc::new(ManualClock::at(NOW)),
         status: Arc::new(Silent),
         admin: None,
+        origins: Origins::ANY,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What is answered about what was scraped.
 
-use crate::world::{Exporter, Leadline, config, until};
+use crate::world::{Exporter, Leadline, config, http, printed, run, until};
 use leadline_exposition::{Event, Parser, parse_labels};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -200,7 +200,7 @@ async fn health_readiness_and_what_is_off_are_told() {
 #[tokio::test]
 async fn the_web_listener_serves_no_metrics_api_whoever_one_says_to_be() {
     let (_exporter, leadline) = scraped().await;
-    let client = crate::world::http().build().unwrap();
+    let client = http().build().unwrap();
     for path in [
         "/apis",
         "/apis/custom.metrics.k8s.io/v1beta2",
@@ -427,7 +427,7 @@ async fn a_long_answer_is_compressed_for_who_takes_that() {
         ("end", "11000"),
         ("step", "1"),
     ];
-    let client = crate::world::http().build().unwrap();
+    let client = http().build().unwrap();
     let ask = async |accepted: &str| {
         let request = client.get(&url).query(&asked).header("accept-encoding", accepted);
         let answer = request.send().await.unwrap();
@@ -450,5 +450,49 @@ async fn a_long_answer_is_compressed_for_who_takes_that() {
         "{} of {}",
         sent.len(),
         plain.len()
+    );
+}
+
+#[tokio::test]
+async fn a_browser_is_told_which_pages_may_read_the_api_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leadline.yaml");
+    std::fs::write(&file, "global: {}\n").unwrap();
+    let leadline = Leadline::start_with(folder, file, &[r"--web.cors.origin=https?://(a|b)\.com"]).await;
+    let client = http().build().unwrap();
+    let (ours, other) = ("https://a.com", "https://a.com.evil");
+    // Whether it is told of origins at all, and whether this one may.
+    for (method, path, origin, status, told, may) in [
+        ("GET", "/api/v1/query?query=1", ours, 200, true, true),
+        ("GET", "/api/v1/query?query=1", other, 200, true, false),
+        ("GET", "/api/v1/query", ours, 400, true, true),
+        ("OPTIONS", "/api/v1/query", ours, 204, true, true),
+        ("OPTIONS", "/api/v1/query", other, 204, true, false),
+        ("OPTIONS", "/api/v1/nothing", ours, 204, true, true),
+        ("GET", "/api/v1/nothing", ours, 404, false, false),
+        ("DELETE", "/api/v1/query", ours, 405, false, false),
+        ("GET", "/metrics", ours, 200, false, false),
+        ("GET", "/api/v1/openapi.yaml", ours, 200, false, false),
+    ] {
+        let url = format!("http://{}{path}", leadline.web);
+        let request = client.request(method.parse().unwrap(), url).header("origin", origin);
+        let answer = request.send().await.unwrap();
+        let what = format!("{method} {path} of {origin}: {answer:?}");
+        let headers = answer.headers();
+        let allowed = headers.get("access-control-allow-origin").map(|v| v.to_str().unwrap());
+        assert_eq!(
+            (answer.status().as_u16(), allowed),
+            (status, may.then_some(origin)),
+            "{what}"
+        );
+        let varies = headers.get_all("vary").iter().any(|v| v == "Origin");
+        let terms = headers.contains_key("access-control-allow-methods");
+        assert_eq!((varies, terms), (told, told), "{what}");
+    }
+    let refused = run(&["serve", "--web.cors.origin=("]).await;
+    let text = printed(&refused);
+    assert!(
+        !refused.status.success() && text.contains("--web.cors.origin"),
+        "{text}"
     );
 }

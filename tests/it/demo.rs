@@ -5,10 +5,12 @@ use leadline_testkit::process::{Process, Spec};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 
 const LISTEN: [&str; 3] = [
     "--web.listen-address=127.0.0.1:0",
@@ -42,6 +44,20 @@ impl Demo {
             async || self.printed().contains(part).then_some(()),
         )
         .await;
+    }
+
+    /// The address of the pods' metric that it prints, the folder of its certificates, and clients with the demo's certificate
+    /// and without one.
+    fn metrics_api(&self) -> (String, std::path::PathBuf, [reqwest::Client; 2]) {
+        let printed = self.printed();
+        let mut words = printed.split('\'');
+        let url = words.find(|word| word.contains("custom.metrics.k8s.io")).unwrap();
+        let folder = self.left().into_iter().find(|f| f.join("client.crt").exists()).unwrap();
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let client = || http().tls_certs_only([reqwest::Certificate::from_pem(&read("ca.crt")).unwrap()]);
+        let identity = reqwest::Identity::from_pem(&[read("client.crt"), read("client.key")].concat()).unwrap();
+        let clients = [client().identity(identity), client()].map(|client| client.build().unwrap());
+        (url.to_owned(), folder, clients)
     }
 
     fn left(&self) -> Vec<std::path::PathBuf> {
@@ -173,21 +189,9 @@ async fn the_commands_to_try_answer_as_they_are_printed() {
 async fn the_metrics_api_answers_its_certificate_alone() {
     let demo = Demo::start(&[]);
     demo.until_printed("0 s | hpa").await;
-    let printed = demo.printed();
-    let url = printed
-        .split('\'')
-        .find(|word| word.contains("custom.metrics.k8s.io"))
-        .unwrap()
-        .to_owned();
-    let folder = demo.left().into_iter().find(|f| f.join("client.crt").exists()).unwrap();
-    let read = |name: &str| std::fs::read(Path::new(&folder).join(name)).unwrap();
-    let roots = || [reqwest::Certificate::from_pem(&read("ca.crt")).unwrap()];
-    let identity = reqwest::Identity::from_pem(&[read("client.crt"), read("client.key")].concat()).unwrap();
-
-    let nobody = http().tls_certs_only(roots()).build().unwrap();
+    let (url, folder, [known, nobody]) = demo.metrics_api();
     let refused = nobody.get(&url).send().await.unwrap();
     assert_eq!(refused.status().as_u16(), 403, "{:?}", refused.text().await);
-    let known = http().tls_certs_only(roots()).identity(identity).build().unwrap();
     let items = until(
         "the pods' values",
         || demo.printed(),
@@ -204,4 +208,26 @@ async fn the_metrics_api_answers_its_certificate_alone() {
         "{items:?}"
     );
     assert_eq!(folder.parent(), Some(demo.temp.path()));
+}
+
+#[tokio::test]
+async fn silent_connections_from_many_addresses_keep_out_nobody_who_has_a_certificate() {
+    let demo = Demo::start(&[]);
+    demo.until_printed("0 s | hpa").await;
+    let (url, _, [known, _]) = demo.metrics_api();
+    let address: SocketAddr = url.split('/').nth(2).unwrap().parse().unwrap();
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        for from in 2..=5 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+            held.push(socket.connect(address).await.unwrap());
+        }
+    }
+    demo.until_printed("strangers have all connections that they may have")
+        .await;
+    let told = demo.printed();
+    assert!(told.contains("listener=\"adapter\" most=512"), "{told}");
+    let answer = known.get(format!("https://{address}/apis")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{:?}", answer.text().await);
 }

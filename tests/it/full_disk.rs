@@ -100,17 +100,45 @@ fn assert_kept(there: &BTreeMap<i64, String>, found: &BTreeMap<i64, String>) {
     assert!(lost.is_empty(), "lost {lost:?} of {} samples", there.len());
 }
 
-#[tokio::test]
-async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room() {
+/// A leadline that is ready and has scraped, with what of that its disk has.
+struct Scraping {
+    exporter: Exporter,
+    leadline: Leadline,
+    disk: SmallDisk,
+    data: PathBuf,
+    before: BTreeMap<i64, String>,
+}
+
+/// Where a small disk can be had; otherwise nothing.
+async fn scraping() -> Option<Scraping> {
     let exporter = Exporter::start("depth 0\n").await;
     let text = config(&[exporter.job("app")], "");
-    let Some((disk, folder, data)) = prepared(&text).await else {
-        return;
-    };
+    let (disk, folder, data) = prepared(&text).await?;
     let leadline = start(&disk, folder).await;
     scrape(&exporter, &leadline, 1..4).await;
     until_ready(&leadline, true).await;
     let before = until_dumped(&disk, &data, 1..4).await;
+    Some(Scraping {
+        exporter,
+        leadline,
+        disk,
+        data,
+        before,
+    })
+}
+
+#[tokio::test]
+async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room() {
+    let Some(Scraping {
+        exporter,
+        leadline,
+        disk,
+        data,
+        before,
+    }) = scraping().await
+    else {
+        return;
+    };
 
     disk.fill();
     let reason = until_ready(&leadline, false).await;
@@ -147,15 +175,16 @@ async fn on_a_full_disk_it_goes_on_in_memory_and_writes_that_when_there_is_room(
 
 #[tokio::test]
 async fn killed_on_a_full_disk_it_starts_there_and_needs_no_hand_when_there_is_room() {
-    let exporter = Exporter::start("depth 0\n").await;
-    let text = config(&[exporter.job("app")], "");
-    let Some((disk, folder, data)) = prepared(&text).await else {
+    let Some(Scraping {
+        exporter,
+        leadline,
+        disk,
+        data,
+        before,
+    }) = scraping().await
+    else {
         return;
     };
-    let leadline = start(&disk, folder).await;
-    scrape(&exporter, &leadline, 1..4).await;
-    until_ready(&leadline, true).await;
-    let before = until_dumped(&disk, &data, 1..4).await;
     disk.fill();
     until_ready(&leadline, false).await;
     leadline.end(Signal::KILL).await;

@@ -2,7 +2,7 @@
 //!
 //! Every request goes the same way: path ([`route`]), identity, access, method, media type, answer. The listener puts
 //! [`PeerCertificates`] into each request's extensions; where a response carries [`CloseConnection`] it should end the
-//! connection after it (HTTP/2 has no header for that).
+//! connection after it (HTTP/2 has no header for that), and where it carries [`Authenticated`] it may let the connection stay.
 
 pub mod custom;
 pub mod discovery;
@@ -95,6 +95,22 @@ pub struct Adapter {
 #[derive(Debug, Clone, Copy)]
 pub struct CloseConnection;
 
+/// The caller proved who they are (an extension of the response, refusals of what they may not do included): the connection is
+/// no stranger's any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Authenticated;
+
+/// What is known of who sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// Nothing, because nobody looked.
+    Unasked,
+    /// Nobody vouches for them.
+    Stranger,
+    /// Who they are.
+    Known,
+}
+
 struct Shared {
     adapter: Arc<Adapter>,
     permits: Semaphore,
@@ -121,16 +137,16 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let http1 = request.version() <= Version::HTTP_11;
     let route = route::parse(request.uri().path());
     let kind = route.as_ref().map_or("other", Route::kind);
-    let mut stranger = false;
+    let mut caller = Caller::Unasked;
     let answer = match (&route, shared.permits.try_acquire()) {
         // A probe must get its answer when everything else does not.
         (Ok(Route::Health(endpoint)), _) => {
-            stranger = true;
+            caller = Caller::Stranger;
             Ok(health::answer(adapter, *endpoint, &request))
         }
         (_, Err(_)) => Err(overloaded(&adapter.stats)),
         (route, Ok(_permit)) => {
-            let work = authorized(&shared, route.as_ref().map_err(ApiError::clone), request, &mut stranger);
+            let work = authorized(&shared, route.as_ref().map_err(ApiError::clone), request, &mut caller);
             let timeout = |_| Err(ApiError::new(Kind::Timeout, "the request took longer than its limit"));
             tokio::time::timeout(adapter.limits.deadline, work)
                 .await
@@ -141,8 +157,10 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     if response.status() == http::StatusCode::UNAUTHORIZED {
         adapter.stats.unauthenticated.inc();
     }
-    if stranger {
-        close(&mut response, http1);
+    match caller {
+        Caller::Stranger => close(&mut response, http1),
+        Caller::Known => _ = response.extensions_mut().insert(Authenticated),
+        Caller::Unasked => {}
     }
     let code = response.status().as_u16();
     adapter.stats.answered(kind, verb, code);
@@ -169,13 +187,12 @@ fn close(response: &mut Response, http1: bool) {
     }
 }
 
-/// Everything behind the path: identity, access, method, answer. `stranger` says, however it ends, whether nobody vouched for
-/// the caller.
+/// Everything behind the path: identity, access, method, answer. `caller` says, however it ends, what is known of who asked.
 async fn authorized(
     shared: &Shared,
     route: Result<&Route, ApiError>,
     request: Request,
-    stranger: &mut bool,
+    caller: &mut Caller,
 ) -> Result<Response, ApiError> {
     let adapter = &shared.adapter;
     let door = Door {
@@ -183,7 +200,7 @@ async fn authorized(
         stats: &adapter.stats,
         strangers: &shared.strangers,
     };
-    let (identity, _place, request) = door.identified(request, stranger).await?;
+    let (identity, _place, request) = door.identified(request, caller).await?;
     // A path that is none is refused only now, so that nobody without a credential learns what exists.
     let route = route?;
     let query = ParsedQuery::parse(request.uri().query().unwrap_or(""));
@@ -215,10 +232,10 @@ impl<'a> Door<'a> {
     async fn identified(
         &self,
         mut request: Request,
-        stranger: &mut bool,
+        caller: &mut Caller,
     ) -> Result<(Identity, Option<SemaphorePermit<'a>>, Request), ApiError> {
         let peer = request.extensions().get::<PeerCertificates>();
-        let (identity, place) = self.identity(peer, request.headers(), stranger).await?;
+        let (identity, place) = self.identity(peer, request.headers(), caller).await?;
         self.authenticator.strip(request.headers_mut());
         request.extensions_mut().remove::<PeerCertificates>();
         Ok((identity, place, request))
@@ -228,18 +245,21 @@ impl<'a> Door<'a> {
         &self,
         peer: Option<&PeerCertificates>,
         headers: &HeaderMap,
-        stranger: &mut bool,
+        caller: &mut Caller,
     ) -> Result<(Identity, Option<SemaphorePermit<'a>>), ApiError> {
         let failure = match self.authenticator.certified(peer, headers).map_err(unauthenticated)? {
-            Certified::As(identity) => return Ok((identity, None)),
+            Certified::As(identity) => {
+                *caller = Caller::Known;
+                return Ok((identity, None));
+            }
             Certified::Not(failure) => failure,
         };
-        *stranger = true;
+        *caller = Caller::Stranger;
         let place = self.strangers.try_acquire().map_err(|_| overloaded(self.stats))?;
         let identity = self.authenticator.uncertified(failure, headers, self.stats).await;
         match identity.map_err(unauthenticated)? {
             Some(identity) => {
-                *stranger = false;
+                *caller = Caller::Known;
                 Ok((identity, None))
             }
             None => Ok((Identity::anonymous(), Some(place))),
@@ -352,9 +372,10 @@ mod tests {
             stats: &Stats::default(),
             strangers: &Semaphore::new(1),
         };
-        let mut stranger = false;
-        let (identity, place, request) = door.identified(request, &mut stranger).await.unwrap();
-        assert_eq!((identity.user.as_str(), stranger, place.is_none()), ("u", false, true));
+        let mut caller = Caller::Unasked;
+        let (identity, place, request) = door.identified(request, &mut caller).await.unwrap();
+        let seen = (identity.user.as_str(), caller, place.is_none());
+        assert_eq!(seen, ("u", Caller::Known, true));
         let seen: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
         assert_eq!(seen, ["accept"]);
         assert!(request.extensions().get::<PeerCertificates>().is_none());

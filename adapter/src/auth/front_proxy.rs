@@ -22,13 +22,7 @@ pub(crate) fn identify(
     now: Timestamp,
     chains: &VerifiedChains,
 ) -> Result<Option<Identity>, String> {
-    let subject = chains.verify(&proxy.authority, peer, now)?;
-    if !proxy.allowed_names.is_empty() && !proxy.allowed_names.contains(&subject.common_name) {
-        return Err(format!(
-            "common name {:?} is not among requestheader-allowed-names",
-            subject.common_name
-        ));
-    }
+    shown(proxy, peer, now, chains)?;
     let Some(user) = single(headers, &proxy.username_headers)? else {
         return Ok(None);
     };
@@ -48,6 +42,23 @@ pub(crate) fn identify(
         groups,
         extra: extra(proxy, headers)?,
     }))
+}
+
+/// Whether the chain is a front proxy's: it leads to their authority and has one of their names.
+pub(crate) fn shown(
+    proxy: &RequestHeader,
+    peer: &PeerCertificates,
+    now: Timestamp,
+    chains: &VerifiedChains,
+) -> Result<(), String> {
+    let subject = chains.verify(&proxy.authority, peer, now)?;
+    if !proxy.allowed_names.is_empty() && !proxy.allowed_names.contains(&subject.common_name) {
+        return Err(format!(
+            "common name {:?} is not among requestheader-allowed-names",
+            subject.common_name
+        ));
+    }
+    Ok(())
 }
 
 /// The first non-empty value of the first header that has one. Two different values are refused: the proxy sets one,

@@ -100,6 +100,12 @@ pub struct Authenticator {
     anonymous: bool,
 }
 
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
 impl Authenticator {
     /// An authenticator that waits for its trust data ([`Self::set_trust`]); `tokens` is absent where no API server
     /// can review any.
@@ -178,6 +184,19 @@ impl Authenticator {
             Ok(identity) => Certified::As(identity.authenticated()),
             Err(reason) => Certified::Not(Some(reason)),
         })
+    }
+
+    /// Whether the certificate chain of a connection vouches for whoever opened it, before any request: it is the front
+    /// proxy's, or leads to the clients' authority. Never while the trust data is missing.
+    #[must_use]
+    pub fn vouches_for(&self, peer: &PeerCertificates) -> bool {
+        let (Some(trust), now) = (self.trust(), self.clock.now()) else {
+            return false;
+        };
+        let proxy = trust.request_header.as_ref();
+        let client = trust.client_ca.as_ref();
+        proxy.is_some_and(|proxy| front_proxy::shown(proxy, peer, now, &self.chains).is_ok())
+            || client.is_some_and(|authority| client_cert::identify(authority, peer, now, &self.chains).is_ok())
     }
 
     /// Who asks where [`Self::certified`] gave `failure`: whoever a token is of, which the API server may have to tell; `None`

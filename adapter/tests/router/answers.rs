@@ -32,15 +32,7 @@ fn world() -> World {
     );
     world.rows("temp", vec![row(&[("node", "n1")], 40.25, 0)]);
     world.rows("load", vec![row(&[("namespace", "demo")], 0.5, 0)]);
-    let queue = |q: &str, ns: &str, v| row(&[("namespace", ns), ("queue", q)], v, 0);
-    world.rows(
-        "queue",
-        vec![
-            queue("a", "demo", 5.0),
-            queue("b", "demo", 7.0),
-            queue("c", "other", 9.0),
-        ],
-    );
+    world.queues();
     world.rows("shared", vec![row(&[("queue", "s")], 11.0, 0)]);
     world
 }
@@ -408,15 +400,17 @@ async fn a_partial_value_may_raise_but_never_lower() {
     assert_eq!(world.get(&format!("{CUSTOM}/pods/*/rps")).await.values(), ["p-2=2"]);
 }
 
+/// The depth of a queue that this exporter told.
+fn of(queue: &str, owner: u32, value: f64) -> Row {
+    let mut row = row(&[("namespace", "demo"), ("queue", queue)], value, 0);
+    row.provenance.owners = vec![OwnerId(owner)];
+    row
+}
+
 #[tokio::test]
 async fn a_sum_that_lost_one_of_its_exporters_may_not_lower() {
     let world = world();
     let path = format!("{EXTERNAL}/queue_depth");
-    let of = |queue: &str, owner: u32, value: f64| {
-        let mut row = row(&[("namespace", "demo"), ("queue", queue)], value, 0);
-        row.provenance.owners = vec![OwnerId(owner)];
-        row
-    };
     world.rows("queue", vec![of("a", 1, 5.0), of("b", 2, 7.0)]);
     assert_eq!(world.get(&path).await.code(), 200);
     // The second exporter dies: its row is gone, and the rest is less than the whole was.
@@ -457,11 +451,6 @@ async fn a_sum_that_lost_one_of_its_exporters_may_not_lower() {
 async fn a_sum_whose_exporters_were_replaced_by_one_that_never_answered_whole_may_not_lower() {
     let world = world();
     let path = format!("{EXTERNAL}/queue_depth");
-    let of = |queue: &str, owner: u32, value: f64| {
-        let mut row = row(&[("namespace", "demo"), ("queue", queue)], value, 0);
-        row.provenance.owners = vec![OwnerId(owner)];
-        row
-    };
     world.adapter.board.update(OwnerId(3), |t| t.health = Health::Up);
     world.rows("queue", vec![of("a", 1, 5.0), of("b", 3, 7.0)]);
     assert_eq!(world.get(&path).await.code(), 200);

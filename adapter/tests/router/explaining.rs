@@ -40,15 +40,7 @@ async fn an_explanation_goes_from_the_rule_to_what_was_left_out() {
 #[tokio::test]
 async fn an_external_explanation_shows_the_sum_and_only_the_namespace() {
     let world = World::new(RULES);
-    let queue = |q: &str, ns: &str, v| row(&[("namespace", ns), ("queue", q)], v, 0);
-    world.rows(
-        "queue",
-        vec![
-            queue("a", "demo", 5.0),
-            queue("b", "demo", 7.0),
-            queue("c", "other", 9.0),
-        ],
-    );
+    world.queues();
     let path = "/explain/apis/external.metrics.k8s.io/v1beta1/namespaces/demo/queue_depth";
     let reply = world.get(path).await;
     assert_eq!(reply.json()["sum"], "12");

@@ -294,6 +294,7 @@ async fn until_its_trust_is_loaded_only_health_answers() {
                 (503, "authentication data is not loaded yet"),
                 "{path}"
             );
+            assert!(!reply.known, "{path}");
         }
     }
     assert_eq!(

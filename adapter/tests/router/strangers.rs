@@ -20,7 +20,7 @@ impl TokenReviewer for Silent {
 }
 
 #[tokio::test]
-async fn the_connection_of_whoever_proves_nothing_ends_with_the_answer() {
+async fn the_connection_of_whoever_proves_nothing_ends_with_the_answer_and_that_of_others_is_known() {
     let nobody = [
         ("x-remote-user", "system:anonymous"),
         ("x-remote-group", "system:unauthenticated"),
@@ -66,6 +66,7 @@ async fn the_connection_of_whoever_proves_nothing_ends_with_the_answer() {
         let reply = world.get_as(peer, path, headers).await;
         assert_eq!((reply.code(), reply.closes), (code, closes), "{what}: {}", reply.text);
         assert_eq!(reply.header("connection") == "close", closes, "{what}");
+        assert_eq!(reply.known, !closes, "{what}");
     }
 }
 
@@ -101,6 +102,7 @@ async fn strangers_take_a_quarter_of_the_requests_at_most() {
         for _ in 0..8 {
             let reply = world.get_as(None, "/apis", headers).await;
             assert_eq!((reply.code(), reply.closes), (429, true), "{what}: {}", reply.text);
+            assert!(!reply.known, "{what}");
             assert_eq!(world.get("/apis").await.code(), 200, "{what}");
         }
         assert_eq!(world.counters()["overloaded_total{}"], 8.0, "{what}");

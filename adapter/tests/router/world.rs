@@ -439,6 +439,13 @@ impl World {
         self.content(query, |c| c.rows = Ok(rows));
     }
 
+    /// Two queues of the namespace, and one of another.
+    pub(crate) fn queues(&self) {
+        let queue = |q: &str, ns: &str, v| row(&[("namespace", ns), ("queue", q)], v, 0);
+        let rows = [("a", "demo", 5.0), ("b", "demo", 7.0), ("c", "other", 9.0)];
+        self.rows("queue", rows.map(|(q, ns, v)| queue(q, ns, v)).to_vec());
+    }
+
     /// Changes what a query answers.
     pub(crate) fn content(&self, query: &str, change: impl FnOnce(&mut Content)) {
         self.standing.kept.lock().clear();
@@ -465,6 +472,7 @@ impl World {
                 .extensions
                 .get::<leadline_adapter::api::CloseConnection>()
                 .is_some(),
+            known: parts.extensions.get::<leadline_adapter::api::Authenticated>().is_some(),
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
@@ -512,6 +520,7 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) closes: bool,
+    pub(crate) known: bool,
     pub(crate) text: String,
 }
 

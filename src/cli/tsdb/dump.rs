@@ -6,14 +6,13 @@ use clap::{Args, ValueEnum};
 use leadline_model::Matcher;
 use leadline_model::histogram::HistogramSample;
 use leadline_model::labels::{Labels, NAME};
-use leadline_model::matcher::MatchOp;
+use leadline_model::matcher::{MatchOp, all_match};
 use leadline_model::number::general;
 use leadline_model::port::{Queryable, SeriesSet};
 use leadline_model::sample::{Samples, Timestamp, is_stale};
 use leadline_promql::syntax::ast::{Border, ExprKind, Shift};
 use leadline_storage::db::ReadOnly;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -109,39 +108,39 @@ impl Selection {
     /// at a time, samples of one series.
     fn each(&self, each: &mut dyn FnMut(&Series) -> Result<(), Failure>) -> Result<(), Failure> {
         let store = open::read_only(&self.path)?;
-        // A series that several selectors match is printed once.
-        let mut seen = (self.matchers.len() > 1).then(BTreeSet::new);
         let everything = [Selector(vec![Matcher::new(NAME, MatchOp::Regex, ".*")?])];
         let selectors = if self.matchers.is_empty() {
             &everything
         } else {
             self.matchers.as_slice()
         };
-        for Selector(matchers) in selectors {
+        for (i, Selector(matchers)) in selectors.iter().enumerate() {
+            let earlier = selectors.get(..i).unwrap_or_default();
             let metrics = store.label_values(NAME, matchers, self.min_time, self.max_time)?;
             // The empty name is that of series without one.
             for metric in std::iter::once("").chain(metrics.iter().map(String::as_str)) {
                 let mut matchers = matchers.clone();
                 matchers.push(Matcher::new(NAME, MatchOp::Equal, metric)?);
-                self.each_of(&store, &matchers, seen.as_mut(), each)?;
+                self.each_of(&store, &matchers, earlier, each)?;
             }
         }
         complete(&store)
     }
 
-    /// Calls `each` for the series that fulfil all matchers and were not `seen`.
+    /// Calls `each` for the series that fulfil all matchers. What an `earlier` selector matches was printed with that: a series
+    /// is printed once, and none has to be remembered for it.
     fn each_of(
         &self,
         store: &ReadOnly,
         matchers: &[Matcher],
-        mut seen: Option<&mut BTreeSet<Labels>>,
+        earlier: &[Selector],
         each: &mut dyn FnMut(&Series) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let times = (self.min_time, self.max_time);
         let found = store.select(matchers, times.0, times.1, true)?;
         for i in 0..found.len() {
             let labels = found.labels(i);
-            if seen.as_mut().is_some_and(|seen| !seen.insert(labels.clone())) {
+            if earlier.iter().any(|Selector(matchers)| all_match(matchers, &labels)) {
                 continue;
             }
             each(&Series::read(found.as_ref(), i, labels, times)?)?;
@@ -226,4 +225,62 @@ fn json(labels: &Labels) -> String {
     text.replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadline_model::clock::ManualClock;
+    use leadline_model::entropy::SeededEntropy;
+    use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
+    use leadline_storage::Settings;
+    use leadline_storage::db::{Db, Parts};
+    use leadline_storage::disk::RealDisk;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_series_that_several_selectors_match_is_printed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(Parts {
+            disk: Arc::new(RealDisk),
+            path: dir.path().to_owned(),
+            settings: Settings::default(),
+            clock: Arc::new(ManualClock::at(1000)),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        })
+        .unwrap();
+        db.replay().unwrap();
+        let entry = |n| Entry {
+            series: Slot::New(n),
+            t: 1000,
+            v: f64::from(n),
+        };
+        let series = |n| Labels::from_pairs([("__name__", "m".to_owned()), ("n", format!("{n}"))]);
+        db.commit(&Batch {
+            owner: db.new_owner(),
+            slot: 1000,
+            attempt: Attempt::Good,
+            created: (0..3).map(series).collect(),
+            entries: (0..3).map(entry).collect(),
+            extras: Extras::default(),
+        })
+        .unwrap();
+        db.close().unwrap();
+        let dump = Dump {
+            selection: Selection {
+                min_time: 0,
+                max_time: 2000,
+                matchers: [r#"m{n=~"1|2"}"#, r#"{n="1"}"#, "m"]
+                    .map(|text| selector(text).unwrap())
+                    .into(),
+                sandbox_dir_root: None,
+                path: dir.path().to_owned(),
+            },
+            format: Format::Prom,
+        };
+        let mut out = Vec::new();
+        dump.write(&mut out).unwrap();
+        let line = |n| format!("{{__name__=\"m\", n=\"{n}\"}} {n} 1000\n");
+        assert_eq!(String::from_utf8(out).unwrap(), [1, 2, 0].map(line).concat());
+    }
 }

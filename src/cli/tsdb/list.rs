@@ -31,7 +31,7 @@ const HEADER: [&str; 8] = [
 
 impl List {
     pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let blocks = open::blocks(&self.path)?;
+        let blocks = open::blocks(&open::disk(), &self.path)?;
         write_blocks(out, blocks.iter().map(AsRef::as_ref), true, self.human_readable)
     }
 }

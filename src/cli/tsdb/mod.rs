@@ -5,6 +5,8 @@ mod backfill;
 mod bench;
 mod columns;
 mod dump;
+#[cfg(test)]
+mod in_use;
 mod list;
 mod open;
 mod snapshot;

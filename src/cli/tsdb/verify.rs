@@ -3,13 +3,13 @@
 use super::{Failure, open};
 use clap::Args;
 use leadline_storage::block::Block;
-use leadline_storage::disk::Disk;
+use leadline_storage::disk::{Disk, Entry};
 use leadline_storage::wal::record::{Record, unknown_type};
-use leadline_storage::wal::{self, Reader, checkpoint};
+use leadline_storage::wal::{self, Beginning, Reader, checkpoint};
 use leadline_storage::{StorageError, verify_mapped};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,46 +26,42 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(super) fn write(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let disk = open::disk();
-        let names = open::names(disk.as_ref(), &self.path)?;
-        let mut check = Check {
-            disk,
-            out,
-            findings: 0,
-            newer: 0,
-        };
-        for name in names {
-            check.block(&self.path.join(&name), &name)?;
-        }
-        for name in ["wal", "wbl"] {
-            check.log(&self.path.join(name), name)?;
-        }
-        check.mapped(&self.path.join(MAPPED))?;
-        let damaged = match check.findings {
-            0 => None,
-            1 => Some("1 place is damaged".to_owned()),
-            n => Some(format!("{n} places are damaged")),
-        };
-        let newer = match check.newer {
-            0 => None,
-            1 => Some("1 record was written by a newer version".to_owned()),
-            n => Some(format!("{n} records were written by a newer version")),
-        };
-        match [damaged, newer]
-            .into_iter()
-            .flatten()
-            .reduce(|a, b| format!("{a}, {b}"))
-        {
-            None => Ok(()),
-            Some(found) => Err(found.into()),
+        verify(open::disk(), &self.path, out)
+    }
+}
+
+/// Checks a directory, which another process may have open: what goes or moves on meanwhile is no damage.
+pub(super) fn verify(disk: Arc<dyn Disk>, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut check = Check {
+        disk,
+        out,
+        findings: 0,
+        newer: 0,
+    };
+    check.blocks(path)?;
+    for name in ["wal", "wbl"] {
+        let dir = path.join(name);
+        if open::exists(check.disk.as_ref(), &dir)? {
+            check.steadily(&dir, Beginning::of, |disk, dir| log(disk, dir, name))?;
         }
     }
+    check.steadily(&path.join(MAPPED), files, |disk, dir| Ok(mapped(disk, dir)))?;
+    check.result()
 }
 
 /// A check under way.
 struct Check<'a> {
     disk: Arc<dyn Disk>,
     out: &'a mut dyn Write,
+    findings: usize,
+    /// Records of types that are not known.
+    newer: u64,
+}
+
+/// What is told of a part of the directory.
+#[derive(Default)]
+struct Told {
+    lines: Vec<String>,
     findings: usize,
     /// Records of types that are not known.
     newer: u64,
@@ -81,104 +77,163 @@ struct Records {
 }
 
 impl Check<'_> {
-    fn block(&mut self, dir: &Path, name: &str) -> Result<(), Failure> {
-        let before = self.findings;
-        let block = match Block::open(Arc::clone(&self.disk), dir, open::cache()) {
-            Ok(block) => block,
-            Err(error) => return self.finding(&error),
-        };
-        // What cannot be written out is no reason to stop counting.
-        let mut found = Vec::new();
-        let verified = block.verify(&mut |damage| found.push(damage));
-        for damage in found {
-            self.finding(&damage)?;
-        }
-        match verified {
-            Ok(seen) if self.findings == before => {
-                let (series, chunks, samples) = (seen.series, seen.chunks, seen.samples);
-                Ok(writeln!(
-                    self.out,
-                    "{name}: ok: {series} series, {chunks} chunks, {samples} samples"
-                )?)
+    /// All blocks; where one went meanwhile, those that came for it too.
+    fn blocks(&mut self, path: &Path) -> Result<(), Failure> {
+        let mut seen = BTreeSet::new();
+        let mut gone = true;
+        while std::mem::take(&mut gone) {
+            for name in open::names(self.disk.as_ref(), path)? {
+                if !seen.insert(name.clone()) {
+                    continue;
+                }
+                let dir = path.join(&name);
+                let told = block(&self.disk, &dir, &name);
+                match told.findings == 0 || open::exists(self.disk.as_ref(), &dir)? {
+                    true => self.tell(told)?,
+                    false => gone = true,
+                }
             }
-            Ok(_) => Ok(()),
-            Err(error) => self.finding(&error),
         }
+        Ok(())
     }
 
-    /// The head's full chunks.
-    fn mapped(&mut self, dir: &Path) -> Result<(), Failure> {
-        let before = self.findings;
-        let mut found = Vec::new();
-        let verified = verify_mapped(Arc::clone(&self.disk), dir, &mut |damage| found.push(damage));
-        for damage in found {
-            self.finding(&damage)?;
+    /// Checks the part of the directory that is in `dir`, once more where something was found and its `shape` has changed.
+    fn steadily<S: PartialEq>(
+        &mut self,
+        dir: &Path,
+        shape: impl Fn(&dyn Disk, &Path) -> Result<S, StorageError>,
+        check: impl Fn(&Arc<dyn Disk>, &Path) -> Result<Told, StorageError>,
+    ) -> Result<(), Failure> {
+        for _ in 0..open::ATTEMPTS {
+            let before = shape(self.disk.as_ref(), dir)?;
+            let told = check(&self.disk, dir)?;
+            if told.findings == 0 || shape(self.disk.as_ref(), dir)? == before {
+                return self.tell(told);
+            }
         }
-        match verified {
-            Ok(chunks) if self.findings == before => Ok(writeln!(self.out, "{MAPPED}: ok: {chunks} chunks")?),
-            Ok(_) => Ok(()),
-            Err(error) => self.finding(&error),
-        }
+        Err(StorageError::changing(dir).into())
     }
 
-    /// The log below `dir`, its checkpoint first.
-    fn log(&mut self, dir: &Path, name: &str) -> Result<(), Failure> {
-        if !self.disk.exists(dir)? {
-            return Ok(());
+    fn tell(&mut self, told: Told) -> Result<(), Failure> {
+        self.findings += told.findings;
+        self.newer += told.newer;
+        for line in told.lines {
+            writeln!(self.out, "{line}")?;
         }
-        let checkpoint = match checkpoint::latest(self.disk.as_ref(), dir) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => return self.finding(&error),
+        Ok(())
+    }
+
+    fn result(&self) -> Result<(), Failure> {
+        let damaged = match self.findings {
+            0 => None,
+            1 => Some("1 place is damaged".to_owned()),
+            n => Some(format!("{n} places are damaged")),
         };
-        // Without a checkpoint the log may begin anywhere.
-        let segments = wal::segments(self.disk.as_ref(), dir)?;
-        let oldest = segments.first().map_or(0, |segment| segment.number);
-        let first = checkpoint.as_ref().map_or(oldest, |c| c.number + 1);
-        if let Some(checkpoint) = checkpoint {
-            let folder = checkpoint
-                .path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            // It appears whole or not at all, so its end cannot be torn.
-            let read = Reader::open(Arc::clone(&self.disk), &checkpoint.path, ..).map(Reader::whole);
-            self.segments(read, &format!("{name}/{folder}"))?;
+        let newer = match self.newer {
+            0 => None,
+            1 => Some("1 record was written by a newer version".to_owned()),
+            n => Some(format!("{n} records were written by a newer version")),
+        };
+        match [damaged, newer]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| format!("{a}, {b}"))
+        {
+            None => Ok(()),
+            Some(found) => Err(found.into()),
         }
-        let read = Reader::open(Arc::clone(&self.disk), dir, first..);
-        self.segments(read, name)
+    }
+}
+
+impl Told {
+    fn finding(&mut self, what: &dyn Display) {
+        self.findings += 1;
+        self.line(what.to_string());
     }
 
-    fn segments(&mut self, opened: Result<Reader, StorageError>, name: &str) -> Result<(), Failure> {
+    fn line(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    /// That all is well, if it is.
+    fn ok_unless_found(&mut self, verified: Result<String, StorageError>) {
+        match verified {
+            Ok(line) if self.findings == 0 => self.line(line),
+            Ok(_) => {}
+            Err(error) => self.finding(&error),
+        }
+    }
+}
+
+fn block(disk: &Arc<dyn Disk>, dir: &Path, name: &str) -> Told {
+    let mut told = Told::default();
+    let verified = Block::open(Arc::clone(disk), dir, open::cache()).and_then(|block| {
+        let seen = block.verify(&mut |damage| told.finding(&damage))?;
+        let (series, chunks, samples) = (seen.series, seen.chunks, seen.samples);
+        Ok(format!(
+            "{name}: ok: {series} series, {chunks} chunks, {samples} samples"
+        ))
+    });
+    told.ok_unless_found(verified);
+    told
+}
+
+/// The head's full chunks.
+fn mapped(disk: &Arc<dyn Disk>, dir: &Path) -> Told {
+    let mut told = Told::default();
+    let verified = verify_mapped(Arc::clone(disk), dir, &mut |damage| told.finding(&damage));
+    told.ok_unless_found(verified.map(|chunks| format!("{MAPPED}: ok: {chunks} chunks")));
+    told
+}
+
+/// The files of a folder, which grow while chunks are written.
+fn files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    match disk.list(dir) {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StorageError::io("list", dir, error)),
+    }
+}
+
+/// The log below `dir`, its checkpoint first.
+fn log(disk: &Arc<dyn Disk>, dir: &Path, name: &str) -> Result<Told, StorageError> {
+    let mut told = Told::default();
+    let checkpoint = checkpoint::latest(disk.as_ref(), dir)?;
+    // Without a checkpoint the log may begin anywhere.
+    let segments = wal::segments(disk.as_ref(), dir)?;
+    let oldest = segments.first().map_or(0, |segment| segment.number);
+    let first = checkpoint.as_ref().map_or(oldest, |c| c.number + 1);
+    if let Some(checkpoint) = checkpoint {
+        let folder = checkpoint.path.file_name().unwrap_or_default().to_string_lossy();
+        // It appears whole or not at all, so its end cannot be torn.
+        let read = Reader::open(Arc::clone(disk), &checkpoint.path, ..).map(Reader::whole);
+        told.segments(read, &format!("{name}/{folder}"));
+    }
+    told.segments(Reader::open(Arc::clone(disk), dir, first..), name);
+    Ok(told)
+}
+
+impl Told {
+    fn segments(&mut self, opened: Result<Reader, StorageError>, name: &str) {
         let read = opened.and_then(|mut reader| {
             let records = records(&mut reader)?;
             Ok((reader.segments().len(), records, reader.torn().cloned()))
         });
-        match read {
-            Ok((count, records, torn)) => {
-                for (of_type, first) in records.newer.values() {
-                    writeln!(self.out, "{first}: {of_type} such records")?;
-                    self.newer += of_type;
-                }
-                if records.newer.is_empty() {
-                    writeln!(self.out, "{name}: ok: {count} segments, {} records", records.count)?;
-                }
-                match torn {
-                    // A process that was killed leaves this behind; the next start cuts it off.
-                    Some(torn) => Ok(writeln!(
-                        self.out,
-                        "{name}: the end is torn, as a kill leaves it: {torn}"
-                    )?),
-                    None => Ok(()),
-                }
-            }
-            Err(error) => self.finding(&error),
+        let (count, records, torn) = match read {
+            Ok(read) => read,
+            Err(error) => return self.finding(&error),
+        };
+        for (of_type, first) in records.newer.values() {
+            self.line(format!("{first}: {of_type} such records"));
+            self.newer += of_type;
         }
-    }
-
-    fn finding(&mut self, what: &dyn Display) -> Result<(), Failure> {
-        self.findings += 1;
-        Ok(writeln!(self.out, "{what}")?)
+        if records.newer.is_empty() {
+            self.line(format!("{name}: ok: {count} segments, {} records", records.count));
+        }
+        if let Some(torn) = torn {
+            // A process that was killed leaves this behind; the next start cuts it off.
+            self.line(format!("{name}: the end is torn, as a kill leaves it: {torn}"));
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use axum::body::Bytes;
 use http_body_util::BodyExt;
-use leadline_api::{Api, StatusSource, router};
+use leadline_api::{Api, Origins, StatusSource, router};
 use leadline_model::clock::ManualClock;
 use leadline_model::labels::Labels;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Evaluate, Extras, Queryable, SeriesRef, Slot};
@@ -203,6 +203,7 @@ impl Bench {
             clock: self.clock.clone(),
             status: Arc::new(NoStatus),
             admin: None,
+            origins: Origins::ANY,
         }
     }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod asker;
 mod compress;
+mod cors;
 mod exemplars;
 mod explain;
 mod histogram;
@@ -28,11 +29,12 @@ mod times;
 mod tree;
 
 pub use admin::StorageAdmin;
+pub use cors::Origins;
 pub use number::{push_float, push_timestamp, rfc3339};
 pub use route::Route;
 pub use status::StatusSource;
 
-use axum::Router;
+use axum::{Router, middleware};
 use leadline_model::Clock;
 use leadline_model::port::Queryable;
 use leadline_model::target::Board;
@@ -54,6 +56,8 @@ pub struct Api {
     pub status: Arc<dyn StatusSource>,
     /// What `/api/v1/admin/tsdb/*` acts on; absent, these answer that they are off.
     pub admin: Option<Arc<dyn StorageAdmin>>,
+    /// Whose pages a browser lets read the answers.
+    pub origins: Origins,
 }
 
 /// What is served below `/api/v1`.
@@ -79,11 +83,15 @@ pub fn routes() -> Vec<Route<Api>> {
     ]
 }
 
-/// A router of [`routes`], which tells in the API's words what it does not have and compresses for who takes that.
+/// A router of [`routes`], which tells in the API's words what it does not have, compresses for who takes that and tells browsers
+/// whose pages may read.
 pub fn router(api: Api) -> Router {
+    let origins = api.origins.clone();
     Route::router(routes())
+        .route_layer(middleware::from_fn_with_state(origins.clone(), cors::mark))
         .fallback(respond::not_found)
         .method_not_allowed_fallback(respond::method_not_allowed)
-        .layer(axum::middleware::from_fn(compress::answers))
+        .layer(middleware::from_fn_with_state(origins, cors::preflight))
+        .layer(middleware::from_fn(compress::answers))
         .with_state(api)
 }

@@ -56,13 +56,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 impl Cluster {
     /// A client from a kubeconfig file (its current context), or from the pod's service account where none is given.
     /// Tokens that live in files are read again when they change, and so is the authority of a pod. Nothing is sent yet.
-    /// The proxy of the environment is not used.
+    /// The proxy of the environment is not used. A program that the kubeconfig gets credentials from runs here, on a thread of its
+    /// own: whoever stops waiting for this leaves it behind.
     ///
     /// # Errors
     /// [`ConnectError`]: the settings are missing or wrong.
     pub async fn connect(kubeconfig: Option<&Path>) -> Result<Arc<Self>, ConnectError> {
         let Some(path) = kubeconfig else {
-            return Ok(Self::of(Config::incluster()?)?);
+            return Ok(Self::of(Config::incluster()?).await?);
         };
         // What a client cannot be made of was in the file too.
         let config = Access::read(path)?.into_config();
@@ -72,7 +73,7 @@ impl Cluster {
         if named("HTTPS_PROXY") || named("https_proxy") {
             tracing::info!(server = %config.cluster_url, "HTTPS_PROXY is not used for the API server");
         }
-        Self::of(config).map_err(|error| {
+        Self::of(config).await.map_err(|error| {
             ConnectError::Kubeconfig(KubeconfigError {
                 path: path.to_owned(),
                 key: String::new(),
@@ -87,13 +88,14 @@ impl Cluster {
         std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
     }
 
-    fn of(mut config: Config) -> Result<Arc<Self>, kube::Error> {
+    async fn of(mut config: Config) -> Result<Arc<Self>, kube::Error> {
         config.connect_timeout = Some(REQUEST_TIMEOUT);
         config.write_timeout = Some(REQUEST_TIMEOUT);
         // Whoever asks has a deadline and a backoff of its own; a hidden second one holds answers up for minutes.
         config.default_retry = false;
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let client = Client::try_from(config)?;
+        let made = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
+        let client = made.map_err(|ended| kube::Error::Service(ended.into()))??;
         let mapper = Mapper::new(Some(client.clone()));
         Ok(Arc::new(Self {
             objects: ObjectWatches::new(client.clone()),

@@ -123,8 +123,14 @@ impl PodStore {
             }
         }
         *self.index.write() = next;
+        self.status.received();
         self.status.complete();
         self.bump();
+    }
+
+    /// Whoever fills the store cannot go on: why, until a complete list comes. The pods stay as last known.
+    pub fn fail(&self, error: &str) {
+        self.status.failed(error);
     }
 
     fn bump(&self) {

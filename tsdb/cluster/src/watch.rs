@@ -86,7 +86,8 @@ impl WatchStatus {
         }
     }
 
-    fn received(&self) {
+    /// Something was received: the last failure is over.
+    pub(crate) fn received(&self) {
         if self.last_error.lock().take().is_some() {
             tracing::info!(watch = self.name, "watch goes on");
         }

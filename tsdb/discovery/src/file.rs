@@ -93,7 +93,8 @@ impl Files {
             .collect()
     }
 
-    /// Looks at the files until `cancel`.
+    /// Looks at the files until `cancel`. The groups are known in full from the first look on that finds no file broken: what
+    /// a broken one holds nobody can tell, and that it holds nothing would be an answer.
     pub(crate) async fn run(mut self, publisher: Publisher, cancel: CancellationToken) {
         let (mut first, mut since_refresh) = (true, Duration::ZERO);
         loop {
@@ -112,10 +113,11 @@ impl Files {
                 Err(_) => return,
             };
             publisher.error(look.errors.first().cloned());
+            let whole = look.errors.is_empty();
             if look.changed || first {
-                publisher.publish(self.groups());
+                publisher.publish(self.groups(), whole);
             }
-            first = false;
+            first &= !whole;
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => since_refresh += LOOK,

@@ -62,7 +62,7 @@ impl Pods {
             let known = self.built.remove(&pod.uid).filter(|(from, _)| Arc::ptr_eq(from, &pod));
             let group = match known {
                 Some((_, group)) => group,
-                None => Arc::new(labels::group(&pod, &self.prefix)),
+                None => Arc::new(labels::group(&pod, &self.prefix, self.config.attach_job)),
             };
             if !group.targets.is_empty() {
                 groups.push(Arc::clone(&group));
@@ -73,15 +73,13 @@ impl Pods {
         groups
     }
 
-    /// Publishes at every change until `cancel`.
+    /// Publishes at every change until `cancel`. How the watch goes the manager asks of the store, when it is asked.
     pub(crate) async fn run(mut self, publisher: Publisher, cancel: CancellationToken) {
         let mut changed = self.store.changed();
         loop {
             if self.store.synced() {
                 changed.mark_unchanged();
-                publisher.publish(self.groups());
-            } else {
-                publisher.error(self.store.stats().last_error);
+                publisher.publish(self.groups(), true);
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -130,6 +128,7 @@ mod tests {
             },
             labels: leadline_cluster::Selector::parse(label).unwrap(),
             fields: crate::config::FieldSelector::parse(field).unwrap(),
+            attach_job: false,
         }
     }
 

@@ -113,12 +113,14 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// All groups there are now.
-    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>) {
+    /// All groups there are now. Unless they are the `whole`, as those are not that are read while a file of others is broken,
+    /// the first full list is still to come.
+    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>, whole: bool) {
         {
             let mut found = self.found.lock();
-            let same = found.synced && same_groups(&found.groups, &groups);
-            (found.groups, found.synced, found.error) = (groups, true, found.error.take());
+            let synced = found.synced || whole;
+            let same = found.synced == synced && same_groups(&found.groups, &groups);
+            (found.groups, found.synced) = (groups, synced);
             if same {
                 return;
             }
@@ -171,13 +173,14 @@ impl Manager {
     #[must_use]
     pub fn status(&self) -> Vec<DiscoveryReport> {
         let report = |job: &Arc<str>, slot: &Slot| {
+            let watch = matches!(slot.provider, Provider::Kubernetes(_)).then(|| self.pods_error());
             let found = slot.found.lock();
             DiscoveryReport {
                 job: Arc::clone(job),
                 discovery: slot.name.clone(),
                 synced: found.synced,
                 groups: found.groups.len(),
-                error: found.error.clone(),
+                error: found.error.clone().or(watch.flatten()),
             }
         };
         self.jobs
@@ -185,6 +188,15 @@ impl Manager {
             .iter()
             .flat_map(|(job, slots)| slots.iter().map(|s| report(job, s)).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// Why no pods come, while none do. The watch is asked, because it wakes nobody when it fails or goes on.
+    fn pods_error(&self) -> Option<String> {
+        match &self.pods {
+            PodSource::None => None,
+            PodSource::Cluster(cluster) => cluster.pods().stats().last_error,
+            PodSource::Store { pods, .. } => pods.stats().last_error,
+        }
     }
 
     /// Puts `jobs` in the place of what ran before. Discoveries that did not change go on; one that changed keeps its
@@ -343,6 +355,7 @@ mod tests {
             namespaces: crate::config::Namespaces::default(),
             labels: leadline_cluster::Selector::parse(label).unwrap(),
             fields: crate::config::FieldSelector::default(),
+            attach_job: false,
         };
         Discoveries {
             kubernetes: vec![config],
@@ -415,6 +428,64 @@ mod tests {
         out.wait_for(|s| s.synced() && addresses(s, "k") == ["p1"])
             .await
             .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_status_of_pods_tells_why_the_watch_fails_while_it_does() {
+        let store = PodStore::new();
+        let manager = Manager::new(PodSource::Store {
+            pods: Arc::clone(&store),
+            namespace: "a".into(),
+        });
+        manager.apply(vec![("k".into(), kubernetes("")), ("s".into(), fixed("x:1"))]);
+        let mut out = manager.subscribe();
+        let status = || {
+            let all = manager.status();
+            assert_eq!(all[1].error, None, "the other discovery has nothing to do with it");
+            (all[0].synced, all[0].groups, all[0].error.clone())
+        };
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        assert_eq!(status(), (false, 0, None));
+        store.fail("pods is forbidden");
+        assert_eq!(status(), (false, 0, Some("pods is forbidden".into())));
+        store.replace([pod("p1")]);
+        out.wait_for(|s| s.synced()).await.unwrap();
+        assert_eq!(status(), (true, 1, None));
+        store.fail("connection refused");
+        assert_eq!(status(), (true, 1, Some("connection refused".into())));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_broken_at_the_start_is_no_full_list_and_the_others_count_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:1"]}]"#).unwrap();
+        std::fs::write(dir.path().join("broken.json"), r#"[{"targets": ["y:1"]"#).unwrap();
+        let config = FileConfig {
+            files: vec![dir.path().join("*.json")],
+            refresh_interval: leadline_model::duration::Duration::from_secs(300),
+        };
+        let manager = Manager::new(PodSource::None);
+        let discoveries = Discoveries {
+            file: vec![config],
+            ..Discoveries::default()
+        };
+        manager.apply(vec![("f".into(), discoveries)]);
+        let mut out = manager.subscribe();
+        let first = out.wait_for(|s| addresses(s, "f") == ["x:1"]).await.unwrap().clone();
+        let status = manager.status();
+        assert!(!first.synced() && !status[0].synced, "{status:?}");
+        assert!(
+            status[0].error.as_ref().unwrap().contains("broken.json: "),
+            "{status:?}"
+        );
+        std::fs::write(dir.path().join("broken.json"), r#"[{"targets": ["y:1"]}]"#).unwrap();
+        let mended = out.wait_for(|s| s.synced()).await.unwrap().clone();
+        assert_eq!(addresses(&mended, "f"), ["y:1", "x:1"]);
+        // What breaks later leaves what was known in full.
+        std::fs::write(dir.path().join("broken.json"), "[").unwrap();
+        std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:2"]}]"#).unwrap();
+        let after = out.wait_for(|s| addresses(s, "f") == ["y:1", "x:2"]).await.unwrap();
+        assert!(after.synced());
     }
 
     #[tokio::test]

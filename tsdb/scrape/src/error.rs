@@ -2,6 +2,7 @@
 
 use leadline_exposition::ParseError;
 use leadline_httpclient::FetchError;
+use leadline_model::port::Refusal;
 use std::sync::Arc;
 
 /// Why a scrape failed. Its text is what `/targets` shows.
@@ -48,6 +49,9 @@ pub enum ScrapeError {
         "the store has no room for more series: {0} new ones were refused (--storage.tsdb.max-series, or no number is left)"
     )]
     SeriesLimit(usize),
+    /// The store refused even `up` at the time of the scrape: it has newer samples of the target.
+    #[error("the store refused what was scraped: {} (it has newer samples of the target: was the clock set back?)", .0.as_str())]
+    Outdated(Refusal),
     /// The job has too many targets.
     #[error("{0}")]
     TargetLimit(Arc<str>),
@@ -93,7 +97,7 @@ impl ScrapeError {
             Self::SampleLimit { .. } => "sample_limit",
             Self::SeriesLimit(_) => "series_limit",
             Self::TargetLimit(_) => "target_limit",
-            Self::Append(_) | Self::BrokenOff => OTHER_REASON,
+            Self::Append(_) | Self::Outdated(_) | Self::BrokenOff => OTHER_REASON,
         }
     }
 }

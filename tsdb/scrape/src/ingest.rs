@@ -131,6 +131,7 @@ impl Ingest {
     /// # Errors
     /// [`ScrapeError`]; the failure is committed then, unless the store itself refuses. Of a scrape of which the
     /// store has no room for a part ([`ScrapeError::SeriesLimit`]) the rest is committed, and `up` is 1: the target answered.
+    /// So is what has times of its own of a scrape that came too late ([`ScrapeError::Outdated`]).
     pub fn good(
         &mut self,
         body: &[u8],
@@ -140,9 +141,9 @@ impl Ingest {
     ) -> Result<Counts, ScrapeError> {
         match self.try_good(body, at, duration_s, scratch) {
             Ok((counts, None)) => Ok(counts),
-            Ok((_, Some(beyond))) => {
-                self.stats.failed(&beyond);
-                Err(beyond)
+            Ok((_, Some(lack))) => {
+                self.stats.failed(&lack);
+                Err(lack)
             }
             Err((error, counts)) => {
                 self.fail(&error, counts, at, duration_s, scratch)?;
@@ -151,7 +152,7 @@ impl Ingest {
         }
     }
 
-    /// What was counted, and that the store had no room for a part.
+    /// What was counted, and why the store did not take all of it where that makes the scrape a failed one.
     fn try_good(
         &mut self,
         body: &[u8],
@@ -184,7 +185,8 @@ impl Ingest {
         }
         add(&self.stats.samples, counts.kept);
         add(&self.stats.cache_misses, counts.added);
-        Ok((counts, without_room(&outcome)))
+        let lack = without_room(&outcome).or_else(|| outdated(&outcome, scratch));
+        Ok((counts, lack))
     }
 
     /// What the store refused of the last scrape, where the log was not told of it yet: to be asked once a scrape.
@@ -487,6 +489,7 @@ impl Ingest {
             extras: Extras {
                 metadata: std::mem::take(&mut scratch.metadata),
                 vital: report as u32,
+                refuse_late_markers: true,
                 ..Extras::default()
             },
         };
@@ -532,6 +535,13 @@ fn lost_series(outcome: &Outcome, scratch: &Scratch) -> bool {
 fn without_room(outcome: &Outcome) -> Option<ScrapeError> {
     let refused = outcome.refs.iter().filter(|series| series.is_none()).count();
     (refused > 0).then_some(ScrapeError::SeriesLimit(refused))
+}
+
+/// That the store refused `up` for its time: it has newer samples of the target.
+fn outdated(outcome: &Outcome, scratch: &Scratch) -> Option<ScrapeError> {
+    let up = Report::up_of(&scratch.batch_entries)?;
+    let (_, why) = outcome.refused.iter().find(|(index, _)| *index as usize == up)?;
+    matches!(why, Refusal::OutOfOrder | Refusal::TooOld).then_some(ScrapeError::Outdated(*why))
 }
 
 fn marker(series: SeriesRef, t: Timestamp) -> Entry {

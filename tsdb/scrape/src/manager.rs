@@ -89,6 +89,7 @@ impl Manager {
             label_types: parts.label_types,
             seed: parts.seed,
             scratch: Mutex::default(),
+            told_set_back: Mutex::default(),
             shutdown: CancellationToken::new(),
         };
         Self {

@@ -80,6 +80,11 @@ impl Report {
         }
     }
 
+    /// Where `up` is among entries to which a report was added last.
+    pub(crate) fn up_of(entries: &[Entry]) -> Option<usize> {
+        entries.len().checked_sub(NAMES.len())
+    }
+
     /// Adds a marker for each series that was ever written.
     pub(crate) fn append_stale(&self, at: Timestamp, scratch: &mut Scratch) {
         let known = self.refs.iter().flatten();

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Bodies above so many bytes are read on a thread of their own, so that they hold up nobody else.
@@ -23,6 +24,9 @@ const LARGE_BODY: usize = 1 << 20;
 
 /// Scratch memory above so many bytes is given back instead of kept for the next scrape.
 const LARGE_SCRATCH: usize = 8 << 20;
+
+/// How often the log is told at most that the clock was set back.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// How many scratch memories are kept.
 const KEPT_SCRATCH: usize = 32;
@@ -40,6 +44,8 @@ pub(crate) struct Shared {
     /// Spreads the slots, so that replicas do not scrape at once, and seeds the hashes of series.
     pub(crate) seed: u64,
     pub(crate) scratch: Mutex<Vec<Scratch>>,
+    /// When the log was last told that the clock was set back.
+    pub(crate) told_set_back: Mutex<Option<Instant>>,
     /// Ends everything without stale markers.
     pub(crate) shutdown: CancellationToken,
 }
@@ -47,6 +53,18 @@ pub(crate) struct Shared {
 impl Shared {
     fn lend(&self) -> Scratch {
         self.scratch.lock().pop().unwrap_or_default()
+    }
+
+    /// Says that the clock was set back, once for all targets that find it out within a minute.
+    fn tell_set_back(&self, ahead_ms: i64) {
+        let mut told = self.told_set_back.lock();
+        if told.is_none_or(|at| at.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(
+                ahead = %leadline_model::duration::Duration::from_millis(ahead_ms),
+                "the clock was set back: scraping goes on, but the store refuses samples that are older than those it has"
+            );
+        }
     }
 
     fn give_back(&self, scratch: Scratch) {
@@ -143,10 +161,11 @@ impl Runner {
         }
     }
 
-    /// Waits for the next slot, which is later than the last one.
+    /// Waits for the next slot, which is later than the last one, unless the clock was set back beyond that.
     async fn wait(&mut self, grid: &Grid) -> Woken {
         loop {
             let now = self.shared.clock.now();
+            self.notice_set_back(grid, now);
             let mut slot = grid.next(now);
             if let Some(last) = self.last.filter(|last| slot <= *last) {
                 slot = grid.next(last + 1);
@@ -160,7 +179,7 @@ impl Runner {
                 }
                 () = tokio::time::sleep(span(slot - now)) => {}
             }
-            // The wall clock may have been set back meanwhile: then the slot is still to come.
+            // The wall clock may have been set back meanwhile: then the slot is still to come, or another is next.
             if self.shared.clock.now() >= slot {
                 if let Some(last) = self.last {
                     add(&self.shared.stats.missed_slots, grid.missed(last, slot));
@@ -171,9 +190,21 @@ impl Runner {
         }
     }
 
+    /// Forgets a last slot that lies too far ahead to be waited for: the clock was set back. What is scraped from here on
+    /// the store may refuse, which the target then says; that nothing is scraped it would not. The target counts as observed
+    /// anew, because what was observed before lies in times that are still to come.
+    fn notice_set_back(&mut self, grid: &Grid, now: Timestamp) {
+        let Some(last) = self.last.filter(|last| grid.is_far_ahead(*last, now)) else {
+            return;
+        };
+        self.last = None;
+        self.shared.tell_set_back(last - now);
+        self.shared.board.update(self.owner, |state| state.first_good = None);
+    }
+
     async fn scrape(&mut self, assignment: &Assignment, grid: &Grid, slot: Timestamp) {
         let at = grid.stamp(slot, self.shared.clock.now());
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let mut scratch = self.shared.lend();
         add(&self.shared.stats.scrapes, 1);
         let fetched = match &assignment.forced {

@@ -41,6 +41,13 @@ impl Grid {
         usize::try_from((next - slot) / self.interval - 1).unwrap_or(0)
     }
 
+    /// Whether `slot` lies so far (more than two intervals) ahead of `now` that nobody who goes by this grid can have reached
+    /// it, had the clock not been set back since. Less is waited for: the store would refuse samples of that time.
+    #[must_use]
+    pub fn is_far_ahead(&self, slot: Timestamp, now: Timestamp) -> bool {
+        slot.saturating_sub(now) > self.interval.saturating_mul(2)
+    }
+
     /// The timestamp of a scrape for `slot` that begins at `now`: the slot, which packs well and which evaluations are
     /// aligned to, while the scrape is at most 1 % of the interval (or 2 ms) late; otherwise the true time.
     #[must_use]
@@ -106,6 +113,14 @@ mod tests {
         }
         assert_eq!(Grid::new(0, 0, 100).stamp(0, 2), 0);
         assert_eq!((grid.missed(0, 5_000), grid.missed(0, 20_000)), (0, 3));
+    }
+
+    #[test]
+    fn a_slot_is_waited_for_up_to_two_intervals_ahead() {
+        let grid = Grid::new(0, 0, 5_000);
+        for (ahead, far) in [(-5_000, false), (0, false), (10_000, false), (10_001, true)] {
+            assert_eq!(grid.is_far_ahead(1_000_000 + ahead, 1_000_000), far, "{ahead}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -107,6 +108,16 @@ impl Exporter {
     }
 }
 
+/// The system's clock and so many ms.
+#[derive(Default)]
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> i64 {
+        SystemClock.now() + self.0.load(Ordering::SeqCst)
+    }
+}
+
 struct Rig {
     head: Arc<Head>,
     board: Arc<Board>,
@@ -120,14 +131,18 @@ impl Rig {
 
     /// With a store of these settings.
     fn over(settings: Settings) -> Self {
-        let head = Head::new(settings, Arc::new(SystemClock)).unwrap();
+        Self::with(settings, Arc::new(SystemClock))
+    }
+
+    fn with(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let head = Head::new(settings, clock.clone()).unwrap();
         let board = Board::new();
         let manager = Manager::new(Parts {
             appender: head.clone(),
             metadata: false,
             label_types: false,
             board: board.clone(),
-            clock: Arc::new(SystemClock),
+            clock,
             runtime: Box::new(|_| tokio::runtime::Handle::current()),
             seed: 1,
         });
@@ -517,4 +532,28 @@ async fn samples_carry_the_time_of_their_slot() {
     let now = SystemClock.now();
     assert!(samples.t.iter().all(|t| (now - t).abs() < 60_000));
     assert!(samples.t.windows(2).all(|w| w[0] < w[1]));
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_end_scraping_and_the_target_says_why_nothing_is_stored() {
+    let exporter = Exporter::new("a 1\n");
+    let address = exporter.serve(None).await;
+    let clock = Arc::new(SetClock::default());
+    let rig = Rig::with(Settings::default(), clock.clone());
+    rig.manager.apply(vec![job(|_| {})]).unwrap();
+    rig.groups(&[address]);
+    rig.health(Health::Up).await;
+    clock.0.store(-3 * 3_600_000, Ordering::SeqCst);
+    let state = rig.health(Health::Down).await;
+    let why = state.last_error.as_deref().unwrap();
+    assert!(
+        why.contains("out_of_order") && why.contains("was the clock set back?"),
+        "{why}"
+    );
+    assert_eq!(state.first_good, None, "it is observed anew");
+    assert!(state.last_scrape.unwrap() <= clock.now());
+    let requests = exporter.requests.lock().len();
+    until("more scrapes", || exporter.requests.lock().len() >= requests + 3).await;
+    clock.0.store(0, Ordering::SeqCst);
+    rig.health(Health::Up).await;
 }

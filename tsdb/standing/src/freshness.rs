@@ -11,6 +11,10 @@ use leadline_model::Timestamp;
 use leadline_model::duration::Duration;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 
+/// How far (ms) ahead of the clock an evaluation may be. Evaluations are made at times that the clock has shown: what is
+/// further ahead was made before the clock was set back, nobody knows how long ago.
+pub const AHEAD_MS: i64 = 30_000;
+
 /// How many down targets a message names before it only counts.
 const NAMED: usize = 3;
 
@@ -88,7 +92,8 @@ pub fn judge_empty_for(
 /// named.
 ///
 /// # Errors
-/// "warming up: …", with the time left where it can be told; `now` is in ms.
+/// "warming up: …", with the time left where it can be told; that the clock was set back, where the evaluation is more than
+/// [`AHEAD_MS`] ahead of it. `now` is in ms.
 pub fn check_warm(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
     cold_because(snapshot, now, |_| None)
 }
@@ -108,6 +113,13 @@ pub fn check_warm_for(
 }
 
 fn cold_because(snapshot: &Snapshot, now: Timestamp, name: impl Fn(OwnerId) -> Option<String>) -> Result<(), String> {
+    let ahead = snapshot.at.saturating_sub(now);
+    if ahead > AHEAD_MS {
+        return Err(format!(
+            "evaluated {} ahead of the clock, which was set back; waiting until every target that feeds it was scraped since",
+            Duration::from_millis(ahead - ahead % 1000)
+        ));
+    }
     let Warmth::Cold { reason, until, example } = &snapshot.warmth else {
         return Ok(());
     };
@@ -294,5 +306,17 @@ mod tests {
         let told = |shown: bool| check_warm_for(&snapshot, 1_000, &board(), |_| shown).unwrap_err();
         assert_eq!(told(true), "warming up: x (web/10.0.0.2:80); ready in about 5 s");
         assert_eq!(told(false), "warming up: x; ready in about 5 s");
+    }
+
+    #[test]
+    fn what_was_evaluated_well_ahead_of_the_clock_is_refused_though_it_is_warm_and_empty() {
+        let mut snapshot = snapshot_of(Vec::new(), 0, 0);
+        snapshot.at = 10_800_000 + AHEAD_MS;
+        assert_eq!(check_warm(&snapshot, 10_800_000), Ok(()));
+        let refused = check_warm(&snapshot, AHEAD_MS - 1).unwrap_err();
+        assert!(
+            refused.starts_with("evaluated 3h ahead of the clock, which was set back"),
+            "{refused}"
+        );
     }
 }

@@ -154,6 +154,15 @@ impl StorageError {
         })
     }
 
+    /// The directory `path` changed as often as it was read.
+    #[must_use]
+    pub fn changing(path: &Path) -> Self {
+        Self::Refused(format!(
+            "{}: the directory changes while it is read: take a snapshot (POST /api/v1/admin/tsdb/snapshot) and read that",
+            path.display()
+        ))
+    }
+
     /// What was begun is given up, because the store is being closed.
     pub(crate) fn closing() -> Self {
         Self::Refused("the store is being closed".to_owned())

@@ -67,6 +67,12 @@ fn a_block_in_the_middle_of_being_copied_is_taken_when_it_is_whole() {
         store.put(&dir, &copied);
         assert_eq!(store.db.maintain().adopted, [] as [&str; 0], "{len} bytes");
         assert_eq!(store.read("a"), missing);
+        // However long the copy stands still.
+        for _ in (0..3).filter(|_| len < chunks.len()) {
+            assert_eq!(store.db.maintain().adopted, [] as [&str; 0], "{len} bytes");
+            let told = store.db.damaged();
+            assert!(told.len() == 1 && told[0].1.contains("chunks/000001"), "{told:?}");
+        }
     }
     assert_eq!(store.db.maintain().adopted.len(), 1);
     assert_eq!(store.db.damaged(), []);
@@ -226,8 +232,8 @@ fn a_deletion_before_a_new_block_is_open_says_so_and_one_after_the_block_is_move
     delete().unwrap();
 }
 
-#[test]
-fn only_the_damaged_one_of_blocks_that_were_to_be_merged_is_marked() {
+/// A store that is about to merge its first three blocks.
+fn about_to_merge() -> Store {
     let mut store = Store::new(Settings {
         max_block_range_ms: RANGE,
         ..small()
@@ -238,18 +244,50 @@ fn only_the_damaged_one_of_blocks_that_were_to_be_merged_is_marked() {
     }
     store.settings.max_block_range_ms = 3 * RANGE;
     store.restart();
+    store
+}
+
+/// Which blocks are not merged any more, as far as the first three go.
+fn marked(db: &Db) -> Vec<bool> {
+    let blocks = db.blocks();
+    let first = blocks.iter().take(3);
+    first.map(|block| block.meta().compaction.failed).collect()
+}
+
+#[test]
+fn only_the_damaged_one_of_blocks_that_were_to_be_merged_is_marked() {
+    let store = about_to_merge();
     let segment = store.db.blocks()[1].dir().join("chunks/000001");
     let last = store.disk.open(&segment).unwrap().len().unwrap() - 1;
     store.disk.append(&segment).unwrap().write_at(&[0x55], last).unwrap();
     let done = store.db.maintain();
     assert_eq!(done.failures.len(), 1, "{done:?}");
-    let failed = store
-        .db
-        .blocks()
-        .iter()
-        .map(|block| block.meta().compaction.failed)
-        .collect::<Vec<_>>();
-    assert_eq!(failed[..3], [false, true, false]);
+    assert_eq!(marked(&store.db), [false, true, false]);
+}
+
+#[test]
+fn only_the_one_that_the_disk_does_not_read_of_blocks_that_were_to_be_merged_is_marked() {
+    let store = about_to_merge();
+    store.db.close().unwrap();
+    let disk = Arc::new(FaultyDisk::new(store.disk.clone(), Arc::new(SeededEntropy::new(1))));
+    let db = Db::open(Parts {
+        disk: disk.clone(),
+        ..store.parts()
+    })
+    .unwrap();
+    db.replay().unwrap();
+    let dir = db.blocks()[1].dir().to_owned();
+    // One operation fails at a time, and the block is given up after three.
+    for round in 1..=3 {
+        assert_eq!(marked(&db), [false; 3], "round {round}");
+        disk.confine(&dir.join("chunks"));
+        disk.arm(Fault::Failure, 0);
+        let done = db.maintain();
+        assert_eq!(done.failures.len(), 1, "round {round}: {done:?}");
+        disk.lift();
+    }
+    assert_eq!(marked(&db), [false, true, false]);
+    assert_eq!(read_all(db.as_ref(), "a"), Store::samples(0..250));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The store as a whole on a disk that fails.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may stop it")]
 
+mod mapped;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod stores;
 
@@ -183,15 +184,6 @@ fn mapped_chunks_that_are_damaged_while_the_store_runs_keep_nothing_from_being_c
     }
 }
 
-/// A mapped chunk of a series (`tsdb/docs/format/head_chunks.md`) whose checksum is right, whatever its bits are.
-fn mapped_chunk(series: [u8; 8], (mint, maxt): (i64, i64), data: &[u8]) -> Vec<u8> {
-    let mut bytes = [series, mint.to_be_bytes(), maxt.to_be_bytes()].concat();
-    bytes.extend([1, data.len() as u8]);
-    bytes.extend(data);
-    bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
-    bytes
-}
-
 #[test]
 fn a_mapped_chunk_that_cannot_be_joined_with_its_neighbour_keeps_nothing_from_being_cut() {
     // The log has as many samples as the chunk promises, or one less.
@@ -199,12 +191,8 @@ fn a_mapped_chunk_that_cannot_be_joined_with_its_neighbour_keeps_nothing_from_be
         let mut store = Store::new(settings_with_short_chunks());
         go_on(&store, 0..14);
         store.db.close().unwrap();
-        let path = mapped_file(&store);
-        let mut series = [0; 8];
-        store.disk.open(&path).unwrap().read_exact_at(&mut series, 8).unwrap();
         let times = (10 * MINUTE, (9 + i64::from(promised)) * MINUTE);
-        let chunk = mapped_chunk(series, times, &[0, promised, 0xff]);
-        store.disk.append(&path).unwrap().write_all(&chunk).unwrap();
+        mapped::append(&*store.disk, &mapped_file(&store), times, &[0, promised, 0xff]);
         // All chunks are such that were closed early.
         store.settings.chunk_samples = 120;
         store.reopen();

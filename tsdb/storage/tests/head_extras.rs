@@ -479,6 +479,32 @@ fn exemplars_and_metadata_survive_a_crash_and_go_with_their_series() {
     assert!(traces(&*world.head, ALL).is_empty() && world.head.metadata().is_empty());
 }
 
+/// A checkpoint goes by references: one that the log still tells something of is not given out again.
+#[test]
+fn what_was_told_of_a_series_that_is_gone_is_not_told_of_one_that_comes_after_it() {
+    let mut world = World::new();
+    // Segments end with truncations, if they have something. The series of this are of another stripe than the others.
+    let segment = |world: &World, i: i64, mint: Timestamp| {
+        let [_, owner] = [(); 2].map(|()| world.head.new_owner());
+        put(&*world.head, owner, NOW + i, &[("__name__=goes_on", Value::Float(1.0))]);
+        world.head.truncate(mint).unwrap();
+    };
+    let owner = world.head.new_owner();
+    put(&*world.head, owner, NOW, &[("__name__=requests", Value::Float(1.0))]);
+    // The first two segments have its labels, and the checkpoint of them leaves these out; the third has what is told of it.
+    (1..3).for_each(|i| segment(&world, i, NOW));
+    extras(&*world.head, owner, NOW + 3, "gone");
+    segment(&world, 4, NOW + 4);
+    world.crash();
+    let owner = world.head.new_owner();
+    put(&*world.head, owner, NOW + 5, &[("__name__=other", Value::Float(1.0))]);
+    (6..12).for_each(|i| segment(&world, i, NOW + 5));
+    world.crash();
+    assert_eq!(dump(&*world.head, ALL).len(), 7);
+    assert_eq!(world.head.metadata(), []);
+    assert!(world.head.exemplars(&[], ALL.0, ALL.1).unwrap().is_empty());
+}
+
 #[test]
 fn a_range_of_the_head_has_its_histograms_and_no_others() {
     let world = World::new();

@@ -213,6 +213,46 @@ fn what_is_there_already_is_not_taken_twice_and_another_value_is_refused() {
 }
 
 #[test]
+fn late_stale_markers_are_refused_where_the_batch_wants_it_and_nothing_else_is() {
+    let filled = Filled::new();
+    filled.store.clock.set(30 * MINUTE);
+    let db = &filled.store.db;
+    for series in ["int", "plain"] {
+        let values = |n| match series {
+            "int" => value("int", n),
+            _ => Value::Float(n as f64),
+        };
+        put(&filled.store, 30 * MINUTE, &[(series, values(0))]);
+        let late = |t: Timestamp, v: f64| {
+            let batch = Batch {
+                owner: db.new_owner(),
+                slot: t,
+                attempt: Attempt::Good,
+                created: vec![Labels::from_pairs([("__name__", series)])],
+                entries: vec![Entry {
+                    series: Slot::New(0),
+                    t,
+                    v,
+                }],
+                extras: Extras {
+                    refuse_late_markers: true,
+                    ..Extras::default()
+                },
+            };
+            let outcome = db.commit(&batch).unwrap();
+            (outcome.appended, outcome.refused)
+        };
+        assert_eq!(
+            late(20 * MINUTE, STALE_NAN),
+            (0, vec![(0, Refusal::OutOfOrder)]),
+            "{series}"
+        );
+        assert_eq!(late(21 * MINUTE, 1.0), (1, vec![]), "{series}");
+        assert_eq!(late(31 * MINUTE, STALE_NAN), (1, vec![]), "{series}: in order");
+    }
+}
+
+#[test]
 fn a_late_stale_marker_of_a_series_of_histograms_is_one_of_its_kind() {
     let filled = Filled::new();
     filled.store.clock.set(30 * MINUTE);

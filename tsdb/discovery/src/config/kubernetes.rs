@@ -15,6 +15,8 @@ pub struct KubernetesConfig {
     pub labels: Selector,
     /// The field selector of role pod.
     pub fields: FieldSelector,
+    /// `attach_metadata.job`: whether pods carry the name of the job that controls them.
+    pub attach_job: bool,
 }
 
 /// `namespaces`; neither of the two means all.
@@ -46,6 +48,20 @@ struct AttachMetadata {
     deployment: bool,
     job: bool,
     cronjob: bool,
+}
+
+impl AttachMetadata {
+    /// The keys that are set and need more than the pod itself: a watch of nodes, namespaces, replica sets or jobs
+    /// (`podLabels` in `discovery/kubernetes/pod.go`).
+    fn beyond_the_pod(&self) -> Vec<&'static str> {
+        let keys = [
+            (self.node, "attach_metadata.node"),
+            (self.namespace, "attach_metadata.namespace"),
+            (self.deployment, "attach_metadata.deployment"),
+            (self.cronjob, "attach_metadata.cronjob"),
+        ];
+        keys.into_iter().filter(|(set, _)| *set).map(|(_, key)| key).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -188,7 +204,7 @@ impl TryFrom<Written> for KubernetesConfig {
         written.check_server(api_server)?;
         written.check_selectors(allowed)?;
         let not_yet = |what: &str| Err(format!("not supported yet: {what}"));
-        let attach = &written.attach_metadata;
+        let beyond = written.attach_metadata.beyond_the_pod();
         let given = |role: &str| written.selectors.iter().find(|s| s.role == role);
         if role != "pod" {
             return not_yet(&format!("role {role}"));
@@ -198,8 +214,8 @@ impl TryFrom<Written> for KubernetesConfig {
                 "api_server and kubeconfig_file (the one cluster of --kubeconfig, or of this pod, is used)",
             );
         }
-        if attach.node || attach.namespace || attach.deployment || attach.job || attach.cronjob {
-            return not_yet("attach_metadata");
+        if !beyond.is_empty() {
+            return not_yet(&beyond.join(", "));
         }
         if given("node").is_some() {
             return not_yet("selectors of role node");
@@ -208,7 +224,42 @@ impl TryFrom<Written> for KubernetesConfig {
         Ok(Self {
             labels: Selector::parse(label).map_err(|e| e.to_string())?,
             fields: FieldSelector::parse(field)?,
+            attach_job: written.attach_metadata.job,
             namespaces: written.namespaces,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<KubernetesConfig, String> {
+        serde_saphyr::from_str(text).map_err(|e| e.without_snippet().to_string())
+    }
+
+    #[test]
+    fn metadata_that_need_another_watch_are_refused_by_their_keys_and_the_job_is_not() {
+        for (attach, expected) in [
+            ("{}", Ok(false)),
+            ("{job: false, node: false}", Ok(false)),
+            ("{job: true}", Ok(true)),
+            (
+                "{job: true, node: true}",
+                Err("not supported yet: attach_metadata.node"),
+            ),
+            ("{namespace: true}", Err("not supported yet: attach_metadata.namespace")),
+            (
+                "{deployment: true, cronjob: true}",
+                Err("not supported yet: attach_metadata.deployment, attach_metadata.cronjob"),
+            ),
+            ("{pod: true}", Err("unknown field")),
+        ] {
+            let read = read(&format!("role: pod\nattach_metadata: {attach}\n")).map(|c| c.attach_job);
+            match (&read, expected) {
+                (Err(error), Err(part)) => assert!(error.contains(part), "{attach}: {error}"),
+                _ => assert_eq!(read.as_ref().ok(), expected.as_ref().ok(), "{attach}: {read:?}"),
+            }
+        }
     }
 }

@@ -6,8 +6,9 @@ use leadline_model::labels::{Labels, LabelsBuilder};
 use leadline_model::target::TargetGroup;
 
 /// One target per declared container port, and one without a port for a container that declares none; init containers
-/// included. The UID is part of the source: a pod that was deleted and created again under its name is another one.
-pub(super) fn group(pod: &Pod, prefix: &str) -> TargetGroup {
+/// included. The UID is part of the source: a pod that was deleted and created again under its name is another one. With
+/// `attach_job` the name of the job that controls the pod is a label of its own.
+pub(super) fn group(pod: &Pod, prefix: &str, attach_job: bool) -> TargetGroup {
     let source = format!("{prefix}pod/{}/{}/{}", pod.namespace, pod.name, pod.uid);
     let Some(ip) = pod.ip.as_deref() else {
         return TargetGroup {
@@ -27,12 +28,12 @@ pub(super) fn group(pod: &Pod, prefix: &str) -> TargetGroup {
     });
     TargetGroup {
         source,
-        labels: pod_labels(pod, ip),
+        labels: pod_labels(pod, ip, attach_job),
         targets: targets.collect(),
     }
 }
 
-fn pod_labels(pod: &Pod, ip: &str) -> Labels {
+fn pod_labels(pod: &Pod, ip: &str, attach_job: bool) -> Labels {
     let mut labels = LabelsBuilder::new();
     let (kind, controller) = pod.controller.as_ref().map_or(("", ""), |c| (&c.kind, &c.name));
     for (name, value) in [
@@ -51,6 +52,9 @@ fn pod_labels(pod: &Pod, ip: &str) -> Labels {
         ("__meta_kubernetes_pod_uid", &pod.uid),
     ] {
         labels.set(name, value);
+    }
+    if attach_job && kind == "Job" {
+        labels.set("__meta_kubernetes_pod_job_name", controller);
     }
     metadata(&mut labels, "label", &pod.labels);
     metadata(&mut labels, "annotation", &pod.annotations);
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_pod_has_every_label_of_role_pod() {
-        let group = group(&full(), "kubernetes/0/");
+        let group = group(&full(), "kubernetes/0/", true);
         assert_eq!(group.source, "kubernetes/0/pod/shop/web-0/u1");
         let expected = [
             ("__meta_kubernetes_namespace", "shop"),
@@ -174,6 +178,21 @@ mod tests {
             ("__meta_kubernetes_pod_uid", "u1"),
         ];
         assert_eq!(group.labels, Labels::from_pairs(expected));
+    }
+
+    #[test]
+    fn the_job_that_controls_a_pod_is_named_where_that_is_asked_for() {
+        let name = |kind: &str, attach_job| {
+            let controller = Some(Controller {
+                kind: kind.into(),
+                name: "import".into(),
+            });
+            let group = group(&Pod { controller, ..full() }, "", attach_job);
+            group.labels.get("__meta_kubernetes_pod_job_name").map(str::to_owned)
+        };
+        assert_eq!(name("Job", true).as_deref(), Some("import"));
+        assert_eq!(name("Job", false), None);
+        assert_eq!(name("ReplicaSet", true), None);
     }
 
     #[test]
@@ -205,7 +224,7 @@ mod tests {
             with(web(), &dns),
             with(container("init", "i:1", "true"), &[(ADDRESS, "10.0.0.1")]),
         ];
-        assert_eq!(group(&full(), "").targets, expected);
+        assert_eq!(group(&full(), "", false).targets, expected);
     }
 
     #[test]
@@ -216,6 +235,7 @@ mod tests {
                 ..full()
             },
             "",
+            false,
         );
         let addresses: Vec<_> = group.targets.iter().filter_map(|t| t.get(ADDRESS)).collect();
         assert_eq!(addresses, ["[fd00::1]:80", "[fd00::1]:53", "fd00::1"]);
@@ -223,6 +243,6 @@ mod tests {
 
     #[test]
     fn a_pod_without_an_address_has_no_targets() {
-        assert!(group(&Pod { ip: None, ..full() }, "").targets.is_empty());
+        assert!(group(&Pod { ip: None, ..full() }, "", false).targets.is_empty());
     }
 }

@@ -3,9 +3,12 @@
 use super::*;
 use crate::config::Limits;
 use leadline_model::clock::ManualClock;
+use leadline_model::entropy::SeededEntropy;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::Queryable;
 use leadline_model::sample::Samples;
+use leadline_storage::db::{Db, Parts};
+use leadline_storage::disk::memory::MemoryDisk;
 use leadline_storage::{Head, Settings};
 
 const T0: Timestamp = 1_700_000_000_000;
@@ -199,6 +202,18 @@ fn samples_the_store_refuses_do_not_fail_the_scrape() {
 }
 
 #[test]
+fn a_scrape_of_which_the_store_has_newer_ones_fails_and_says_why() {
+    let mut rig = Rig::new(|_| {});
+    rig.scrape(10_000, "a 1\n").unwrap();
+    let error = rig.scrape(5, "a 2\n").unwrap_err();
+    assert!(matches!(error, ScrapeError::Outdated(Refusal::OutOfOrder)), "{error:?}");
+    assert_eq!(rig.stats.failures().last(), Some(&("store", 1)));
+    assert_eq!((rig.one("a"), rig.one("up")), ("10000=1".into(), "10000=1".into()));
+    rig.scrape(10_005, "a 3\n").unwrap();
+    assert_eq!(rig.one("a"), "10000=1 10005=3");
+}
+
+#[test]
 fn labels_of_target_and_series_meet_as_prometheus_has_it() {
     for (honor, exposed, target, expected) in [
         (false, "m 1", vec![("n", "t")], r#"m{n="t"}"#),
@@ -302,6 +317,49 @@ fn the_end_of_a_target_marks_its_series_and_its_report() {
     rig.ingest.gone(T0 + 1000, &mut rig.scratch).unwrap();
     for name in ["a", "up", "scrape_duration_seconds", "scrape_series_added"] {
         assert!(rig.one(name).ends_with("1=stale"), "{name}: {}", rig.one(name));
+    }
+}
+
+#[test]
+fn the_late_end_of_a_target_leaves_no_marker_among_the_samples_of_its_successor() {
+    let clock = Arc::new(ManualClock::at(T0));
+    let store = Db::open(Parts {
+        disk: Arc::new(MemoryDisk::new()),
+        path: "data".into(),
+        settings: Settings {
+            out_of_order_window_ms: 1_800_000,
+            ..Settings::default()
+        },
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(1)),
+    })
+    .unwrap();
+    store.replay().unwrap();
+    let mut scratch = Scratch::default();
+    let [(old, mut ending), (new, mut going)] = [(); 2].map(|()| {
+        let owner = store.new_owner();
+        let rules = rules(Job::new("j"), &[("job", "j")]);
+        (owner, Ingest::new(owner, store.clone(), Arc::default(), 3, rules))
+    });
+    ending.good(b"a 1\n", T0, 0.5, &mut scratch).unwrap();
+    for s in [5, 10, 15] {
+        clock.set(T0 + s * 1000);
+        going.good(b"a 2\n", T0 + s * 1000, 0.5, &mut scratch).unwrap();
+    }
+    ending.gone(T0 + 7_000, &mut scratch).unwrap();
+    let late = format!("a 3 {}\n", T0 + 12_000);
+    clock.set(T0 + 20_000);
+    going.good(late.as_bytes(), T0 + 20_000, 0.5, &mut scratch).unwrap();
+    for (name, times) in [("a", &[0, 5, 10, 12, 15][..]), ("up", &[0, 5, 10, 15, 20])] {
+        let set = store
+            .select(&[Matcher::equal("__name__", name)], 0, i64::MAX, true)
+            .unwrap();
+        let mut samples = Samples::default();
+        set.read(0, 0, i64::MAX, &mut samples).unwrap();
+        let seconds: Vec<i64> = samples.t.iter().map(|t| (t - T0) / 1000).collect();
+        assert_eq!(seconds, times, "{name}");
+        assert!(!samples.v.iter().any(|v| is_stale(*v)), "{name}");
+        assert_eq!(set.owner(0), Some(new), "{name}, once of {old:?}");
     }
 }
 

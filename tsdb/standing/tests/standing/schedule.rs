@@ -3,6 +3,8 @@
 use crate::world::{START, World, request};
 use leadline_model::Clock;
 use leadline_model::port::Attempt;
+use leadline_model::target::OwnerId;
+use leadline_standing::freshness::check_warm;
 use leadline_standing::{Counts, Register, RegisterError, Request, Settings};
 
 fn counts(world: &World) -> Counts {
@@ -328,4 +330,67 @@ async fn what_reads_further_back_than_samples_are_kept_is_refused() {
     assert!(world.standing.register(request("still")).is_ok());
     let world = World::with(settings(60_000), 16).await;
     assert!(world.standing.register(request("moves window")).is_ok());
+}
+
+const HOURS: i64 = 3 * 3_600_000;
+
+/// A scrape of an owner now, as the store and the board tell of it.
+async fn scraped(world: &World, owner: u32) {
+    world.commit(owner).await;
+    let now = world.clock.now();
+    world
+        .board
+        .update(OwnerId(owner), |target| target.last_scrape = Some(now));
+    world.pass(300).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_clock_was_set_back_nothing_is_answered_until_every_target_was_scraped_since() {
+    for text in ["moves", "still"] {
+        let world = World::new().await;
+        let query = world.register(text);
+        scraped(&world, 1).await;
+        scraped(&world, 2).await;
+        assert_eq!(
+            check_warm(&*query.snapshot().await, world.clock.now()),
+            Ok(()),
+            "{text}"
+        );
+        world.clock.advance(-HOURS);
+        // What an evaluation at the time that the clock shows now would find.
+        world.answer(&[]);
+        for owner in [None, Some(1)] {
+            if let Some(owner) = owner {
+                scraped(&world, owner).await;
+            }
+            let refused = check_warm(&*query.snapshot().await, world.clock.now()).unwrap_err();
+            assert!(refused.contains("the clock, which was set back"), "{text}: {refused}");
+        }
+        world.answer(&[(&[], 5.0, &[1, 2])]);
+        scraped(&world, 2).await;
+        let (snapshot, now) = (query.snapshot().await, world.clock.now());
+        assert_eq!(check_warm(&snapshot, now), Ok(()), "{text}");
+        assert!(
+            (now - 1_000..=now).contains(&snapshot.at),
+            "{text}: {}",
+            now - snapshot.at
+        );
+        assert_eq!(snapshot.rows.as_ref().unwrap()[0].value, 5.0);
+        let evaluations = world.evaluations();
+        world.pass(2_000).await;
+        query.snapshot().await;
+        let more = world.evaluations() - evaluations;
+        assert_eq!(more > 0, text == "moves", "{text}: {more} evaluations without a commit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_target_feeds_is_evaluated_anew_when_the_clock_was_set_back() {
+    let world = World::new().await;
+    world.store.owners.lock().unwrap().clear();
+    let query = world.register("still");
+    query.snapshot().await;
+    world.clock.advance(-HOURS);
+    world.pass(300).await;
+    assert_eq!(check_warm(&*query.snapshot().await, world.clock.now()), Ok(()));
 }

@@ -11,6 +11,7 @@ mod index;
 mod meta;
 mod output;
 mod pages;
+mod reach;
 mod resolve;
 mod select;
 mod stream;

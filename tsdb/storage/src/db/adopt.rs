@@ -17,8 +17,8 @@ pub(super) type Files = BTreeMap<PathBuf, u64>;
 
 impl Db {
     /// Opens what is there and not open. A block in the middle of being copied may look whole (its index comes before its
-    /// chunks, say), and one that is open is never opened again: so it is taken when its files are those of the call before.
-    /// What the disk failed to read at the start is tried at once. What cannot be opened is left out, told once, and tried
+    /// chunks, say), and one that is open is never opened again: so it is taken when its files are those of the call before,
+    /// and its segments have what its index says, because a copy may stand still for longer. What the disk failed to read at the start is tried at once. What cannot be opened is left out, told once, and tried
     /// again.
     pub(super) fn adopt(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
         let there = self.not_open()?;
@@ -38,7 +38,8 @@ impl Db {
             if !settled && !misread.contains(&ulid) {
                 continue;
             }
-            let taken = match blocks::open(&self.disk, &dir, &self.cache) {
+            let opened = blocks::open(&self.disk, &dir, &self.cache);
+            let taken = match opened.and_then(|block| block.check_reach().map(|()| block)) {
                 Ok(block) => self.take_in(block).map(|()| done.adopted.push(ulid.to_string())),
                 Err(error) => {
                     self.blocks.leave_out(ulid, &error);

@@ -91,11 +91,12 @@ impl Work {
     }
 }
 
-/// The block in whose folder the damage lies, or what a newer version wrote, if that is one of these.
+/// The block in whose folder the damage lies, or what a newer version wrote, or what the disk does not read, if that is one
+/// of these. What it does not write is in the folder of a new one.
 fn culprit(blocks: &[Ulid], error: &StorageError) -> Option<Ulid> {
     let path = match error {
         StorageError::Damaged(damage) => &damage.path,
-        StorageError::Unknown { path, .. } => path,
+        StorageError::Unknown { path, .. } | StorageError::Io { path, .. } => path,
         _ => return None,
     };
     // The innermost: the folder of the store may be named like one of them.

@@ -23,6 +23,7 @@ mod lock;
 mod maintenance;
 mod make;
 mod mend;
+mod places;
 mod ports;
 mod read_only;
 mod reorder;
@@ -156,12 +157,40 @@ impl Db {
     }
 
     /// Opens a directory for reading alone: its lock is not taken, and nothing of it is ever changed. Its log is replayed
-    /// into memory.
+    /// into memory. What another process moves from the log to blocks meanwhile is found.
     ///
     /// # Errors
-    /// [`StorageError`]: the directory is not there or cannot be read.
+    /// [`StorageError`]: the directory is not there or cannot be read. [`StorageError::Refused`] where it changes as often as
+    /// it is read.
     pub fn read_only(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<ReadOnly, StorageError> {
-        ReadOnly::open(disk, path, clock)
+        let path = path.to_owned();
+        read_only::Source {
+            disk,
+            path,
+            clock,
+            limit: None,
+        }
+        .open()
+    }
+
+    /// [`Self::read_only`], unless what only the log has takes more than `limit` bytes of memory.
+    ///
+    /// # Errors
+    /// As [`Self::read_only`]; [`StorageError::Refused`] where it takes more, with what to do then.
+    pub fn read_only_within(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        limit: u64,
+    ) -> Result<ReadOnly, StorageError> {
+        let (path, limit) = (path.to_owned(), Some(limit));
+        let source = read_only::Source {
+            disk,
+            path,
+            clock,
+            limit,
+        };
+        source.open()
     }
 
     /// The directory.

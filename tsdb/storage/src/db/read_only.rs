@@ -1,11 +1,12 @@
 //! A directory that is only looked at.
 
 use super::blocks::{Blocks, Found};
+use super::places::Places;
 use super::ports::{join, texts};
 use crate::block::{Block, Cache};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::head::{Head, HeadParts, Replayed};
+use crate::head::{Head, HeadParts, Replayed, Weighed};
 use crate::settings::Settings;
 use leadline_model::clock::Clock;
 use leadline_model::exemplar::Exemplar;
@@ -26,48 +27,75 @@ pub struct ReadOnly {
     replayed: Replayed,
 }
 
-/// How often a directory is read anew, whose files go meanwhile.
+/// How often a directory is read that changes meanwhile.
 const ATTEMPTS: u32 = 5;
 
-impl ReadOnly {
-    /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on: then all is read once more.
-    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let gone = |error: &StorageError| match error {
-            StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
-        for _ in 1..ATTEMPTS {
-            match Self::read(Arc::clone(&disk), path, Arc::clone(&clock)) {
-                Err(error) if gone(&error) => {}
+/// A directory to be read, and with what.
+pub(super) struct Source {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) path: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The most bytes of memory that what only the log has may take.
+    pub(super) limit: Option<u64>,
+}
+
+impl Source {
+    /// Whoever has the directory open lets go of segments and of mapped chunks as it goes on, and moves samples from the log
+    /// to blocks. Of what moves behind the look at the blocks and before the log is read, neither has anything. So where
+    /// anything moved, all is read once more.
+    pub(super) fn open(&self) -> Result<ReadOnly, StorageError> {
+        let mut failed = StorageError::changing(&self.path);
+        for _ in 0..ATTEMPTS {
+            let before = Places::of(self.disk.as_ref(), &self.path)?;
+            let read = self.read();
+            if Places::of(self.disk.as_ref(), &self.path)? != before {
+                continue;
+            }
+            match read {
+                Err(error) if is_gone(&error) => failed = error,
                 read => return read,
             }
         }
-        Self::read(disk, path, clock)
+        Err(failed)
     }
 
-    fn read(disk: Arc<dyn Disk>, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+    fn read(&self) -> Result<ReadOnly, StorageError> {
         let settings = Settings::default();
-        let blocks = Blocks::new(Found::look(&disk, path, &Cache::new(settings.cache_bytes))?);
-        let begins = blocks.log_begins(&disk, path)?;
+        let found = Found::look(&self.disk, &self.path, &Cache::new(settings.cache_bytes))?;
+        let blocks = Blocks::new(found);
+        let begins = blocks.log_begins(&self.disk, &self.path)?;
         let head = Head::durable(HeadParts {
             settings,
-            clock,
-            disk,
-            dir: path.to_owned(),
+            clock: Arc::clone(&self.clock),
+            disk: Arc::clone(&self.disk),
+            dir: self.path.clone(),
             read_only: true,
         })?;
         if let Some(begins) = begins {
             head.seal(begins);
         }
-        let replayed = head.replay(&())?;
-        Ok(Self {
-            path: path.to_owned(),
+        let replayed = match head.replay_within(self.limit, &())? {
+            Weighed::Installed(replayed) => replayed,
+            Weighed::TooLarge { bytes, .. } => return Err(self.too_large(bytes)),
+        };
+        Ok(ReadOnly {
+            path: self.path.clone(),
             head,
             blocks,
             replayed,
         })
     }
 
+    fn too_large(&self, bytes: u64) -> StorageError {
+        let (path, limit) = (self.path.display(), self.limit.unwrap_or_default());
+        StorageError::Refused(format!(
+            "{path}: what only the log has took {bytes} bytes of memory and may take {limit}: write it into blocks (leadline \
+             tsdb snapshot {path}, or POST /api/v1/admin/tsdb/snapshot where leadline runs) and read the snapshot"
+        ))
+    }
+}
+
+impl ReadOnly {
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -97,6 +125,10 @@ impl ReadOnly {
     pub fn damaged(&self) -> Vec<(String, String)> {
         self.blocks.damaged()
     }
+}
+
+fn is_gone(error: &StorageError) -> bool {
+    matches!(error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 impl Queryable for ReadOnly {

@@ -9,11 +9,13 @@ mod afresh;
 pub mod faulty;
 pub mod memory;
 mod real;
+mod watched;
 
 pub(crate) use afresh::{remove_copies, write_afresh};
 pub use faulty::FaultyDisk;
 pub use memory::MemoryDisk;
 pub use real::RealDisk;
+pub use watched::WatchedDisk;
 
 use std::fmt;
 use std::io;

@@ -142,6 +142,8 @@ struct Trip<'a> {
     maxt: Timestamp,
     /// Samples that were written out of order.
     late: usize,
+    /// Stale markers are not.
+    refuse_late_markers: bool,
 }
 
 impl Trip<'_> {
@@ -209,7 +211,7 @@ impl Trip<'_> {
                 }
                 Ok(true)
             }
-            Err(Refusal::TooOld | Refusal::OutOfOrder) if entry.t >= self.bounds.late => {
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if self.takes_late(entry.t, || is_stale(entry.v)) => {
                 self.append_late(stripe, series, entry.t, &Value::Float(entry.v))
             }
             other => other,
@@ -237,11 +239,16 @@ impl Trip<'_> {
                 }
                 Ok(true)
             }
-            Err(Refusal::TooOld | Refusal::OutOfOrder) if t >= self.bounds.late => {
+            Err(Refusal::TooOld | Refusal::OutOfOrder) if self.takes_late(t, || h.is_stale()) => {
                 self.append_late(stripe, series, t, &Value::Histogram(h.clone()))
             }
             other => other,
         }
+    }
+
+    /// Whether a sample of this time (ms) may be written out of order.
+    fn takes_late(&self, t: Timestamp, is_marker: impl FnOnce() -> bool) -> bool {
+        t >= self.bounds.late && !(self.refuse_late_markers && is_marker())
     }
 
     #[inline]
@@ -337,6 +344,7 @@ impl Head {
         let mut held = self.hold(batch, &mut outcome.refs);
         let created = self.create_missing(batch, &mut held, outcome);
         let mut trip = self.trip();
+        trip.refuse_late_markers = batch.extras.refuse_late_markers;
         match order(&batch.entries) {
             None => {
                 let entries = batch.entries.iter().enumerate();
@@ -378,6 +386,7 @@ impl Head {
             mint: Timestamp::MAX,
             maxt: Timestamp::MIN,
             late: 0,
+            refuse_late_markers: false,
         }
     }
 

@@ -7,6 +7,7 @@
 //! The order of a start is: [`checkpoint::latest`], a [`Reader`] over it and one over the segments behind it, [`repair`]
 //! where one of them ended in damage or torn, and then [`Wal::open`], which begins a segment of its own.
 
+mod beginning;
 pub mod checkpoint;
 mod compression;
 mod fragment;
@@ -17,6 +18,7 @@ mod repair;
 mod segment;
 mod writer;
 
+pub use beginning::Beginning;
 pub use reader::{Position, Reader};
 pub use repair::{repair, settle};
 pub use segment::{Segment, remove_before, segment_path, segments, size};

@@ -90,6 +90,29 @@ fn no_flipped_byte_changes_what_is_read() {
 }
 
 #[test]
+fn a_segment_that_ends_early_does_not_reach_as_far_as_its_index() {
+    let memory = MemoryDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+    let dir = write(&disk, Path::new(DIR), &small(), 2, 100);
+    open(&disk, &dir, 0).unwrap().check_reach().unwrap();
+    let segments = disk.list(&dir.join("chunks")).unwrap();
+    assert!(segments.len() > 2, "{segments:?}");
+    for segment in segments {
+        let path = dir.join("chunks").join(&segment.name);
+        let original = content(&*disk, &path);
+        for len in 8..original.len() {
+            let cut = changed(&memory, &path, &original[..len]);
+            let refused = open(&cut, &dir, 0).unwrap().check_reach().unwrap_err().to_string();
+            assert!(
+                refused.contains(&segment.name),
+                "{len} of {} bytes: {refused}",
+                original.len()
+            );
+        }
+    }
+}
+
+#[test]
 fn no_cut_file_is_taken_for_whole() {
     let (memory, data) = (MemoryDisk::new(), small());
     let disk: Arc<dyn Disk> = Arc::new(memory.clone());

@@ -1,5 +1,8 @@
 //! A disk that fails while a head writes to it, and a log of which a part is gone or there twice.
 
+#[path = "../mapped/mod.rs"]
+mod mapped;
+
 use crate::{HOUR, MINUTE, NOW, World, open_on, samples, settings};
 use leadline_model::clock::Clock;
 use leadline_model::entropy::SeededEntropy;
@@ -333,13 +336,17 @@ fn a_log_that_cannot_be_written_anew_leaves_nothing_on_the_full_disk() {
     assert_eq!(w.all(), before.0);
 }
 
-/// A mapped chunk of a series (`tsdb/docs/format/head_chunks.md`) whose checksum is right, whatever its bits are.
-fn mapped_chunk(series: [u8; 8], (mint, maxt): (Timestamp, Timestamp), data: &[u8]) -> Vec<u8> {
-    let mut bytes = [series, mint.to_be_bytes(), maxt.to_be_bytes()].concat();
-    bytes.extend([1, data.len() as u8]);
-    bytes.extend(data);
-    bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
-    bytes
+/// Ends a head that has mapped chunks and appends one to them, behind all that it has, whose data is `data`. Returns the
+/// time (ms) at which that chunk begins.
+fn end_with_chunk(w: &World, data: &[u8]) -> Timestamp {
+    assert!(w.head.map_chunks().unwrap() > 0);
+    w.head.close();
+    w.head.shut().unwrap();
+    let behind = w.clock.advance(MINUTE);
+    let path = Path::new("data/chunks_head/000001");
+    mapped::append(&w.disk, path, (behind, behind + 5), data);
+    w.clock.advance(MINUTE);
+    behind
 }
 
 #[test]
@@ -348,16 +355,7 @@ fn a_newest_sample_in_a_mapped_chunk_that_cannot_be_decoded_is_an_error_and_no_v
     for data in [&[0, 5, 0xff][..], &[0, 0][..]] {
         let mut w = World::new(settings());
         go_on(&w);
-        assert!(w.head.map_chunks().unwrap() > 0);
-        w.head.close();
-        w.head.shut().unwrap();
-        let path = Path::new("data/chunks_head/000001");
-        let mut series = [0; 8];
-        w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
-        let behind = w.clock.advance(MINUTE);
-        let chunk = mapped_chunk(series, (behind, behind + 5), data);
-        w.disk.append(path).unwrap().write_all(&chunk).unwrap();
-        w.clock.advance(MINUTE);
+        let behind = end_with_chunk(&w, data);
         w.restart_on(w.disk.clone());
         let set = w
             .head
@@ -378,16 +376,7 @@ fn a_newest_sample_in_a_mapped_chunk_that_cannot_be_decoded_is_an_error_and_no_v
 fn a_mapped_chunk_over_the_bound_that_cannot_be_decoded_is_told_and_stops_no_start() {
     let mut w = World::new(settings());
     go_on(&w);
-    assert!(w.head.map_chunks().unwrap() > 0);
-    w.head.close();
-    w.head.shut().unwrap();
-    let path = Path::new("data/chunks_head/000001");
-    let mut series = [0; 8];
-    w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
-    let behind = w.clock.advance(MINUTE);
-    let chunk = mapped_chunk(series, (behind, behind + 5), &[0, 5, 0xff]);
-    w.disk.append(path).unwrap().write_all(&chunk).unwrap();
-    w.clock.advance(MINUTE);
+    let behind = end_with_chunk(&w, &[0, 5, 0xff]);
     w.head = crate::open(&w.disk, &w.clock, &w.settings);
     w.head.seal(behind + 1);
     let lost = w.head.replay(&()).unwrap().lost;
@@ -587,16 +576,7 @@ fn a_mapped_chunk_that_cannot_be_decoded_keeps_the_log_from_nothing() {
         go_on(&w);
         w.head.truncate(NOW).unwrap();
     }
-    assert!(w.head.map_chunks().unwrap() > 0);
-    w.head.close();
-    w.head.shut().unwrap();
-    let path = Path::new("data/chunks_head/000001");
-    let mut series = [0; 8];
-    w.disk.open(path).unwrap().read_exact_at(&mut series, 8).unwrap();
-    let behind = w.clock.advance(MINUTE);
-    let chunk = mapped_chunk(series, (behind, behind + 5), &[0, 5, 0xff]);
-    w.disk.append(path).unwrap().write_all(&chunk).unwrap();
-    w.clock.advance(MINUTE);
+    let behind = end_with_chunk(&w, &[0, 5, 0xff]);
     w.restart_on(w.disk.clone());
     let before = w.get(&m, i64::MIN, behind - 1);
     assert!(samples(&before) > 100, "{before:?}");

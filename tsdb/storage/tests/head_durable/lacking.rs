@@ -1,4 +1,4 @@
-//! A directory whose oldest file of mapped chunks is gone, while later ones are there.
+//! A directory in which mapped chunks are gone, while later ones are there.
 
 use crate::early::{histogram, histograms, put_histograms};
 use crate::{HOUR, MINUTE, NOW, Series, World, matcher, open, settings};
@@ -67,6 +67,29 @@ fn named(w: &World) -> BTreeSet<PathBuf> {
         }
     }
     named
+}
+
+fn content(w: &World, path: &Path) -> Vec<u8> {
+    let file = w.disk.open(path).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+/// Where a file of mapped chunks may be cut off so that it looks whole: behind its header, and behind each chunk but the
+/// last (`FORMAT.md`).
+fn seams(bytes: &[u8]) -> Vec<usize> {
+    let (mut seams, mut at) = (Vec::new(), 8);
+    while at < bytes.len() {
+        seams.push(at);
+        // Series, both times, encoding; then the length.
+        at += 25;
+        let digits = bytes[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let len = (0..digits).fold(0, |len, i| len | usize::from(bytes[at + i] & 0x7f) << (7 * i));
+        at += digits + len + 4;
+    }
+    assert_eq!(at, bytes.len());
+    seams
 }
 
 /// Starts again without some files.
@@ -149,6 +172,60 @@ fn mapped_chunks_that_the_log_lacks_stay_though_older_ones_are_missing_and_that_
 }
 
 #[test]
+fn a_file_of_mapped_chunks_that_ends_between_two_chunks_costs_no_sample() {
+    let w = grown();
+    let before = held(&w);
+    w.head.close();
+    w.head.shut().unwrap();
+    let mapped = files(&w, "chunks_head");
+    let (mut cuts, mut noticed) = (0, 0);
+    for path in &mapped {
+        let bytes = content(&w, path);
+        for seam in seams(&bytes) {
+            let mut cut = World {
+                head: Arc::clone(&w.head),
+                clock: Arc::clone(&w.clock),
+                disk: w.disk.duplicate(),
+                settings: w.settings.clone(),
+            };
+            cut.disk.create(path).unwrap().write_all(&bytes[..seam]).unwrap();
+            let replayed = cut.restart_on(cut.disk.clone());
+            let what = format!("{} of {} bytes of {}", seam, bytes.len(), path.display());
+            assert_eq!(replayed.lost, [] as [&str; 0], "{what}");
+            assert!(held(&cut) == before, "{what}: {replayed:?}");
+            (cuts, noticed) = (cuts + 1, noticed + u64::from(replayed.given_up > 0));
+            assert_eq!(cut.restart().given_up, 0, "{what}: the next start has no reason to");
+            assert!(held(&cut) == before, "{what}, the next start");
+        }
+    }
+    assert!(noticed > 20 && noticed < cuts, "{noticed} of {cuts}");
+}
+
+#[test]
+fn chunks_that_are_missing_between_others_and_that_the_log_cannot_give_back_are_told() {
+    let mut w = grown();
+    let (before, mapped, log) = (w.all(), files(&w, "chunks_head"), files(&w, "wal"));
+    w.head.close();
+    w.head.shut().unwrap();
+    let bytes = content(&w, &mapped[1]);
+    w.disk
+        .create(&mapped[1])
+        .unwrap()
+        .write_all(&bytes[..seams(&bytes)[0]])
+        .unwrap();
+    log[log.len() - 2..]
+        .iter()
+        .for_each(|path| w.disk.remove_file(path).unwrap());
+    let replayed = w.restart_on(w.disk.clone());
+    let told = |text: &String| text.contains("mapped chunks before file 000003 are missing");
+    assert!(replayed.lost.iter().any(told), "{replayed:?}");
+    assert_eq!(replayed.given_up, 0);
+    let after = w.all();
+    assert!(crate::samples(&after) < crate::samples(&before));
+    assert_eq!(files(&w, "chunks_head"), mapped);
+}
+
+#[test]
 fn mapped_chunks_stay_where_the_log_has_a_hole_before_its_end() {
     let mut w = grown();
     w.head.close();
@@ -156,8 +233,7 @@ fn mapped_chunks_stay_where_the_log_has_a_hole_before_its_end() {
     // A start cuts the log off where it is damaged: what was behind that is in mapped chunks alone.
     let log = files(&w, "wal");
     let segment = &log[log.len() - 2];
-    let mut bytes = vec![0; w.disk.open(segment).unwrap().len().unwrap() as usize];
-    w.disk.open(segment).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    let mut bytes = content(&w, segment);
     // All records are at the beginning of the first page.
     bytes[500] ^= 1;
     w.disk.create(segment).unwrap().write_all(&bytes).unwrap();

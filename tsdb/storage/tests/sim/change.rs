@@ -30,6 +30,8 @@ impl World {
     pub(crate) fn adjust(&mut self) -> Verdict {
         let (window, ring) = (WINDOWS[self.apart.index(3)], RINGS[self.apart.index(5)]);
         self.tell(format!("from now on a window of {window} ms and {ring} exemplars"));
+        // With another order, the log has others of them last: before fewer are kept.
+        self.note_rebuild();
         told("adjust", self.db.adjust(window, ring))?;
         (self.settings.out_of_order_window_ms, self.settings.max_exemplars) = (window, ring);
         self.extras.exemplars.resize(ring);

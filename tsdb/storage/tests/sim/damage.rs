@@ -61,7 +61,7 @@ struct Case<'a> {
     when: When,
 }
 
-fn damages(dice: &Dice, len: u64, many: u64) -> Vec<Damage> {
+fn damages(dice: &Dice, len: u64, seams: &[u64], many: u64) -> Vec<Damage> {
     let within = |n: u64| dice.below(n.max(1));
     let mut all = vec![
         Damage::Delete,
@@ -78,7 +78,26 @@ fn damages(dice: &Dice, len: u64, many: u64) -> Vec<Damage> {
         // Where the lengths and kinds are.
         all.push(Damage::Flip(within(len.min(40)), dice.below(8) as u8));
     }
+    if !seams.is_empty() {
+        all.extend((0..=many).map(|_| Damage::Truncate(seams[dice.index(seams.len())])));
+    }
     all
+}
+
+/// Where a file of mapped chunks may end and look whole: behind its header, and behind each chunk but the last
+/// (`FORMAT.md`).
+fn seams(bytes: &[u8]) -> Vec<u64> {
+    let (mut seams, mut at) = (Vec::new(), 8);
+    while at < bytes.len() {
+        seams.push(at as u64);
+        // Series, both times, encoding; then the length.
+        at += 25;
+        let digits = bytes[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let len = (0..digits).fold(0, |len, i| len | usize::from(bytes[at + i] & 0x7f) << (7 * i));
+        at += digits + len + 4;
+    }
+    assert_eq!(at, bytes.len(), "a file of mapped chunks ends with one");
+    seams
 }
 
 /// The file name behind the last one of a folder, where the names are numbers.
@@ -429,6 +448,7 @@ fn judge(met: std::thread::Result<Result<Seen, String>>, excused: bool) -> Resul
 
 /// All damages of all kinds, and when they are met.
 fn cases<'a>(
+    disk: &MemoryDisk,
     found: &'a BTreeMap<Kind, Vec<(PathBuf, u64)>>,
     dice: &Dice,
     many: u64,
@@ -441,7 +461,11 @@ fn cases<'a>(
             .into_iter()
             .chain(longest.filter(|longest| *longest != &files[0]));
         for (path, len) in chosen {
-            for damage in damages(dice, *len, many) {
+            let seams = match kind {
+                Kind::MappedChunks => seams(&contents(disk, path).unwrap()),
+                _ => Vec::new(),
+            };
+            for damage in damages(dice, *len, &seams, many) {
                 let times = [When::Start, When::CutFirst, When::Running];
                 all.extend(times.map(|when| {
                     (
@@ -462,16 +486,17 @@ fn cases<'a>(
 
 #[test]
 fn damage_is_told_and_never_becomes_a_value() {
-    let mut sound = Sound::make();
+    let from = crate::number("LEADLINE_SIM_FROM").unwrap_or(0);
+    let mut sound = Sound::make(from);
     // What retention removes in the midst of a case would look like a loss.
     sound.settings.retention_ms *= 1000;
-    let (dice, many) = (Dice::new(9), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
+    let (dice, many) = (Dice::new(9 + from), crate::number("LEADLINE_SIM_DAMAGES").unwrap_or(0));
     let (holdings, found) = (Holdings::of(&sound), kinds(&sound.disk));
     let (mut tallies, mut wrong) = (BTreeMap::<Kind, Tally>::new(), Vec::new());
     // With one dispatcher alone, whichever thread reaches a warning first decides for all whether it is wanted, and the
     // threads of other tests want none (`Dispatchers::rebuilder` of tracing-core); with two, every dispatcher is asked.
     let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    for (case, files) in cases(&found, &dice, many) {
+    for (case, files) in cases(&sound.disk, &found, &dice, many) {
         let warnings = Warnings::default();
         let met = tracing::subscriber::with_default(warnings.clone(), || {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| meet(&sound, &holdings, &case)))

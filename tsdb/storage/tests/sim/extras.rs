@@ -289,7 +289,8 @@ impl Extras {
     fn check_told(&self, found: &[(String, Metadata)]) -> Result<u64, String> {
         let mut there = BTreeMap::new();
         for (name, said) in found {
-            let twice = numbers(said).is_none_or(|(id, n)| said != &metadata(id, n) || there.insert(id, n).is_some());
+            let twice =
+                numbers(said).is_none_or(|(id, n)| said != &metadata(id, n) || there.insert(id, (n, name)).is_some());
             if twice {
                 return Err(format!(
                     "{said:?} of {name} was never told, or of its series there is more"
@@ -299,6 +300,10 @@ impl Extras {
         let mut known = 0;
         for (labels, told) in &self.told {
             let found = there.remove(&told.id);
+            if let Some((_, name)) = found.filter(|(_, name)| labels.get("__name__") != Some(name)) {
+                return Err(format!("{name} is told what {labels} is"));
+            }
+            let found = found.map(|(n, _)| n);
             known += u64::from(found.is_some());
             let right = match (told.doubted, told.now, told.durable) {
                 (false, Some(now), _) => found == Some(now),

@@ -455,6 +455,7 @@ mod tests {
     use super::*;
     use crate::chunk::Encoding;
     use crate::disk::MemoryDisk;
+    use leadline_model::entropy::SeededEntropy;
     use leadline_model::port::SeriesRef;
 
     #[test]
@@ -482,5 +483,47 @@ mod tests {
         assert_eq!((kept >> 32, next >> 32), (1, 2));
         let read = |place| head.files().read(place).unwrap()[0];
         assert_eq!((read(kept), read(next)), (1, 4));
+    }
+
+    /// The series of the chunks that a start uses.
+    fn used(disk: &MemoryDisk, dir: &Path) -> Vec<u64> {
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.to_owned());
+        let mut series = Vec::new();
+        let take = |found: Vec<Found>| {
+            series.extend(found.iter().map(|chunk| chunk.series.0));
+            Ok(())
+        };
+        head.scan(true, take).unwrap();
+        series
+    }
+
+    #[test]
+    fn what_is_behind_a_damaged_chunk_does_not_come_back_where_power_is_lost_while_it_is_given_up() {
+        let (disk, dir) = (MemoryDisk::new(), PathBuf::from("/chunks_head"));
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone());
+        for series in 1..6 {
+            let sent = Outgoing {
+                series: SeriesRef(series),
+                chunk: Closed::in_memory(0, 1, Encoding::Xor, vec![0; 9].into()),
+                out_of_order: false,
+            };
+            head.write(&[sent]).unwrap();
+            // The first file has two of them.
+            if series > 1 {
+                head.cut().unwrap();
+            }
+        }
+        let mut first = disk.append(&head.path(1)).unwrap();
+        first.set_len(head.files().all[&1].len - 3).unwrap();
+        let mut crashes = 0;
+        for (changes, seed) in (0..12).flat_map(|changes| (0..8).map(move |seed| (changes, seed))) {
+            let disk = disk.duplicate();
+            disk.crash_after(changes, Arc::new(SeededEntropy::new(seed)));
+            assert_eq!(used(&disk, &dir), [1]);
+            let Some(left) = disk.crashed() else { continue };
+            assert_eq!(used(&left, &dir), [1], "after {changes} changes, seed {seed}");
+            crashes += 1;
+        }
+        assert!(crashes > 8, "{crashes}");
     }
 }

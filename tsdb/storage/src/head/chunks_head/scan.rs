@@ -206,8 +206,9 @@ impl ChunksHead {
                 return Err(wrong.at(&path, len));
             }
             scanned.lost.push(wrong.at(&path, len).to_string());
-            self.cut_off(&path, seq, begun.then_some(len), repair)?;
+            // First what is behind it: cut off, the file ends well, and what a crash brings back would be used.
             self.discard(names.get(i + 1..).unwrap_or_default(), repair)?;
+            self.cut_off(&path, seq, begun.then_some(len), repair)?;
             break;
         }
         *self.files.write() = Arc::new(files);
@@ -265,12 +266,18 @@ impl ChunksHead {
         }
     }
 
+    /// Removes files, durably: whatever gets a number before theirs next must not have them behind it after a crash.
     fn discard(&self, numbers: &[u32], repair: bool) -> Result<(), StorageError> {
-        for path in numbers.iter().filter(|_| repair).map(|&seq| self.path(seq)) {
+        if numbers.is_empty() || !repair {
+            return Ok(());
+        }
+        for path in numbers.iter().map(|&seq| self.path(seq)) {
             self.disk
                 .remove_file(&path)
                 .map_err(|e| StorageError::io("remove", &path, e))?;
         }
-        Ok(())
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(|e| StorageError::io("sync", &self.dir, e))
     }
 }

@@ -89,20 +89,30 @@ impl Head {
         }
     }
 
-    /// Says when the cap begins to refuse series, and when it no longer does.
+    /// Says when series begin to be refused, and when they are no longer.
     fn tell(&self, refused: bool, created: bool) {
         let max_series = self.settings.max_series;
+        let room = || self.index.read().len() < max_series as usize;
         if refused && !self.crowded.swap(true, Ordering::Relaxed) {
+            let why = refusal(room());
             tracing::error!(
                 max_series,
-                "new series are refused: there are as many as may be; what reads them lacks a part until some are gone"
+                "new series are refused: {why}; what reads them lacks a part of it"
             );
         }
-        let room = || self.index.read().len() < max_series as usize;
         if !refused && created && self.crowded.load(Ordering::Relaxed) && room() {
             self.crowded.store(false, Ordering::Relaxed);
             tracing::info!(max_series, "new series are taken again");
         }
+    }
+}
+
+/// Why series are refused while the cap has `room` for more, or has not.
+fn refusal(room: bool) -> &'static str {
+    if room {
+        "what numbers them or keeps their labels is used up, though there are fewer than there may be"
+    } else {
+        "there are as many as there may be, until some are gone"
     }
 }
 

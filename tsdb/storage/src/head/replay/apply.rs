@@ -113,11 +113,8 @@ impl Replay<'_> {
                 self.found.chunks += 1;
                 let closed = Closed::on_disk(chunk.mint, chunk.maxt, chunk.encoding, chunk.samples, chunk.place);
                 stripe.adopt(row, closed);
-                let closed = &stripe.cold[row].closed;
-                if let Some(first) = closed.first().filter(|_| closed.len() == 1) {
-                    // There is no open chunk: until one begins, this is what the log is compared with.
-                    stripe.cold[row].open_from = first.mint;
-                }
+                // There is no open chunk: until one begins, this says how far the log was compared with what is mapped.
+                stripe.cold[row].open_from = Timestamp::MIN;
             }
         }
     }
@@ -328,8 +325,17 @@ impl Replay<'_> {
             }
             None => {
                 self.unknown += 1;
+                self.reserve(reference);
                 None
             }
+        }
+    }
+
+    /// A checkpoint goes by references: it would keep what is told under this one for a new series that gets it.
+    #[cold]
+    fn reserve(&mut self, reference: u64) {
+        if let Some((at, number)) = place(reference) {
+            self.stripes[at].reserve_number(number);
         }
     }
 

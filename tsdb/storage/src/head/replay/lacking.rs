@@ -1,10 +1,11 @@
-//! Finding out that the oldest mapped chunks are missing.
+//! Finding out that mapped chunks are missing before others.
 //!
-//! The head lets go of files of mapped chunks from the oldest on, so whether one was lost that way cannot be told from the
-//! files. The log can tell: from its first valid time on it has everything, so a sample that is older than the first
-//! mapped chunk of its series was in a chunk that is gone, and so was that of a marker which names a file before the first.
-//! The chunks that are left would hide what the log has of the others. They are given up as those behind any other gap
-//! are, and all is read once more from the log alone.
+//! The head lets go of files of mapped chunks from the oldest on, and a file that was cut off where a chunk ends looks whole,
+//! so whether chunks were lost that way cannot be told from the files. The log can tell: from its first valid time on it has
+//! everything, in the order of time but for what came out of order. So a sample that is newer than all that the log had of its
+//! series before, and that is in no mapped chunk while a later one is there, was in a chunk that is gone; and so was that of
+//! a marker which names a file before the first. The chunks that are left would hide what the log has of the others. They
+//! are given up as those behind any other gap are, and all is read once more from the log alone.
 
 use super::super::chunks_head::Files;
 use super::super::series::Closed;
@@ -22,12 +23,14 @@ use rapidhash::RapidHashMap;
 pub(super) struct Mapped {
     /// Whether their samples are taken from them.
     used: bool,
-    /// Whether to look for samples that should be in a file before the first.
+    /// Whether to look for samples that should be in one and are not.
     watched: bool,
     /// Whether the log of late samples names a chunk in a file before the first.
     lacking: bool,
     /// Number of the first file; 0 where there is none.
     first: u32,
+    /// Number of the first file before which a chunk is known to be missing.
+    behind_gap: u32,
     /// Behind the last chunk; what this replay maps itself comes behind it.
     end: u64,
 }
@@ -40,6 +43,7 @@ impl Mapped {
             watched: true,
             lacking: false,
             first: 0,
+            behind_gap: u32::MAX,
             end: 0,
         }
     }
@@ -52,8 +56,13 @@ impl Mapped {
     /// Notes which files there are.
     pub(super) fn found(&mut self, first: Option<u32>, end: u64) {
         (self.first, self.end) = (first.unwrap_or(0), end);
-        // Before the first of all nothing can be missing.
-        self.watched &= self.first > 1;
+        // Where nothing is mapped, nothing hides what the log has.
+        self.watched &= end > 0;
+    }
+
+    /// Notes that a chunk is missing before a file.
+    fn misses_before(&mut self, file: u32) {
+        self.behind_gap = self.behind_gap.min(file);
     }
 }
 
@@ -76,40 +85,39 @@ type LateTimes = RapidHashMap<u64, Vec<Timestamp>>;
 
 impl Replay<'_> {
     /// A sample of the log at `t` (ms) was not taken because its series has newer ones.
+    ///
+    /// A row without an open chunk notes in `open_from` up to where the log was compared with what is mapped. What is older
+    /// than that came out of order (Prometheus logs it here too), or is in the log twice.
     #[inline]
     pub(super) fn refused(&mut self, at: usize, row: usize, t: Timestamp) {
-        if !self.mapped.watched {
-            return;
-        }
-        let stripe = &mut self.stripes[at];
-        if t < stripe.cold[row].open_from {
-            self.older(at, row, t);
-        } else if stripe.hot[row].open.samples() == 0 && stripe.open_histograms(row).is_none() {
-            // The log has come to what is mapped: what follows and is older came out of order. Prometheus logs it here too.
-            stripe.cold[row].open_from = Timestamp::MIN;
+        if self.mapped.watched && t > self.stripes[at].cold[row].open_from {
+            self.compare(at, row, t);
         }
     }
 
     #[cold]
-    fn older(&mut self, at: usize, row: usize, t: Timestamp) {
-        let stripe = &self.stripes[at];
-        let closed = &stripe.cold[row].closed;
-        let is_mapped = |chunk: &Closed| chunk.place().is_some_and(|place| place < self.mapped.end);
-        let Some(first) = closed.first().filter(is_mapped) else {
-            return;
-        };
-        let last = closed.iter().rev().find(|chunk| is_mapped(chunk));
-        // The log has gone beyond what is mapped.
-        let out_of_order = stripe.hot[row].open.last_t() > last.map_or(first.maxt(), |last| last.maxt());
-        if t >= first.mint || out_of_order {
+    fn compare(&mut self, at: usize, row: usize, t: Timestamp) {
+        let stripe = &mut self.stripes[at];
+        // With an open chunk the log has gone beyond what is mapped.
+        if stripe.hot[row].open.samples() > 0 || stripe.open_histograms(row).is_some() {
             return;
         }
-        if let Some(&number) = stripe.numbers().get(row) {
+        let mapped = |chunk: Closed| chunk.place().filter(|&place| place < self.mapped.end).zip(Some(chunk));
+        let next = stripe.cold[row]
+            .closed
+            .iter()
+            .filter_map(mapped)
+            .find(|(_, chunk)| chunk.maxt() >= t);
+        let Some((place, chunk)) = next else { return };
+        let is_in_it = chunk.mint <= t;
+        stripe.cold[row].open_from = if is_in_it { chunk.maxt() } else { t };
+        if let Some(&number) = stripe.numbers().get(row).filter(|_| !is_in_it) {
             self.older.add(make_ref(at, number).0, t);
+            self.mapped.misses_before((place >> 32) as u32);
         }
     }
 
-    /// Whether the log has samples that should be in a file before the first. Deleted ones need not be anywhere: where all
+    /// Whether the log has samples that should be in mapped chunks and are not. Deleted ones need not be anywhere: where all
     /// of a time was deleted, the head lets go of its chunks without a block that would say so. Of more samples than there is
     /// room for, what was deleted piece by piece may be taken for missing: then the log is read once more for nothing.
     pub(super) fn lacks_chunks(&self) -> bool {
@@ -123,23 +131,26 @@ impl Replay<'_> {
 
     /// The log of late samples names a chunk of a series at a place where there is none.
     pub(super) fn no_chunk(&mut self, series: u64, place: u64) {
-        let before = place >> 32 < u64::from(self.mapped.first);
+        let first = self.mapped.first;
+        // Before the first of all nothing can be missing. What is missing behind it did perhaps never reach the disk.
+        let before = first > 1 && place >> 32 < u64::from(first);
         if self.mapped.watched && before && self.late_of(series).is_some() {
             self.mapped.lacking = true;
+            self.mapped.misses_before(first);
         }
     }
 
     /// Reads the log once more, without the mapped chunks. Where it is damaged, or has not all that they have, they stay:
     /// then what they hide cannot be had, and that is told.
     pub(super) fn without_chunks(&mut self, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
-        let (first, chunks) = (self.mapped.first, self.found.chunks);
+        let (file, chunks) = (self.mapped.behind_gap, self.found.chunks);
         if self.cut_off {
-            self.hidden(first);
+            self.hidden(file);
             return Ok(());
         }
         tracing::warn!(
             chunks,
-            "mapped chunks before file {first:06} are missing: the others are given up and the log is read without them"
+            "mapped chunks before file {file:06} are missing: the others are given up and the log is read without them"
         );
         let (extents, last) = (self.extents(), self.durable.chunks.last());
         let late = self.late_times();
@@ -156,14 +167,14 @@ impl Replay<'_> {
             return Ok(());
         }
         self.begin_anew(true);
-        self.hidden(first);
+        self.hidden(file);
         self.chunks_and_logs(monitor)
     }
 
-    fn hidden(&mut self, first: u32) {
+    fn hidden(&mut self, file: u32) {
         let text = format!(
-            "mapped chunks before file {first:06} are missing, and the log lacks what later ones have: samples of some \
-             series before their first mapped chunk are lost"
+            "mapped chunks before file {file:06} are missing, and the log lacks what later ones have: samples of some \
+             series before their later mapped chunks are lost"
         );
         tracing::warn!("{text}");
         self.found.lost.push(text);
@@ -268,10 +279,14 @@ impl Replay<'_> {
 }
 
 impl Stripe {
-    /// Rows without an open chunk begin where their first chunk does again: [`Replay::refused`] may have moved that.
+    /// Rows without an open chunk begin where their first chunk does: [`Replay::refused`] used that place for something else.
     pub(super) fn mend_begins(&mut self) {
-        for cold in self.cold.iter_mut().filter(|cold| cold.open_from == Timestamp::MIN) {
-            cold.open_from = cold.closed.first().map_or(Timestamp::MIN, |first| first.mint);
+        for row in 0..self.numbers().len() {
+            let is_open = self.hot[row].open.samples() > 0 || self.open_histograms(row).is_some();
+            let cold = &mut self.cold[row];
+            if let Some(first) = cold.closed.first().filter(|_| !is_open) {
+                cold.open_from = first.mint;
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ pub struct Replayed {
     pub samples: u64,
     /// Chunks that are mapped.
     pub chunks: u64,
-    /// Mapped chunks that were given up because older ones are missing: the log has their samples, and was read without
+    /// Mapped chunks that were given up because others before them are missing: the log has their samples, and was read without
     /// them.
     pub given_up: u64,
     /// Histograms that were passed over: invalid, or of a schema that is not known.
@@ -139,7 +139,7 @@ struct Replay<'h> {
     mint: Timestamp,
     maxt: Timestamp,
     mapped: Mapped,
-    /// The samples that the log has of series and that are older than their mapped chunks.
+    /// The samples that the log has of series and that should be in mapped chunks before those that are there.
     older: Older,
     /// Whether a part of the log is missing or was cut off.
     cut_off: bool,

@@ -1,4 +1,4 @@
-//! Samples of the log that are older than the mapped chunks of their series.
+//! Samples of the log that no mapped chunk has, though a later one of their series is there.
 
 use crate::interval::{Interval, Intervals};
 use leadline_model::sample::Timestamp;
