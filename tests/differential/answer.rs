@@ -3,6 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+/// What the order of an answer's series means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Nothing.
+    None,
+    /// They are sorted by their values: equal ones come in any order.
+    Values,
+    /// All of it is told.
+    Series,
+}
+
 /// An answer, with what has no order put into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -12,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) kind: String,
     /// The result's series as they came, or the one value.
     pub(crate) series: Vec<String>,
+    /// Their values as they came, where they are sorted by these.
+    pub(crate) ranks: Vec<String>,
     /// Type and text of an error.
     pub(crate) error: Option<(String, String)>,
     /// Warnings and infos.
@@ -19,8 +32,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Takes an answer apart; `ordered` says whether the order of its series means something.
-    pub(crate) fn read(status: u16, body: &str, ordered: bool) -> Self {
+    /// Takes an answer apart; `order` says what that of its series means.
+    pub(crate) fn read(status: u16, body: &str, order: Order) -> Self {
         let fields = object(body);
         let get = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         let data = object(get("data").unwrap_or("{}"));
@@ -31,7 +44,11 @@ impl Answer {
             "\"vector\"" | "\"matrix\"" => array(&result),
             _ => vec![result],
         };
-        if !ordered {
+        let ranks = match order {
+            Order::Values => series.iter().map(|one| rank(one).to_owned()).collect(),
+            _ => Vec::new(),
+        };
+        if order != Order::Series {
             series.sort_unstable();
         }
         let notes = ["warnings", "infos"]
@@ -41,6 +58,7 @@ impl Answer {
             status,
             kind,
             series,
+            ranks,
             error: get("errorType").map(|kind| (kind.to_owned(), get("error").unwrap_or_default().to_owned())),
             notes: notes.collect(),
         }
@@ -76,6 +94,7 @@ impl Answer {
     pub(crate) fn is_same_but_for_names(&self, other: &Self) -> bool {
         self.is_same_but_for_series(other)
             && self.series != other.series
+            && self.ranks == other.ranks
             && self.without_names() == other.without_names()
     }
 
@@ -95,6 +114,8 @@ impl Answer {
                     .all(|(i, (a, b))| if i % 2 == 0 { a == b } else { fits(a, b) })
         };
         self.is_same_but_for_series(other)
+            && self.ranks.len() == other.ranks.len()
+            && self.ranks.iter().zip(&other.ranks).all(|(a, b)| fits(a, b))
             && self.series.len() == other.series.len()
             && self.series.iter().zip(&other.series).all(|(a, b)| same(a, b))
     }
@@ -244,6 +265,14 @@ fn value_end(text: &str) -> usize {
     text.len()
 }
 
+/// The value of a series at one time; both zeros are one, because nothing says which comes first.
+fn rank(series: &str) -> &str {
+    match series.rsplit('"').nth(1).unwrap_or_default() {
+        "-0" => "0",
+        value => value,
+    }
+}
+
 /// The values of a list.
 fn array(text: &str) -> Vec<String> {
     let mut rest = text.trim().strip_prefix('[').unwrap_or("").trim_end_matches('\n');
@@ -293,7 +322,7 @@ fn an_answer_lies_among_others_that_differ_by_the_order_of_series() {
     let answer = |series: &[String]| {
         let list = series.join(",");
         let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{list}]}}}}"#);
-        Answer::read(200, &body, false)
+        Answer::read(200, &body, Order::None)
     };
     let one = |values: &[&str]| answer(&[of_values("x", values)]);
     let seen = [one(&["0.3", "5"]), one(&["0.30000000000000004", "5"])];
@@ -323,9 +352,36 @@ fn an_answer_lies_among_others_that_differ_by_the_order_of_series() {
 }
 
 #[test]
+fn the_order_of_values_counts_where_they_are_sorted_and_that_of_equal_ones_does_not() {
+    let answer = |samples: &[(&str, &str)], order| {
+        let one = |(label, v): &(&str, &str)| format!(r#"{{"metric":{{"a":"{label}"}},"value":[1.500,"{v}"]}}"#);
+        let list = samples.iter().map(one).collect::<Vec<_>>().join(",");
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{list}]}}}}"#);
+        Answer::read(200, &body, order)
+    };
+    let sorted = [("x", "-0"), ("y", "0"), ("z", "7")];
+    let (ties, other) = ([sorted[1], sorted[0], sorted[2]], [sorted[2], sorted[0], sorted[1]]);
+    for (order, of_ties, of_other) in [
+        (Order::None, true, true),
+        (Order::Values, true, false),
+        (Order::Series, false, false),
+    ] {
+        let first = answer(&sorted, order);
+        assert_eq!(first == answer(&ties, order), of_ties, "{order:?}");
+        assert_eq!(first == answer(&other, order), of_other, "{order:?}");
+        // No tolerance takes one order for another.
+        assert_eq!(
+            first.is_same_but_for_rounding(&answer(&other, order), 1e-9),
+            of_other,
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
 fn answers_are_taken_apart_without_reading_numbers() {
     let body = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"]\",}"},"value":[1.500,"1e-07"]},{"metric":{},"value":[2,"3"]}]},"infos":["b","a"]}"#;
-    let answer = Answer::read(200, body, true);
+    let answer = Answer::read(200, body, Order::Series);
     assert_eq!(answer.kind, "\"vector\"");
     assert_eq!(
         answer.series,
@@ -336,11 +392,11 @@ fn answers_are_taken_apart_without_reading_numbers() {
     );
     assert!(answer.says_something() && answer.notes.len() == 2);
     let body = r#"{"status":"error","errorType":"execution","error":"no, \"never\""}"#;
-    let error = Answer::read(422, body, false).error;
+    let error = Answer::read(422, body, Order::None).error;
     assert_eq!(
         error,
         Some((r#""execution""#.to_owned(), r#""no, \"never\"""#.to_owned()))
     );
     let empty = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-    assert!(!Answer::read(200, empty, false).says_something());
+    assert!(!Answer::read(200, empty, Order::None).says_something());
 }

@@ -1,6 +1,6 @@
 //! leadline and Prometheus, each on a copy of the same directory.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Order};
 use crate::folder::Copied;
 use crate::oracle::Oracle;
 use crate::question::Question;
@@ -92,8 +92,8 @@ impl Both {
             .chain(parameters[1..].iter().copied())
             .collect();
         let (ours, theirs) = tokio::join!(ours, self.prometheus.ask(path, &its, form));
-        let ordered = question.step.is_some() || sorted(question);
-        let read = |(status, body): (u16, String)| (self.oracle.compared)(Answer::read(status, &body, ordered));
+        let order = order(question);
+        let read = |(status, body): (u16, String)| (self.oracle.compared)(Answer::read(status, &body, order));
         (read(ours), read(theirs))
     }
 
@@ -153,8 +153,22 @@ impl Both {
     }
 }
 
-/// Whether the expression as a whole is one that sorts, and by something that has no ties.
-fn sorted(question: &Question) -> bool {
+/// What the order of the answer to a question means. Ranges are sorted by labels; so is what sorts as a whole by labels, which
+/// have no ties.
+fn order(question: &Question) -> Order {
+    let root = |names: &[&str]| names.iter().any(|name| question.tree.features.contains(name));
+    if question.step.is_some() || sorted_by_label(question) {
+        Order::Series
+    } else if root(&["sort", "sort_desc"]) || (root(&["topk", "bottomk"]) && !root(&["by", "without"])) {
+        // Groups come in the order in which Prometheus found the first of each.
+        Order::Values
+    } else {
+        Order::None
+    }
+}
+
+/// Whether the expression as a whole is one that sorts by labels.
+fn sorted_by_label(question: &Question) -> bool {
     let text = question.tree.to_string();
     question.tree.kind == Kind::Vector
         && (text.starts_with("sort_by_label(") || text.starts_with("sort_by_label_desc("))

@@ -5,6 +5,9 @@ use super::questions::Question;
 use super::scenario::Scenario;
 use crate::print;
 
+/// What Prometheus answers faster (p50, ms) is mostly transport, and has the wider bound.
+const SMALL_MS: f64 = 1.0;
+
 /// Prints the results as a table in Markdown; the first two are compared, and the third where there is one. Tells the
 /// questions to which the first two gave different answers.
 pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: &[Kept]) -> Vec<&'q str> {
@@ -15,10 +18,12 @@ pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: 
     print("");
     print("| query | series | p50 ms | ratio | p99 ms | ratio | CPU ms | ratio | peak MB | ratio | agrees |");
     print(&format!("|{}", "---|".repeat(11)));
-    let mut wrong = Vec::new();
+    let (mut wrong, mut above, mut slower) = (Vec::new(), 0, 0);
     for question in questions {
         let found: Vec<Option<&Figures>> = results.iter().map(|r| r.find(&question.name)).collect();
         print(&row(&question.name, &found));
+        above += usize::from(is_above(&found));
+        slower += usize::from(is_slower(&found));
         if let [first, Some(second), ..] = found[..]
             && ["NO", "series"].contains(&agrees(first, Some(second)))
         {
@@ -26,6 +31,11 @@ pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: 
         }
     }
     print("");
+    print(&format!(
+        "{above} of {} above the bound (!): 1/10 of the second's p50 and p99, or 1/4 where its p50 is below {SMALL_MS} ms; \
+         {slower} slower than the faster peer",
+        questions.len()
+    ));
     print(
         "agrees: with the first, with as many of the others as are named; ties: other series of equal values; values of \
          VictoriaMetrics' rate differ by design",
@@ -44,6 +54,28 @@ fn agrees(first: Option<&Figures>, other: Option<&Figures>) -> &'static str {
     }
 }
 
+/// The most of Prometheus' time that a question may take.
+fn bound(second: &Figures) -> f64 {
+    if second.p50 < SMALL_MS { 0.25 } else { 0.1 }
+}
+
+/// Whether the first took more of the second's time than it may.
+fn is_above(found: &[Option<&Figures>]) -> bool {
+    let [Some(first), Some(second), ..] = found else {
+        return false;
+    };
+    let most = bound(second);
+    first.p50 > most * second.p50 || first.p99 > most * second.p99
+}
+
+/// Whether any of the others is faster than the first.
+fn is_slower(found: &[Option<&Figures>]) -> bool {
+    let Some((Some(first), others)) = found.split_first() else {
+        return false;
+    };
+    others.iter().flatten().any(|other| other.p50 < first.p50)
+}
+
 fn row(name: &str, found: &[Option<&Figures>]) -> String {
     let first = found.first().copied().flatten();
     let series = first.map_or("-".to_owned(), |f| f.answer.series.to_string());
@@ -59,8 +91,9 @@ fn row(name: &str, found: &[Option<&Figures>]) -> String {
         format!("{} | {ratio}", cells.join(" / "))
     };
     let agrees: Vec<&str> = found[1..].iter().map(|other| agrees(first, *other)).collect();
+    let mark = if is_above(found) { " !" } else { "" };
     format!(
-        "| `{}` | {series} | {} | {} | {} | {} | {} |",
+        "| `{}`{mark} | {series} | {} | {} | {} | {} | {} |",
         name.replace('|', "\\|"),
         pair(|f| f.p50),
         pair(|f| f.p99),
@@ -75,5 +108,37 @@ fn cell(figure: f64) -> String {
         f if f >= 100.0 => format!("{f:.0}"),
         f if f >= 10.0 => format!("{f:.1}"),
         f => format!("{f:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_above_its_bound_or_slower_than_a_peer_is_told() {
+        let of = |p50: f64, p99: f64| -> Figures {
+            let empty = r#"{"data":{"resultType":"vector","result":[]}}"#;
+            Figures {
+                question: String::new(),
+                p50,
+                p99,
+                cpu: 0.0,
+                peak: 0.0,
+                answer: super::super::digest::Digest::of(empty.as_bytes()).unwrap(),
+            }
+        };
+        for (first, second, third, above, slower) in [
+            ((1.0, 2.0), (10.0, 20.0), (5.0, 5.0), false, false),
+            ((1.1, 2.0), (10.0, 20.0), (5.0, 5.0), true, false),
+            ((1.0, 2.1), (10.0, 20.0), (0.9, 5.0), true, true),
+            ((0.2, 0.4), (0.8, 1.6), (5.0, 5.0), false, false),
+            ((0.3, 0.4), (0.8, 1.6), (5.0, 5.0), true, false),
+        ] {
+            let [first, second, third] = [first, second, third].map(|(p50, p99)| of(p50, p99));
+            let found = [Some(&first), Some(&second), Some(&third)];
+            assert_eq!((is_above(&found), is_slower(&found)), (above, slower));
+            assert!(!is_above(&[Some(&first), None]) && !is_slower(&[None, Some(&second)]));
+        }
     }
 }

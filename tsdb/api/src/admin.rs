@@ -36,9 +36,13 @@ pub(crate) async fn delete_series(State(api): State<Api>, params: Params) -> Res
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let wanted = selectors::parse(&params, api.engine.settings().features)
-        .map_err(|reason| ApiError::parameter("match[]", reason))?;
     let (mint, maxt) = selectors::times(&params)?;
+    let features = api.engine.settings().features;
+    let read = api.engine.read("reading of match[]", move |reading| {
+        selectors::parse(&params, features, reading, selectors::NAMED)
+    });
+    // Nothing is deleted before all of them are known to be good.
+    let wanted = read.await?;
     blocking(move || delete_all(&*admin, &wanted, mint, maxt).map_err(ApiError::internal)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -83,7 +87,7 @@ pub(crate) async fn snapshot(State(api): State<Api>, params: Params) -> Result<R
     let mut data = String::from(r#"{"name":"#);
     push_text(&mut data, &name);
     data.push('}');
-    Ok(success(&data, &[], &[]))
+    Ok(success(data, &[], &[]))
 }
 
 fn enabled(api: &Api) -> Result<Arc<dyn StorageAdmin>, ApiError> {

@@ -1,8 +1,10 @@
 //! `/api/v1/query_exemplars`.
 
+use crate::listed::Listed;
 use crate::number::{push_float, push_timestamp};
 use crate::params::Params;
-use crate::respond::{ApiError, parse_error, push_labels, success};
+use crate::respond::{ApiError, parse_error, push_labels, streamed};
+use crate::smallest::Weight;
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,6 +14,7 @@ use leadline_model::{Labels, Matcher};
 use leadline_promql::check::parse_checked_with;
 use leadline_promql::syntax::ast::{Expr, ExprKind};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The exemplars of every series that the selectors of an expression match (`web/api/v1/api.go`, `queryExemplars`).
 pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
@@ -29,23 +32,28 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
     let store = api.queryable;
     let read = api.engine.read("reading of exemplars", move |reading| {
         // By labels, so that a series which several selectors match is there once.
-        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        let (mut found, mut bytes) = (BTreeMap::<Labels, Vec<Exemplar>>::new(), 0);
         for matchers in matchers(&expr) {
             reading.look()?;
-            found.extend(store.exemplars(matchers, start, end)?);
+            for (labels, exemplars) in store.exemplars(matchers, start, end)? {
+                if let Entry::Vacant(place) = found.entry(labels) {
+                    bytes += place.key().bytes() + exemplars.iter().map(Weight::bytes).sum::<usize>();
+                    place.insert(exemplars);
+                }
+            }
+            reading.holds(bytes)?;
         }
         Ok(found)
     });
     let found = read.await?;
-    let mut data = String::from("[");
-    for (labels, exemplars) in &found {
-        if data.len() > 1 {
-            data.push(',');
-        }
-        push_series(&mut data, labels, exemplars);
+    let write = |out: &mut String, (labels, exemplars): (Labels, Vec<Exemplar>)| push_series(out, &labels, &exemplars);
+    Ok(streamed(Listed::array(found.into_iter(), write, &[])))
+}
+
+impl Weight for Exemplar {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.labels.as_bytes().len()
     }
-    data.push(']');
-    Ok(success(&data, &[], &[]))
 }
 
 fn matchers(expr: &Expr) -> Vec<&[Matcher]> {

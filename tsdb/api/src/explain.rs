@@ -26,7 +26,7 @@ pub(crate) async fn query(State(api): State<Api>, asker: Asker, params: Params) 
         let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
         api.engine.instant(&query, at, options).await?
     };
-    Ok(success(&data(&query, &result), &result.warnings, &result.infos))
+    Ok(success(data(&query, &result), &result.warnings, &result.infos))
 }
 
 fn data(query: &Query, result: &QueryResult) -> String {

@@ -1,8 +1,9 @@
 //! `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
+use crate::listed::Listed;
 use crate::params::Params;
-use crate::respond::{ApiError, push_list, success};
-use crate::smallest::{Smallest, warnings};
+use crate::respond::{ApiError, push_text, streamed};
+use crate::smallest::{Smallest, Weight, warnings};
 use crate::{Api, selectors};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -14,7 +15,7 @@ use leadline_promql::engine::Engine;
 /// The names of labels.
 pub(crate) async fn names(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let store = api.queryable;
-    answer(&api.engine, &params, move |matchers, mint, maxt| {
+    answer(&api.engine, params, move |matchers, mint, maxt| {
         store.label_names(matchers, mint, maxt)
     })
     .await
@@ -31,7 +32,7 @@ pub(crate) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {}", Quoted(&name))));
     }
     let store = api.queryable;
-    answer(&api.engine, &params, move |matchers, mint, maxt| {
+    answer(&api.engine, params, move |matchers, mint, maxt| {
         store.label_values(&name, matchers, mint, maxt)
     })
     .await
@@ -67,31 +68,33 @@ fn unescape(name: &str) -> String {
 
 async fn answer(
     engine: &Engine,
-    params: &Params,
+    params: Params,
     ask: impl Fn(&[Matcher], Timestamp, Timestamp) -> Result<Vec<String>, QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let limit = params.limit()?;
-    let (mint, maxt) = selectors::times(params)?;
-    let wanted = selectors::parse(params, engine.settings().features).map_err(ApiError::bad_data)?;
+    let (mint, maxt) = selectors::times(&params)?;
+    let features = engine.settings().features;
     let read = engine.read("reading of labels", move |reading| {
+        let wanted = selectors::parse(&params, features, reading, "")?;
         if let [] | [_] = wanted.as_slice() {
             let mut found = ask(wanted.first().map(Vec::as_slice).unwrap_or_default(), mint, maxt)?;
             let shown = limit.unwrap_or(usize::MAX).min(found.len());
             let more = shown < found.len();
             found.truncate(shown);
+            reading.holds(found.iter().map(Weight::bytes).sum())?;
             return Ok((found, more));
         }
         let mut union = Smallest::new(limit);
         for matchers in &wanted {
             reading.look()?;
             ask(matchers, mint, maxt)?.into_iter().for_each(|text| union.add(text));
+            reading.holds(union.bytes())?;
         }
         Ok(union.finish())
     });
     let (found, more) = read.await?;
-    let mut data = String::new();
-    push_list(&mut data, found.iter().map(String::as_str));
-    Ok(success(&data, &warnings(more), &[]))
+    let write = |out: &mut String, text: String| push_text(out, &text);
+    Ok(streamed(Listed::array(found.into_iter(), write, &warnings(more))))
 }
 
 #[cfg(test)]

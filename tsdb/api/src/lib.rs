@@ -12,6 +12,7 @@ mod exemplars;
 mod explain;
 mod histogram;
 mod labels;
+mod listed;
 mod metadata;
 mod number;
 mod params;

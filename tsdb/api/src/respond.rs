@@ -1,7 +1,7 @@
 //! The framing of answers.
 
-use crate::answer::Answer;
-use axum::body::Body;
+use crate::answer::PIECE;
+use axum::body::{Body, Bytes};
 use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -136,10 +136,22 @@ pub(crate) const SUCCESS: &str = r#"{"status":"success","data":"#;
 /// What stands behind its data and notes.
 pub(crate) const END: &str = "}";
 
-/// `{"status":"success","data":…}` around `data`, which is JSON already.
-pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Response {
-    let body = [SUCCESS, data, &notes(warnings, infos), END].concat();
-    json(StatusCode::OK, Body::from(body))
+/// `{"status":"success","data":…}` around `data`, which is JSON already. A long one goes out in pieces, and is not copied.
+pub(crate) fn success(data: String, warnings: &[String], infos: &[String]) -> Response {
+    let end = [&notes(warnings, infos), END].concat();
+    if data.len() < PIECE {
+        return json(StatusCode::OK, Body::from([SUCCESS, &data, &end].concat()));
+    }
+    let mut data = Bytes::from(data);
+    let pieces = std::iter::from_fn(move || match data.len().min(PIECE) {
+        0 => None,
+        next => Some(data.split_to(next)),
+    });
+    streamed(
+        std::iter::once(Bytes::from(SUCCESS))
+            .chain(pieces)
+            .chain([Bytes::from(end)]),
+    )
 }
 
 /// What follows the data of a success: warnings and infos, where there are any.
@@ -158,11 +170,15 @@ pub(crate) fn notes(warnings: &[String], infos: &[String]) -> String {
 }
 
 /// An answer of one piece goes out at once and with its length; a bigger one as its pieces are taken.
-pub(crate) fn streamed(mut answer: Answer) -> Response {
-    let first = answer.next().unwrap_or_default();
+pub(crate) fn streamed<A>(mut answer: A) -> Response
+where
+    A: Iterator<Item: Into<Bytes> + Send> + Send + 'static,
+{
+    let first: Bytes = answer.next().map(Into::into).unwrap_or_default();
     if answer.size_hint() == (0, Some(0)) {
         return json(StatusCode::OK, Body::from(first));
     }
+    let answer = answer.map(Into::into);
     let pieces = std::iter::once(first).chain(answer).enumerate();
     let pieces = futures::stream::iter(pieces).then(|(i, piece)| async move {
         if i % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
@@ -303,7 +319,7 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_marked, push_label, push_text, streamed};
+    use super::{is_marked, push_label, push_text, streamed, success};
     use crate::answer::{Answer, PIECE};
     use http_body_util::BodyExt;
     use leadline_promql::value::{RangeSeries, Value};
@@ -326,6 +342,22 @@ mod tests {
                 whole.extend(data);
             }
             assert_eq!(String::from_utf8(whole).unwrap(), answer().collect::<String>());
+        }
+    }
+
+    #[tokio::test]
+    async fn data_that_are_written_already_go_out_whole_and_in_pieces() {
+        for len in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 1] {
+            let data = "7".repeat(len);
+            let mut body = success(data.clone(), &["w".to_owned()], &[]).into_body();
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let piece = frame.unwrap().into_data().unwrap();
+                assert!(piece.len() < PIECE + 256, "{len}");
+                whole.extend(piece);
+            }
+            let expected = format!(r#"{{"status":"success","data":{data},"warnings":["w"]}}"#);
+            assert!(whole == expected.as_bytes(), "{len}");
         }
     }
 

@@ -3,21 +3,37 @@
 use crate::params::Params;
 use crate::respond::{ApiError, parse_error};
 use leadline_model::{Matcher, Timestamp};
-use leadline_promql::syntax::Features;
+use leadline_promql::error::Error;
+use leadline_promql::reading::Reading;
+use leadline_promql::syntax::{Features, Selectors};
 
 const TOO_WIDE: &str = "match[] must contain at least one non-empty matcher";
 
-/// The selectors of `match[]`, each with its matchers; `Err` says why one of them is none where `features` are on.
-pub(crate) fn parse(params: &Params, features: Features) -> Result<Vec<Vec<Matcher>>, String> {
-    let texts = params.all("match[]");
-    let found: Result<Vec<_>, String> = texts.map(|text| selector(text, features)).collect();
-    let found = found?;
+/// What stands before the reason in refusals, where the parameter is named.
+pub(crate) const NAMED: &str = "invalid parameter \"match[]\": ";
+
+/// The selectors of `match[]`, each with its matchers. A request can have a hundred thousand, so they are read where it has
+/// its time. `Err` says, behind `before`, why one of them is none where `features` are on.
+pub(crate) fn parse(
+    params: &Params,
+    features: Features,
+    reading: &Reading,
+    before: &str,
+) -> Result<Vec<Vec<Matcher>>, Error> {
+    let refused = |reason: &str| Error::BadRequest([before, reason].concat());
+    let mut selectors = Selectors::new(features);
+    let mut found = Vec::new();
+    for text in params.all("match[]") {
+        reading.look()?;
+        let matchers = selectors.parse(text);
+        found.push(matchers.map_err(|error| refused(&parse_error(text, &error)))?);
+    }
     // One that matches every series would read them all.
     let selects = |matchers: &Vec<Matcher>| matchers.iter().any(|matcher| !matcher.matches(""));
     if found.iter().all(selects) {
         Ok(found)
     } else {
-        Err(TOO_WIDE.to_owned())
+        Err(refused(TOO_WIDE))
     }
 }
 

@@ -1,13 +1,14 @@
 //! `/api/v1/series`.
 
+use crate::listed::Listed;
 use crate::params::Params;
-use crate::respond::{ApiError, push_labels, success};
+use crate::respond::{ApiError, push_labels, streamed};
 use crate::smallest::{Smallest, warnings};
 use crate::{Api, selectors};
 use axum::extract::State;
 use axum::response::Response;
 
-/// Series between two looks at the clock.
+/// Series between two looks at the clock and at what is kept.
 const AT_ONCE: usize = 256;
 
 /// The label sets of series that match one of `match[]`.
@@ -17,10 +18,9 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
     }
     let limit = params.limit()?;
     let (mint, maxt) = selectors::times(&params)?;
-    let wanted = selectors::parse(&params, api.engine.settings().features)
-        .map_err(|reason| ApiError::parameter("match[]", reason))?;
-    let store = api.queryable;
+    let (store, features) = (api.queryable, api.engine.settings().features);
     let read = api.engine.read("reading of series", move |reading| {
+        let wanted = selectors::parse(&params, features, reading, selectors::NAMED)?;
         let mut found = Smallest::new(limit);
         for matchers in &wanted {
             reading.look()?;
@@ -28,22 +28,15 @@ pub(crate) async fn find(State(api): State<Api>, params: Params) -> Result<Respo
             for i in 0..set.len() {
                 if i % AT_ONCE == 0 {
                     reading.look()?;
+                    reading.holds(found.bytes())?;
                 }
                 found.add(set.labels(i));
             }
         }
-        let (found, more) = found.finish();
-        let mut data = String::from("[");
-        for (i, labels) in found.iter().enumerate() {
-            if i % AT_ONCE == 0 {
-                reading.look()?;
-            }
-            data.push_str(if i > 0 { "," } else { "" });
-            push_labels(&mut data, labels);
-        }
-        data.push(']');
-        Ok((data, more))
+        reading.holds(found.bytes())?;
+        Ok(found.finish())
     });
-    let (data, more) = read.await?;
-    Ok(success(&data, &warnings(more), &[]))
+    let (found, more) = read.await?;
+    let write = |out: &mut String, labels| push_labels(out, &labels);
+    Ok(streamed(Listed::array(found.into_iter(), write, &warnings(more))))
 }

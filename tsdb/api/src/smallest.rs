@@ -1,19 +1,40 @@
 //! The first of many, in order: what `limit` leaves of an answer, without keeping what it takes away.
 
+use leadline_model::Labels;
 use std::collections::BTreeSet;
+
+/// What takes memory while it is kept.
+pub(crate) trait Weight {
+    /// How many bytes, itself and what it points to.
+    fn bytes(&self) -> usize;
+}
+
+impl Weight for String {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.len()
+    }
+}
+
+impl Weight for Labels {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.as_bytes().len()
+    }
+}
 
 /// Different things of which only the smallest are kept.
 #[derive(Debug)]
 pub(crate) struct Smallest<T> {
     kept: BTreeSet<T>,
+    bytes: usize,
     most: usize,
 }
 
-impl<T: Ord> Smallest<T> {
+impl<T: Ord + Weight> Smallest<T> {
     /// Of nothing yet; `None` keeps all.
     pub(crate) fn new(limit: Option<usize>) -> Self {
         Self {
             kept: BTreeSet::new(),
+            bytes: 0,
             most: limit.unwrap_or(usize::MAX),
         }
     }
@@ -25,9 +46,19 @@ impl<T: Ord> Smallest<T> {
         if full && self.kept.last().is_some_and(|last| *last <= one) {
             return;
         }
-        if self.kept.insert(one) && full {
-            self.kept.pop_last();
+        let bytes = one.bytes();
+        if !self.kept.insert(one) {
+            return;
         }
+        self.bytes += bytes;
+        if full && let Some(last) = self.kept.pop_last() {
+            self.bytes -= last.bytes();
+        }
+    }
+
+    /// The bytes of those that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Those that were kept, in order, and whether there were more.
@@ -48,7 +79,13 @@ pub(crate) fn warnings(more: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Smallest;
+    use super::{Smallest, Weight};
+
+    impl Weight for u32 {
+        fn bytes(&self) -> usize {
+            *self as usize
+        }
+    }
 
     #[test]
     fn the_smallest_are_kept_once_each_and_it_is_told_whether_there_were_more() {
@@ -56,6 +93,7 @@ mod tests {
             let mut smallest = Smallest::new(limit);
             all.iter().for_each(|one| smallest.add(*one));
             let kept = smallest.kept.len();
+            assert_eq!(smallest.bytes(), smallest.kept.iter().sum::<u32>() as usize);
             let (left, more) = smallest.finish();
             assert!(
                 limit.is_none_or(|most| kept.saturating_sub(1) <= most),

@@ -39,7 +39,7 @@ pub(crate) async fn show(
         topic => api.status.topic(topic),
     };
     match data {
-        Some(data) => Ok(success(&data.to_string(), &[], &[])),
+        Some(data) => Ok(success(data.to_string(), &[], &[])),
         None => Err(ApiError::not_found(format!("no status topic {topic:?}"))),
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         },
         "droppedTargetCounts": counts,
     });
-    Ok(success(&data.to_string(), &[], &[]))
+    Ok(success(data.to_string(), &[], &[]))
 }
 
 /// By job, labels and URL.

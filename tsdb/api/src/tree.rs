@@ -23,7 +23,7 @@ pub(crate) async fn format(State(api): State<Api>, params: Params) -> Result<Res
     let expr = query.expr();
     let mut data = String::new();
     push_text(&mut data, &expr.pretty());
-    Ok(success(&data, &[], &[]))
+    Ok(success(data, &[], &[]))
 }
 
 /// The expression's tree.
@@ -39,7 +39,7 @@ pub(crate) async fn parse(State(api): State<Api>, params: Params) -> Result<Resp
             c => data.push(c),
         }
     }
-    Ok(success(&data, &[], &[]))
+    Ok(success(data, &[], &[]))
 }
 
 fn query(api: &Api, params: &Params) -> Result<Query, ApiError> {

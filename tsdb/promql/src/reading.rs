@@ -13,7 +13,11 @@ pub struct Reading {
     stage: &'static str,
     deadline: Instant,
     cancelled: Arc<AtomicBool>,
+    max_samples: usize,
 }
+
+/// The bytes of an answer that count as one sample, which is a time and a value.
+const SAMPLE: usize = 16;
 
 impl Reading {
     /// Whether to go on.
@@ -26,6 +30,17 @@ impl Reading {
         }
         if Instant::now() >= self.deadline {
             return Err(Error::Timeout(self.stage));
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes may be kept for the answer: 16 of them count as one of the samples that a query may hold.
+    ///
+    /// # Errors
+    /// [`Error::TooManySamples`] when they are more.
+    pub fn holds(&self, bytes: usize) -> Result<(), Error> {
+        if bytes / SAMPLE > self.max_samples {
+            return Err(Error::TooManySamples(self.stage));
         }
         Ok(())
     }
@@ -51,6 +66,7 @@ impl Engine {
             stage,
             deadline,
             cancelled,
+            max_samples: self.settings().max_samples,
         };
         let running = tokio::task::spawn_blocking(move || {
             let done = reading.look().and_then(|()| work(&reading));

@@ -121,6 +121,41 @@ mod tests {
         );
     }
 
+    /// Prometheus' comparison is none (docs/deviations.md), and the sort of the standard library panics on such.
+    #[test]
+    fn natural_order_is_an_order_also_of_what_upstream_compares_in_circles() {
+        let texts = [
+            "",
+            "0",
+            "00",
+            "01",
+            "1",
+            "2",
+            "9",
+            "10",
+            "a",
+            "a0",
+            "a00",
+            "a1",
+            "a01b",
+            "a1b",
+            "9223372036854775807",
+            "9223372036854775808",
+            "10000000000000000000",
+            "-1",
+            "é",
+        ];
+        for a in texts {
+            for b in texts {
+                assert_eq!(natural(a, b), natural(b, a).reverse(), "{a} {b}");
+                assert_eq!(natural(a, b).is_eq(), a == b, "{a} {b}");
+                for c in texts.iter().filter(|c| natural(a, b).is_lt() && natural(b, c).is_lt()) {
+                    assert!(natural(a, c).is_lt(), "{a} {b} {c}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn nan_is_last_both_ways() {
         for descending in [false, true] {

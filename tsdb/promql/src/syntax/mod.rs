@@ -14,5 +14,5 @@ mod walk;
 pub use features::{Features, Idle, UnknownFeature};
 pub(crate) use literal::LONGEST_SECONDS;
 pub(crate) use parser::parse_syntax;
-pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, parse, parse_selector, parse_with};
+pub use parser::{MAX_DEPTH, MAX_TEXT_BYTES, Selectors, parse, parse_selector, parse_with};
 pub use walk::inject;

@@ -47,7 +47,43 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
 /// # Errors
 /// The first mistake and its place.
 pub fn parse_selector(text: &str, features: Features) -> Result<Vec<Matcher>, ParseError> {
-    let mut parser = Parser::of(text, features)?;
+    Selectors::new(features).parse(text)
+}
+
+/// Parses the selectors of one request, of which there can be thousands: their regular expressions are bounded together, as
+/// those of one query are.
+#[derive(Debug)]
+pub struct Selectors {
+    features: Features,
+    /// How much the regular expressions of those to come may weigh.
+    patterns: usize,
+}
+
+impl Selectors {
+    /// Of a request that has none yet.
+    #[must_use]
+    pub fn new(features: Features) -> Self {
+        Self {
+            features,
+            patterns: MAX_PATTERNS,
+        }
+    }
+
+    /// The matchers of the next one.
+    ///
+    /// # Errors
+    /// As [`parse_selector`]; and where the request's regular expressions have become too large together.
+    pub fn parse(&mut self, text: &str) -> Result<Vec<Matcher>, ParseError> {
+        let mut parser = Parser::of(text, self.features)?;
+        parser.patterns = self.patterns;
+        let matchers = whole_selector(&mut parser);
+        self.patterns = parser.patterns;
+        matchers
+    }
+}
+
+/// The selector that is all of a parser's text.
+fn whole_selector(parser: &mut Parser<'_>) -> Result<Vec<Matcher>, ParseError> {
     let token = parser.token();
     let tree = match token.kind {
         TokenKind::LeftBrace => parser.selector(None),

@@ -629,6 +629,13 @@ fn regular_expressions_are_bounded_together() {
     assert!(parse(&query(2)).is_ok());
     let error = parse(&query(40)).unwrap_err().to_string();
     assert!(error.contains("too large together"), "{error}");
+    // Selectors of one request count together, and so do those behind one that is refused.
+    let (one, mut selectors) = (r#"{a=~"\\pL{5}"}"#, Selectors::new(Features::NONE));
+    let all: Vec<_> = (0..40).map(|_| selectors.parse(one)).collect();
+    assert!(all[0].is_ok() && parse_selector(one, Features::NONE).is_ok());
+    let error = all[39].as_ref().unwrap_err().to_string();
+    assert!(error.contains("too large together"), "{error}");
+    assert!(selectors.parse("up").is_ok(), "what needs no engine has room");
     // Alternatives need no engine.
     assert!(parse(&format!("m{{{}}}", vec![r#"a=~"b|c""#; 2_000].join(","))).is_ok());
 }
