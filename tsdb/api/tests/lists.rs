@@ -5,7 +5,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http_body_util::BodyExt;
-use leadline_api::{Api, StatusSource, StorageAdmin, router};
+use leadline_api::{Api, Origins, StatusSource, StorageAdmin, router};
 use leadline_model::clock::ManualClock;
 use leadline_model::metadata::{Metadata, MetricKind};
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
@@ -85,6 +85,7 @@ fn api(series: Vec<Labels>, max_samples: usize) -> (Api, Arc<Deletions>) {
         clock,
         status: Arc::new(NoStatus),
         admin: Some(admin.clone()),
+        origins: Origins::ANY,
     };
     (api, admin)
 }
