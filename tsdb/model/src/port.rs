@@ -91,6 +91,9 @@ pub struct Extras {
     /// So many of the last of [`Batch::created`] are to be made where there is no room for more series: what tells that the
     /// others are missing. The store has little room beyond its cap.
     pub vital: u32,
+    /// So many of the last of [`Batch::entries`] are what the owner tells of the attempt itself. Where the store refuses one of
+    /// them for its time, it has newer samples of the owner, and nothing of the attempt counts: it is a failed one.
+    pub report: u32,
     /// Stale markers that come out of order are refused, however late samples may come: since the time they are of somebody
     /// else went on with the series (`scrape/scrape_append_v2.go` of Prometheus has it so for all that scraping marks).
     pub refuse_late_markers: bool,

@@ -489,6 +489,11 @@ impl Ingest {
             extras: Extras {
                 metadata: std::mem::take(&mut scratch.metadata),
                 vital: report as u32,
+                report: if attempt == Attempt::Good {
+                    Report::LEN as u32
+                } else {
+                    0
+                },
                 refuse_late_markers: true,
                 ..Extras::default()
             },

@@ -50,6 +50,9 @@ impl Report {
         }
     }
 
+    /// How many samples it has: the last ones of a scrape.
+    pub(crate) const LEN: usize = NAMES.len();
+
     /// Adds one sample of each series to the batch and, with `tell`, what a series that is new means.
     pub(crate) fn append(&self, at: Timestamp, measured: Measured, tell: bool, scratch: &mut Scratch) {
         let counts = measured.counts;

@@ -191,15 +191,13 @@ impl Runner {
     }
 
     /// Forgets a last slot that lies too far ahead to be waited for: the clock was set back. What is scraped from here on
-    /// the store may refuse, which the target then says; that nothing is scraped it would not. The target counts as observed
-    /// anew, because what was observed before lies in times that are still to come.
+    /// the store may refuse, which the target then says; that nothing is scraped it would not.
     fn notice_set_back(&mut self, grid: &Grid, now: Timestamp) {
         let Some(last) = self.last.filter(|last| grid.is_far_ahead(*last, now)) else {
             return;
         };
         self.last = None;
         self.shared.tell_set_back(last - now);
-        self.shared.board.update(self.owner, |state| state.first_good = None);
     }
 
     async fn scrape(&mut self, assignment: &Assignment, grid: &Grid, slot: Timestamp) {

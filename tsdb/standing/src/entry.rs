@@ -1,7 +1,6 @@
 //! One expression: its newest evaluation, what touched it since, and when it may be evaluated again.
 
 use crate::feed::{Condition, Memory};
-use crate::freshness::AHEAD_MS;
 use crate::history::Wanted;
 use crate::registry::Inner;
 use crate::silent::{self, Part, Parts, Unheard};
@@ -28,7 +27,7 @@ pub(crate) enum Why {
     First,
     /// A commit touched it since.
     Commit,
-    /// Time moved on, and its value may have moved with it; or the clock was set back, and its targets were scraped since.
+    /// Time moved on, and its value may have moved with it.
     Tick,
     /// The last evaluation failed, or what the store has of silent targets is not known; a question or a subscriber is
     /// worth another attempt.
@@ -214,8 +213,8 @@ impl Entry {
         self.state.lock().due(Why::Commit, inner).unwrap_or_else(Instant::now)
     }
 
-    pub(crate) fn need(&self, inner: &Inner, now: Timestamp) -> Option<Why> {
-        self.state.lock().need(&self.plan, inner, now)
+    pub(crate) fn need(&self, now: Timestamp) -> Option<Why> {
+        self.state.lock().need(&self.plan, now)
     }
 
     /// Takes note of a question, and says what it needs: the newest finished evaluation answers while the next one is not
@@ -225,7 +224,7 @@ impl Entry {
         count(&self.counters.questions);
         let mut state = self.state.lock();
         state.asked = now;
-        match state.need(&self.plan, inner, now) {
+        match state.need(&self.plan, now) {
             None => Answer::Index,
             Some(why) => {
                 let begun = state.newest.as_ref().map(|newest| newest.begun);
@@ -240,7 +239,7 @@ impl Entry {
     /// Evaluates, unless somebody else just did or it is not due; publishes the result.
     pub(crate) async fn refresh(&self, inner: &Arc<Inner>) {
         let _flight = self.flight.lock().await;
-        let newest_input = if self.need(inner, inner.clock.now()) == Some(Why::First) {
+        let newest_input = if self.need(inner.clock.now()) == Some(Why::First) {
             inner.newest_slot(self)
         } else {
             None
@@ -403,13 +402,9 @@ impl Entry {
     fn begin(&self, inner: &Inner, newest_input: Option<Timestamp>) -> Option<(Timestamp, Why, u64)> {
         let now = inner.clock.now();
         let mut state = self.state.lock();
-        let why = state.need(&self.plan, inner, now)?;
+        let why = state.need(&self.plan, now)?;
         if state.due(why, inner).is_some_and(|due| due > Instant::now()) {
             return None;
-        }
-        let set_back = state.set_back(inner, now);
-        if let Some(newest_slot) = set_back {
-            state.slot = newest_slot.unwrap_or(0);
         }
         state.slot = state.slot.max(newest_input.unwrap_or(Timestamp::MIN));
         let inputs = Some(state.slot).filter(|&slot| slot > 0);
@@ -419,7 +414,6 @@ impl Entry {
             inputs
         };
         let earlier = state.newest.as_ref().map(|newest| newest.at);
-        let earlier = earlier.filter(|_| set_back.is_none());
         state.started = Some(Instant::now());
         let at = at
             .unwrap_or_else(|| aligned(now))
@@ -569,25 +563,13 @@ impl Entry {
 
 impl State {
     /// Whether and why the newest evaluation is not good enough at `now` (ms).
-    fn need(&self, plan: &Plan, inner: &Inner, now: Timestamp) -> Option<Why> {
+    fn need(&self, plan: &Plan, now: Timestamp) -> Option<Why> {
         match &self.newest {
             None => Some(Why::First),
             Some(_) if self.is_behind() => Some(Why::Commit),
             Some(newest) if plan.moves_with_time && aligned(now) > newest.at => Some(Why::Tick),
-            Some(_) if self.set_back(inner, now).is_some() => Some(Why::Tick),
             Some(newest) => (newest.outcome.is_err() || self.inquire).then_some(Why::Retry),
         }
-    }
-
-    /// Whether evaluations have to go back in time with the clock: the newest one is ahead of it, and every target that feeds
-    /// the expression was scraped since. Then what of these scrapes the store refused is told by their targets being down;
-    /// before, an evaluation would find nothing of targets that are up, which is no answer. Inside, the newest of their slots
-    /// (ms), where there is one.
-    fn set_back(&self, inner: &Inner, now: Timestamp) -> Option<Option<Timestamp>> {
-        let ahead = |t: Timestamp| t.saturating_sub(now) > AHEAD_MS;
-        self.newest.as_ref().filter(|newest| ahead(newest.at))?;
-        let newest_slot = inner.newest_slot_of(inner.feeders(&self.selectors));
-        (!newest_slot.is_some_and(ahead)).then_some(newest_slot)
     }
 
     /// The owners that feed the expression, now or earlier while they are discovered. Sorted.

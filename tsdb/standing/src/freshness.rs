@@ -12,7 +12,8 @@ use leadline_model::duration::Duration;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 
 /// How far (ms) ahead of the clock an evaluation may be. Evaluations are made at times that the clock has shown: what is
-/// further ahead was made before the clock was set back, nobody knows how long ago.
+/// further ahead was made before the clock was set back, nobody knows how long ago. None is made anew before the clock has
+/// passed it: the store has samples of the time between, which are not of now.
 pub const AHEAD_MS: i64 = 30_000;
 
 /// How many down targets a message names before it only counts.
@@ -116,7 +117,8 @@ fn cold_because(snapshot: &Snapshot, now: Timestamp, name: impl Fn(OwnerId) -> O
     let ahead = snapshot.at.saturating_sub(now);
     if ahead > AHEAD_MS {
         return Err(format!(
-            "evaluated {} ahead of the clock, which was set back; waiting until every target that feeds it was scraped since",
+            "evaluated {} ahead of the clock, which was set back: answered when the clock has passed that time, or after a start \
+             with an empty store",
             Duration::from_millis(ahead - ahead % 1000)
         ));
     }

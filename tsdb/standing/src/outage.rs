@@ -12,7 +12,8 @@ use std::collections::HashMap;
 /// How many outages of one target are told apart; older ones are taken for one.
 const MOST: usize = 8;
 
-/// A stretch of failed attempts.
+/// A stretch of failed attempts. Where the clock was set back, the store refuses what is scraped until it has caught up: then it
+/// is as long as the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outage {
     /// Slot time (ms) of the first.
@@ -69,7 +70,7 @@ impl Outages {
     fn end(&mut self, owner: OwnerId, slot: Timestamp) {
         let last = self.0.get_mut(&owner).and_then(|outages| outages.last_mut());
         if let Some(outage) = last.filter(|outage| outage.until.is_none()) {
-            outage.until = Some(slot);
+            outage.until = Some(slot.max(outage.since));
         }
     }
 
@@ -141,6 +142,11 @@ mod tests {
                 true,
             ),
             (&[(0, Failed), (90, Gone)], 90, MINUTE, false),
+            // A clock that is set back: by 15 s, by an hour, and during an outage.
+            (&[(3600, Good), (3586, Failed), (3601, Good)], 3601, MINUTE, false),
+            (&[(3600, Good), (5, Failed), (3605, Good)], 3605, MINUTE, true),
+            (&[(3600, Good), (5, Failed), (3605, Good)], 3665, MINUTE, false),
+            (&[(3600, Failed), (5, Good)], 5, MINUTE, false),
         ];
         for (attempts, at, window, lacking) in cases {
             let outages = after(attempts);

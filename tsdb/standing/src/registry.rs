@@ -213,12 +213,8 @@ impl Inner {
 
     /// The newest slot time (ms) of the targets that feed an entry, as the board knows it.
     pub(crate) fn newest_slot(&self, entry: &Entry) -> Option<Timestamp> {
-        self.newest_slot_of(entry.feeders(self))
-    }
-
-    /// The newest slot time (ms) of these targets, as the board knows it.
-    pub(crate) fn newest_slot_of(&self, owners: Vec<OwnerId>) -> Option<Timestamp> {
-        owners
+        entry
+            .feeders(self)
             .into_iter()
             .filter_map(|owner| self.board.get(owner)?.last_scrape)
             .max()

@@ -157,7 +157,7 @@ impl Inner {
         self.expire(now - self.settings.expire_ms);
         for entry in self.attached() {
             let subscribed = entry.subscribers() > 0;
-            match entry.need(self, now) {
+            match entry.need(now) {
                 Some(Why::Tick) if entry.is_wanted(now - self.settings.tick_interest_ms) => self.start_new(&entry),
                 Some(Why::First | Why::Retry) if subscribed => self.start_new(&entry),
                 Some(Why::Commit) if self.is_wanted(&entry) => self.start_new(&entry),
@@ -192,7 +192,7 @@ impl Inner {
 
     async fn follow(self: &Arc<Self>, entry: &Entry) {
         loop {
-            if entry.need(self, self.clock.now()) == Some(Why::Commit) {
+            if entry.need(self.clock.now()) == Some(Why::Commit) {
                 tokio::time::sleep_until(entry.due(self)).await;
             }
             let Ok(_permit) = self.events.permits.acquire().await else {

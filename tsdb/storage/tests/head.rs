@@ -39,6 +39,16 @@ impl Store {
     }
 
     fn put_as(&self, owner: OwnerId, attempt: Attempt, samples: &[(&str, Timestamp, f64)]) -> Outcome {
+        self.put_with(owner, attempt, samples, Extras::default())
+    }
+
+    fn put_with(
+        &self,
+        owner: OwnerId,
+        attempt: Attempt,
+        samples: &[(&str, Timestamp, f64)],
+        extras: Extras,
+    ) -> Outcome {
         let created = samples.iter().map(|s| labels(s.0)).collect();
         let entry = |(i, s): (usize, &(&str, Timestamp, f64))| Entry {
             series: Slot::New(i as u32),
@@ -53,7 +63,7 @@ impl Store {
                 attempt,
                 created,
                 entries,
-                extras: Extras::default(),
+                extras,
             })
             .unwrap()
     }
@@ -487,6 +497,30 @@ fn owners_feed_a_selector_until_they_are_gone() {
     assert_eq!(s.head.feeders(id), owners[1..3]);
     s.head.deregister(id);
     assert_eq!(s.head.feeders(id), []);
+}
+
+#[test]
+fn an_attempt_whose_report_is_refused_for_its_time_has_failed() {
+    let s = store(Settings::default());
+    let owner = s.head.new_owner();
+    let mut events = s.head.subscribe();
+    // Times of a sample and of the two of a report.
+    for (times, attempt) in [
+        ([10, 10, 10], Attempt::Good),
+        ([9, 11, 11], Attempt::Good),
+        ([12, 5, 12], Attempt::Failed),
+        ([13, 13, 5], Attempt::Failed),
+        ([14, 14, 14], Attempt::Good),
+    ] {
+        let names = ["__name__=m", "__name__=up", "__name__=scrape_series_added"];
+        let samples: Vec<_> = names.iter().zip(times).map(|(name, t)| (*name, NOW + t, 1.0)).collect();
+        let extras = Extras {
+            report: 2,
+            ..Extras::default()
+        };
+        s.put_with(owner, Attempt::Good, &samples, extras);
+        assert_eq!(events.try_recv().unwrap().attempt, attempt, "{times:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::head::index::Index;
 use crate::head::selectors::Selectors;
 use crate::head::stripe::make_ref;
 use leadline_model::labels::Labels;
-use leadline_model::port::{Attempt, Batch, Outcome, SelectorId, SeriesRef};
+use leadline_model::port::{Attempt, Batch, Outcome, Refusal, SelectorId, SeriesRef};
 use leadline_model::target::OwnerId;
 use rapidhash::RapidHashSet;
 use std::sync::atomic::Ordering;
@@ -91,7 +91,7 @@ impl Head {
         let refused = outcome.refs.iter().any(Option::is_none);
         self.tell(refused, outcome.new_series > 0);
         match batch.attempt {
-            Attempt::Good if refused => Attempt::Failed,
+            Attempt::Good if refused || is_outdated(batch, outcome) => Attempt::Failed,
             attempt => attempt,
         }
     }
@@ -112,6 +112,14 @@ impl Head {
             tracing::info!(max_series, "new series are taken again");
         }
     }
+}
+
+/// Whether what tells of the attempt itself ([`leadline_model::port::Extras::report`]) was refused for its time.
+fn is_outdated(batch: &Batch, outcome: &Outcome) -> bool {
+    let report = batch.entries.len().saturating_sub(batch.extras.report as usize)..batch.entries.len();
+    let for_its_time = |why: &Refusal| matches!(why, Refusal::OutOfOrder | Refusal::TooOld);
+    let mut refused = outcome.refused.iter();
+    refused.any(|(index, why)| report.contains(&(*index as usize)) && for_its_time(why))
 }
 
 /// Why series are refused while the cap has `room` for more, or has not.

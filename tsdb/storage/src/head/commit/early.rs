@@ -73,6 +73,8 @@ impl<'a> Again<'a> {
     ) {
         for (point, late) in points {
             self.trip.bounds = if *late { self.late } else { self.in_order };
+            // What was late when it came was judged then; a marker that only the log is ahead of is scraping's.
+            self.trip.refuse_late_markers = !*late;
             self.keep_order(&point.v);
             let counted = self.trip.late;
             let written = match &point.v {
