@@ -80,6 +80,27 @@ fn a_block_in_the_middle_of_being_copied_is_taken_when_it_is_whole() {
 }
 
 #[test]
+fn a_part_of_a_block_does_not_take_the_place_of_what_it_would_replace_at_the_start_either() {
+    let (mut store, dir, mut files) = without_its_first_block().unwrap();
+    let (missing, blocks) = (store.read("a"), store.blocks());
+    let meta = files.get_mut(&dir.join("meta.json")).unwrap();
+    let mut told: serde_json::Value = serde_json::from_slice(meta).unwrap();
+    let parent = store.db.blocks()[0].ulid().to_string();
+    told["compaction"]["parents"] = serde_json::json!([{"ulid": parent, "minTime": 0, "maxTime": 1}]);
+    *meta = told.to_string().into_bytes();
+    let whole = files.clone();
+    files.get_mut(&dir.join("chunks/000001")).unwrap().truncate(9);
+    store.put(&dir, &files);
+    store.restart();
+    assert_eq!(store.db.damaged().len(), 1);
+    assert_eq!((store.read("a"), store.blocks()), (missing, blocks));
+    store.put(&dir, &whole);
+    store.db.maintain();
+    assert_eq!(store.db.maintain().adopted.len(), 1);
+    assert!(store.db.blocks().iter().all(|block| block.ulid().to_string() != parent));
+}
+
+#[test]
 fn a_block_without_its_chunks_is_left_out_at_the_start_too() {
     let (mut store, dir, mut files) = without_its_first_block().unwrap();
     let missing = store.read("a");

@@ -6,14 +6,13 @@ use crate::error::StorageError;
 use std::sync::Arc;
 
 impl Block {
-    /// Reads the last chunk of each segment. A segment that ends early can be opened, and shows where a query wants what it
+    /// Looks where the last chunk of each segment ends. A segment that ends early can be opened, and shows where a query wants what it
     /// lacks: a copy that stopped half-way looks like that. Chunks come in the order of their series
     /// (`tsdb/compact.go`, `populateBlock`), so a few series of the index are read for each segment; of a block with
-    /// another order some chunk of it is read.
+    /// another order some chunk of it is looked for. Whether a chunk is whole is for who reads it to find out.
     ///
     /// # Errors
-    /// [`StorageError::Damaged`]: a segment ends before, or what was read is not whole otherwise; [`StorageError::Unknown`];
-    /// [`StorageError::Io`].
+    /// [`StorageError::Damaged`]: a segment ends before, or the index is not whole; [`StorageError::Io`].
     pub fn check_reach(&self) -> Result<(), StorageError> {
         let Some(all) = self.index().all()? else {
             return Ok(());
@@ -23,7 +22,7 @@ impl Block {
         let mut get = |reference| series.get(reference);
         let mut segment = u64::MAX;
         while let Some(chunk) = last_before(segment, &all, &mut get)? {
-            chunks.get(chunk)?;
+            chunks.check_end(chunk)?;
             segment = segment_of(chunk);
         }
         Ok(())

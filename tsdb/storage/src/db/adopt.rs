@@ -18,8 +18,8 @@ pub(super) type Files = BTreeMap<PathBuf, u64>;
 impl Db {
     /// Opens what is there and not open. A block in the middle of being copied may look whole (its index comes before its
     /// chunks, say), and one that is open is never opened again: so it is taken when its files are those of the call before,
-    /// and its segments have what its index says, because a copy may stand still for longer. What the disk failed to read at the start is tried at once. What cannot be opened is left out, told once, and tried
-    /// again.
+    /// and its segments go as far as its index says, because a copy may stand still for longer. What the disk failed to read at
+    /// the start is tried at once. What cannot be opened is left out, told once, and tried again.
     pub(super) fn adopt(&self, work: &mut Work, done: &mut Maintenance) -> Result<(), StorageError> {
         let there = self.not_open()?;
         self.blocks.forget_all_but(|ulid| there.contains_key(ulid));

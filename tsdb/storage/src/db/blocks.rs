@@ -52,16 +52,35 @@ impl Found {
             match open(disk, &dir.join(&entry.name), cache) {
                 Ok(block) => found.open.push(block),
                 Err(error @ StorageError::Unknown { .. }) => return Err(error),
-                Err(error) => {
-                    if is_misread(&error) {
-                        found.misread.insert(ulid);
-                    }
-                    found.left_out.insert(ulid, error.to_string());
-                }
+                Err(error) => found.leave_out(ulid, &error),
             }
         }
+        found.leave_out_parts();
         found.supersede();
         Ok(found)
+    }
+
+    fn leave_out(&mut self, ulid: Ulid, error: &StorageError) {
+        if is_misread(error) {
+            self.misread.insert(ulid);
+        }
+        self.left_out.insert(ulid, error.to_string());
+    }
+
+    /// Takes out what would replace blocks that are there and is a part of a block: somebody may be copying it, so what it
+    /// would replace is all that there is of the rest.
+    fn leave_out_parts(&mut self) {
+        let there: BTreeSet<Ulid> = self.open.iter().map(|block| block.ulid()).collect();
+        let replaces = |block: &Block, left_out: &BTreeMap<Ulid, String>| {
+            let mut replaced = replaced_by(block).into_iter();
+            replaced.any(|ulid| there.contains(&ulid) || left_out.contains_key(&ulid))
+        };
+        for block in std::mem::take(&mut self.open) {
+            match replaces(&block, &self.left_out).then(|| block.check_reach()) {
+                None | Some(Ok(())) => self.open.push(block),
+                Some(Err(error)) => self.leave_out(block.ulid(), &error),
+            }
+        }
     }
 
     /// Takes out what others replace.

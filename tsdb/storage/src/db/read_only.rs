@@ -49,6 +49,7 @@ impl Source {
             let before = Places::of(self.disk.as_ref(), &self.path)?;
             let read = self.read();
             if Places::of(self.disk.as_ref(), &self.path)? != before {
+                failed = StorageError::changing(&self.path);
                 continue;
             }
             match read {

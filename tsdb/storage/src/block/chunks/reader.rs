@@ -130,7 +130,7 @@ pub(in crate::block) struct ChunkReader<'a> {
     cached: bool,
 }
 
-impl ChunkReader<'_> {
+impl<'a> ChunkReader<'a> {
     /// The chunk with this reference.
     pub(in crate::block) fn get(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
         if !self.cached {
@@ -149,7 +149,16 @@ impl ChunkReader<'_> {
         Ok((encoding, data))
     }
 
-    fn read(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
+    /// Checks that the chunk with this reference ends within its segment; what it holds is not read.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`]: it does not; [`StorageError::Io`].
+    pub(in crate::block) fn check_end(&mut self, reference: u64) -> Result<(), StorageError> {
+        self.find(reference).map(|_| ())
+    }
+
+    /// A chunk's segment and what is read of it, where its encoding begins there, and the bytes from there to its end.
+    fn find(&mut self, reference: u64) -> Result<(&'a Stored, &mut Window<'a>, u64, usize), StorageError> {
         let (segment, offset) = (segment_of(reference), offset_of(reference));
         let Some(stored) = self.reader.segments.get(segment) else {
             let there = format!("{} segments", self.reader.segments.len());
@@ -181,6 +190,12 @@ impl ChunkReader<'_> {
                 format!("{rest} bytes before the end"),
             ));
         }
+        Ok((stored, window, start, whole))
+    }
+
+    fn read(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
+        let offset = offset_of(reference);
+        let (stored, window, start, whole) = self.find(reference)?;
         let bytes = window.get(start, whole)?;
         let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
             return Err(stored.damaged(start, "a checksum", "the end"));
