@@ -82,11 +82,12 @@ pub(super) fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> 
 /// A directory as a whole, its log read into memory; nothing of it is changed.
 ///
 /// # Errors
-/// It is not there or cannot be read, or what only the log has takes more memory than it may, as at a start.
+/// It is not there or cannot be read, or what only the log has takes more than two thirds of the memory that is
+/// left: a server may run beside this, in the same control group.
 pub(super) fn read_only(path: &Path) -> Result<ReadOnly, Failure> {
     let (disk, clock) = (disk(), Arc::new(SystemClock));
-    Ok(match crate::memory::allowed() {
-        Some(allowed) => Db::read_only_within(disk, path, clock, share(allowed)),
+    Ok(match crate::memory::left() {
+        Some(left) => Db::read_only_within(disk, path, clock, share(left)),
         None => Db::read_only(disk, path, clock),
     }?)
 }
