@@ -35,6 +35,8 @@ pub(crate) struct Files {
     config: FileConfig,
     prefix: String,
     known: BTreeMap<PathBuf, Known>,
+    /// What the discovery before this one found; the first look takes it.
+    carried: Vec<Arc<TargetGroup>>,
 }
 
 /// What a look at the files brought.
@@ -59,12 +61,14 @@ fn mark(path: &Path) -> std::io::Result<Mark> {
 }
 
 impl Files {
-    /// `prefix` starts the names of the groups, so that they are unique in the job.
-    pub(crate) fn new(config: FileConfig, prefix: String) -> Self {
+    /// `prefix` starts the names of the groups, so that they are unique in the job. `carried` is what the discovery of the
+    /// same prefix before this one found: the last good groups of a file that is broken at the first look.
+    pub(crate) fn new(config: FileConfig, prefix: String, carried: Vec<Arc<TargetGroup>>) -> Self {
         Self {
             config,
             prefix,
             known: BTreeMap::new(),
+            carried,
         }
     }
 
@@ -75,8 +79,12 @@ impl Files {
         let before = self.known.len();
         self.known.retain(|path, _| paths.contains(path));
         look.changed |= self.known.len() != before;
+        let carried = std::mem::take(&mut self.carried);
         for path in paths {
-            let known = self.known.entry(path.clone()).or_default();
+            let known = self.known.entry(path.clone()).or_insert_with(|| Known {
+                groups: groups_of(&carried, &self.prefix, &path),
+                ..Known::default()
+            });
             match update(known, &path, &self.prefix, refresh) {
                 Ok(changed) => look.changed |= changed,
                 Err(reason) => look.errors.push(format!("{}: {reason}", path.display())),
@@ -126,6 +134,22 @@ impl Files {
     }
 }
 
+/// The name of a group: its file's, and its place in the file.
+fn source(prefix: &str, path: &Path, place: usize) -> String {
+    format!("{prefix}{}:{place}", path.display())
+}
+
+/// Those of `groups` that `path` held, which is in their names.
+fn groups_of(groups: &[Arc<TargetGroup>], prefix: &str, path: &Path) -> Vec<Arc<TargetGroup>> {
+    let file = format!("{prefix}{}:", path.display());
+    // A file's own name may end in a colon and a number: what follows has to be a place and nothing else.
+    let held = |group: &&Arc<TargetGroup>| {
+        let place = group.source.strip_prefix(&file).and_then(|place| place.parse().ok());
+        place.is_some_and(|place| group.source == source(prefix, path, place))
+    };
+    groups.iter().filter(held).cloned().collect()
+}
+
 /// Reads `path` where it changed; whether its groups changed.
 fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result<bool, String> {
     let mark = mark(path).map_err(|e| e.to_string())?;
@@ -145,7 +169,7 @@ fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result
     let name = path.display().to_string();
     let group = |(i, config): (usize, &StaticConfig)| {
         Arc::new(fixed::group(
-            format!("{prefix}{name}:{i}"),
+            source(prefix, path, i),
             config,
             &[("__meta_filepath", &name)],
         ))
@@ -228,7 +252,7 @@ mod tests {
         .unwrap();
         std::fs::write(dir.path().join("b.json"), r#"[{"targets": ["z:3"]}]"#).unwrap();
         std::fs::write(dir.path().join("c.txt"), "nonsense").unwrap();
-        let mut files = Files::new(config(dir.path(), "*.*"), "file/0/".into());
+        let mut files = Files::new(config(dir.path(), "*.*"), "file/0/".into(), Vec::new());
         files.config.files = vec![dir.path().join("*.yml"), dir.path().join("*.json")];
         assert_eq!(files.look(false), CHANGED);
         assert_eq!(addresses(&files), ["x:1", "y:2", "z:3"]);
@@ -257,7 +281,7 @@ mod tests {
         // As a ConfigMap volume is laid out: t.json -> ..data/t.json, ..data -> a directory that is swapped by a rename.
         std::os::unix::fs::symlink("..1", at("..data")).unwrap();
         std::os::unix::fs::symlink("..data/t.json", at("t.json")).unwrap();
-        let mut files = Files::new(config(dir.path(), "*.json"), String::new());
+        let mut files = Files::new(config(dir.path(), "*.json"), String::new(), Vec::new());
         assert_eq!(
             (files.look(false), addresses(&files)),
             (CHANGED, vec!["old:1".to_owned()])
@@ -275,7 +299,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.yml");
         std::fs::write(&path, "- targets: ['x:1']\n").unwrap();
-        let mut files = Files::new(config(dir.path(), "t.yml"), String::new());
+        let mut files = Files::new(config(dir.path(), "t.yml"), String::new(), Vec::new());
         files.look(false);
         for (broken, part) in [
             ("- targets: ['x:1'\n", "t.yml: "),

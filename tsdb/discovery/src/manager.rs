@@ -238,7 +238,7 @@ impl Manager {
     fn start(self: &Arc<Self>, job: &Arc<str>, name: String, provider: Provider, before: Option<&Slot>) -> Slot {
         let groups = before.map(|slot| slot.found.lock().groups.clone()).unwrap_or_default();
         let found = Arc::new(Mutex::new(Found {
-            groups,
+            groups: groups.clone(),
             ..Found::default()
         }));
         let stop = self.root.child_token();
@@ -260,7 +260,7 @@ impl Manager {
                 };
             }
             Provider::File(config) => {
-                tokio::spawn(Files::new(config.clone(), prefix).run(publisher, stop.clone()));
+                tokio::spawn(Files::new(config.clone(), prefix, groups).run(publisher, stop.clone()));
             }
             Provider::Kubernetes(config) => self.start_pods(config, prefix, publisher, &stop),
         }
@@ -486,6 +486,45 @@ mod tests {
         std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:2"]}]"#).unwrap();
         let after = out.wait_for(|s| addresses(s, "f") == ["y:1", "x:2"]).await.unwrap();
         assert!(after.synced());
+    }
+
+    #[tokio::test]
+    async fn a_reload_while_a_file_is_broken_keeps_its_last_good_targets_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        for (name, target) in [("a.json", "a:1"), ("b.json", "b:1"), ("c.json", "c:1")] {
+            write(name, &format!(r#"[{{"targets": ["{target}"]}}]"#));
+        }
+        let jobs = |refresh| {
+            let config = FileConfig {
+                files: vec![dir.path().join("*.json")],
+                refresh_interval: leadline_model::duration::Duration::from_secs(refresh),
+            };
+            let discoveries = Discoveries {
+                file: vec![config],
+                ..Discoveries::default()
+            };
+            vec![("f".into(), discoveries)]
+        };
+        let manager = Manager::new(PodSource::None);
+        manager.apply(jobs(300));
+        let mut out = manager.subscribe();
+        out.wait_for(|s| s.synced()).await.unwrap();
+        write("a.json", r#"[{"targets": ["a:2"]}]"#);
+        write("b.json", r#"[{"targets": ["b:1""#);
+        std::fs::remove_file(dir.path().join("c.json")).unwrap();
+        // Twice: what was carried over once is carried over again.
+        for refresh in [200, 100] {
+            manager.apply(jobs(refresh));
+            while manager.status()[0].error.is_none() {
+                tokio::task::yield_now().await;
+            }
+            let seen = out.wait_for(|s| addresses(s, "f").contains(&"a:2".to_owned())).await;
+            assert_eq!(addresses(&seen.unwrap(), "f"), ["a:2", "b:1"], "{refresh}");
+        }
+        write("b.json", r#"[{"targets": ["b:2"]}]"#);
+        let mended = out.wait_for(|s| s.synced()).await.unwrap();
+        assert_eq!(addresses(&mended, "f"), ["a:2", "b:2"]);
     }
 
     #[tokio::test]
