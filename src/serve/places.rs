@@ -334,11 +334,11 @@ mod tests {
         let kept = places.take(greedy, false).unwrap();
         kept.answered();
         kept.keep();
-        let held = [other, greedy, greedy, greedy].map(|peer| places.take(peer, false).unwrap());
+        let held = [greedy, greedy, greedy, other].map(|peer| places.take(peer, false).unwrap());
         // Two were ended: there may be two strangers.
         let ended = held.each_ref().map(|place| place.lost.is_cancelled());
-        assert_eq!(ended, [false, true, true, false]);
-        let [other, _, _, _] = &held;
+        assert_eq!(ended, [true, true, false, false]);
+        let [_, _, _, other] = &held;
         other.answered();
         let more = [greedy; 3].map(|peer| {
             let place = places.take(peer, false).unwrap();
@@ -355,7 +355,15 @@ mod tests {
         drop(more);
         let next = places.take(new, true).unwrap();
         assert!(lost(&first) && !lost(&shaking) && !lost(&next) && !lost(&kept));
-        drop((first, shaking, next, kept));
+        drop(first);
+        next.answered();
+        let last = places.take(new, true).unwrap();
+        assert!(lost(&shaking) && !lost(&next), "they have no more than their part");
+        drop(shaking);
+        last.answered();
+        let only = places.take(new, true).unwrap();
+        assert!(lost(&next) && !lost(&last) && !lost(&only), "there is no stranger");
+        drop((next, last, only, kept));
         assert_eq!(left(&places), (0, 0, 0));
     }
 }
