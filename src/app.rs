@@ -43,8 +43,9 @@ const ADAPTER_AGE: std::time::Duration = std::time::Duration::from_secs(300);
 /// each; without a limit, any pod could take all that there are.
 const SHARE: usize = 256;
 
-/// What connections have that have not shown who they are. API servers and KEDA do with their handshake, so half of the places
-/// stay for them; the rest is enough for probes and for who comes with a token.
+/// What connections have that have not shown who they are. API servers and KEDA do with their handshake and keep their places;
+/// the rest is enough for probes and for who comes with a token. Every pod has a token, so that whoever showed only one loses
+/// the place where all are taken.
 const STRANGERS: Strangers = Strangers {
     most: 512,
     patience: std::time::Duration::from_secs(10),

@@ -37,7 +37,7 @@ use tower::ServiceExt;
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time; one more waits in hand, the others to be accepted.
     pub connections: usize,
     /// Those of one address; more are refused at once.
     pub per_peer: usize,
@@ -63,7 +63,9 @@ pub(crate) struct Limits {
 }
 
 /// The limits of connections that nobody is known to have opened: no certificate vouches for them, and no request of theirs
-/// was authenticated. Each is one at its beginning.
+/// was authenticated. Each is one at its beginning. Those for which a certificate vouches keep their places. Those that a request
+/// authenticated need no patience any more, but lose their places where all are taken: before strangers where they have more
+/// than [`Self::most`], else after them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Strangers {
     /// At a time. One that comes when there are so many ends the oldest of the address that has most of them: whether it is a
@@ -161,21 +163,21 @@ impl Listener {
         let strangers = self.limits.strangers.map(|strangers| strangers.most);
         let places = Places::new(self.name, self.limits.per_peer, strangers);
         loop {
-            if slots.available_permits() == 0 {
-                places.end_a_stranger();
-            }
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                break;
-            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(place) = places.take(peer.ip()) else {
+                    // Whose certificate vouches is seen only once it was let in: another goes for it where all are there.
+                    let Some(place) = places.take(peer.ip(), slots.available_permits() == 0) else {
                         continue;
                     };
+                    let slot = tokio::select! {
+                        () = stop.cancelled() => break,
+                        slot = Arc::clone(&slots).acquire_owned() => slot,
+                    };
+                    let Ok(slot) = slot else { break };
                     let connection = Connection {
                         name: self.name,
                         tls: self.tls.clone(),
@@ -238,7 +240,7 @@ impl Connection {
             () = self.stays_strange(&life) => "it did not show who it is in time",
             () = self.place.lost() => "its place went to another",
         };
-        tracing::debug!(listener = self.name, %peer, why, "a stranger's connection was cut");
+        tracing::debug!(listener = self.name, %peer, why, "a connection that no certificate vouches for was cut");
     }
 
     /// Resolves when the time is up in which whoever opened the connection had to become known.
@@ -254,7 +256,7 @@ impl Connection {
         tokio::select! {
             biased;
             () = life.known.cancelled() => {
-                self.place.keep();
+                self.place.answered();
                 std::future::pending::<()>().await;
             }
             () = late => {}

@@ -96,7 +96,7 @@ pub struct Adapter {
 pub struct CloseConnection;
 
 /// The caller proved who they are (an extension of the response, refusals of what they may not do included): the connection is
-/// no stranger's any more.
+/// no stranger's any more. Every pod of a cluster can have that with its own token: it is no reason to keep a place for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Authenticated;
 
