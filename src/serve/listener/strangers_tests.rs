@@ -219,6 +219,7 @@ async fn who_shows_a_certificate_is_served_where_tokens_of_several_addresses_hav
             most: 4,
             patience: 2 * PATIENCE,
         }),
+        head: 2 * PATIENCE,
         handshake: 2 * PATIENCE,
         ..Limits::default()
     };
