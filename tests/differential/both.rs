@@ -156,7 +156,9 @@ impl Both {
 /// What the order of the answer to a question means. Ranges are sorted by labels; so is what sorts as a whole by labels, which
 /// have no ties.
 fn order(question: &Question) -> Order {
-    let root = |names: &[&str]| names.iter().any(|name| question.tree.features.contains(name));
+    // A text with a mistake has no operands, and nobody knows what it is as a whole.
+    let known = question.tree.children().next().is_some();
+    let root = |names: &[&str]| known && names.iter().any(|name| question.tree.features.contains(name));
     if question.step.is_some() || sorted_by_label(question) {
         Order::Series
     } else if root(&["sort", "sort_desc"]) || (root(&["topk", "bottomk"]) && !root(&["by", "without"])) {
