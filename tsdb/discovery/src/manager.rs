@@ -382,13 +382,17 @@ mod tests {
             .collect()
     }
 
+    fn of_pods(store: &Arc<PodStore>) -> Arc<Manager> {
+        Manager::new(PodSource::Store {
+            pods: Arc::clone(store),
+            namespace: "a".into(),
+        })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn pods_that_come_and_go_are_published_once_the_store_is_synced() {
         let store = PodStore::new();
-        let manager = Manager::new(PodSource::Store {
-            pods: Arc::clone(&store),
-            namespace: "a".into(),
-        });
+        let manager = of_pods(&store);
         manager.apply(vec![("k".into(), kubernetes("")), ("s".into(), fixed("x:1"))]);
         let mut out = manager.subscribe();
         assert!(!out.borrow().synced());
@@ -409,10 +413,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reload_leaves_what_is_equal_and_keeps_targets_until_the_new_discovery_has_told() {
         let store = PodStore::of([pod("p1")]);
-        let manager = Manager::new(PodSource::Store {
-            pods: store,
-            namespace: "a".into(),
-        });
+        let manager = of_pods(&store);
         manager.apply(vec![
             ("k".into(), kubernetes("")),
             ("s".into(), fixed("x:1")),
@@ -433,10 +434,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_status_of_pods_tells_why_the_watch_fails_while_it_does() {
         let store = PodStore::new();
-        let manager = Manager::new(PodSource::Store {
-            pods: Arc::clone(&store),
-            namespace: "a".into(),
-        });
+        let manager = of_pods(&store);
         manager.apply(vec![("k".into(), kubernetes("")), ("s".into(), fixed("x:1"))]);
         let mut out = manager.subscribe();
         let status = || {

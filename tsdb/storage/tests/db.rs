@@ -214,9 +214,9 @@ fn a_damaged_block_is_left_out_and_left_alone() {
     assert!(!store.read("a").is_empty());
 }
 
-#[test]
-fn a_damaged_block_does_not_keep_others_from_being_merged() {
-    let mut store = Store::new(Settings {
+/// A store of 250 minutes whose blocks are not merged yet.
+fn with_unmerged_blocks() -> Store {
+    let store = Store::new(Settings {
         max_block_range_ms: RANGE,
         ..stores::small()
     });
@@ -224,6 +224,12 @@ fn a_damaged_block_does_not_keep_others_from_being_merged() {
         store.write("a", minute..minute + 1);
         store.db.maintain();
     }
+    store
+}
+
+#[test]
+fn a_damaged_block_does_not_keep_others_from_being_merged() {
+    let mut store = with_unmerged_blocks();
     let first = store.db.blocks()[0].clone();
     let foreign = |meta: &mut Meta| drop(meta.compaction.extra.insert("theirs".to_owned(), true.into()));
     first.update_meta(foreign).unwrap();
@@ -266,14 +272,7 @@ fn make_undecodable(store: &Store, segment: &Path) {
 
 #[test]
 fn of_blocks_that_are_merged_the_one_with_a_chunk_that_cannot_be_decoded_is_blamed_alone() {
-    let mut store = Store::new(Settings {
-        max_block_range_ms: RANGE,
-        ..stores::small()
-    });
-    for minute in 0..250 {
-        store.write("a", minute..minute + 1);
-        store.db.maintain();
-    }
+    let mut store = with_unmerged_blocks();
     let bad = store.db.blocks()[1].clone();
     let a = [Matcher::equal("__name__", "a")];
     // A chunk that is cut is decoded.
