@@ -7,6 +7,7 @@ use crate::scrapers::Scrapers;
 use crate::status::Status;
 use leadline_discovery::{Discoveries, JobTargets, PodSource, Snapshot};
 use leadline_model::clock::Clock;
+use leadline_model::discovery::{Discovery, JobDiscovery};
 use leadline_model::entropy::Entropy;
 use leadline_model::port::{Appender, Commits, Evaluate, Queryable};
 use leadline_model::target::Board;
@@ -243,8 +244,15 @@ impl Tsdb {
                 told.insert(Arc::clone(job), Arc::clone(targets));
             }
         }
-        self.board
-            .set_synced(self.configured.load(Ordering::Acquire) && snapshot.synced());
+        let job = |(job, targets): (&Arc<str>, &Arc<JobTargets>)| JobDiscovery {
+            job: Arc::clone(job),
+            named: self.scrape.keeps_job_label(job),
+            missing: targets.missing.clone(),
+        };
+        self.board.set_discovery(Discovery {
+            configured: self.configured.load(Ordering::Acquire),
+            jobs: snapshot.jobs.iter().map(job).collect(),
+        });
     }
 
     /// Where commits go in.

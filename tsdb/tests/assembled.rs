@@ -4,6 +4,7 @@
 mod support;
 
 use leadline_model::clock::{Clock, SystemClock};
+use leadline_model::discovery::{Discovery, GroupJob};
 use leadline_model::entropy::SystemEntropy;
 use leadline_model::port::Plan;
 use leadline_model::target::Health;
@@ -145,4 +146,56 @@ async fn what_is_configured_is_scraped_stored_and_answered_and_a_reload_changes_
         [("fixed".to_owned(), 1.0)],
         "it can still be read"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_is_told_of_its_job_alone_with_what_is_wrong_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("leadline.yml").display().to_string();
+    let targets = dir.path().join("targets.yml");
+    std::fs::write(&targets, "- targets: ['127.0.0.1:1'\n").unwrap();
+    let tsdb = build(dir.path());
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn({
+        let (tsdb, cancel) = (Arc::clone(&tsdb), cancel.clone());
+        async move { tsdb.run(cancel).await }
+    });
+    let config = "- job_name: fixed\n  static_configs: [{targets: ['127.0.0.1:1']}]\n  honor_labels: true\n\
+                  - job_name: filed\n  file_sd_configs: [{files: [targets.yml]}]\n";
+    let minute = leadline_model::duration::Duration::from_secs(60);
+    tsdb.apply(minute, jobs(config, &file)).unwrap();
+    let told = |wanted: fn(&Discovery) -> bool| {
+        let board = tsdb.board();
+        let reached = async move {
+            while !wanted(&board.discovery()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            board.discovery()
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached)
+    };
+    let broken = told(|d| {
+        d.jobs
+            .iter()
+            .any(|job| job.missing.as_ref().is_some_and(|m| m.why.is_some()))
+    });
+    let broken = broken.await.unwrap();
+    let [filed, fixed] = &broken.jobs[..] else {
+        panic!("{broken:?}")
+    };
+    assert!(!fixed.named && fixed.missing.is_none(), "{fixed:?}");
+    let missing = filed.missing.as_ref().unwrap();
+    let why = missing.why.as_ref().unwrap();
+    assert!(
+        filed.named && missing.says == GroupJob::Unseen && why.contains("targets.yml: ") && why.contains("line"),
+        "{filed:?}"
+    );
+    assert!(!tsdb.status().synced);
+    std::fs::write(&targets, "- targets: ['127.0.0.1:1']\n").unwrap();
+    told(Discovery::synced).await.unwrap();
+    cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(30), running)
+        .await
+        .unwrap()
+        .unwrap();
 }

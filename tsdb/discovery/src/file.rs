@@ -6,7 +6,8 @@
 use crate::config::{FileConfig, StaticConfig};
 use crate::fixed;
 use crate::glob;
-use crate::manager::Publisher;
+use crate::manager::{Publisher, Told};
+use leadline_model::discovery::{GroupJob, JOB};
 use leadline_model::target::TargetGroup;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -46,6 +47,25 @@ pub(crate) struct Look {
     pub changed: bool,
     /// Files that could not be read or understood; their last good groups stay.
     pub errors: Vec<String>,
+    /// Whether one of those may hold a group that says its `job`.
+    pub may_say_job: bool,
+}
+
+/// Why a file is not taken over.
+struct Broken {
+    reason: String,
+    /// Whether it may hold a group that says its `job`.
+    may_say_job: bool,
+}
+
+impl From<std::io::Error> for Broken {
+    /// Of a file that cannot be read: what it says nobody knows.
+    fn from(error: std::io::Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            may_say_job: true,
+        }
+    }
 }
 
 fn mark(path: &Path) -> std::io::Result<Mark> {
@@ -87,7 +107,10 @@ impl Files {
             });
             match update(known, &path, &self.prefix, refresh) {
                 Ok(changed) => look.changed |= changed,
-                Err(reason) => look.errors.push(format!("{}: {reason}", path.display())),
+                Err(broken) => {
+                    look.may_say_job |= broken.may_say_job;
+                    look.errors.push(format!("{}: {}", path.display(), broken.reason));
+                }
             }
         }
         look
@@ -120,11 +143,16 @@ impl Files {
                 Ok(done) => done,
                 Err(_) => return,
             };
-            publisher.error(look.errors.first().cloned());
             let whole = look.errors.is_empty();
-            if look.changed || first {
-                publisher.publish(self.groups(), whole);
-            }
+            publisher.tell_and_log(Told {
+                groups: (look.changed || first).then(|| self.groups()),
+                whole,
+                error: look.errors.into_iter().next(),
+                says: match look.may_say_job {
+                    true => GroupJob::Anything,
+                    false => GroupJob::Unseen,
+                },
+            });
             first &= !whole;
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -151,21 +179,27 @@ fn groups_of(groups: &[Arc<TargetGroup>], prefix: &str, path: &Path) -> Vec<Arc<
 }
 
 /// Reads `path` where it changed; whether its groups changed.
-fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result<bool, String> {
-    let mark = mark(path).map_err(|e| e.to_string())?;
+fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result<bool, Broken> {
+    let mark = mark(path)?;
     if known.mark == Some(mark) && !refresh {
         return Ok(false);
     }
     if mark.2 > MAX_FILE {
-        return Err(format!("the file has {} bytes, expected at most {MAX_FILE}", mark.2));
+        return Err(Broken {
+            reason: format!("the file has {} bytes, expected at most {MAX_FILE}", mark.2),
+            may_say_job: true,
+        });
     }
-    let content = std::fs::read(path).map_err(|e| e.to_string())?;
+    let content = std::fs::read(path)?;
     if known.mark.is_some() && known.content == content {
         known.mark = Some(mark);
         return Ok(false);
     }
     // The mark is kept only with what was understood: a broken file is reported at each look until it is mended.
-    let written = file_targets(path, &content)?;
+    let written = file_targets(path, &content).map_err(|reason| Broken {
+        reason,
+        may_say_job: may_say_job(path, &content),
+    })?;
     let name = path.display().to_string();
     let group = |(i, config): (usize, &StaticConfig)| {
         Arc::new(fixed::group(
@@ -180,13 +214,29 @@ fn update(known: &mut Known, path: &Path, prefix: &str, refresh: bool) -> Result
     Ok(true)
 }
 
+/// Whether a file that is broken may be meant to say the `job` of a group: the word occurs, or might behind an escape or in an
+/// encoding that is not read, or the text is cut off, and with it what would say more.
+fn may_say_job(path: &Path, content: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(content) else {
+        return true;
+    };
+    let ended = match is_json(path) {
+        true => serde_json::from_str::<serde::de::IgnoredAny>(text).map_or_else(|e| !e.is_eof(), |_| true),
+        false => text.ends_with('\n'),
+    };
+    !ended || text.contains(JOB) || text.contains(['\\', '\0'])
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
+}
+
 /// The groups of a file of targets: JSON where its name ends so, otherwise YAML.
 ///
 /// # Errors
 /// What is wrong with it, for people; nothing of a broken file is taken over.
 pub fn file_targets(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, String> {
-    let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
-    let groups: Vec<Option<StaticConfig>> = if json {
+    let groups: Vec<Option<StaticConfig>> = if is_json(path) {
         serde_json::from_slice(content).map_err(|e| e.to_string())?
     } else if content.trim_ascii().is_empty() {
         Vec::new()
@@ -236,10 +286,12 @@ mod tests {
     const CHANGED: Look = Look {
         changed: true,
         errors: Vec::new(),
+        may_say_job: false,
     };
     const SAME: Look = Look {
         changed: false,
         errors: Vec::new(),
+        may_say_job: false,
     };
 
     #[test]
@@ -322,5 +374,39 @@ mod tests {
             (files.look(false), addresses(&files)),
             (CHANGED, vec!["y:1".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_broken_file_may_say_a_job_where_its_text_does_or_what_it_says_cannot_be_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, broken, may) in [
+            ("a.yml", "- targets: ['x:1'\n", false),
+            ("a.yml", "- targets: ['x:1']\n  lables: {team: a}\n", false),
+            ("a.yml", "- targets: ['x:1'\n  labels: {job: a}\n", true),
+            ("a.yml", "- targets: ['x:1'\n  labels: {\"\\x6aob\": a}\n", true),
+            ("a.yml", "- targets: ['x:1'", true),
+            ("a.json", r#"[{"targets": ["x:1",]}]"#, false),
+            ("a.json", r#"[{"targets": ["x:1",], "labels": {"job": "a"}}]"#, true),
+            (
+                "a.json",
+                r#"[{"targets": ["x:1",], "labels": {"\u006aob": "a"}}]"#,
+                true,
+            ),
+            ("a.json", r#"[{"targets": ["x:1"]"#, true),
+            ("a.json", r#"[{"targets": ["x:1"], "lables": {}}]"#, false),
+            ("a.json", "", true),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, broken).unwrap();
+            let mut files = Files::new(config(dir.path(), name), String::new(), Vec::new());
+            let look = files.look(false);
+            assert_eq!((look.errors.len(), look.may_say_job), (1, may), "{broken:?}");
+        }
+        std::fs::write(dir.path().join("a.yml"), b"- targets: ['\xff:1'\n").unwrap();
+        std::fs::create_dir(dir.path().join("b.yml")).unwrap();
+        for name in ["a.yml", "b.yml"] {
+            let look = Files::new(config(dir.path(), name), String::new(), Vec::new()).look(false);
+            assert!(look.errors.len() == 1 && look.may_say_job, "{name}: {look:?}");
+        }
     }
 }

@@ -3,8 +3,9 @@
 mod labels;
 
 use crate::config::KubernetesConfig;
-use crate::manager::Publisher;
+use crate::manager::{Publisher, Told};
 use leadline_cluster::{Pod, PodStore};
+use leadline_model::discovery::GroupJob;
 use leadline_model::target::TargetGroup;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Changes are collected for so long: a rollout changes many pods at once, and an autoscaler wants to know soon.
 const THROTTLE: Duration = Duration::from_millis(250);
+/// How often the watch is asked why no pods come, until they do: it wakes nobody when it fails.
+const ASK: Duration = Duration::from_secs(1);
 
 /// Follows the pods that one configuration selects.
 pub(crate) struct Pods {
@@ -73,14 +76,21 @@ impl Pods {
         groups
     }
 
-    /// Publishes at every change until `cancel`. How the watch goes the manager asks of the store, when it is asked.
+    /// Publishes at every change until `cancel`; before the first list, what is wrong with the watch, which logs that itself. How
+    /// the watch goes later the manager asks of the store, when it is asked.
     pub(crate) async fn run(mut self, publisher: Publisher, cancel: CancellationToken) {
         let mut changed = self.store.changed();
         loop {
-            if self.store.synced() {
+            let synced = self.store.synced();
+            if synced {
                 changed.mark_unchanged();
-                publisher.publish(self.groups(), true);
             }
+            publisher.tell(Told {
+                groups: synced.then(|| self.groups()),
+                whole: synced,
+                error: self.store.stats().last_error.filter(|_| !synced),
+                says: GroupJob::Nothing,
+            });
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(THROTTLE) => {}
@@ -92,6 +102,7 @@ impl Pods {
                         return;
                     }
                 }
+                () = tokio::time::sleep(ASK), if !synced => {}
             }
         }
     }

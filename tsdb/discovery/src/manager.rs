@@ -5,6 +5,7 @@ use crate::file::Files;
 use crate::fixed;
 use crate::kubernetes::Pods;
 use leadline_cluster::{Cluster, PodStore};
+use leadline_model::discovery::{GroupJob, JOB, Missing};
 use leadline_model::target::TargetGroup;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ impl Snapshot {
     /// Whether every discovery of every job has told its first full list.
     #[must_use]
     pub fn synced(&self) -> bool {
-        self.jobs.values().all(|job| job.synced)
+        self.jobs.values().all(|job| job.synced())
     }
 }
 
@@ -31,8 +32,16 @@ impl Snapshot {
 pub struct JobTargets {
     /// The groups; each source once. A group that did not change is the same allocation.
     pub groups: Vec<Arc<TargetGroup>>,
+    /// What is not known, until every discovery of the job has told its first full list.
+    pub missing: Option<Missing>,
+}
+
+impl JobTargets {
     /// Whether every discovery of the job has told its first full list.
-    pub synced: bool,
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.missing.is_none()
+    }
 }
 
 /// How one discovery goes.
@@ -74,11 +83,27 @@ enum Provider {
     Kubernetes(KubernetesConfig),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Found {
     groups: Vec<Arc<TargetGroup>>,
     synced: bool,
     error: Option<String>,
+    /// What the groups that are still to come may say in the label `job`.
+    says: GroupJob,
+}
+
+/// What a discovery tells.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// All groups there are now, where that may be others than were told last.
+    pub(crate) groups: Option<Vec<Arc<TargetGroup>>>,
+    /// Whether they are all that there should be. Those are not that are read while a file of others is broken: then the first
+    /// full list is still to come.
+    pub(crate) whole: bool,
+    /// What is wrong now, if anything is.
+    pub(crate) error: Option<String>,
+    /// What groups that are not told may say in the label `job`.
+    pub(crate) says: GroupJob,
 }
 
 /// A running discovery.
@@ -113,15 +138,22 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// All groups there are now. Unless they are the `whole`, as those are not that are read while a file of others is broken,
-    /// the first full list is still to come.
-    pub(crate) fn publish(&self, groups: Vec<Arc<TargetGroup>>, whole: bool) {
+    /// Takes in what a discovery tells, and passes it on where it says more than before: what is wrong is of interest to who
+    /// waits for the first full list.
+    pub(crate) fn tell(&self, told: Told) {
         {
             let mut found = self.found.lock();
-            let synced = found.synced || whole;
-            let same = found.synced == synced && same_groups(&found.groups, &groups);
-            (found.groups, found.synced) = (groups, synced);
-            if same {
+            let before = (found.synced, found.error.clone(), found.says);
+            let mut changed = false;
+            if let Some(groups) = told.groups {
+                found.synced |= told.whole;
+                changed = !same_groups(&found.groups, &groups);
+                found.groups = groups;
+            }
+            (found.error, found.says) = (told.error, told.says);
+            changed |= found.synced != before.0;
+            changed |= !found.synced && (&found.error, found.says) != (&before.1, before.2);
+            if !changed {
                 return;
             }
         }
@@ -130,20 +162,21 @@ impl Publisher {
         }
     }
 
-    /// What is wrong now, or that nothing is.
-    pub(crate) fn error(&self, error: Option<String>) {
-        let mut found = self.found.lock();
-        if found.error != error {
-            if let Some(error) = &error {
-                tracing::warn!(
-                    job = &*self.job,
-                    discovery = self.name,
-                    error,
-                    "discovery failed, the last targets stay"
-                );
-            }
-            found.error = error;
+    /// As [`Self::tell`], and logs an error that was not told before.
+    pub(crate) fn tell_and_log(&self, told: Told) {
+        if let Some(error) = told
+            .error
+            .as_ref()
+            .filter(|e| self.found.lock().error.as_ref() != Some(e))
+        {
+            tracing::warn!(
+                job = &*self.job,
+                discovery = self.name,
+                error,
+                "discovery failed, the last targets stay"
+            );
         }
+        self.tell(told);
     }
 }
 
@@ -180,7 +213,7 @@ impl Manager {
                 discovery: slot.name.clone(),
                 synced: found.synced,
                 groups: found.groups.len(),
-                error: found.error.clone().or(watch.flatten()),
+                error: watch.flatten().or(found.error.clone()),
             }
         };
         self.jobs
@@ -239,7 +272,12 @@ impl Manager {
         let groups = before.map(|slot| slot.found.lock().groups.clone()).unwrap_or_default();
         let found = Arc::new(Mutex::new(Found {
             groups: groups.clone(),
-            ..Found::default()
+            synced: false,
+            error: None,
+            says: match &provider {
+                Provider::Kubernetes(_) => GroupJob::Nothing,
+                Provider::Fixed(_) | Provider::File(_) => GroupJob::Anything,
+            },
         }));
         let stop = self.root.child_token();
         let publisher = Publisher {
@@ -253,11 +291,8 @@ impl Manager {
             Provider::Fixed(configs) => {
                 let group = |(i, config)| Arc::new(fixed::group(format!("{prefix}{i}"), config, &[]));
                 let groups = configs.iter().enumerate().map(group).collect();
-                *found.lock() = Found {
-                    groups,
-                    synced: true,
-                    error: None,
-                };
+                let mut found = found.lock();
+                (found.groups, found.synced) = (groups, true);
             }
             Provider::File(config) => {
                 tokio::spawn(Files::new(config.clone(), prefix, groups).run(publisher, stop.clone()));
@@ -276,11 +311,15 @@ impl Manager {
         let (store, namespace) = match &self.pods {
             // What there can never be is known in full: no pods. Other jobs must not wait for it.
             PodSource::None => {
-                publisher.error(Some(
-                    "there is no API server: neither a kubeconfig nor a pod's service account".to_owned(),
-                ));
+                let error = "there is no API server: neither a kubeconfig nor a pod's service account";
+                tracing::warn!(
+                    job = &*publisher.job,
+                    discovery = publisher.name,
+                    error,
+                    "discovery failed"
+                );
                 let mut found = publisher.found.lock();
-                (found.groups, found.synced) = (Vec::new(), true);
+                (found.groups, found.synced, found.error) = (Vec::new(), true, Some(error.to_owned()));
                 return;
             }
             PodSource::Cluster(cluster) => (cluster.pods(), cluster.namespace().to_owned()),
@@ -322,16 +361,31 @@ fn providers(discoveries: Discoveries) -> Vec<(String, Provider)> {
 }
 
 fn collect(slots: &[Slot]) -> JobTargets {
-    let mut targets = JobTargets {
-        groups: Vec::new(),
-        synced: true,
-    };
+    let mut targets = JobTargets::default();
     for slot in slots {
         let found = slot.found.lock();
         targets.groups.extend(found.groups.iter().cloned());
-        targets.synced &= found.synced;
+        if found.synced {
+            continue;
+        }
+        let why = found.error.as_ref().map(|error| format!("{}: {error}", slot.name));
+        let before = targets.missing.take();
+        targets.missing = Some(Missing {
+            says: before.as_ref().map_or(found.says, |before| before.says.max(found.says)),
+            why: before.and_then(|before| before.why).or(why),
+        });
+    }
+    if let Some(missing) = targets.missing.as_mut().filter(|m| m.says == GroupJob::Unseen)
+        && targets.groups.iter().any(|group| says_job(group))
+    {
+        missing.says = GroupJob::Anything;
     }
     targets
+}
+
+/// Whether a group says whose job its targets are: its neighbours may then, too.
+fn says_job(group: &TargetGroup) -> bool {
+    group.labels.get(JOB).is_some() || group.targets.iter().any(|target| target.get(JOB).is_some())
 }
 
 #[cfg(test)]
@@ -423,7 +477,7 @@ mod tests {
         let before = out.wait_for(|s| s.synced()).await.unwrap().clone();
         manager.apply(vec![("k".into(), kubernetes("!none")), ("s".into(), fixed("x:1"))]);
         let during = out.borrow_and_update().clone();
-        assert!(!during.jobs.contains_key("gone") && !during.jobs["k"].synced);
+        assert!(!during.jobs.contains_key("gone") && !during.jobs["k"].synced());
         assert_eq!(addresses(&during, "k"), ["p1"]);
         assert!(Arc::ptr_eq(&during.jobs["s"].groups[0], &before.jobs["s"].groups[0]));
         out.wait_for(|s| s.synced() && addresses(s, "k") == ["p1"])
@@ -484,6 +538,63 @@ mod tests {
         std::fs::write(dir.path().join("good.json"), r#"[{"targets": ["x:2"]}]"#).unwrap();
         let after = out.wait_for(|s| addresses(s, "f") == ["y:1", "x:2"]).await.unwrap();
         assert!(after.synced());
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_job_is_published_until_it_is_known_in_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("good.json", r#"[{"targets": ["x:1"]}]"#);
+        write("broken.json", r#"[{"targets": ["y:1",]}]"#);
+        let config = |name: &str| FileConfig {
+            files: vec![dir.path().join(name)],
+            refresh_interval: leadline_model::duration::Duration::from_secs(300),
+        };
+        let store = PodStore::new();
+        let manager = of_pods(&store);
+        let both = Discoveries {
+            file: vec![config("good.json"), config("broken.json")],
+            ..Discoveries::default()
+        };
+        manager.apply(vec![
+            ("f".into(), both),
+            ("k".into(), kubernetes("")),
+            ("s".into(), fixed("z:1")),
+        ]);
+        let mut out = manager.subscribe();
+        let missing = |s: &Snapshot, job: &str| s.jobs[job].missing.as_ref().map(|m| (m.says, m.why.clone()));
+        let first = out.borrow_and_update().clone();
+        // Before a look nothing is known of files; pods never say a job.
+        assert_eq!(missing(&first, "f"), Some((GroupJob::Anything, None)));
+        assert_eq!(missing(&first, "k"), Some((GroupJob::Nothing, None)));
+        assert_eq!(missing(&first, "s"), None);
+        let told = |part: &'static str, says| {
+            move |s: &Arc<Snapshot>| {
+                let why = |m: &Missing| {
+                    m.why
+                        .as_ref()
+                        .is_some_and(|w| w.starts_with("file/1: ") && w.contains(part))
+                };
+                let missing = s.jobs["f"].missing.as_ref();
+                missing.is_some_and(|m| m.says == says && why(m))
+            }
+        };
+        let seen = out
+            .wait_for(told("broken.json: ", GroupJob::Unseen))
+            .await
+            .unwrap()
+            .clone();
+        assert_eq!(addresses(&seen, "f"), ["x:1"]);
+        // A neighbour that says its job: then the broken one may, too.
+        write("good.json", r#"[{"targets": ["x:1"], "labels": {"job": "other"}}]"#);
+        out.wait_for(told("broken.json: ", GroupJob::Anything)).await.unwrap();
+        store.fail("pods is forbidden");
+        let forbidden = Some((GroupJob::Nothing, Some("kubernetes/0: pods is forbidden".to_owned())));
+        out.wait_for(|s| missing(s, "k") == forbidden).await.unwrap();
+        write("broken.json", r#"[{"targets": ["y:1"]}]"#);
+        store.replace([pod("p1")]);
+        let whole = out.wait_for(|s| s.synced()).await.unwrap();
+        assert_eq!(addresses(&whole, "f"), ["x:1", "y:1"]);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! exist and how they fare.
 
 pub mod clock;
+pub mod discovery;
 pub mod duration;
 pub mod elementary;
 pub mod entropy;

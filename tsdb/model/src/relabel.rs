@@ -270,6 +270,23 @@ impl RelabelConfig {
         self.action
     }
 
+    /// Whether the rule may set or remove the label `name` of some set. Where a name is made of groups of the match, it may
+    /// be every name that begins as the template does.
+    #[must_use]
+    pub fn may_write(&self, name: &str) -> bool {
+        let makes = |template: &str| match template.split_once('$') {
+            Some((literal, _)) => name.starts_with(literal),
+            None => template == name,
+        };
+        match self.action {
+            Action::Keep | Action::Drop | Action::KeepEqual | Action::DropEqual => false,
+            Action::Replace | Action::HashMod | Action::Lowercase | Action::Uppercase => makes(&self.target_label),
+            Action::LabelMap => makes(&self.replacement),
+            Action::LabelDrop => self.regex.is_match(name),
+            Action::LabelKeep => !self.regex.is_match(name),
+        }
+    }
+
     /// Runs this one rule on `labels`; `false` means the set is dropped.
     pub fn apply(&self, labels: &mut LabelsBuilder) -> bool {
         action::run(self, labels)

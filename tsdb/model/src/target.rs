@@ -1,12 +1,13 @@
 //! The board of targets: the scraper writes it; standing queries, the API and readiness read it.
 
+use crate::discovery::Discovery;
 use crate::labels::Labels;
 use crate::metadata::Metadata;
 use crate::sample::Timestamp;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Who writes series: one scrape target, one rule, one pushing client. Ids are never used twice in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ pub struct Board {
     targets: RwLock<HashMap<OwnerId, Arc<TargetState>>>,
     /// Locked behind `targets`.
     families: RwLock<Told>,
-    synced: AtomicBool,
+    discovery: RwLock<Arc<Discovery>>,
     version: AtomicU64,
 }
 
@@ -172,16 +173,30 @@ impl Board {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Says whether every discovery of the configuration has delivered its first full list.
-    pub fn set_synced(&self, synced: bool) {
-        self.synced.store(synced, Ordering::Release);
+    /// Says what discovery has told of the jobs. Their targets that it has told of have to be here before.
+    pub fn set_discovery(&self, discovery: Discovery) {
+        *self.discovery.write() = Arc::new(discovery);
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Says of all jobs at once, without naming any, whether every discovery has delivered its first full list.
+    pub fn set_synced(&self, synced: bool) {
+        self.set_discovery(Discovery {
+            configured: synced,
+            jobs: Vec::new(),
+        });
+    }
+
+    /// What discovery has told of the jobs. Whoever wants the targets too has to ask for this first.
+    #[must_use]
+    pub fn discovery(&self) -> Arc<Discovery> {
+        Arc::clone(&self.discovery.read())
     }
 
     /// Whether every discovery has delivered its first full list.
     #[must_use]
     pub fn synced(&self) -> bool {
-        self.synced.load(Ordering::Acquire)
+        self.discovery.read().synced()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings of one scrape configuration, resolved: global defaults are filled in and everything is checked.
 
 use leadline_httpclient::{Settings, SettingsError};
+use leadline_model::discovery::JOB;
 use leadline_model::relabel::RelabelConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -72,6 +73,14 @@ impl Job {
             enable_compression: true,
             fallback_scrape_protocol: None,
         }
+    }
+
+    /// Whether every series of it carries its target's label `job` as discovery has it, which is [`Self::name`] unless the
+    /// target's group says another: no rule writes the label, and an exposed one does not win.
+    #[must_use]
+    pub fn keeps_job_label(&self) -> bool {
+        let mut rules = self.relabel.iter().chain(&self.metric_relabel);
+        !self.honor_labels && !rules.any(|rule| rule.may_write(JOB))
     }
 
     /// Checks what the types cannot say.

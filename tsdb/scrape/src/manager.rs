@@ -157,6 +157,13 @@ impl Manager {
         true
     }
 
+    /// Whether there is such a job and [`Job::keeps_job_label`].
+    #[must_use]
+    pub fn keeps_job_label(&self, job: &str) -> bool {
+        let states = self.jobs.lock();
+        states.get(job).is_some_and(|state| state.job.keeps_job_label())
+    }
+
     /// The targets that are not scraped, by job.
     #[must_use]
     pub fn dropped(&self) -> Vec<Dropped> {

@@ -155,3 +155,19 @@ fn equal_labels_and_url_are_one_target() {
     assert_ne!(one, of(&[("__address__", "h:1"), ("a", "b")]));
     assert_ne!(one, of(&[("__address__", "h:1"), ("__metrics_path__", "/x")]));
 }
+
+#[test]
+fn a_job_tells_whether_its_series_carry_its_name_unless_a_group_says_another() {
+    let rules = |yaml: &str| serde_saphyr::from_str::<Vec<leadline_model::relabel::RelabelConfig>>(yaml).unwrap();
+    let other = || rules("[{source_labels: [job], target_label: team}, {action: labeldrop, regex: tmp_.*}]");
+    let written = || rules("[{source_labels: [team], target_label: job}]");
+    for (job, keeps) in [
+        (job(|_| {}), true),
+        (job(|j| (j.relabel, j.metric_relabel) = (other(), other())), true),
+        (job(|j| j.relabel = written()), false),
+        (job(|j| j.metric_relabel = written()), false),
+        (job(|j| j.honor_labels = true), false),
+    ] {
+        assert_eq!(job.keeps_job_label(), keeps, "{job:?}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::subscribe::{Judged, View};
 use crate::warming::Observation;
 use crate::warmth::{Admission, Moment, admissions, assess, wanted};
 use futures::FutureExt;
+use leadline_model::discovery::Discovery;
 use leadline_model::port::{EvaluateError, Evaluation, Generation, Plan, SelectorId, Value};
 use leadline_model::target::{OwnerId, TargetState};
 use leadline_model::{Labels, Timestamp};
@@ -394,7 +395,6 @@ impl Entry {
             now: inner.clock.now(),
             give_up_ms: inner.settings.warm_give_up_ms,
             behind: state.is_behind(),
-            synced: inner.board.synced(),
         }
     }
 
@@ -436,7 +436,9 @@ impl Entry {
     pub(crate) fn publish(&self, inner: &Arc<Inner>) {
         let now = inner.clock.now();
         let version = inner.board.version();
-        // In this order: a commit that made one of these targets good is known before the evaluation is judged.
+        // In this order: the targets that discovery has told of are among these, and a commit that made one of them good is
+        // known before the evaluation is judged.
+        let discovery = inner.board.discovery();
         let targets = if self.state.lock().warm {
             Vec::new()
         } else {
@@ -445,7 +447,7 @@ impl Entry {
         inner.take_in();
         let mut state = self.state.lock();
         let Some(newest) = state.newest.clone() else { return };
-        let warmth = self.warmth(&mut state, &targets, newest.at, inner);
+        let warmth = self.warmth(&mut state, (&discovery, &targets), newest.at, inner);
         let outages = inner.outages.read();
         let mut condition = Condition::new(&inner.board, &outages, newest.at, self.window_ms);
         let values = newest.outcome.as_ref().map_or(&[][..], Vec::as_slice);
@@ -485,13 +487,25 @@ impl Entry {
         }
     }
 
-    fn warmth(&self, state: &mut State, targets: &[Arc<TargetState>], at: Timestamp, inner: &Inner) -> Warmth {
+    fn warmth(
+        &self,
+        state: &mut State,
+        (discovery, targets): (&Discovery, &[Arc<TargetState>]),
+        at: Timestamp,
+        inner: &Inner,
+    ) -> Warmth {
         if state.warm {
             return Warmth::Warm;
         }
         inner.roster.observe(&inner.board, inner.clock.now());
         let moment = self.moment(state, at, inner);
-        let warmth = assess(&self.admissions, &inner.roster, &inner.history, targets, moment);
+        let warmth = assess(
+            &self.admissions,
+            &inner.roster,
+            &inner.history,
+            (discovery, targets),
+            moment,
+        );
         if warmth != Warmth::Warm {
             return warmth;
         }

@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod staleness;
 mod stats;
 mod subscribe;
+mod waiting;
 mod warming;
 mod warmth;
 

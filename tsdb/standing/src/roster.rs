@@ -2,9 +2,11 @@
 //! there that are gone.
 
 use leadline_model::Timestamp;
+use leadline_model::discovery::Discovery;
 use leadline_model::target::{Board, Health, OwnerId, TargetState};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Targets that came at most so much (ms) after the first of a group belong to it.
 const SAME_GROUP_MS: i64 = 5_000;
@@ -51,9 +53,31 @@ pub(crate) struct Roster {
 struct State {
     version: Option<u64>,
     synced_at: Option<Timestamp>,
+    /// When (ms) those jobs were known in full that were before all of them were.
+    synced: HashMap<Arc<str>, Timestamp>,
     seen: HashMap<OwnerId, Seen>,
     /// Of targets that discovery dropped.
     gone: HashMap<OwnerId, Span>,
+}
+
+impl State {
+    /// Takes note of jobs that are known in full, until all are: a job that is configured later has no part in the start.
+    fn note_synced(&mut self, discovery: &Discovery, now: Timestamp) {
+        if self.synced_at.is_some() {
+            return;
+        }
+        if discovery.synced() {
+            self.synced_at = Some(now);
+        }
+        for job in discovery.jobs.iter().filter(|job| job.missing.is_none()) {
+            self.synced.entry(Arc::clone(&job.job)).or_insert(now);
+        }
+    }
+
+    /// When (ms) a job was known in full.
+    fn synced_at(&self, job: &str) -> Option<Timestamp> {
+        self.synced.get(job).copied().or(self.synced_at)
+    }
 }
 
 /// A target on the board, as it was when the board was looked at.
@@ -95,6 +119,8 @@ impl Roster {
         if state.version == Some(version) {
             return;
         }
+        // Before the targets: those that it tells of are there.
+        let discovery = board.discovery();
         let mut old = std::mem::take(&mut state.seen);
         state.seen = board
             .all()
@@ -115,18 +141,25 @@ impl Roster {
         state
             .gone
             .retain(|_, span| span.until.saturating_add(GONE_KEPT_MS) >= now);
-        if state.synced_at.is_none() && board.synced() {
-            state.synced_at = Some(now);
-        }
+        state.note_synced(&discovery, now);
         state.version = Some(version);
     }
 
     /// Of the given targets, those that count: the ones that were there when discovery had first told everything it
-    /// knew, or, when none of them was (a job that was configured later), the oldest group.
-    pub(crate) fn cohort(&self, targets: impl Iterator<Item = OwnerId>) -> Option<Cohort> {
+    /// knew of their jobs, or, when none of them was (a job that was configured later), the oldest group.
+    pub(crate) fn cohort<'a>(&self, targets: impl Iterator<Item = &'a TargetState>) -> Option<Cohort> {
         let state = self.state.lock();
-        let first = targets.filter_map(|owner| Some(state.seen.get(&owner)?.first)).min()?;
-        match state.synced_at {
+        // The earliest and the latest; a job that is not known in full is later than all.
+        let (mut first, mut synced) = (None, Some(Timestamp::MIN));
+        for target in targets {
+            let Some(seen) = state.seen.get(&target.owner) else {
+                continue;
+            };
+            first = Some(first.map_or(seen.first, |first: Timestamp| first.min(seen.first)));
+            synced = synced.zip(state.synced_at(&target.job)).map(|(a, b)| a.max(b));
+        }
+        let first = first?;
+        match synced {
             Some(synced) if first > synced => Some(Cohort {
                 until: first + SAME_GROUP_MS,
                 since: first,

@@ -72,7 +72,7 @@ pub(crate) fn unheard(
     let mut found: HashMap<OwnerId, Unheard> = HashMap::new();
     for (place, (admission, selector)) in admissions.iter().zip(&plan.selectors).enumerate() {
         let admitted = admitted(admission, targets);
-        let Some(cohort) = roster.cohort(admitted.iter().map(|t| t.owner)) else {
+        let Some(cohort) = roster.cohort(admitted.iter().map(|t| &***t)) else {
             continue;
         };
         if moment.now < cohort.since.saturating_add(moment.give_up_ms) {
@@ -274,7 +274,6 @@ mod tests {
                 now,
                 give_up_ms: GIVE_UP,
                 behind: false,
-                synced: true,
             };
             unheard(&plan, &admissions(&plan), &board.all(), &roster, &Parts::new(), moment)
         };

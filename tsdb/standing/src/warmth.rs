@@ -4,13 +4,16 @@
 //! scraped well, a selector that reads back in time once those targets were observed for all of its window (and twice
 //! at least: two samples in a minute's window give an eighth of the rate). What the store has of a target from before the
 //! start counts as observed, once the target was scraped again and less than a quarter of the window went by meanwhile
-//! (`history`). A target that never answers is waited for ten minutes, and what it is to the expression from then on is told by
+//! (`history`). A job whose discovery has not told all its targets is waited for where it may feed the expression (`waiting`).
+//! A target that never answers is waited for ten minutes, and what it is to the expression from then on is told by
 //! `silent`. Where the matchers admit no target at all, every target is waited for. Targets that are discovered later than the start (a workload that scales up) make nothing cold again:
 //! an expression that was warm stays warm. The rows that they feed are judged one by one (`warming`).
 
 use crate::history::{History, Wanted};
 use crate::roster::Roster;
 use crate::snapshot::Warmth;
+use crate::waiting::waits;
+use leadline_model::discovery::{Discovery, JOB};
 use leadline_model::duration::Duration;
 use leadline_model::matcher::MatchOp;
 use leadline_model::port::Plan;
@@ -34,6 +37,11 @@ impl Admission {
             .all(|m| m.matches(target.labels.get(m.name()).unwrap_or("")))
     }
 
+    /// Its matchers on `job`.
+    pub(crate) fn of_job(&self) -> impl Iterator<Item = &Matcher> {
+        self.matchers.iter().filter(|m| m.name() == JOB)
+    }
+
     /// Whether it says the job or the instance of this target.
     pub(crate) fn names(&self, target: &TargetState) -> bool {
         let says = |m: &Matcher| m.op() == MatchOp::Equal && !m.value().is_empty();
@@ -52,7 +60,7 @@ impl Admission {
 
 /// The admissions of a plan's selectors.
 pub(crate) fn admissions(plan: &Plan) -> Vec<Admission> {
-    let relevant = |m: &&Matcher| matches!(m.name(), "job" | "instance");
+    let relevant = |m: &&Matcher| matches!(m.name(), JOB | "instance");
     plan.selectors
         .iter()
         .map(|s| Admission {
@@ -73,8 +81,6 @@ pub(crate) struct Moment {
     pub(crate) give_up_ms: i64,
     /// Whether a commit touched the expression that its newest evaluation did not see.
     pub(crate) behind: bool,
-    /// Whether every discovery has delivered its first full list.
-    pub(crate) synced: bool,
 }
 
 /// What keeps a selector cold.
@@ -106,19 +112,20 @@ pub(crate) fn wanted(
     wanted
 }
 
-/// Judges an expression that was not warm before.
+/// Judges an expression that was not warm before. `discovery` was asked for before `targets`.
 pub(crate) fn assess(
     admissions: &[Admission],
     roster: &Roster,
     history: &History,
-    targets: &[Arc<TargetState>],
+    (discovery, targets): (&Discovery, &[Arc<TargetState>]),
     moment: Moment,
 ) -> Warmth {
     if admissions.is_empty() {
         return Warmth::Warm;
     }
-    if !moment.synced && moment.now < roster.started() + moment.give_up_ms {
-        let reason = "warming up: discovery has not delivered its first full list of targets".to_owned();
+    if moment.now < roster.started() + moment.give_up_ms
+        && let Some(reason) = waits(admissions, discovery)
+    {
         return Warmth::Cold {
             reason,
             until: None,
@@ -159,7 +166,7 @@ fn missing(
         window_ms: admission.window_ms,
         ..Missing::default()
     };
-    let Some(cohort) = roster.cohort(admitted.iter().map(|t| t.owner)) else {
+    let Some(cohort) = roster.cohort(admitted.iter().map(|t| &***t)) else {
         return missing;
     };
     for target in admitted {
@@ -216,6 +223,7 @@ mod tests {
     use super::*;
     use crate::fixture::put_target;
     use leadline_model::clock::ManualClock;
+    use leadline_model::discovery::{GroupJob, JobDiscovery, Missing};
     use leadline_model::target::{Board, Health};
     use leadline_storage::Head;
 
@@ -251,16 +259,21 @@ mod tests {
 
     fn warm(admissions: &[Admission], roster: &Roster, board: &Board, at: Timestamp) -> bool {
         roster.observe(board, at);
-        assess(admissions, roster, &blank(), &board.all(), moment(at, board)) == Warmth::Warm
+        assess(
+            admissions,
+            roster,
+            &blank(),
+            (&board.discovery(), &board.all()),
+            moment(at),
+        ) == Warmth::Warm
     }
 
-    fn moment(at: Timestamp, board: &Board) -> Moment {
+    fn moment(at: Timestamp) -> Moment {
         Moment {
             at,
             now: at,
             give_up_ms: GIVE_UP,
             behind: false,
-            synced: board.synced(),
         }
     }
 
@@ -326,6 +339,32 @@ mod tests {
     }
 
     #[test]
+    fn targets_that_come_after_their_job_was_known_are_not_waited_for_while_another_is_not() {
+        let (board, roster) = world();
+        let job = |job: &str, missing| JobDiscovery {
+            job: job.into(),
+            named: true,
+            missing,
+        };
+        let missing = Missing {
+            says: GroupJob::Unseen,
+            why: None,
+        };
+        board.set_discovery(Discovery {
+            configured: true,
+            jobs: vec![job("web", None), job("db", Some(missing))],
+        });
+        good(&board, 1, 1_000);
+        good(&board, 2, 1_000);
+        roster.observe(&board, 1_000);
+        put_target(&board, 4, "web", "d:80", Health::Unknown);
+        let web = admission(60_000, &[("job", "web")]);
+        assert!(!warm(&web, &roster, &board, 60_999));
+        assert!(warm(&web, &roster, &board, 61_000));
+        assert!(!warm(&admission(0, &[]), &roster, &board, GIVE_UP - 1));
+    }
+
+    #[test]
     fn a_job_that_comes_after_the_start_is_waited_for_from_its_first_targets_on() {
         let (board, roster) = world();
         board.set_synced(true);
@@ -350,9 +389,9 @@ mod tests {
             let moment = Moment {
                 at,
                 behind,
-                ..moment(3_000, &board)
+                ..moment(3_000)
             };
-            let warmth = assess(&web, &roster, &blank(), &board.all(), moment);
+            let warmth = assess(&web, &roster, &blank(), (&board.discovery(), &board.all()), moment);
             assert_eq!(warmth == Warmth::Warm, warm, "at {at}, behind {behind}: {warmth:?}");
         }
     }
@@ -367,7 +406,7 @@ mod tests {
         good(&board, 1, 100_000);
         roster.observe(&board, 100_000);
         for (at, warm) in [(99_000, false), (100_000, true)] {
-            let warmth = assess(&one, &roster, &history, &board.all(), moment(at, &board));
+            let warmth = assess(&one, &roster, &history, (&board.discovery(), &board.all()), moment(at));
             assert_eq!(warmth == Warmth::Warm, warm, "at {at}: {warmth:?}");
         }
     }
@@ -395,8 +434,8 @@ mod tests {
             &admission(60_000, &[("job", "db")]),
             &roster,
             &blank(),
-            &board.all(),
-            moment(5_000, &board),
+            (&board.discovery(), &board.all()),
+            moment(5_000),
         );
         let reason = "warming up: 1 of 1 targets were not scraped successfully yet".to_owned();
         assert_eq!(

@@ -247,3 +247,42 @@ fn a_rule_is_written_back_without_its_defaults() {
     assert_eq!(written.separator, None);
     assert_eq!(&RelabelConfig::try_from(written).unwrap(), rule);
 }
+
+#[test]
+fn a_rule_tells_whether_it_may_write_a_label() {
+    for (rule, may) in [
+        ("{target_label: job, replacement: x}", true),
+        ("{source_labels: [job], target_label: other}", false),
+        (
+            "{source_labels: [a], regex: '(.*)', target_label: 'j${1}', replacement: x}",
+            true,
+        ),
+        (
+            "{source_labels: [a], regex: '(.*)', target_label: '${1}', replacement: x}",
+            true,
+        ),
+        (
+            "{source_labels: [a], regex: '(.*)', target_label: 'x_${1}', replacement: x}",
+            false,
+        ),
+        (
+            "{action: hashmod, source_labels: [a], modulus: 2, target_label: job}",
+            true,
+        ),
+        ("{action: lowercase, source_labels: [job], target_label: job}", true),
+        ("{action: uppercase, source_labels: [job], target_label: other}", false),
+        ("{action: labelmap, regex: 'pod_(.+)'}", true),
+        ("{action: labelmap, regex: 'pod_(.+)', replacement: 'pod_$1'}", false),
+        ("{action: labelmap, regex: 'task', replacement: job}", true),
+        ("{action: labeldrop, regex: 'jo.'}", true),
+        ("{action: labeldrop, regex: 'jo'}", false),
+        ("{action: labelkeep, regex: 'job|instance'}", false),
+        ("{action: labelkeep, regex: 'instance'}", true),
+        ("{action: keep, source_labels: [job], regex: x}", false),
+        ("{action: drop, source_labels: [job], regex: x}", false),
+        ("{action: keepequal, source_labels: [a], target_label: job}", false),
+        ("{action: dropequal, source_labels: [a], target_label: job}", false),
+    ] {
+        assert_eq!(rules(&format!("[{rule}]"))[0].may_write("job"), may, "{rule}");
+    }
+}
