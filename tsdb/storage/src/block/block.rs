@@ -347,6 +347,10 @@ impl Source for Block {
         )))
     }
 
+    fn is_stored(&self) -> bool {
+        true
+    }
+
     fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {
         let (path, offset) = self.place(labels, chunk);
         let got = format!("{got}, in {labels}");
