@@ -8,7 +8,8 @@ use leadline_model::labels::Labels;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Slot};
 use leadline_storage::Settings;
 use leadline_storage::db::{Db, Parts};
-use leadline_storage::disk::{Disk, MemoryDisk, WatchedDisk};
+use leadline_storage::disk::faulty::Fault;
+use leadline_storage::disk::{Disk, FaultyDisk, MemoryDisk, WatchedDisk};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -105,18 +106,119 @@ fn checkpoints(disk: &MemoryDisk) -> Vec<String> {
 
 #[test]
 fn a_directory_in_use_is_verified_without_a_finding() {
-    let verified = around(|disk| {
-        let mut out = Vec::new();
-        let result = verify(disk, Path::new(DATA), &mut out).map_err(|error| error.to_string());
-        (result, String::from_utf8(out).unwrap())
-    });
-    assert!(verified.len() > 30, "{}", verified.len());
-    for (at, (result, out)) in verified.iter().enumerate() {
+    let all = around(verified);
+    assert!(all.len() > 30, "{}", all.len());
+    for (at, (result, out)) in all.iter().enumerate() {
         assert_eq!(*result, Ok(()), "maintained before read {at}:\n{out}");
         for part in [": ok: 1 series", "wal/checkpoint.", "wal: ok", "chunks_head: ok"] {
             assert!(out.contains(part), "maintained before read {at}, {part}:\n{out}");
         }
     }
+}
+
+/// The result of `leadline tsdb verify` and what it wrote.
+fn verified(disk: Arc<dyn Disk>) -> (Result<(), String>, String) {
+    let mut out = Vec::new();
+    let result = verify(disk, Path::new(DATA), &mut out).map_err(|error| error.to_string());
+    (result, String::from_utf8(out).unwrap())
+}
+
+/// The names in a folder that are numbers, as paths, ascending.
+fn numbered(disk: &MemoryDisk, dir: &str) -> Vec<PathBuf> {
+    let names = disk.list(Path::new(dir)).unwrap().into_iter().map(|entry| entry.name);
+    let numbers = names.filter(|name| name.parse::<u32>().is_ok());
+    let mut paths: Vec<PathBuf> = numbers.map(|name| Path::new(dir).join(name)).collect();
+    paths.sort();
+    paths
+}
+
+/// Turns bits of a byte over.
+fn spoil(disk: &MemoryDisk, path: &Path, at: u64) {
+    let mut byte = [0];
+    disk.open(path).unwrap().read_exact_at(&mut byte, at).unwrap();
+    disk.append(path).unwrap().write_at(&[byte[0] ^ 0x55], at).unwrap();
+}
+
+#[test]
+fn damage_is_told_of_a_directory_that_changes_as_often_as_it_is_read() {
+    let disk = directory();
+    let (segments, chunks) = (numbered(&disk, "data/wal"), numbered(&disk, "data/chunks_head"));
+    // Behind the header of its first record.
+    spoil(&disk, &segments[1], 9);
+    spoil(&disk, &chunks[0], 20);
+    let (first, changed) = (segments[0].clone(), Arc::new(AtomicUsize::new(0)));
+    let (spoilt, mapped, log, times) = (
+        segments[1].clone(),
+        chunks[0].clone(),
+        Arc::clone(&disk),
+        Arc::clone(&changed),
+    );
+    let watched = WatchedDisk::new(Arc::clone(&disk) as _, move |path| {
+        if path == spoilt {
+            // The log begins elsewhere, in a segment that the checkpoint stands for.
+            let number: usize = first.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let earlier = number - 1 - times.fetch_add(1, Ordering::Relaxed) % number;
+            drop(log.create(&first.with_file_name(format!("{earlier:08}"))).unwrap());
+        }
+        if path == mapped {
+            log.append(numbered(&log, "data/chunks_head").last().unwrap())
+                .unwrap()
+                .write_all(&[0; 100])
+                .unwrap();
+        }
+    });
+    let (result, out) = verified(Arc::new(watched));
+    assert_eq!(result, Err("2 places are damaged".to_owned()), "{out}");
+    for part in [
+        format!("{}: damaged at offset", segments[1].display()),
+        format!("{}: damaged at offset", chunks[0].display()),
+        "data/wal: it changed each of the 5 times".to_owned(),
+        "data/chunks_head: it changed each of the 5 times".to_owned(),
+        "on a copy of the whole directory".to_owned(),
+        ": ok: 1 series".to_owned(),
+    ] {
+        assert!(out.contains(&part), "{part}:\n{out}");
+    }
+    assert!(!out.contains("snapshot"), "{out}");
+    assert_eq!(changed.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn a_part_that_cannot_be_read_is_a_finding_and_the_others_are_verified() {
+    let directory = directory();
+    let blocks = verified(Arc::clone(&directory) as _)
+        .1
+        .matches(": ok: 1 series")
+        .count();
+    let mut found = 0;
+    for at in 0.. {
+        let faulty = FaultyDisk::new(Arc::clone(&directory) as _, Arc::new(SeededEntropy::new(1)));
+        faulty.arm(Fault::Failure, at);
+        let (result, out) = verified(Arc::new(faulty.clone()));
+        if faulty.fired().is_empty() {
+            break;
+        }
+        if at == 0 {
+            assert_eq!(result, Err("data: cannot list: input/output error".to_owned()));
+            continue;
+        }
+        let ok = out.matches(": ok: 1 series").count()
+            + ["wal/checkpoint.", "wal: ok", "chunks_head: ok"]
+                .iter()
+                .filter(|part| out.contains(**part))
+                .count();
+        match result {
+            Ok(()) => assert_eq!(ok, blocks + 3, "failure {at}:\n{out}"),
+            Err(error) => {
+                found += 1;
+                assert_eq!(error, "1 place is damaged", "failure {at}:\n{out}");
+                assert!(out.contains("input/output error"), "failure {at}:\n{out}");
+                // A log that cannot be listed takes its checkpoint along.
+                assert!(ok > blocks, "failure {at}:\n{out}");
+            }
+        }
+    }
+    assert!(found > 20, "{found}");
 }
 
 #[test]

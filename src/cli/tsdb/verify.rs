@@ -41,11 +41,13 @@ pub(super) fn verify(disk: Arc<dyn Disk>, path: &Path, out: &mut dyn Write) -> R
     check.blocks(path)?;
     for name in ["wal", "wbl"] {
         let dir = path.join(name);
-        if open::exists(check.disk.as_ref(), &dir)? {
-            check.steadily(&dir, Beginning::of, |disk, dir| log(disk, dir, name))?;
+        match open::exists(check.disk.as_ref(), &dir) {
+            Ok(true) => check.steadily(&dir, Beginning::of, |disk, dir| log(disk, dir, name))?,
+            Ok(false) => {}
+            Err(error) => check.tell(Told::of(&error))?,
         }
     }
-    check.steadily(&path.join(MAPPED), files, |disk, dir| Ok(mapped(disk, dir)))?;
+    check.steadily(&path.join(MAPPED), files, mapped)?;
     check.result()
 }
 
@@ -80,17 +82,23 @@ impl Check<'_> {
     /// All blocks; where one went meanwhile, those that came for it too.
     fn blocks(&mut self, path: &Path) -> Result<(), Failure> {
         let mut seen = BTreeSet::new();
-        let mut gone = true;
-        while std::mem::take(&mut gone) {
-            for name in open::names(self.disk.as_ref(), path)? {
-                if !seen.insert(name.clone()) {
-                    continue;
-                }
+        // Without the first list there is nothing to check.
+        let mut names = open::names(self.disk.as_ref(), path)?;
+        while !names.is_empty() {
+            let mut gone = false;
+            for name in names.drain(..).filter(|name| seen.insert(name.clone())) {
                 let dir = path.join(&name);
                 let told = block(&self.disk, &dir, &name);
-                match told.findings == 0 || open::exists(self.disk.as_ref(), &dir)? {
+                // What cannot be told to be gone is there.
+                match told.findings == 0 || open::exists(self.disk.as_ref(), &dir).unwrap_or(true) {
                     true => self.tell(told)?,
                     false => gone = true,
+                }
+            }
+            if gone {
+                match open::names(self.disk.as_ref(), path) {
+                    Ok(now) => names = now,
+                    Err(error) => self.tell(Told::of(&error))?,
                 }
             }
         }
@@ -98,20 +106,30 @@ impl Check<'_> {
     }
 
     /// Checks the part of the directory that is in `dir`, once more where something was found and its `shape` has changed.
+    /// What was found last is told even where it changes as often as it is read: it may be damage.
     fn steadily<S: PartialEq>(
         &mut self,
         dir: &Path,
         shape: impl Fn(&dyn Disk, &Path) -> Result<S, StorageError>,
-        check: impl Fn(&Arc<dyn Disk>, &Path) -> Result<Told, StorageError>,
+        check: impl Fn(&Arc<dyn Disk>, &Path) -> Told,
     ) -> Result<(), Failure> {
+        // Where the shape cannot be seen, the check cannot see it either, and tells why.
+        let now = |disk: &dyn Disk| shape(disk, dir).ok();
+        let mut told = Told::default();
         for _ in 0..open::ATTEMPTS {
-            let before = shape(self.disk.as_ref(), dir)?;
-            let told = check(&self.disk, dir)?;
-            if told.findings == 0 || shape(self.disk.as_ref(), dir)? == before {
+            let before = now(self.disk.as_ref());
+            told = check(&self.disk, dir);
+            if told.findings == 0 || now(self.disk.as_ref()) == before {
                 return self.tell(told);
             }
         }
-        Err(StorageError::changing(dir).into())
+        told.line(format!(
+            "{}: it changed each of the {} times that it was read, so what was found may be such a change: verify again \
+             while no other process writes here, or on a copy of the whole directory",
+            dir.display(),
+            open::ATTEMPTS
+        ));
+        self.tell(told)
     }
 
     fn tell(&mut self, told: Told) -> Result<(), Failure> {
@@ -146,6 +164,13 @@ impl Check<'_> {
 }
 
 impl Told {
+    /// That a part cannot be read.
+    fn of(error: &StorageError) -> Self {
+        let mut told = Self::default();
+        told.finding(error);
+        told
+    }
+
     fn finding(&mut self, what: &dyn Display) {
         self.findings += 1;
         self.line(what.to_string());
@@ -196,11 +221,15 @@ fn files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>, StorageError> {
 }
 
 /// The log below `dir`, its checkpoint first.
-fn log(disk: &Arc<dyn Disk>, dir: &Path, name: &str) -> Result<Told, StorageError> {
+fn log(disk: &Arc<dyn Disk>, dir: &Path, name: &str) -> Told {
     let mut told = Told::default();
-    let checkpoint = checkpoint::latest(disk.as_ref(), dir)?;
+    let listed =
+        checkpoint::latest(disk.as_ref(), dir).and_then(|latest| Ok((latest, wal::segments(disk.as_ref(), dir)?)));
+    let (checkpoint, segments) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return Told::of(&error),
+    };
     // Without a checkpoint the log may begin anywhere.
-    let segments = wal::segments(disk.as_ref(), dir)?;
     let oldest = segments.first().map_or(0, |segment| segment.number);
     let first = checkpoint.as_ref().map_or(oldest, |c| c.number + 1);
     if let Some(checkpoint) = checkpoint {
@@ -210,7 +239,7 @@ fn log(disk: &Arc<dyn Disk>, dir: &Path, name: &str) -> Result<Told, StorageErro
         told.segments(read, &format!("{name}/{folder}"));
     }
     told.segments(Reader::open(Arc::clone(disk), dir, first..), name);
-    Ok(told)
+    told
 }
 
 impl Told {

@@ -86,7 +86,7 @@ fn head(stats: &Stats) -> [Row; 11] {
     ]
 }
 
-fn directory(stats: &Stats) -> [Row; 12] {
+fn directory(stats: &Stats) -> [Row; 13] {
     let row = |name, help, value: u64| (Gauge, name, help, value as f64);
     let time = |name, help, ms: i64| (Gauge, name, help, ms as f64);
     [
@@ -130,6 +130,11 @@ fn directory(stats: &Stats) -> [Row; 12] {
             "prometheus_tsdb_head_max_time",
             "newest time that is stored, milliseconds",
             stats.max_time,
+        ),
+        row(
+            "leadline_storage_block_table_bytes",
+            "bytes of memory that the tables of open blocks take",
+            stats.block_table_bytes,
         ),
         row(
             "leadline_storage_cache_bytes",

@@ -51,6 +51,12 @@ pub trait Source: Send + Sync {
     /// [`StorageError`] when stored bytes cannot be read.
     fn series(&self) -> Result<SeriesIter<'_>, StorageError>;
 
+    /// Whether its chunks were written at another time, maybe by another program, so that nobody here knows that their
+    /// samples are what is said beside them.
+    fn is_stored(&self) -> bool {
+        false
+    }
+
     /// The error that says that what it gave as a series of these labels, or as its chunk that begins at `chunk` (ms), is
     /// not what it must be; with the place, where it is stored.
     fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {

@@ -304,6 +304,111 @@ fn a_source_whose_series_are_not_in_order_is_the_one_that_is_told() {
     assert_eq!(error.unwrap_err().to_string(), text);
 }
 
+/// A source whose chunks lie somewhere.
+struct Stored(Held);
+
+impl Source for Stored {
+    fn symbols(&self) -> Result<SymbolIter<'_>, StorageError> {
+        self.0.symbols()
+    }
+    fn series(&self) -> Result<SeriesIter<'_>, StorageError> {
+        self.0.series()
+    }
+    fn is_stored(&self) -> bool {
+        true
+    }
+    fn damaged(&self, labels: &Labels, chunk: Option<i64>, expected: &str, got: String) -> StorageError {
+        let at = chunk.unwrap_or_default() as u64;
+        StorageError::damaged(Path::new("theirs"), at, expected, format!("{got}, in {labels}"))
+    }
+}
+
+/// Three equal floats a second apart as Prometheus' XOR2 has them.
+fn equal_xor2() -> SourceChunk {
+    let mut data = vec![0, 3, 0];
+    // Zigzag, and seven bits a byte.
+    data.extend([0xd0, 0x0f]);
+    data.extend(1f64.to_bits().to_be_bytes());
+    // The distance; then one bit for the second value and one for the third sample, both as before.
+    data.extend([0xe8, 0x07, 0]);
+    SourceChunk {
+        mint: 1000,
+        maxt: 3000,
+        encoding: Encoding::Xor2,
+        data: Bytes::from(data),
+    }
+}
+
+/// The chunk with another number of samples in its header.
+fn promising(chunk: &SourceChunk, samples: u16) -> SourceChunk {
+    let mut data = chunk.data.to_vec();
+    data[..2].copy_from_slice(&samples.to_be_bytes());
+    SourceChunk {
+        data: Bytes::from(data),
+        ..chunk.clone()
+    }
+}
+
+#[test]
+fn a_stored_chunk_that_does_not_hold_what_it_promises_is_told_and_nothing_is_written() {
+    let whole = floats(&[(1000, 1.0), (2000, 1.0), (3000, 1.0)]);
+    let of_histograms = histograms(&[(1000, 1), (2000, 2), (3000, 3)]);
+    let neighbour = Held::default().with("x", &[floats(&[(9000, 1.0)])]);
+    let overlapping = Held::default().with("x", &[floats(&[(1500, 1.0)])]);
+    for (chunk, more) in [
+        (&whole, 4),
+        (&of_histograms, 4),
+        (&equal_xor2(), 4),
+        (&whole, 200),
+        (&equal_xor2(), 200),
+    ] {
+        let merged = |samples: u16, other: &Held| {
+            let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+            disk.create_dir_all(Path::new("data")).unwrap();
+            let theirs = Stored(Held::default().with("x", &[promising(chunk, samples)]));
+            let written = compact::write(Job {
+                disk: &disk,
+                dir: Path::new("data"),
+                sources: &[other, &theirs],
+                meta: Meta::new(ulid(1), 0, 10_000),
+                pace: &Unhurried,
+                stop: &AtomicBool::new(false),
+            });
+            (written, disk.list(Path::new("data")).unwrap().len())
+        };
+        let (written, _) = merged(3, &neighbour);
+        assert_eq!(written.unwrap().unwrap().stats.num_samples, 4, "{:?}", chunk.encoding);
+        // As it is, and decoded.
+        for (other, samples) in [
+            (&neighbour, more),
+            (&neighbour, 2),
+            (&overlapping, more),
+            (&overlapping, 2),
+        ] {
+            let (written, left) = merged(samples, other);
+            let error = written.map_err(|error| error.to_string());
+            let what = format!("{:?} of 3 that promises {samples}: {error:?}", chunk.encoding);
+            assert!(
+                error.unwrap_err().starts_with("theirs: damaged at offset 1000: "),
+                "{what}"
+            );
+            assert_eq!(left, 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn damage_of_a_stored_chunk_goes_with_it_where_all_of_it_was_deleted() {
+    let chunk = promising(&floats(&[(1000, 1.0), (2000, 1.0)]), 3);
+    let theirs = Stored(
+        Held::default()
+            .with("x", &[chunk, floats(&[(5000, 2.0)])])
+            .without("x", 0, 2000),
+    );
+    let (block, _) = merge(&[&theirs]).unwrap();
+    assert_eq!(read(&block, "x"), [(5000, 2.0)]);
+}
+
 /// Adds up what it is told, and sets the flag when it was told so often.
 #[derive(Default)]
 struct Told {

@@ -105,6 +105,13 @@ impl Block {
         self.chunks.len()
     }
 
+    /// Bytes of memory that it takes as long as it is open: where its symbols and postings are. What the cache holds of it
+    /// and its deletions are not among them.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.index.resident() as u64
+    }
+
     /// Version of its index, 1 to 3.
     #[must_use]
     pub fn index_version(&self) -> u8 {
@@ -345,6 +352,10 @@ impl Source for Block {
                 })
             },
         )))
+    }
+
+    fn is_stored(&self) -> bool {
+        true
     }
 
     fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {

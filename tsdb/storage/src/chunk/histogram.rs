@@ -17,7 +17,7 @@ use super::start::StartTimes;
 use super::value::BadWindow;
 use super::varbit;
 use crate::error::ChunkError;
-use leadline_model::histogram::{FloatHistogram, Histogram, HistogramSample, MAX_SCHEMA, ResetHint};
+use leadline_model::histogram::{AnyHistogram, FloatHistogram, Histogram, HistogramSample, MAX_SCHEMA, ResetHint};
 use leadline_model::sample::{Timestamp, is_stale};
 
 /// Bytes of the header.
@@ -65,17 +65,38 @@ fn decode<K: Counts>(
             return Ok(());
         }
         if at.t >= mint {
-            let h = at.get().wrap();
-            let h = if at.layout.schema > MAX_SCHEMA {
-                h.reduce_resolution(MAX_SCHEMA)
-                    .ok_or(ChunkError::Spans { sample: at.sample })?
-            } else {
-                h
-            };
-            into.push(HistogramSample { t: at.t, h });
+            into.push(HistogramSample {
+                t: at.t,
+                h: at.histogram()?,
+            });
         }
         if !at.advance()? {
             return Ok(());
+        }
+    }
+}
+
+/// The times (ms) of all samples of a chunk that [`decode_histograms`] reads as a whole, without building what it would.
+pub(super) fn times(encoding: Encoding, chunk: &[u8]) -> Result<Vec<Timestamp>, ChunkError> {
+    match encoding {
+        Encoding::Histogram | Encoding::HistogramSt => times_of::<Histogram>(encoding, chunk),
+        _ => times_of::<FloatHistogram>(encoding, chunk),
+    }
+}
+
+fn times_of<K: Counts>(encoding: Encoding, chunk: &[u8]) -> Result<Vec<Timestamp>, ChunkError> {
+    let mut times = Vec::new();
+    let Some(mut at) = Reader::<K>::open(encoding, chunk)? else {
+        return Ok(times);
+    };
+    loop {
+        times.push(at.t);
+        // Bringing it down to what is known may fail.
+        if at.layout.schema > MAX_SCHEMA {
+            at.histogram()?;
+        }
+        if !at.advance()? {
+            return Ok(times);
         }
     }
 }
@@ -198,6 +219,17 @@ impl<'a, K: Counts> Reader<'a, K> {
         })?;
         self.end_sample(before)?;
         Ok(true)
+    }
+
+    /// The sample, no finer than the finest schema that is known.
+    fn histogram(&self) -> Result<AnyHistogram, ChunkError> {
+        let h = self.get().wrap();
+        match self.layout.schema > MAX_SCHEMA {
+            true => h
+                .reduce_resolution(MAX_SCHEMA)
+                .ok_or(ChunkError::Spans { sample: self.sample }),
+            false => Ok(h),
+        }
     }
 
     /// The sample; a stale marker has nothing else.

@@ -4,6 +4,7 @@ mod appender;
 mod bits;
 mod counts;
 mod decode;
+mod ends;
 mod histogram;
 mod layout;
 mod mark;
@@ -18,6 +19,7 @@ pub use appender::{Appender, FloatHistogramAppender, HistogramAppender, SealedCh
 pub use counts::Counts;
 pub(crate) use decode::decode_since;
 pub use decode::{decode, decode_xor, sample_count};
+pub(crate) use ends::ends;
 pub use histogram::decode_histograms;
 pub(crate) use mark::Mark;
 pub use start::decode_starts;

@@ -7,6 +7,7 @@ mod merge;
 mod meta;
 mod pace;
 mod plan;
+mod sound;
 mod symbols;
 mod vertical;
 mod window;

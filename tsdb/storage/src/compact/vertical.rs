@@ -3,11 +3,11 @@
 //! A chunk that overlaps no other and of which nothing was deleted goes through as it is. Others are decoded, merged and
 //! encoded anew. Of samples at one time the one from the first source stays (`storage/merge.go` keeps one, too).
 
-use crate::error::ChunkError;
 use crate::interval::Intervals;
 use crate::points::{self, Point, encode};
 use crate::source::{SourceChunk, SourceSeries};
 use leadline_model::sample::Timestamp;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// The number of a source, and that of a chunk of the series in it: the lower counts.
@@ -32,19 +32,33 @@ impl Piece {
     }
 }
 
-/// A chunk that cannot be decoded.
+/// A chunk that is not what it must be.
 #[derive(Debug)]
-pub(super) struct Undecodable {
+pub(super) struct Unsound {
     /// The number of its source.
     pub(super) source: usize,
     /// The time (ms) at which it says that it begins.
     pub(super) mint: Timestamp,
-    /// What is wrong with it.
-    pub(super) error: ChunkError,
+    /// What it should be.
+    pub(super) expected: String,
+    /// What it is.
+    pub(super) got: String,
+}
+
+impl Unsound {
+    /// That it cannot be decoded.
+    pub(super) fn undecodable(source: usize, mint: Timestamp, why: &dyn Display) -> Self {
+        Self {
+            source,
+            mint,
+            expected: "a chunk that can be decoded".to_owned(),
+            got: why.to_string(),
+        }
+    }
 }
 
 /// Joins what the sources, given by number, have of one series.
-pub(super) fn join(parts: Vec<(usize, SourceSeries)>) -> Result<Vec<SourceChunk>, Undecodable> {
+pub(super) fn join(parts: Vec<(usize, SourceSeries)>) -> Result<Vec<SourceChunk>, Unsound> {
     let mut pieces = pieces(parts);
     pieces.sort_by_key(|piece| (piece.chunk.mint, piece.chunk.maxt, piece.rank));
     pieces.dedup_by(|later, earlier| later.repeats(earlier));
@@ -92,7 +106,7 @@ fn overlapping(pieces: &[Piece]) -> usize {
 }
 
 /// The samples of all pieces that were not deleted, in order of time.
-fn merge(pieces: &[Piece]) -> Result<Vec<Point>, Undecodable> {
+fn merge(pieces: &[Piece]) -> Result<Vec<Point>, Unsound> {
     let mut points: Vec<(Point, Rank)> = Vec::new();
     let mut decoded = Vec::new();
     for piece in pieces {
@@ -102,11 +116,8 @@ fn merge(pieces: &[Piece]) -> Result<Vec<Point>, Undecodable> {
             mint,
             maxt,
         } = &piece.chunk;
-        points::decode(*encoding, data, *mint, *maxt, &mut decoded).map_err(|error| Undecodable {
-            source: piece.rank.0,
-            mint: *mint,
-            error,
-        })?;
+        points::decode(*encoding, data, *mint, *maxt, &mut decoded)
+            .map_err(|error| Unsound::undecodable(piece.rank.0, *mint, &error))?;
         let mut whole = true;
         for mut point in decoded.drain(..) {
             if piece.deleted.contains(point.t) {

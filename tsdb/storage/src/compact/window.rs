@@ -60,6 +60,10 @@ impl Source for Window<'_> {
         })))
     }
 
+    fn is_stored(&self) -> bool {
+        self.source.is_stored()
+    }
+
     fn damaged(&self, labels: &Labels, chunk: Option<Timestamp>, expected: &str, got: String) -> StorageError {
         self.source.damaged(labels, chunk, expected, got)
     }

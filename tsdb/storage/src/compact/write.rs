@@ -2,8 +2,9 @@
 
 use super::merge::Merge;
 use super::pace::Pace;
+use super::sound::check;
 use super::symbols::symbols;
-use super::vertical::{Undecodable, join};
+use super::vertical::{Unsound, join};
 use crate::block::{self, Meta};
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -53,7 +54,8 @@ pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
     progress(writer.written())?;
     for series in Merge::new(job.sources)? {
         let series = series?;
-        let chunks = join(series.parts).map_err(|bad| undecodable(job.sources, &series.labels, &bad))?;
+        let joined = check(&series.parts, job.sources).and_then(|()| join(series.parts));
+        let chunks = joined.map_err(|bad| unsound(job.sources, &series.labels, bad))?;
         // Without chunks nothing is written, but it may be told to stop.
         writer.series(&series.labels, &chunks)?;
         progress(writer.written())?;
@@ -61,11 +63,10 @@ pub fn write(job: Job<'_>) -> Result<Option<Meta>, StorageError> {
     writer.finish_with(job.meta, &mut progress)
 }
 
-/// Says in whose bytes a chunk lies that cannot be decoded.
-fn undecodable(sources: &[&dyn Source], labels: &Labels, bad: &Undecodable) -> StorageError {
-    let why = bad.error.to_string();
+/// Says in whose bytes a chunk lies that is not what it must be.
+fn unsound(sources: &[&dyn Source], labels: &Labels, bad: Unsound) -> StorageError {
     match sources.get(bad.source) {
-        Some(source) => source.damaged(labels, Some(bad.mint), "a chunk that can be decoded", why),
-        None => StorageError::Refused(why),
+        Some(source) => source.damaged(labels, Some(bad.mint), &bad.expected, bad.got),
+        None => StorageError::Refused(bad.got),
     }
 }

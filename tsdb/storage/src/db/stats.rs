@@ -18,6 +18,9 @@ pub struct Stats {
     pub block_bytes: u64,
     /// Samples in blocks, what was deleted and not yet removed included (gauge).
     pub block_samples: u64,
+    /// Bytes of memory that the tables of open blocks take, beside the cache (gauge; its `symbol_table_size_bytes` is the part
+    /// of symbols).
+    pub block_table_bytes: u64,
     /// Blocks that could not be opened and were left out (gauge).
     pub blocks_unreadable: u64,
     /// Oldest time (ms) of all that is stored (gauge; `lowest_timestamp`); 0 when nothing is.
@@ -117,6 +120,7 @@ impl Db {
             let meta = block.meta();
             stats.blocks += 1;
             stats.block_bytes += block.size();
+            stats.block_table_bytes += block.resident_bytes();
             stats.block_samples += meta.stats.num_samples;
             let (mint, maxt) = span.unwrap_or((Timestamp::MAX, Timestamp::MIN));
             span = Some((mint.min(meta.min_time), maxt.max(meta.max_time.saturating_sub(1))));

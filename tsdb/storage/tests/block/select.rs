@@ -198,3 +198,20 @@ fn the_cache_stays_within_its_bytes_and_is_hit() {
     assert!(after.hits > before.hits);
     assert_eq!(after.misses, before.misses);
 }
+
+#[test]
+fn what_an_open_block_holds_in_memory_grows_with_its_values_and_is_a_small_part_of_them() {
+    let resident = |values: usize, len: usize| {
+        let (disk, mut data) = (disk(), Data::new());
+        for i in 0..values {
+            let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("pod", format!("{i:0len$}"))]);
+            data.insert(labels, vec![(0, 0)]);
+        }
+        let dir = write(&disk, Path::new(DIR), &data, 4, SEGMENT);
+        open(&disk, &dir, 0).unwrap().resident_bytes()
+    };
+    let (few, many, long) = (resident(32, 100), resident(3_200, 100), resident(3_200, 1_100));
+    // Every 32nd value is held, once more for the 99 pages.
+    assert!(long - many >= 99 * 1_000 && long - many <= 101 * 1_000, "{many} {long}");
+    assert!(many > few + 99 * 100 && many < few + 3_200 * 100 / 8, "{few} {many}");
+}

@@ -9,7 +9,7 @@ use leadline_model::port::Appender;
 use leadline_storage::disk::Disk;
 use leadline_storage::wal::record::{Record, SamplesEncoder};
 use leadline_storage::wal::{Reader, Wal};
-use leadline_storage::{Head, HeadParts, Replayed, Settings};
+use leadline_storage::{Head, HeadParts, Replayed, Settings, verify_mapped};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -199,6 +199,43 @@ fn a_file_of_mapped_chunks_that_ends_between_two_chunks_costs_no_sample() {
         }
     }
     assert!(noticed > 20 && noticed < cuts, "{noticed} of {cuts}");
+}
+
+#[test]
+fn a_last_mapped_file_whose_end_never_reached_the_disk_is_told_and_costs_no_sample() {
+    for torn in [7, usize::MAX] {
+        let mut w = grown();
+        let before = held(&w);
+        w.head.close();
+        w.head.shut().unwrap();
+        let last = files(&w, "chunks_head").pop().unwrap();
+        let mut bytes = content(&w, &last);
+        let seam = *seams(&bytes).last().unwrap();
+        // As long as it was, or not; what is there was never written.
+        bytes[seam..].fill(0);
+        bytes.truncate(seam.saturating_add(torn));
+        w.disk.create(&last).unwrap().write_all(&bytes).unwrap();
+        let found = || {
+            let mut told = Vec::new();
+            let dir = Path::new("data/chunks_head");
+            verify_mapped(Arc::new(w.disk.clone()), dir, &mut |damage| told.push(damage)).unwrap();
+            told
+        };
+        let place = format!("{}: damaged at offset {seam}", last.display());
+        assert!(found().len() == 1 && found()[0].starts_with(&place), "{:?}", found());
+        assert_eq!(w.restart_on(w.disk.clone()).lost, [] as [&str; 0]);
+        assert_eq!(held(&w), before);
+        assert_eq!(content(&w, &last).len(), seam);
+        grow(&w);
+        let (before, mapped) = (held(&w), files(&w, "chunks_head"));
+        assert!(mapped.len() > 3, "{mapped:?}");
+        w.restart();
+        assert_eq!(held(&w), before);
+        assert!(
+            files(&w, "chunks_head").starts_with(&mapped),
+            "what is behind it is not given up"
+        );
+    }
 }
 
 #[test]

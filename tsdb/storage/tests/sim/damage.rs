@@ -1,6 +1,7 @@
 //! Every kind of file of a store, damaged in every way: never a panic, never a wrong value, what is lost is told, and no
 //! more is lost than the damage explains.
 
+use crate::deletion::Deletion;
 use crate::dice::Dice;
 use crate::model::{Dump, Model, read};
 use crate::sound::{Holdings, Kind, PLACES, QUERY, Sound, Times, kinds};
@@ -319,8 +320,7 @@ impl Meeting<'_> {
     }
 
     /// Reads everything and compares it; of a block that cannot be read, its time is lost.
-    fn look(&mut self, db: &Db, mut kept: Times) -> Result<(), String> {
-        let sound = &self.holdings.all;
+    fn look(&mut self, db: &Db, sound: &Dump, mut kept: Times) -> Result<(), String> {
         let dump = match read(db, &everything(), Timestamp::MIN, Timestamp::MAX) {
             Ok(dump) => dump?,
             Err(_) => {
@@ -337,7 +337,7 @@ impl Meeting<'_> {
         self.seen.compare(&self.sound.model, sound, &dump, &kept)
     }
 
-    /// Opens, replays, reads, compacts, reads again, and once more after a second start.
+    /// Opens, replays, reads, compacts, reads again, deletes and reads what is left, and once more after a second start.
     fn store(&mut self) -> Result<(), String> {
         let &Case {
             kind,
@@ -361,7 +361,8 @@ impl Meeting<'_> {
             } else {
                 kept.clone()
             };
-            self.look(&db, here).map_err(|why| format!("look {round}: {why}"))?;
+            self.look(&db, &self.holdings.all, here)
+                .map_err(|why| format!("look {round}: {why}"))?;
             if round == 0 {
                 self.clock.advance(3 * RANGE_MS);
                 for _ in 0..4 {
@@ -369,6 +370,12 @@ impl Meeting<'_> {
                 }
             }
         }
+        let deletion = Deletion::of(&self.holdings.all);
+        let rest = deletion.rest(&self.holdings.all);
+        deletion.spares(&mut kept);
+        self.seen.told |= deletion.run(&db).map_err(|why| format!("deletion: {why}"))?;
+        self.look(&db, &rest, kept.clone())
+            .map_err(|why| format!("after the deletion: {why}"))?;
         let stats = db.stats();
         self.seen.told |= stats.blocks_unreadable > 0 || stats.head.mapped_damaged > 0 || db.health().is_err();
         self.seen.told |= db.close().is_err();
@@ -376,7 +383,7 @@ impl Meeting<'_> {
         let Some(db) = self.open(When::Start)? else {
             return Ok(());
         };
-        self.look(&db, std::mem::take(&mut kept))
+        self.look(&db, &rest, kept)
             .map_err(|why| format!("second start: {why}"))
     }
 

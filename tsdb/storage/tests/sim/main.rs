@@ -11,6 +11,7 @@ mod change;
 mod damage;
 #[cfg(feature = "planted")]
 mod defects;
+mod deletion;
 mod dice;
 mod extras;
 mod kill;

@@ -24,6 +24,8 @@ pub(in crate::block) struct Reader {
     table: Table,
     /// The references that a series can have.
     refs: Range<u64>,
+    /// What the tables hold in memory, bytes.
+    resident: usize,
     pub(super) cache: Arc<Cache>,
     block: u64,
 }
@@ -51,6 +53,7 @@ impl Reader {
             false => start.div_ceil(ALIGN)..end.div_ceil(ALIGN),
         };
         Ok(Self {
+            resident: symbols.weight() + table.weight(),
             stored,
             toc,
             version,
@@ -64,6 +67,11 @@ impl Reader {
 
     pub(in crate::block) fn stored(&self) -> &Stored {
         &self.stored
+    }
+
+    /// Bytes of memory that are held as long as it is open, whatever the cache holds.
+    pub(in crate::block) fn resident(&self) -> usize {
+        self.resident
     }
 
     pub(in crate::block) fn toc(&self) -> &Toc {

@@ -78,6 +78,11 @@ impl Symbols {
         Ok(decoded)
     }
 
+    /// What it holds in memory, bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.pages.capacity() * size_of::<Checked>()
+    }
+
     pub(super) fn count(&self) -> u32 {
         self.count
     }

@@ -98,6 +98,12 @@ impl Table {
         Self { names }
     }
 
+    /// What it holds in memory, bytes.
+    pub(super) fn weight(&self) -> usize {
+        let room = self.names.capacity() * size_of::<Name>();
+        room + self.names.iter().map(Name::weight).sum::<usize>()
+    }
+
     pub(super) fn name(&self, name: &str) -> Option<&Name> {
         let at = self.names.binary_search_by(|n| (*n.text).cmp(name)).ok()?;
         self.names.get(at)
@@ -162,6 +168,21 @@ impl Name {
         if let Some((_, page)) = pages.last_mut() {
             page.extend(bytes);
         }
+    }
+
+    /// What it holds in memory beside itself, bytes.
+    fn weight(&self) -> usize {
+        let pages = match &self.pages {
+            Pages::Stored(pages, _) => {
+                let firsts: usize = pages.iter().map(|(first, _)| first.len()).sum();
+                firsts + pages.capacity() * size_of::<(Box<str>, Checked)>()
+            }
+            Pages::Held(pages) => {
+                let texts: usize = pages.iter().map(|(first, page)| first.len() + page.weight()).sum();
+                texts + pages.capacity() * size_of::<(Box<str>, Arc<Page>)>()
+            }
+        };
+        self.text.len() + pages
     }
 
     /// Pages of its values.

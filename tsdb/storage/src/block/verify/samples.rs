@@ -3,10 +3,9 @@
 use super::super::chunks::{self, ChunkReader};
 use super::super::index::ChunkMeta;
 use super::Walk;
-use crate::chunk::{Encoding, decode, decode_histograms, sample_count};
+use crate::chunk::{ends, sample_count};
 use crate::codec;
 use crate::error::StorageError;
-use leadline_model::sample::{Samples, Timestamp};
 
 /// Reference of a block's first chunk: behind the segment's header.
 pub(super) const FIRST_CHUNK: u64 = 8;
@@ -41,7 +40,7 @@ impl Walk<'_> {
         let mut field = Vec::with_capacity(10);
         codec::put_uvarint(&mut field, len);
         self.next_chunk = Some(chunk.reference + field.len() as u64 + 1 + len + 4);
-        let decoded = ends(encoding, &data).map_err(|e| StorageError::damaged(path, offset, "a chunk", e));
+        let decoded = ends(encoding, &data).map_err(|e| StorageError::damaged(path, offset, "a chunk", e.to_string()));
         let Some((count, found)) = self.take(decoded)? else {
             return Ok(());
         };
@@ -90,21 +89,4 @@ impl Walk<'_> {
             self.find(&path, 0, format!("{used} segments"), there.to_string());
         }
     }
-}
-
-/// How many samples a chunk holds, and the first and last time (ms).
-fn ends(encoding: Encoding, data: &[u8]) -> Result<(u64, Option<(Timestamp, Timestamp)>), String> {
-    let times: Vec<Timestamp> = if encoding.is_float() {
-        let mut samples = Samples::default();
-        decode(encoding, data, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(|e| e.to_string())?;
-        samples.t
-    } else {
-        let mut samples = Vec::new();
-        decode_histograms(encoding, data, Timestamp::MIN, Timestamp::MAX, &mut samples).map_err(|e| e.to_string())?;
-        samples.into_iter().map(|s| s.t).collect()
-    };
-    if !times.is_sorted_by(|a, b| a < b) {
-        return Err("times out of order".to_owned());
-    }
-    Ok((times.len() as u64, times.first().copied().zip(times.last().copied())))
 }

@@ -85,13 +85,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What is wrong with zeros behind the last chunk, if anything is. Prometheus takes room in advance, all of it zeros; where the
-/// process went on to a `later` file, fewer than a chunk's overhead are the beginning of one that was cut off.
+/// Lengths of files that Prometheus took room for in advance, bytes: it never gives back what is left
+/// (`head_chunks_other.go` and `head_chunks_windows.go`, `HeadChunkFilePreallocationSize`).
+const TAKEN: [u64; 2] = [128 * 1024, 128 * 1024 * 1024];
+
+/// What is wrong with zeros behind the last chunk, if anything is. Prometheus takes room in advance, all of it zeros. In a
+/// file of another length the room grew and what was written to it did not arrive: a torn end. Where the process went on to
+/// a `later` file, Prometheus has passed such an end over, and what was torn off is mapped there; fewer zeros than a chunk's
+/// overhead are damage there too.
 fn read_zeros(cursor: &mut Cursor<'_>, later: bool) -> Result<Option<format::Wrong>, StorageError> {
     let left = usize::try_from(cursor.len - cursor.offset().min(cursor.len)).unwrap_or(usize::MAX);
-    if later && (1..format::OVERHEAD).contains(&left) {
-        return Ok(Some(format::Wrong::Short { got: left }));
-    }
+    let whole = left == 0 || TAKEN.contains(&cursor.len) || later && left >= format::OVERHEAD;
     let mut at = 0;
     loop {
         // What is peeked at is not skipped, so that the end of the chunks is known.
@@ -104,7 +108,11 @@ fn read_zeros(cursor: &mut Cursor<'_>, later: bool) -> Result<Option<format::Wro
             }));
         }
         if bytes.len() >= left || bytes.len() <= at {
-            return Ok(None);
+            return Ok((!whole).then(|| format::Wrong::Other {
+                at: 0,
+                expected: "a chunk, or the end of the file",
+                got: format!("{left} zeros"),
+            }));
         }
         at = bytes.len();
     }
@@ -279,5 +287,103 @@ impl ChunksHead {
         self.disk
             .sync_dir(&self.dir)
             .map_err(|e| StorageError::io("sync", &self.dir, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::series::{Closed, Outgoing};
+    use super::*;
+    use crate::disk::{Disk, MemoryDisk};
+    use std::path::PathBuf;
+
+    const DIR: &str = "/chunks_head";
+
+    fn write(disk: &MemoryDisk, series: u64) {
+        let head = opened(disk).0;
+        let sent = Outgoing {
+            series: SeriesRef(series),
+            chunk: Closed::in_memory(0, 1, Encoding::Xor, vec![0; 9].into()),
+            out_of_order: false,
+        };
+        head.write(&[sent]).unwrap();
+        head.cut().unwrap();
+    }
+
+    /// The folder, the series of the chunks that are used, and what is told; what is damaged is repaired.
+    fn opened(disk: &MemoryDisk) -> (ChunksHead, Vec<u64>, Vec<String>) {
+        let head = ChunksHead::new(Arc::new(disk.clone()), PathBuf::from(DIR));
+        let mut series = Vec::new();
+        let scanned = head.scan(true, |found| {
+            series.extend(found.iter().map(|chunk| chunk.series.0));
+            Ok(())
+        });
+        (head, series, scanned.unwrap().lost)
+    }
+
+    fn path(seq: u32) -> PathBuf {
+        Path::new(DIR).join(format!("{seq:06}"))
+    }
+
+    fn set_len(disk: &MemoryDisk, seq: u32, len: u64) {
+        disk.append(&path(seq)).unwrap().set_len(len).unwrap();
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_the_last_file_are_told_and_cut_off_so_that_nothing_is_given_up_because_of_them_later() {
+        for zeros in [1, 7, 33, 34, 500, 3 * BLOCK as u64] {
+            let disk = MemoryDisk::new();
+            write(&disk, 1);
+            write(&disk, 2);
+            let len = disk.open(&path(2)).unwrap().len().unwrap();
+            set_len(&disk, 2, len + zeros);
+            let (_, series, told) = opened(&disk);
+            let text = format!(
+                "/chunks_head/000002: damaged at offset {len}: expected a chunk, or the end of the file, got {zeros} zeros"
+            );
+            assert_eq!((series, told), (vec![1, 2], vec![text]));
+            write(&disk, 3);
+            let (_, series, told) = opened(&disk);
+            assert_eq!((series, told), (vec![1, 2, 3], Vec::new()), "{zeros} zeros");
+        }
+    }
+
+    #[test]
+    fn room_that_prometheus_took_in_advance_is_no_damage_however_little_of_it_is_left() {
+        for left in [1u64, 33, 34, 100_000] {
+            let disk = MemoryDisk::new();
+            let head = opened(&disk).0;
+            // One chunk that leaves so much.
+            let data = TAKEN[0] as usize - left as usize - format::HEADER_LEN - format::OVERHEAD + 2;
+            let sent = Outgoing {
+                series: SeriesRef(1),
+                chunk: Closed::in_memory(0, 1, Encoding::Xor, vec![0; data].into()),
+                out_of_order: false,
+            };
+            head.write(&[sent]).unwrap();
+            head.cut().unwrap();
+            assert_eq!(disk.open(&path(1)).unwrap().len().unwrap(), TAKEN[0] - left);
+            set_len(&disk, 1, TAKEN[0]);
+            assert_eq!(opened(&disk).2, [] as [&str; 0], "{left} at the end of the last file");
+            write(&disk, 2);
+            let (_, series, told) = opened(&disk);
+            assert_eq!(
+                (series, told),
+                (vec![1, 2], Vec::new()),
+                "{left} at the end of an earlier file"
+            );
+        }
+    }
+
+    #[test]
+    fn few_zeros_before_a_later_file_are_damage_and_many_are_an_end_that_prometheus_passed_over() {
+        for (zeros, used) in [(1, vec![1]), (33, vec![1]), (34, vec![1, 2]), (500, vec![1, 2])] {
+            let disk = MemoryDisk::new();
+            write(&disk, 1);
+            write(&disk, 2);
+            set_len(&disk, 1, disk.open(&path(1)).unwrap().len().unwrap() + zeros);
+            let (_, series, told) = opened(&disk);
+            assert_eq!(series, used, "{zeros} zeros: {told:?}");
+        }
     }
 }

@@ -29,8 +29,6 @@ pub(super) struct Mapped {
     lacking: bool,
     /// Number of the first file; 0 where there is none.
     first: u32,
-    /// Number of the first file before which a chunk is known to be missing.
-    behind_gap: u32,
     /// Behind the last chunk; what this replay maps itself comes behind it.
     end: u64,
 }
@@ -43,7 +41,6 @@ impl Mapped {
             watched: true,
             lacking: false,
             first: 0,
-            behind_gap: u32::MAX,
             end: 0,
         }
     }
@@ -58,11 +55,6 @@ impl Mapped {
         (self.first, self.end) = (first.unwrap_or(0), end);
         // Where nothing is mapped, nothing hides what the log has.
         self.watched &= end > 0;
-    }
-
-    /// Notes that a chunk is missing before a file.
-    fn misses_before(&mut self, file: u32) {
-        self.behind_gap = self.behind_gap.min(file);
     }
 }
 
@@ -112,21 +104,22 @@ impl Replay<'_> {
         let is_in_it = chunk.mint <= t;
         stripe.cold[row].open_from = if is_in_it { chunk.maxt() } else { t };
         if let Some(&number) = stripe.numbers().get(row).filter(|_| !is_in_it) {
-            self.older.add(make_ref(at, number).0, t);
-            self.mapped.misses_before((place >> 32) as u32);
+            self.older.add(make_ref(at, number).0, (place >> 32) as u32, t);
         }
     }
 
-    /// Whether the log has samples that should be in mapped chunks and are not. Deleted ones need not be anywhere: where all
+    /// The first file before which the log has samples that should be in mapped chunks and are not. Deleted ones need not be anywhere: where all
     /// of a time was deleted, the head lets go of its chunks without a block that would say so. Of more samples than there is
     /// room for, what was deleted piece by piece may be taken for missing: then the log is read once more for nothing.
-    pub(super) fn lacks_chunks(&self) -> bool {
+    pub(super) fn gap(&self) -> Option<u32> {
         let deleted = |series| {
             let (at, number) = place(series)?;
             self.stripes[at].row(number, 0)?;
             Some(self.stripes[at].deleted.get(&number))
         };
-        self.mapped.lacking || !self.older.are_deleted(deleted)
+        // What came late is missing before all that there is.
+        let late = self.mapped.lacking.then_some(self.mapped.first);
+        late.into_iter().chain(self.older.first_gap(deleted)).min()
     }
 
     /// The log of late samples names a chunk of a series at a place where there is none.
@@ -136,14 +129,13 @@ impl Replay<'_> {
         let before = first > 1 && place >> 32 < u64::from(first);
         if self.mapped.watched && before && self.late_of(series).is_some() {
             self.mapped.lacking = true;
-            self.mapped.misses_before(first);
         }
     }
 
-    /// Reads the log once more, without the mapped chunks. Where it is damaged, or has not all that they have, they stay:
+    /// Reads the log once more, without the mapped chunks, because some are missing before `file`. Where it is damaged, or has not all that they have, they stay:
     /// then what they hide cannot be had, and that is told.
-    pub(super) fn without_chunks(&mut self, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
-        let (file, chunks) = (self.mapped.behind_gap, self.found.chunks);
+    pub(super) fn without_chunks(&mut self, file: u32, monitor: &dyn ReplayMonitor) -> Result<(), StorageError> {
+        let chunks = self.found.chunks;
         if self.cut_off {
             self.hidden(file);
             return Ok(());

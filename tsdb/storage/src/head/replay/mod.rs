@@ -274,8 +274,10 @@ impl<'h> Replay<'h> {
             self.names()?;
         }
         self.chunks_and_logs(monitor)?;
-        if !self.is_over() && self.lacks_chunks() {
-            self.without_chunks(monitor)?;
+        if !self.is_over()
+            && let Some(file) = self.gap()
+        {
+            self.without_chunks(file, monitor)?;
         }
         match self.is_over() {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! Samples of the log that no mapped chunk has, though a later one of their series is there.
+//! Samples of the log that no mapped chunk has, though a later one of their series is there, and the file that one is in.
 
 use crate::interval::{Interval, Intervals};
 use leadline_model::sample::Timestamp;
@@ -7,15 +7,18 @@ use rapidhash::RapidHashMap;
 /// The times of so many samples are kept, 8 MiB; few where the store is tested.
 const TIMES: usize = if cfg!(feature = "planted") { 100 } else { 1_000_000 };
 
-/// Of which series there are such samples, by reference.
+/// Reference of a series, and number of the file of its next mapped chunk.
+type Gap = (u64, u32);
+
+/// Of which series there are such samples, and before which file of mapped chunks.
 #[derive(Debug, Default)]
 pub(super) struct Older {
-    series: RapidHashMap<u64, Times>,
+    gaps: RapidHashMap<Gap, Times>,
     /// How many times are kept.
     kept: usize,
 }
 
-/// When there are such samples of one series.
+/// When there are such samples of one series before one file.
 #[derive(Debug)]
 struct Times {
     span: Interval,
@@ -34,9 +37,9 @@ impl Times {
 }
 
 impl Older {
-    /// For how many series there is room.
-    pub(super) fn series(&self) -> usize {
-        self.series.capacity()
+    /// For how many series, once for each file, there is room.
+    pub(super) fn gaps(&self) -> usize {
+        self.gaps.capacity()
     }
 
     /// How many times are kept.
@@ -44,9 +47,9 @@ impl Older {
         self.kept
     }
 
-    /// Adds a sample of a series.
-    pub(super) fn add(&mut self, series: u64, t: Timestamp) {
-        let times = self.series.entry(series).or_insert(Times {
+    /// Adds a sample of a series whose next mapped chunk is in a file.
+    pub(super) fn add(&mut self, series: u64, file: u32, t: Timestamp) {
+        let times = self.gaps.entry((series, file)).or_insert(Times {
             span: Interval { mint: t, maxt: t },
             each: Some(Vec::new()),
         });
@@ -65,12 +68,37 @@ impl Older {
         }
     }
 
-    /// Whether all of them are deleted. `deleted` tells of a series by its reference; `None`: it is not there any more.
-    pub(super) fn are_deleted<'d>(&self, deleted: impl Fn(u64) -> Option<Option<&'d Intervals>>) -> bool {
-        let mut all = self.series.iter();
-        all.all(|(&series, times)| match deleted(series) {
-            None => true,
-            Some(deleted) => deleted.is_some_and(|deleted| times.are_in(deleted)),
-        })
+    /// The first file before which some of them are not deleted. `deleted` tells of a series by its reference; `None`: it is
+    /// not there any more.
+    pub(super) fn first_gap<'d>(&self, deleted: impl Fn(u64) -> Option<Option<&'d Intervals>>) -> Option<u32> {
+        let is_gap = |series: u64, times: &Times| {
+            let there = deleted(series);
+            there.is_some_and(|deleted| !deleted.is_some_and(|deleted| times.are_in(deleted)))
+        };
+        let gaps = self.gaps.iter().filter(|((series, _), times)| is_gap(*series, times));
+        gaps.map(|((_, file), _)| *file).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_is_named_is_one_before_which_something_is_missing_that_was_not_deleted() {
+        let mut deleted = Intervals::default();
+        deleted.add(Interval { mint: 0, maxt: 9 });
+        let gone = |series| (series != 3).then_some((series == 1).then_some(&deleted));
+        let mut older = Older::default();
+        assert_eq!(older.first_gap(gone), None);
+        // Deleted, and of a series that has left the head.
+        older.add(1, 2, 5);
+        older.add(3, 1, 50);
+        assert_eq!(older.first_gap(gone), None);
+        older.add(2, 7, 5);
+        assert_eq!(older.first_gap(gone), Some(7));
+        // Of the same series, behind what was deleted.
+        older.add(1, 4, 10);
+        assert_eq!(older.first_gap(gone), Some(4));
     }
 }

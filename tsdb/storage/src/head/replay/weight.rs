@@ -53,7 +53,7 @@ impl Replay<'_> {
         self.index.add_to(&mut stats);
         let wanted = self.wanted.as_ref().map_or(0, Vec::capacity);
         let numbers = self.evicted.capacity() + wanted + self.older.times();
-        let entries = self.aliases.capacity() + self.alias_times.len() + self.older.series();
+        let entries = self.aliases.capacity() + self.alias_times.len() + self.older.gaps();
         let exemplars = self.exemplars.counts().0 * EXEMPLAR;
         let maps = self.late.len() * (size_of::<Found>() + ENTRY) + entries * 2 * ENTRY + self.told.len() * 2 * ENTRY;
         stats.bytes + (numbers * size_of::<u64>() + maps + exemplars) as u64
