@@ -95,9 +95,14 @@ async fn ask(
     let answer = Digest::of(&body)?;
     process.forget_peak()?;
     let before = process.cpu()?;
-    let latency = client.time(&path, scenario.asks).await?;
+    let asks = if question.is_small() {
+        scenario.small_asks
+    } else {
+        scenario.asks
+    };
+    let latency = client.time(&path, asks).await?;
     // A tenth more is asked to warm up.
-    let asked = (scenario.asks + scenario.asks / 10) as f64;
+    let asked = (asks + asks / 10) as f64;
     Ok(Figures {
         question: question.name.clone(),
         p50: latency.ms(0.5),

@@ -12,6 +12,8 @@ pub(super) struct Question {
     query: String,
     /// How long (s) before the newest sample a range query begins, and its step (s); an instant query has none.
     range: Option<(i64, i64)>,
+    /// See [`Self::is_small`].
+    small: bool,
 }
 
 /// Queries, with PODS50, PODS10 and POD1 for matchers on so many pods, and their ranges.
@@ -104,12 +106,19 @@ pub(super) fn all() -> Vec<Question> {
             name: named.replace("POD1", "1 pod") + &over,
             query: query.replace("POD1", &one),
             range,
+            small: range.is_none() && (text == "vector(1)" || ["POD1}", "app_gauge_"].iter().any(|s| text.contains(s))),
         }
     };
     QUERIES.iter().map(question).collect()
 }
 
 impl Question {
+    /// Whether it reads so few series at one time (of one pod, or gauges, of which a pod has ten of a name) that it takes less
+    /// than 2 ms or so.
+    pub(super) fn is_small(&self) -> bool {
+        self.small
+    }
+
     /// The request's path, with `now` (s) as the newest time.
     pub(super) fn path(&self, now: i64) -> String {
         let query = escaped(&self.query);
@@ -120,6 +129,31 @@ impl Question {
                 "/api/v1/query_range?query={query}&start={}&end={now}&step={step}&nocache=1",
                 now - back
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_are_instant_queries_of_one_pod_of_gauges_or_of_none() {
+        let all = all();
+        let named = |name: &str| all.iter().find(|q| q.name == name).unwrap().is_small();
+        for name in [
+            "vector(1)",
+            "rate(http_requests_total{1 pod}[2m])",
+            "app_gauge_11 offset 30m",
+        ] {
+            assert!(named(name), "{name}");
+        }
+        for name in [
+            "sum(rate(http_requests_total[2m]))",
+            "rate(http_requests_total{1 pod}[2m]) over 60 min / 15 s",
+            "app_gauge_12 over 60 min / 60 s",
+        ] {
+            assert!(!named(name), "{name}");
         }
     }
 }

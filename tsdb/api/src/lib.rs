@@ -16,6 +16,7 @@ mod listed;
 mod metadata;
 mod number;
 mod params;
+mod plain;
 mod query;
 mod respond;
 mod route;

@@ -71,6 +71,8 @@ pub(crate) fn question(api: &Api, params: &Params, origin: Origin) -> Result<(Qu
             Some("all") if api.engine.settings().features.per_step_stats => Counting::Steps,
             Some(_) => Counting::Sums,
         },
+        // No answer tells it.
+        untraced: true,
         origin: Some(origin),
         ..Options::default()
     };

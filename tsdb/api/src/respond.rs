@@ -1,6 +1,7 @@
 //! The framing of answers.
 
 use crate::answer::PIECE;
+use crate::plain;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Uri};
 use axum::http::{StatusCode, header};
@@ -249,7 +250,7 @@ fn push_label(out: &mut String, text: &str) {
     #[cfg(feature = "planted")]
     leadline_model::planted::trap(text.contains('"') && text.contains('é'));
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
-    if !is_marked(text.as_bytes()) {
+    if !plain::is_marked(text.as_bytes()) {
         out.push('"');
         out.push_str(text);
         out.push('"');
@@ -268,29 +269,13 @@ fn push_label(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Whether there is a byte to be escaped: a control character, a quote or a backslash.
-fn is_marked(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [b'a'; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words
-        .iter()
-        .chain([&last])
-        .any(|word| marks(u64::from_le_bytes(*word)) != 0)
-}
-
-/// The eight bytes of a word looked at together: not 0 where one is to be escaped. A byte less what it must not be below
-/// borrows into its highest bit; a byte that is what it must not be is 0 when that is taken out.
-fn marks(word: u64) -> u64 {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
-    let zero = |word: u64| word.wrapping_sub(EACH) & !word;
-    let below = word.wrapping_sub(EACH * u64::from(b' ')) & !word;
-    let (quote, backslash) = (word ^ (EACH * u64::from(b'"')), word ^ (EACH * u64::from(b'\\')));
-    (below | zero(quote) | zero(backslash)) & (EACH * 0x80)
-}
-
 /// Appends a label set as a JSON object.
 pub(crate) fn push_labels(out: &mut String, labels: &leadline_model::Labels) {
+    let mut room = [0; plain::ROOM];
+    if let Some(text) = plain::object(labels, &mut room) {
+        out.push_str(text);
+        return;
+    }
     out.push('{');
     for (i, (name, value)) in labels.iter().enumerate() {
         if i > 0 {
@@ -319,7 +304,7 @@ pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_marked, push_label, push_text, streamed, success};
+    use super::{push_label, push_text, streamed, success};
     use crate::answer::{Answer, PIECE};
     use http_body_util::BodyExt;
     use leadline_promql::value::{RangeSeries, Value};
@@ -359,23 +344,6 @@ mod tests {
             let expected = format!(r#"{{"status":"success","data":{data},"warnings":["w"]}}"#);
             assert!(whole == expected.as_bytes(), "{len}");
         }
-    }
-
-    #[test]
-    fn a_byte_to_be_escaped_is_found_wherever_it_stands() {
-        for byte in 0..=u8::MAX {
-            let marked = byte < b' ' || byte == b'"' || byte == b'\\';
-            for len in 1..20 {
-                for place in 0..len {
-                    for around in [b'a', b' ', b'!', b'#', b']', 0x7f, 0x80, 0xa2, 0xff] {
-                        let mut text = vec![around; len];
-                        text[place] = byte;
-                        assert_eq!(is_marked(&text), marked, "{byte} at {place} of {len}");
-                    }
-                }
-            }
-        }
-        assert!(!is_marked(b""));
     }
 
     #[test]

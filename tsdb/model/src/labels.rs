@@ -119,10 +119,22 @@ impl Labels {
     /// This set without the labels for which `drop` says so; the same allocation when nothing is dropped.
     #[must_use]
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Self {
-        if self.iter().any(|(n, _)| drop(n)) {
-            Self::from_sorted(self.iter().filter(|(n, _)| !drop(n)))
-        } else {
-            self.clone()
+        // What stays is copied as it is packed, in as few parts as there are: mostly one, behind the name of the metric.
+        let (mut kept, mut from) = (String::new(), 0);
+        let (mut iter, mut at) = (self.iter(), 0);
+        while let Some((name, _)) = iter.next() {
+            let end = self.0.len() - iter.rest.len();
+            if drop(name) {
+                kept.push_str(self.0.get(from..at).unwrap_or_default());
+                from = end;
+            }
+            at = end;
+        }
+        let rest = self.0.get(from..).unwrap_or_default();
+        match (from, kept.is_empty()) {
+            (0, _) => self.clone(),
+            (_, true) => Self(Arc::from(rest)),
+            (_, false) => Self(Arc::from(kept + rest)),
         }
     }
 }
@@ -359,6 +371,22 @@ mod tests {
         let l = Labels::from_pairs([("z", "1"), ("a", "2"), ("m", ""), (NAME, "up")]);
         assert_eq!(l.iter().collect::<Vec<_>>(), [(NAME, "up"), ("a", "2"), ("z", "1")]);
         assert_eq!((l.get("m"), l.get("z"), l.name()), (None, Some("1"), "up"));
+    }
+
+    #[test]
+    fn what_is_left_of_a_set_is_what_was_not_dropped_wherever_that_stood() {
+        let names = ["a", "b", "c", "d", "e"];
+        let all = Labels::from_pairs(names.map(|name| (name, name.repeat(70))));
+        for dropped in 0u32..1 << names.len() {
+            let drops = |name: &str| {
+                names
+                    .iter()
+                    .position(|n| *n == name)
+                    .is_some_and(|i| dropped >> i & 1 == 1)
+            };
+            let expected = Labels::from_pairs(all.iter().filter(|(name, _)| !drops(name)));
+            assert_eq!(all.without(drops), expected, "{dropped:b}");
+        }
     }
 
     #[test]

@@ -106,6 +106,10 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Whether [`QueryResult::nodes`] is to be told.
     pub explain: bool,
+    /// Whether nobody reads the provenance of a vector's values: then it is [`Provenance::none`] for each.
+    ///
+    /// [`Provenance::none`]: leadline_model::provenance::Provenance::none
+    pub untraced: bool,
     /// What is counted of the samples that it consumes.
     pub counting: Counting,
     /// What it may cost, where the engine limits that; not more than the engine allows.
@@ -257,6 +261,7 @@ impl Engine {
             times,
             over_time,
             explain: options.explain,
+            untraced: options.untraced,
             // Whoever reads the log wants the sums at least.
             counting: options
                 .counting

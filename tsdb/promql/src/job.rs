@@ -8,7 +8,7 @@ use crate::log::Pending;
 use crate::query::Query;
 use crate::settings::Settings;
 use crate::stats::{Counting, QueryStats};
-use crate::syntax::ast::Expr;
+use crate::syntax::ast::{Expr, ExprKind};
 use crate::value::{InstantSample, QueryResult, RangeSeries, SampleValue, Value};
 use leadline_model::port::{Queryable, Shape};
 use leadline_model::provenance::Provenance;
@@ -28,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) over_time: bool,
     /// Whether to tell what each node costs.
     pub(crate) explain: bool,
+    /// Whether nobody reads where the values of a vector come from.
+    pub(crate) untraced: bool,
     /// What is counted of the samples that it consumes.
     pub(crate) counting: Counting,
     /// What it may cost.
@@ -149,10 +151,40 @@ impl Job {
                 return Ok((Value::Scalar(value), Some(s.trace.finish())));
             }
             Made::Out(Out::Vector(grid)) if self.over_time => Value::Matrix(matrix(grid, frame)?),
-            Made::Out(Out::Vector(grid)) => Value::Vector(vector(grid)?),
+            Made::Out(Out::Vector(grid)) => Value::Vector(self.vector(grid)?),
             Made::Out(Out::String(text)) => Value::String(text),
         };
         Ok((value, None))
+    }
+
+    fn vector(&self, grid: Grid) -> Result<Vec<InstantSample>, Error> {
+        // To hash all labels takes as long as to read them.
+        let distinct = !self.settings.features.delayed_name_removal && is_distinct(self.query.expr());
+        let room = if distinct { 0 } else { grid.len() };
+        let mut seen: RapidHashSet<Labels> = RapidHashSet::with_capacity_and_hasher(room, Default::default());
+        let mut out = Vec::with_capacity(grid.len());
+        let values: Vec<_> = (0..grid.len()).map(|i| grid.cell(i, 0)).collect();
+        for (mut row, value) in grid.rows.into_iter().zip(values) {
+            let value = match value {
+                Some(Cell::Float(value)) => SampleValue::Float(value),
+                Some(Cell::Histogram(histogram)) => SampleValue::Histogram(histogram),
+                None => continue,
+            };
+            row.settle_name();
+            if !distinct && !seen.insert(row.labels.clone()) {
+                return Err(Error::execution(SAME_LABELSET));
+            }
+            out.push(InstantSample {
+                labels: row.labels,
+                value,
+                provenance: if self.untraced {
+                    Provenance::none()
+                } else {
+                    row.trace.finish()
+                },
+            });
+        }
+        Ok(out)
     }
 }
 
@@ -164,27 +196,14 @@ enum Made {
     Out(Out),
 }
 
-fn vector(grid: Grid) -> Result<Vec<InstantSample>, Error> {
-    let mut seen: RapidHashSet<Labels> = RapidHashSet::with_capacity_and_hasher(grid.len(), Default::default());
-    let mut out = Vec::with_capacity(grid.len());
-    let values: Vec<_> = (0..grid.len()).map(|i| grid.cell(i, 0)).collect();
-    for (mut row, value) in grid.rows.into_iter().zip(values) {
-        let value = match value {
-            Some(Cell::Float(value)) => SampleValue::Float(value),
-            Some(Cell::Histogram(histogram)) => SampleValue::Histogram(histogram),
-            None => continue,
-        };
-        row.settle_name();
-        if !seen.insert(row.labels.clone()) {
-            return Err(Error::execution(SAME_LABELSET));
-        }
-        out.push(InstantSample {
-            labels: row.labels,
-            value,
-            provenance: row.trace.finish(),
-        });
+/// Whether the series of a node are those of one selector, which differ; where names go, they were joined already.
+fn is_distinct(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Selector(_) => true,
+        ExprKind::Paren(inner) => is_distinct(inner),
+        ExprKind::Call(call) => call.args.iter().any(|arg| matches!(arg.kind, ExprKind::Matrix { .. })),
+        _ => false,
     }
-    Ok(out)
 }
 
 fn matrix(mut grid: Grid, frame: Frame) -> Result<Vec<RangeSeries>, Error> {
@@ -256,5 +275,26 @@ fn join(into: &mut RangeSeries, more: RangeSeries) -> Result<(), Error> {
         Err(Error::execution(SAME_LABELSET))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_known_to_differ_only_where_each_is_one_of_a_selector() {
+        for (text, distinct) in [
+            ("m", true),
+            ("(m)", true),
+            ("rate(m[1m])", true),
+            ("label_replace(m, \"a\", \"b\", \"c\", \"d\")", false),
+            ("max_over_time(m[5m:1m])", false),
+            ("abs(m)", false),
+            ("m + m", false),
+            ("sum by (a) (m)", false),
+        ] {
+            assert_eq!(is_distinct(Query::parse(text).unwrap().expr()), distinct, "{text}");
+        }
     }
 }

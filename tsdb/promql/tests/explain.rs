@@ -8,7 +8,7 @@ use leadline_model::{Labels, Timestamp};
 use leadline_promql::cost::CostLimits;
 use leadline_promql::engine::{Engine, Options};
 use leadline_promql::settings::Settings;
-use leadline_promql::value::QueryResult;
+use leadline_promql::value::{QueryResult, Value};
 use leadline_storage::Head;
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ const EXPLAINED: Options = Options {
     timeout: None,
     cost: CostLimits::NONE,
     explain: true,
+    untraced: false,
     counting: leadline_promql::stats::Counting::Off,
     origin: None,
 };
@@ -168,5 +169,27 @@ async fn what_is_evaluated_once_for_all_steps_is_told_so() {
         let range = (NOW - 2 * 30_000, NOW, 30_000);
         let result = engine.range(&query, range, EXPLAINED).await.unwrap();
         assert_eq!(told(text, &result), expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn values_tell_where_they_come_from_unless_nobody_reads_it() {
+    let engine = engine();
+    for text in ["m_total", "rate(m_total[1m])", "sum by (x) (m_total)"] {
+        let query = engine.parse(text).unwrap();
+        for untraced in [false, true] {
+            let options = Options {
+                untraced,
+                ..Options::default()
+            };
+            let result = engine.instant(&query, NOW, options).await.unwrap();
+            let Value::Vector(samples) = result.value else {
+                unreachable!("{text} is a vector")
+            };
+            assert!(
+                samples.len() >= 2 && samples.iter().all(|s| s.provenance.has_data() != untraced),
+                "{text}"
+            );
+        }
     }
 }

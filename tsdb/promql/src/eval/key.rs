@@ -12,7 +12,8 @@ pub(crate) const METADATA: [&str; 3] = ["__name__", "__type__", "__unit__"];
 
 /// Whether `name` is one of [`METADATA`].
 pub(crate) fn is_metadata(name: &str) -> bool {
-    METADATA.contains(&name)
+    // Most labels are none, and their first bytes tell.
+    name.starts_with("__") && METADATA.contains(&name)
 }
 
 /// The labels without those that describe the metric.
