@@ -53,8 +53,10 @@ pub(crate) struct Roster {
 struct State {
     version: Option<u64>,
     synced_at: Option<Timestamp>,
-    /// When (ms) those jobs were known in full that were before all of them were.
-    synced: HashMap<Arc<str>, Timestamp>,
+    /// When (ms) jobs were known in full, of those that were configured before all of them were.
+    synced: HashMap<Arc<str>, Option<Timestamp>>,
+    /// Whether the jobs of the start are among them.
+    begun: bool,
     seen: HashMap<OwnerId, Seen>,
     /// Of targets that discovery dropped.
     gone: HashMap<OwnerId, Span>,
@@ -63,20 +65,24 @@ struct State {
 impl State {
     /// Takes note of jobs that are known in full, until all are: a job that is configured later has no part in the start.
     fn note_synced(&mut self, discovery: &Discovery, now: Timestamp) {
-        if self.synced_at.is_some() {
+        if self.synced_at.is_some() || !discovery.configured {
             return;
         }
         if discovery.synced() {
             self.synced_at = Some(now);
         }
-        for job in discovery.jobs.iter().filter(|job| job.missing.is_none()) {
-            self.synced.entry(Arc::clone(&job.job)).or_insert(now);
+        // All that was there before a job came by a reload is older than its targets.
+        let of_later = self.begun.then_some(Timestamp::MIN);
+        for job in &discovery.jobs {
+            let at = self.synced.entry(Arc::clone(&job.job)).or_insert(of_later);
+            *at = at.or_else(|| job.missing.is_none().then_some(now));
         }
+        self.begun = true;
     }
 
     /// When (ms) a job was known in full.
     fn synced_at(&self, job: &str) -> Option<Timestamp> {
-        self.synced.get(job).copied().or(self.synced_at)
+        self.synced.get(job).copied().flatten().or(self.synced_at)
     }
 }
 

@@ -398,6 +398,26 @@ fn a_stored_chunk_that_does_not_hold_what_it_promises_is_told_and_nothing_is_wri
 }
 
 #[test]
+fn a_stored_chunk_that_begins_later_than_its_index_says_is_merged_and_one_that_begins_earlier_is_told() {
+    let whole = floats(&[(2000, 1.0), (3000, 2.0)]);
+    for (mint, expected) in [(1000, Some(2)), (2000, Some(2)), (2500, None)] {
+        let theirs = Stored(Held::default().with("x", &[SourceChunk { mint, ..whole.clone() }]));
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        disk.create_dir_all(Path::new("data")).unwrap();
+        let written = compact::write(Job {
+            disk: &disk,
+            dir: Path::new("data"),
+            sources: &[&theirs],
+            meta: Meta::new(ulid(1), 0, 10_000),
+            pace: &Unhurried,
+            stop: &AtomicBool::new(false),
+        });
+        let samples = written.map(|meta| meta.unwrap().stats.num_samples);
+        assert_eq!(samples.ok(), expected, "{mint}");
+    }
+}
+
+#[test]
 fn damage_of_a_stored_chunk_goes_with_it_where_all_of_it_was_deleted() {
     let chunk = promising(&floats(&[(1000, 1.0), (2000, 1.0)]), 3);
     let theirs = Stored(
