@@ -338,9 +338,8 @@ mod tests {
         assert!(warm(&web, &roster, &board, 61_000));
     }
 
-    #[test]
-    fn targets_that_come_after_their_job_was_known_are_not_waited_for_while_another_is_not() {
-        let (board, roster) = world();
+    /// The targets of these jobs are known, and not all of job db.
+    fn without_targets_of_db(board: &Board, known: &[&str]) {
         let job = |job: &str, missing| JobDiscovery {
             job: job.into(),
             named: true,
@@ -350,10 +349,17 @@ mod tests {
             says: GroupJob::Unseen,
             why: None,
         };
+        let known = known.iter().map(|name| job(name, None));
         board.set_discovery(Discovery {
             configured: true,
-            jobs: vec![job("web", None), job("db", Some(missing))],
+            jobs: known.chain([job("db", Some(missing))]).collect(),
         });
+    }
+
+    #[test]
+    fn targets_that_come_after_their_job_was_known_are_not_waited_for_while_another_is_not() {
+        let (board, roster) = world();
+        without_targets_of_db(&board, &["web"]);
         good(&board, 1, 1_000);
         good(&board, 2, 1_000);
         roster.observe(&board, 1_000);
@@ -375,6 +381,20 @@ mod tests {
         good(&board, 5, 101_000);
         assert!(!warm(&late, &roster, &board, 160_999));
         assert!(warm(&late, &roster, &board, 161_000));
+    }
+
+    #[test]
+    fn a_job_that_comes_long_after_the_start_is_waited_for_though_another_job_is_not_known_yet() {
+        let (board, roster) = world();
+        without_targets_of_db(&board, &["web"]);
+        roster.observe(&board, 1_000);
+        let came = 2 * GIVE_UP;
+        put_target(&board, 5, "late", "e:80", Health::Unknown);
+        without_targets_of_db(&board, &["web", "late"]);
+        let late = admission(0, &[("job", "late")]);
+        assert!(!warm(&late, &roster, &board, came));
+        assert!(!warm(&late, &roster, &board, came + GIVE_UP - 1));
+        assert!(warm(&late, &roster, &board, came + GIVE_UP));
     }
 
     #[test]
