@@ -21,7 +21,6 @@ use leadline_storage::disk::Disk;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -102,8 +101,6 @@ pub struct Tsdb {
     scrape: leadline_scrape::Manager,
     scrapers: Arc<Scrapers>,
     discovery: Arc<leadline_discovery::Manager>,
-    /// Whether a configuration is in force; before that nothing is discovered, and nothing is known in full.
-    configured: AtomicBool,
 }
 
 impl Tsdb {
@@ -157,7 +154,6 @@ impl Tsdb {
             scrape,
             scrapers,
             discovery,
-            configured: AtomicBool::new(false),
         }))
     }
 
@@ -177,7 +173,6 @@ impl Tsdb {
             .unzip();
         self.scrape.apply(jobs)?;
         self.engine.set_subquery_step(evaluation_interval);
-        self.configured.store(true, Ordering::Release);
         self.discovery.apply(discoveries);
         Ok(())
     }
@@ -250,7 +245,7 @@ impl Tsdb {
             missing: targets.missing.clone(),
         };
         self.board.set_discovery(Discovery {
-            configured: self.configured.load(Ordering::Acquire),
+            configured: snapshot.configured,
             jobs: snapshot.jobs.iter().map(job).collect(),
         });
     }

@@ -15,15 +15,17 @@ use tokio_util::sync::CancellationToken;
 /// What was discovered for every job.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
+    /// Whether jobs were put in force at all ([`Manager::apply`]): before that there are none, and nothing is known.
+    pub configured: bool,
     /// By job name. A job that did not change since the last snapshot is the same allocation.
     pub jobs: BTreeMap<Arc<str>, Arc<JobTargets>>,
 }
 
 impl Snapshot {
-    /// Whether every discovery of every job has told its first full list.
+    /// Whether jobs are in force and every discovery of each has told its first full list.
     #[must_use]
     pub fn synced(&self) -> bool {
-        self.jobs.values().all(|job| job.synced())
+        self.configured && self.jobs.values().all(|job| job.synced())
     }
 }
 
@@ -259,7 +261,7 @@ impl Manager {
             .iter()
             .map(|(job, slots)| (Arc::clone(job), Arc::new(collect(slots))))
             .collect();
-        self.out.send_replace(Arc::new(Snapshot { jobs }));
+        self.out.send_replace(Arc::new(Snapshot { configured: true, jobs }));
     }
 
     /// Keeps the discoveries going until `cancel`, then ends them.
@@ -595,6 +597,15 @@ mod tests {
         store.replace([pod("p1")]);
         let whole = out.wait_for(|s| s.synced()).await.unwrap();
         assert_eq!(addresses(&whole, "f"), ["x:1", "y:1"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_before_jobs_are_in_force_and_all_is_where_there_are_none() {
+        let manager = Manager::new(PodSource::None);
+        let out = manager.subscribe();
+        assert!(!out.borrow().synced());
+        manager.apply(Vec::new());
+        assert!(out.borrow().synced());
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ pub(crate) fn waits(admissions: &[Admission], discovery: &Discovery) -> Option<S
     if discovery.synced() {
         return None;
     }
-    if !discovery.configured || discovery.jobs.is_empty() {
+    if !discovery.configured {
         return Some("warming up: discovery has not delivered its first full list of targets".to_owned());
     }
     let feeds = |job: &&JobDiscovery| admissions.iter().any(|a| may_feed(job, a, discovery));
