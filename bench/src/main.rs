@@ -19,6 +19,7 @@ mod peer;
 mod process;
 mod promql;
 mod scrape;
+mod stopwatch;
 mod storage;
 
 use clap::{Parser, ValueEnum};

@@ -2,9 +2,11 @@
 
 use crate::client::Client;
 use crate::error::BenchError;
+use crate::latency::Latency;
 use crate::load::Load;
 use crate::peer::Peer;
 use crate::process::Process;
+use crate::stopwatch::Stopwatch;
 use crate::{Cli, print};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -115,7 +117,7 @@ async fn wait_for_scrapes(load: &Load, process: &Process, least: u64, peer: Peer
 }
 
 /// Latency of the query, and CPU per query in ms (what scraping costs meanwhile is in it, for both systems alike).
-async fn query(web: SocketAddr, process: &Process, cli: &Cli) -> Result<(crate::latency::Latency, f64), BenchError> {
+async fn query(web: SocketAddr, process: &Process, cli: &Cli) -> Result<(Latency, f64), BenchError> {
     let path = format!(
         "/api/v1/query?query={}",
         QUERY.replace(' ', "%20").replace('[', "%5B").replace(']', "%5D")
@@ -130,7 +132,7 @@ async fn query(web: SocketAddr, process: &Process, cli: &Cli) -> Result<(crate::
         )));
     }
     let cpu = process.cpu()?;
-    let latency = client.time(&path, QUERIES).await?;
+    let latency = Latency::of(Stopwatch::connect(web)?.time(&path, QUERIES)?);
     let per_query = (process.cpu()? - cpu) * 1000.0 / (QUERIES + QUERIES / 10) as f64;
     Ok((latency, per_query))
 }

@@ -1,4 +1,4 @@
-//! Results of earlier runs, one file per scenario and system, so that a run that was ended goes on where it was.
+//! Results of earlier runs, one file per scenario and system, so that a run that was ended goes on with the next system.
 
 use super::digest::Digest;
 use super::scenario::Scenario;
@@ -31,7 +31,7 @@ pub(super) struct Kept {
     pub(super) version: String,
     build: String,
     scenario: Scenario,
-    /// In the order of the questions; fewer when the run was ended.
+    /// In the order of the questions; none before the system was through.
     pub(super) figures: Vec<Figures>,
 }
 

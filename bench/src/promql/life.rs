@@ -1,8 +1,8 @@
 //! One system: started on the data, asked every question, ended.
 
+use super::asked::Asked;
 use super::data;
-use super::digest::Digest;
-use super::kept::{Figures, Kept};
+use super::kept::Kept;
 use super::questions::Question;
 use super::scenario::Scenario;
 use crate::client::Client;
@@ -10,6 +10,7 @@ use crate::error::BenchError;
 use crate::peer::free_address;
 use crate::print;
 use crate::process::Process;
+use crate::stopwatch::Stopwatch;
 use crate::storage::system::{CONFIG, Installed, System};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Longest wait for a system to open its data.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Asks the questions that `kept` has no figures of yet and keeps each as soon as it is measured.
+/// Asks every question and keeps what each cost.
 pub(super) async fn measure(
     installed: &Installed,
     scenario: &Scenario,
@@ -38,15 +39,19 @@ pub(super) async fn measure(
         print("  sending the data to VictoriaMetrics");
         data::import(web, scenario).await?;
     }
+    let mut asked = Vec::with_capacity(questions.len());
     let mut client = Client::connect(web, None).await?;
     for question in questions {
-        if kept.find(&question.name).is_none() {
-            let figures = ask(&mut client, &process, question, scenario).await?;
-            kept.figures.push(figures);
-            kept.store(results, installed)?;
+        asked.push(Asked::first(&mut client, question, scenario).await?);
+    }
+    let mut watch = Stopwatch::connect(web)?;
+    for _ in 0..scenario.passes {
+        for question in &mut asked {
+            question.again(&mut watch, &process, scenario.passes)?;
         }
     }
-    Ok(())
+    kept.figures = asked.into_iter().map(Asked::figures).collect();
+    kept.store(results, installed)
 }
 
 fn start(installed: &Installed, folder: &Path, web: SocketAddr) -> Result<Process, BenchError> {
@@ -78,37 +83,4 @@ async fn ready(system: System, process: &Process, web: SocketAddr) -> Result<(),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-async fn ask(
-    client: &mut Client,
-    process: &Process,
-    question: &Question,
-    scenario: &Scenario,
-) -> Result<Figures, BenchError> {
-    let path = question.path(scenario.now());
-    let (status, body) = client.get(&path).await?;
-    if status != 200 {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        return Err(BenchError::Unexpected(format!("{}: {status}: {text}", question.name)));
-    }
-    let answer = Digest::of(&body)?;
-    process.forget_peak()?;
-    let before = process.cpu()?;
-    let asks = if question.is_small() {
-        scenario.small_asks
-    } else {
-        scenario.asks
-    };
-    let latency = client.time(&path, asks).await?;
-    // A tenth more is asked to warm up.
-    let asked = (asks + asks / 10) as f64;
-    Ok(Figures {
-        question: question.name.clone(),
-        p50: latency.ms(0.5),
-        p99: latency.ms(0.99),
-        cpu: (process.cpu()? - before) * 1_000.0 / asked,
-        peak: process.peak_rss()?,
-        answer,
-    })
 }

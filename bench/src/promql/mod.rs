@@ -1,5 +1,6 @@
 //! PromQL over HTTP on the same data, beside Prometheus and VictoriaMetrics: latency, CPU and memory of 40 queries.
 
+mod asked;
 mod data;
 mod digest;
 mod kept;
@@ -31,6 +32,10 @@ pub(crate) struct Options {
     /// How often each query is asked, the small ones four times as often; 20 with --quick.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     asks: u16,
+    /// In how many passes over all queries, so that a slow minute of the machine is a part of every query's figures and not all of
+    /// one's.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    passes: u16,
 }
 
 /// Asks every system, one after the other, and prints the table. A system that fails is left out of it from there on,
@@ -86,5 +91,6 @@ fn scenario(cli: &Cli) -> Scenario {
         interval: 15,
         asks,
         small_asks: SMALL_MORE * asks,
+        passes: usize::from(options.passes),
     }
 }

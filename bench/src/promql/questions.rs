@@ -14,7 +14,14 @@ pub(super) struct Question {
     range: Option<(i64, i64)>,
     /// See [`Self::is_small`].
     small: bool,
+    /// See [`Self::bound`].
+    bound: f64,
 }
+
+/// The most of Prometheus' p50 and p99 that a question may take.
+const BOUND: f64 = 0.1;
+/// The same of the smallest, which are transport for the larger part.
+const SMALLEST_BOUND: f64 = 0.25;
 
 /// Queries, with PODS50, PODS10 and POD1 for matchers on so many pods, and their ranges.
 const QUERIES: &[(&str, Option<(i64, i64)>)] = &[
@@ -107,12 +114,33 @@ pub(super) fn all() -> Vec<Question> {
             query: query.replace("POD1", &one),
             range,
             small: range.is_none() && (text == "vector(1)" || ["POD1}", "app_gauge_"].iter().any(|s| text.contains(s))),
+            bound: if range.is_none() && is_smallest(text) {
+                SMALLEST_BOUND
+            } else {
+                BOUND
+            },
         }
     };
     QUERIES.iter().map(question).collect()
 }
 
+/// Whether a query reads 200 series or fewer: those of one pod, gauges of one namespace, or none.
+fn is_smallest(text: &str) -> bool {
+    let gauges = text.contains("app_gauge_") && text.contains("namespace=");
+    text == "vector(1)" || text.contains("POD1}") || gauges
+}
+
 impl Question {
+    /// The most of Prometheus' p50 and p99 that it may take. It goes by what is read, not by how long Prometheus takes on the day.
+    pub(super) fn bound(&self) -> f64 {
+        self.bound
+    }
+
+    /// Whether it is about one time, as an HPA asks; else about a range, as dashboards do.
+    pub(super) fn is_instant(&self) -> bool {
+        self.range.is_none()
+    }
+
     /// Whether it reads so few series at one time (of one pod, or gauges, of which a pod has ten of a name) that it takes less
     /// than 2 ms or so.
     pub(super) fn is_small(&self) -> bool {
@@ -155,5 +183,25 @@ mod tests {
         ] {
             assert!(!named(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_wider_bound_is_that_of_instant_queries_of_at_most_200_series() {
+        let wide: Vec<String> = all()
+            .into_iter()
+            .filter(|q| q.bound() > BOUND)
+            .map(|q| q.name)
+            .collect();
+        let expected = [
+            "sum(rate(http_requests_total{1 pod}[2m])) by (pod)",
+            "rate(http_requests_total{1 pod}[2m])",
+            "http_requests_total{1 pod}",
+            "sum(app_gauge_02{namespace=\"team-01\"})",
+            "histogram_quantile(0.95, sum(rate(http_request_duration_seconds_bucket{1 pod}[2m])) by (le))",
+            "avg_over_time(app_gauge_03{namespace=\"team-01\"}[10m])",
+            "irate(http_requests_total{1 pod}[1m])",
+            "vector(1)",
+        ];
+        assert_eq!(wide, expected);
     }
 }

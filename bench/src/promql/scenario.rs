@@ -17,12 +17,19 @@ pub(super) struct Scenario {
     /// How often a small one is, whatever system answers: of a hundred asks p99 is the slowest but one, which in a fraction of
     /// a millisecond is what the machine did beside it.
     pub(super) small_asks: usize,
+    /// In how many passes over all questions.
+    pub(super) passes: usize,
 }
 
 impl Scenario {
     /// The newest time there is, s.
     pub(super) fn now(&self) -> i64 {
         BEGIN / 1_000 + ((self.samples - 1) * self.interval) as i64
+    }
+
+    /// How often a question is asked, small or not.
+    pub(super) fn times(&self, small: bool) -> usize {
+        if small { self.small_asks } else { self.asks }
     }
 
     /// The name of its data, which does not depend on how often it is asked.
@@ -34,12 +41,13 @@ impl Scenario {
     pub(super) fn describe(&self) -> String {
         format!(
             "{} series, {} samples each {} s apart; every query {} times over one connection, the \
-             small ones {} times, after a tenth as many",
+             small ones {} times, in {} passes over all of them, each after a tenth as many",
             self.pods * SERIES,
             self.samples,
             self.interval,
             self.asks,
-            self.small_asks
+            self.small_asks,
+            self.passes
         )
     }
 }

@@ -5,9 +5,6 @@ use super::questions::Question;
 use super::scenario::Scenario;
 use crate::print;
 
-/// What Prometheus answers faster (p50, ms) is mostly transport, and has the wider bound.
-const SMALL_MS: f64 = 1.0;
-
 /// Prints the results as a table in Markdown; the first two are compared, and the third where there is one. Tells the
 /// questions to which the first two gave different answers.
 pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: &[Kept]) -> Vec<&'q str> {
@@ -18,11 +15,20 @@ pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: 
     print("");
     print("| query | series | p50 ms | ratio | p99 ms | ratio | CPU ms | ratio | peak MB | ratio | agrees |");
     print(&format!("|{}", "---|".repeat(11)));
-    let (mut wrong, mut above, mut slower) = (Vec::new(), 0, 0);
+    let (mut wrong, mut slower) = (Vec::new(), 0);
+    // Of instant queries and of ranges: how many are above their bound, and how many there are.
+    let (mut instants, mut ranges) = ((0, 0), (0, 0));
     for question in questions {
         let found: Vec<Option<&Figures>> = results.iter().map(|r| r.find(&question.name)).collect();
-        print(&row(&question.name, &found));
-        above += usize::from(is_above(&found));
+        let is_above = is_above(question.bound(), &found);
+        print(&row(&question.name, &found, is_above));
+        let kind = if question.is_instant() {
+            &mut instants
+        } else {
+            &mut ranges
+        };
+        kind.0 += usize::from(is_above);
+        kind.1 += 1;
         slower += usize::from(is_slower(&found));
         if let [first, Some(second), ..] = found[..]
             && ["NO", "series"].contains(&agrees(first, Some(second)))
@@ -32,9 +38,9 @@ pub(super) fn show<'q>(scenario: &Scenario, questions: &'q [Question], results: 
     }
     print("");
     print(&format!(
-        "{above} of {} above the bound (!): 1/10 of the second's p50 and p99, or 1/4 where its p50 is below {SMALL_MS} ms; \
-         {slower} slower than the faster peer",
-        questions.len()
+        "above the bound (!), which is 1/10 of the second's p50 and p99, of instant queries of 200 series or fewer 1/4: {} of {} \
+         instant queries, {} of {} ranges; {slower} slower than the faster peer",
+        instants.0, instants.1, ranges.0, ranges.1
     ));
     print(
         "agrees: with the first, with as many of the others as are named; ties: other series of equal values; values of \
@@ -54,17 +60,11 @@ fn agrees(first: Option<&Figures>, other: Option<&Figures>) -> &'static str {
     }
 }
 
-/// The most of Prometheus' time that a question may take.
-fn bound(second: &Figures) -> f64 {
-    if second.p50 < SMALL_MS { 0.25 } else { 0.1 }
-}
-
-/// Whether the first took more of the second's time than it may.
-fn is_above(found: &[Option<&Figures>]) -> bool {
+/// Whether the first took more than `most` of the second's time.
+fn is_above(most: f64, found: &[Option<&Figures>]) -> bool {
     let [Some(first), Some(second), ..] = found else {
         return false;
     };
-    let most = bound(second);
     first.p50 > most * second.p50 || first.p99 > most * second.p99
 }
 
@@ -76,7 +76,7 @@ fn is_slower(found: &[Option<&Figures>]) -> bool {
     others.iter().flatten().any(|other| other.p50 < first.p50)
 }
 
-fn row(name: &str, found: &[Option<&Figures>]) -> String {
+fn row(name: &str, found: &[Option<&Figures>], is_above: bool) -> String {
     let first = found.first().copied().flatten();
     let series = first.map_or("-".to_owned(), |f| f.answer.series.to_string());
     let pair = |figure: fn(&Figures) -> f64| {
@@ -91,7 +91,7 @@ fn row(name: &str, found: &[Option<&Figures>]) -> String {
         format!("{} | {ratio}", cells.join(" / "))
     };
     let agrees: Vec<&str> = found[1..].iter().map(|other| agrees(first, *other)).collect();
-    let mark = if is_above(found) { " !" } else { "" };
+    let mark = if is_above { " !" } else { "" };
     format!(
         "| `{}`{mark} | {series} | {} | {} | {} | {} | {} |",
         name.replace('|', "\\|"),
@@ -128,17 +128,17 @@ mod tests {
                 answer: super::super::digest::Digest::of(empty.as_bytes()).unwrap(),
             }
         };
-        for (first, second, third, above, slower) in [
-            ((1.0, 2.0), (10.0, 20.0), (5.0, 5.0), false, false),
-            ((1.1, 2.0), (10.0, 20.0), (5.0, 5.0), true, false),
-            ((1.0, 2.1), (10.0, 20.0), (0.9, 5.0), true, true),
-            ((0.2, 0.4), (0.8, 1.6), (5.0, 5.0), false, false),
-            ((0.3, 0.4), (0.8, 1.6), (5.0, 5.0), true, false),
+        for (most, first, second, third, above, slower) in [
+            (0.1, (1.0, 2.0), (10.0, 20.0), (5.0, 5.0), false, false),
+            (0.1, (1.1, 2.0), (10.0, 20.0), (5.0, 5.0), true, false),
+            (0.1, (1.0, 2.1), (10.0, 20.0), (0.9, 5.0), true, true),
+            (0.25, (0.2, 0.4), (0.8, 1.6), (5.0, 5.0), false, false),
+            (0.25, (0.3, 0.4), (0.8, 1.6), (5.0, 5.0), true, false),
         ] {
             let [first, second, third] = [first, second, third].map(|(p50, p99)| of(p50, p99));
             let found = [Some(&first), Some(&second), Some(&third)];
-            assert_eq!((is_above(&found), is_slower(&found)), (above, slower));
-            assert!(!is_above(&[Some(&first), None]) && !is_slower(&[None, Some(&second)]));
+            assert_eq!((is_above(most, &found), is_slower(&found)), (above, slower));
+            assert!(!is_above(most, &[Some(&first), None]) && !is_slower(&[None, Some(&second)]));
         }
     }
 }
