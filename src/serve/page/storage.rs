@@ -86,7 +86,7 @@ fn head(stats: &Stats) -> [Row; 11] {
     ]
 }
 
-fn directory(stats: &Stats) -> [Row; 13] {
+fn directory(stats: &Stats) -> [Row; 14] {
     let row = |name, help, value: u64| (Gauge, name, help, value as f64);
     let time = |name, help, ms: i64| (Gauge, name, help, ms as f64);
     [
@@ -137,6 +137,11 @@ fn directory(stats: &Stats) -> [Row; 13] {
             stats.block_table_bytes,
         ),
         row(
+            "leadline_storage_selections_bytes",
+            "bytes of selections of the head that are kept for whoever asks the same again",
+            stats.head.selections_bytes,
+        ),
+        row(
             "leadline_storage_cache_bytes",
             "bytes of what is kept of blocks in memory",
             stats.cache_bytes,
@@ -155,7 +160,7 @@ fn directory(stats: &Stats) -> [Row; 13] {
     ]
 }
 
-fn work(stats: &Stats) -> [Row; 9] {
+fn work(stats: &Stats) -> [Row; 11] {
     let row = |name, help, value: u64| (Counter, name, help, value as f64);
     [
         row(
@@ -192,6 +197,16 @@ fn work(stats: &Stats) -> [Row; 9] {
             "leadline_storage_samples_lost_total",
             "samples of such chunks that the log did not have either",
             stats.head.samples_lost,
+        ),
+        row(
+            "leadline_storage_selections_total",
+            "selections of series of the head",
+            stats.head.selects,
+        ),
+        row(
+            "leadline_storage_selections_kept_total",
+            "selections of the head whose series were known from the last of the same",
+            stats.head.selects_kept,
         ),
         row(
             "leadline_storage_cache_hits_total",

@@ -406,8 +406,8 @@ pub struct GroupedSeries {
     pub group_of: Arc<[u32]>,
     /// The labels of each group, in no order.
     pub labels: Arc<[Labels]>,
-    /// With [`GroupOrder::Groups`] for each series its place in the order of labels, so that groups can be brought into the
-    /// order of the first of their series that turns out to have a value; else empty.
+    /// With [`GroupOrder::Groups`] for each series a number of its own, in the order of labels though not without gaps, so that
+    /// groups can be brought into the order of the first of their series that turns out to have a value; else empty.
     pub places: Arc<[u32]>,
 }
 

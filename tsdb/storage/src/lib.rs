@@ -11,15 +11,16 @@
 //! * [`wal`]: the log, and the checkpoints that keep it short.
 //! * [`Head`]: the newest samples. A *stripe* holds the series that its owners created: one array of 64-byte hot rows
 //!   (everything an append touches) and one of cold rows (closed chunks). An owner's commit locks its stripe once. The
-//!   *index* holds what names a series: interned label pairs, each with its postings list, and one row per series.
+//!   *index* holds what names a series: interned label pairs, each with its postings list, and one row per series. Which
+//!   series a selection found there, and in which order and groups, is kept for whoever asks the same again until one comes or goes.
 //! * [`block`]: samples of a range of time that no longer change.
 //! * [`compact`]: which blocks should become one, and making one of them or of a part of the head.
 //! * [`query`]: answers of head and blocks as one.
 //! * [`db`]: what is done when, and in which order, so that nothing is lost.
 //!
 //! # Locks
-//! Always in this order: what works on blocks (one at a time), stripes by ascending number, then the index, then the
-//! registered selectors. A commit holds every stripe it writes to until all of its samples are in, and a reader holds
+//! Always in this order: what works on blocks (one at a time), stripes by ascending number, then the index (what is kept of
+//! selections is looked up while it is held), then the registered selectors. A commit holds every stripe it writes to until all of its samples are in, and a reader holds
 //! every stripe it reads from until all of them are copied: that is the isolation. A generation is published after the
 //! stripes are released.
 

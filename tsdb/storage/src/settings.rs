@@ -34,6 +34,9 @@ pub struct Settings {
     /// Label sets of recently selected series that are kept ready to hand out; default 65,536 (about 20 MB when it is
     /// full). 0 builds them anew for each query.
     pub label_cache: u32,
+    /// Bytes of selections (which series match, in which order, under which names) that are kept for whoever asks the same again
+    /// while no series came or went; default 8 MiB. 0 keeps none.
+    pub selection_cache: u64,
     /// Time that a block of the first level spans, ms, 1 s to 31 d; default 2 h as in Prometheus
     /// (`tsdb/db.go`, `DefaultBlockDuration`). The head is cut when it spans half as much again.
     pub block_range_ms: i64,
@@ -84,6 +87,7 @@ impl Default for Settings {
             chunk_samples: 120,
             event_capacity: 4_096,
             label_cache: 65_536,
+            selection_cache: 8 << 20,
             block_range_ms: 2 * HOUR_MS,
             max_block_range_ms: 0,
             retention_bytes: 0,

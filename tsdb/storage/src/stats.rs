@@ -27,6 +27,8 @@ pub struct Stats {
     pub postings: u64,
     /// Label sets that are kept ready (gauge).
     pub cached_label_sets: u64,
+    /// Bytes of selections that are kept for whoever asks the same again, about (gauge).
+    pub selections_bytes: u64,
     /// Registered selectors (gauge).
     pub selectors: u64,
     /// Commits that were taken.
@@ -51,6 +53,8 @@ pub struct Stats {
     pub samples_lost: u64,
     /// Selections that were answered.
     pub selects: u64,
+    /// Of these, those whose series were still known from the last of the same.
+    pub selects_kept: u64,
     /// Selections that began again because a series was created or dropped meanwhile.
     pub select_retries: u64,
 }
@@ -118,6 +122,7 @@ pub(crate) struct Counters {
     pub(crate) mapped_damaged: AtomicU64,
     pub(crate) samples_lost: AtomicU64,
     pub(crate) selects: AtomicU64,
+    pub(crate) selects_kept: AtomicU64,
     pub(crate) retries: AtomicU64,
     refused: parking_lot::Mutex<Refusals>,
 }
@@ -151,6 +156,7 @@ impl Counters {
             mapped_damaged: get(&self.mapped_damaged),
             samples_lost: get(&self.samples_lost),
             selects: get(&self.selects),
+            selects_kept: get(&self.selects_kept),
             select_retries: get(&self.retries),
             refused: *self.refused.lock(),
             ..Stats::default()

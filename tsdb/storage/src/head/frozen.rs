@@ -3,7 +3,7 @@
 use super::chunks_head::{Files, Near};
 use super::histograms::UNKNOWN_BITS;
 use super::late::merge;
-use super::postings::Id;
+use super::matched::Matched;
 use super::series::{Closed, Data, NO_OWNER};
 use super::stripe::{Stripe, number_of};
 use crate::chunk::{Mark, decode, decode_histograms, decode_since, decode_xor};
@@ -30,8 +30,9 @@ pub(super) struct Times {
 /// Series as they were at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Frozen {
-    pub(super) series: Vec<FrozenSeries>,
-    pub(super) names: Names,
+    series: Vec<FrozenSeries>,
+    /// What they are called and how they are grouped.
+    pub(super) matched: Arc<Matched>,
     /// What came in order before this time (ms) is in blocks.
     floor: Timestamp,
     /// What few series have besides the end of an open chunk.
@@ -50,30 +51,15 @@ pub(super) struct Frozen {
     near: Near,
 }
 
-/// What the series of a selection are called.
-#[derive(Debug)]
-pub(super) enum Names {
-    /// Each by its own labels.
-    Own(Vec<Labels>),
-    /// Each by the labels of its group.
-    Groups(Arc<[u32]>, Arc<[Labels]>),
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        Self::Own(Vec::new())
-    }
-}
-
 /// A series. Selections hold many: less than a cache line each.
-#[derive(Debug)]
-pub(super) struct FrozenSeries {
+#[derive(Debug, Clone, Copy)]
+struct FrozenSeries {
     /// Where in [`Frozen::tails`] its part begins.
     tail: usize,
     /// The newest sample of all.
     newest: (Timestamp, f64),
-    /// Its number in the index while that is as it was.
-    pub(super) id: Id,
+    /// Its place in [`Matched::found`].
+    place: u32,
     /// Who wrote last; [`NO_OWNER`] where nobody has.
     owner: u32,
     /// Where in [`Frozen::marks`] the tail's begin is, plus one; 0 where it is a whole chunk.
@@ -110,10 +96,8 @@ impl SeriesSet for Frozen {
     }
 
     fn labels(&self, i: usize) -> Labels {
-        let labels = match &self.names {
-            Names::Own(labels) => labels.get(i),
-            Names::Groups(of, labels) => of.get(i).and_then(|&group| labels.get(group as usize)),
-        };
+        let series = self.series.get(i);
+        let labels = series.and_then(|series| self.matched.labels(series.place));
         labels.cloned().unwrap_or_default()
     }
 
@@ -213,6 +197,31 @@ impl Frozen {
             files,
             ..Self::default()
         }
+    }
+
+    /// The series that were `matched`, brought into the order that was wanted.
+    pub(super) fn of(mut self, matched: Arc<Matched>) -> Self {
+        if !matched.order.is_empty() {
+            let mut copied = vec![u32::MAX; matched.found.len()];
+            for (at, series) in (0..).zip(&self.series) {
+                copied[series.place as usize] = at;
+            }
+            let at = |place: &u32| copied.get(*place as usize).copied();
+            let order = matched.order.iter().filter_map(at);
+            self.series = order.filter_map(|at| self.series.get(at as usize).copied()).collect();
+        }
+        self.matched = matched;
+        self
+    }
+
+    /// For each series what `told` says of it, in the order of [`Matched::found`]; nothing where that says nothing.
+    pub(super) fn each_of(&self, told: &Arc<[u32]>) -> Arc<[u32]> {
+        let all = self.series.len() == self.matched.found.len() && self.matched.order.is_empty();
+        if all || told.is_empty() {
+            return Arc::clone(told);
+        }
+        let of = |series: &FrozenSeries| told.get(series.place as usize).copied();
+        self.series.iter().filter_map(of).collect()
     }
 
     #[inline]
@@ -370,7 +379,7 @@ impl Frozen {
     /// Copies what the series of `rows`, which is empty then, hold in a time. Their open chunks lie anywhere in memory: all
     /// are looked at before the first is copied, so that the processor waits for them together and not for one after the
     /// other.
-    pub(super) fn add_all(&mut self, rows: &mut Vec<(&Stripe, usize, (Id, SeriesRef))>, times: Times) {
+    pub(super) fn add_all(&mut self, rows: &mut Vec<(&Stripe, usize, (u32, SeriesRef))>, times: Times) {
         if !times.newest {
             let look = |sum: u8, &(stripe, row, _): &(&Stripe, usize, _)| sum ^ stripe.hot[row].open.look();
             std::hint::black_box(rows.iter().fold(0, look));
@@ -381,15 +390,15 @@ impl Frozen {
     }
 
     /// Copies what a series holds in `times`; nothing when it holds nothing there.
-    fn add(&mut self, stripe: &Stripe, row: usize, found: (Id, SeriesRef), times: Times) {
+    fn add(&mut self, stripe: &Stripe, row: usize, (place, series): (u32, SeriesRef), times: Times) {
         let (hot, cold) = (&stripe.hot[row], &stripe.cold[row]);
         let Times { mint, maxt, newest } = times;
         let from = mint.max(self.floor);
-        let others = self.copy_others(stripe, row, found.1, (mint, maxt));
+        let others = self.copy_others(stripe, row, series, (mint, maxt));
         let mut series = FrozenSeries {
             tail: self.tails.len(),
             newest: (hot.open.last_t(), f64::from_bits(hot.open.last_bits())),
-            id: found.0,
+            place,
             owner: hot.owner,
             mark: 0,
             others: 0,

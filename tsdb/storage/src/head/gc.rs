@@ -81,6 +81,7 @@ impl Head {
             drop(index);
             Counters::add(&self.counters.removed, removed);
             self.labels.write().clear();
+            self.selections.clear();
         }
         removed
     }

@@ -19,7 +19,7 @@ pub(super) struct Groups {
     pub(super) of: Vec<u32>,
     /// The labels of each group.
     pub(super) labels: Vec<Labels>,
-    /// Where the order of groups was asked for: for each series its place in the order of labels.
+    /// Where the order of groups was asked for: for each series a number that compares as its labels do.
     pub(super) places: Vec<u32>,
 }
 

@@ -16,6 +16,7 @@ mod index;
 mod late;
 mod log;
 mod map;
+mod matched;
 mod mend;
 mod metadata;
 mod order;
@@ -63,6 +64,7 @@ use leadline_model::labels::Labels;
 use leadline_model::port::{CommitEvent, Generation};
 use leadline_model::sample::Timestamp;
 use leadline_model::target::OwnerId;
+use matched::Selections;
 use metadata::Told;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::RapidHashMap;
@@ -81,6 +83,7 @@ pub struct Head {
     selectors: RwLock<Selectors>,
     /// Label sets of recently selected series, by reference.
     labels: RwLock<RapidHashMap<u64, Labels>>,
+    selections: Selections,
     counters: Counters,
     next_owner: AtomicU32,
     closed: AtomicBool,
@@ -137,6 +140,7 @@ impl Head {
             max_exemplars: AtomicU32::new(settings.max_exemplars),
             exemplars: RwLock::new(exemplars),
             told: RwLock::default(),
+            selections: Selections::new(settings.selection_cache),
             settings,
             clock,
             stripes: std::array::from_fn(|_| RwLock::new(Stripe::new())),
@@ -236,7 +240,8 @@ impl Head {
         self.selectors.read().add_to(&mut stats);
         let labels = self.labels.read();
         stats.cached_label_sets = labels.len() as u64;
-        stats.bytes += labels.capacity() as u64 * 25;
+        stats.selections_bytes = self.selections.bytes();
+        stats.bytes += labels.capacity() as u64 * 25 + stats.selections_bytes;
         stats.exemplars = self.exemplars.read().counts().0 as u64;
         stats
     }

@@ -2,20 +2,16 @@
 
 use super::Head;
 use super::bound;
-use super::frozen::{Frozen, FrozenSeries, Names, Times};
-use super::grouping::Groups;
+use super::frozen::{Frozen, Times};
 use super::index::Index;
+use super::matched::{self, Matched, Names, Wanted};
 use super::postings::Id;
-use super::resolve::resolve;
-use super::sorting;
 use super::stripe::{STRIPES, Stripe, number_of, stripe_of};
 use crate::stats::Counters;
 use leadline_model::exemplar::Exemplar;
 use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
-use leadline_model::port::{
-    Generation, GroupOrder, GroupedSeries, Grouping, QueryError, Queryable, SeriesRef, SeriesSet,
-};
+use leadline_model::port::{Generation, GroupedSeries, Grouping, QueryError, Queryable, SeriesRef, SeriesSet};
 use leadline_model::sample::Timestamp;
 use parking_lot::RwLockReadGuard;
 use rapidhash::RapidHashMap;
@@ -39,111 +35,92 @@ fn lock_stripes<'a>(
 /// How many series are copied in one go ([`Frozen::add_all`]).
 const BATCH: usize = 32;
 
-/// Calls `visit` with every series that its stripe still holds.
+/// Calls `visit` with every series that its stripe still holds: its row there, its place in `found`, and its reference.
 fn each_row<'s>(
     stripes: &'s [Option<RwLockReadGuard<'_, Stripe>>],
     found: &[(Id, SeriesRef)],
-    mut visit: impl FnMut(&'s Stripe, usize, (Id, SeriesRef)),
+    mut visit: impl FnMut(&'s Stripe, usize, (u32, SeriesRef)),
 ) {
     let mut guess = [0usize; STRIPES];
-    for &(id, series) in found {
+    for (place, &(_, series)) in (0..).zip(found) {
         let at = stripe_of(series);
         let Some(stripe) = stripes.get(at).and_then(Option::as_deref) else {
             continue;
         };
         if let Some(row) = number_of(series).and_then(|number| stripe.row(number, guess[at])) {
             guess[at] = row + 1;
-            visit(stripe, row, (id, series));
+            visit(stripe, row, (place, series));
         }
     }
 }
 
-fn find(index: &Index, matchers: &[Matcher]) -> Vec<(Id, SeriesRef)> {
-    resolve(index, matchers)
-        .into_iter()
-        .map(|id| (id, index.series(id)))
-        .collect()
-}
-
 impl Head {
-    /// Finds the series, lets `look` see them with their stripes locked, and `name` what it made of them with the
-    /// index locked, in a state of the index that did not change in between: a commit that created series is seen
-    /// whole or not at all.
-    fn visit<T>(
+    /// Lets `find` look for series in the index, `look` see them with their stripes locked, and `name` see what came of it with
+    /// the index locked, in a state of the index that did not change in between: a commit that created series is seen whole or
+    /// not at all.
+    fn visit<T, R>(
         &self,
-        matchers: &[Matcher],
+        find: impl Fn(&Index) -> Arc<Matched>,
         look: impl Fn(&[Option<RwLockReadGuard<'_, Stripe>>], &[(Id, SeriesRef)]) -> T,
-        name: impl FnOnce(&Index, &mut T),
-    ) -> T {
+        name: impl FnOnce(&Index, Arc<Matched>, T) -> R,
+    ) -> R {
         Counters::add(&self.counters.selects, 1);
         for _ in 0..RETRIES {
-            let (found, version) = {
-                let index = self.index.read();
-                (find(&index, matchers), index.version)
-            };
-            let mut made = {
-                let stripes = lock_stripes(self, found.iter().map(|f| f.1));
-                look(&stripes, &found)
+            let matched = find(&self.index.read());
+            let made = {
+                let stripes = lock_stripes(self, matched.found.iter().map(|f| f.1));
+                look(&stripes, &matched.found)
             };
             let index = self.index.read();
-            if index.version == version {
-                name(&index, &mut made);
-                return made;
+            if index.version == matched.version {
+                return name(&index, matched, made);
             }
             Counters::add(&self.counters.retries, 1);
         }
         let stripes: Vec<_> = self.stripes.iter().map(|s| Some(s.read())).collect();
         let index = self.index.read();
-        let mut made = look(&stripes, &find(&index, matchers));
-        name(&index, &mut made);
-        made
+        let matched = find(&index);
+        let made = look(&stripes, &matched.found);
+        name(&index, matched, made)
     }
 
-    /// Copies the series that match, lets `name` see them with the index as it was then, and sorts them before where that
-    /// is asked for.
-    fn freeze(
-        &self,
-        matchers: &[Matcher],
-        times: Times,
-        sorted: bool,
-        name: impl FnOnce(&Index, &mut Frozen),
-    ) -> Result<Frozen, QueryError> {
+    /// Copies what the series that match hold in a time, in their order.
+    fn freeze(&self, matchers: &[Matcher], times: Times, wanted: Wanted<'_>) -> Result<Frozen, QueryError> {
         self.check_replayed(times.mint)?;
-        Ok(self.visit(
-            matchers,
-            |stripes, found| {
-                // While the stripes are held: all their chunks are in these files.
-                let (floor, files) = (self.floor.load(Ordering::Acquire), self.files());
-                let mut frozen = Frozen::with_capacity(found.len(), floor, files);
-                let mut rows = Vec::with_capacity(BATCH);
-                each_row(stripes, found, |stripe, row, found| {
-                    rows.push((stripe, row, found));
-                    if rows.len() == BATCH {
-                        frozen.add_all(&mut rows, times);
-                    }
-                });
-                frozen.add_all(&mut rows, times);
-                frozen
-            },
-            |index, frozen| {
-                if sorted {
-                    sorting::sort_by_labels(index, &mut frozen.series, |series| series.id);
+        let key = matched::key(matchers, wanted);
+        let find = |index: &Index| {
+            let make = || Matched::of(index, matchers, wanted, |found| self.labels_of(index, found));
+            let (matched, kept) = self.selections.get(&key, index, make);
+            Counters::add(&self.counters.selects_kept, usize::from(kept));
+            matched
+        };
+        let copy = |stripes: &[Option<RwLockReadGuard<'_, Stripe>>], found: &[(Id, SeriesRef)]| {
+            // While the stripes are held: all their chunks are in these files.
+            let (floor, files) = (self.floor.load(Ordering::Acquire), self.files());
+            let mut frozen = Frozen::with_capacity(found.len(), floor, files);
+            let mut rows = Vec::with_capacity(BATCH);
+            each_row(stripes, found, |stripe, row, found| {
+                rows.push((stripe, row, found));
+                if rows.len() == BATCH {
+                    frozen.add_all(&mut rows, times);
                 }
-                name(index, frozen);
-            },
-        ))
+            });
+            frozen.add_all(&mut rows, times);
+            frozen
+        };
+        let (matched, frozen) = self.visit(find, copy, |_, matched, frozen| (matched, frozen));
+        Ok(frozen.of(matched))
     }
 
-    /// The labels of frozen series, from the cache where it has them.
-    fn labels_of(&self, index: &Index, series: &[FrozenSeries]) -> Vec<Labels> {
+    /// The labels of series, from the cache where it has them.
+    fn labels_of(&self, index: &Index, series: &[(Id, SeriesRef)]) -> Vec<Labels> {
         let room = self.settings.label_cache as usize;
         let mut missing: Vec<(u64, Labels)> = Vec::new();
         let labels = {
             let cache = self.labels.read();
-            let of = |series: &FrozenSeries| {
-                let key = index.series(series.id).0;
+            let of = |&(id, SeriesRef(key)): &(Id, SeriesRef)| {
                 cache.get(&key).cloned().unwrap_or_else(|| {
-                    let labels = index.labels(series.id);
+                    let labels = index.labels(id);
                     missing.push((key, labels.clone()));
                     labels
                 })
@@ -167,22 +144,20 @@ impl Head {
         mint: Timestamp,
         maxt: Timestamp,
         name: impl FnOnce(&Index, &[Id]) -> R,
-    ) -> Option<R> {
-        let mut result = None;
+    ) -> R {
         self.visit(
-            matchers,
+            |index| Arc::new(Matched::find(index, matchers)),
             |stripes, found| {
                 let mut ids = Vec::with_capacity(found.len());
-                each_row(stripes, found, |stripe, row, (id, _)| {
+                each_row(stripes, found, |stripe, row, (place, _)| {
                     if stripe.overlaps(row, mint, maxt) {
-                        ids.push(id);
+                        ids.extend(found.get(place as usize).map(|found| found.0));
                     }
                 });
                 ids
             },
-            |index, ids| result = Some(name(index, ids)),
-        );
-        result
+            |index, _, ids| name(index, &ids),
+        )
     }
 }
 
@@ -207,10 +182,7 @@ impl Queryable for Head {
             maxt,
             newest: false,
         };
-        let frozen = self.freeze(matchers, times, sorted, |index, frozen| {
-            frozen.names = Names::Own(self.labels_of(index, &frozen.series));
-        })?;
-        Ok(Box::new(frozen))
+        Ok(Box::new(self.freeze(matchers, times, Wanted::Each { sorted })?))
     }
 
     fn select_groups(
@@ -225,28 +197,21 @@ impl Queryable for Head {
             maxt,
             newest: grouping.newest,
         };
-        let mut groups = None;
-        let sorted = grouping.order == GroupOrder::Series;
-        let mut frozen = self.freeze(matchers, times, sorted, |index, frozen| {
-            let ids = frozen.series.iter().map(|series| series.id);
-            groups = Groups::of(index, ids, grouping);
-        })?;
-        let Some(Groups { of, labels, places }) = groups else {
+        let frozen = self.freeze(matchers, times, Wanted::Groups(grouping))?;
+        let Names::Groups { of, labels, places } = &frozen.matched.names else {
             return Ok(None);
         };
-        let (group_of, labels): (Arc<[u32]>, Arc<[Labels]>) = (of.into(), labels.into());
-        frozen.names = Names::Groups(Arc::clone(&group_of), Arc::clone(&labels));
         Ok(Some(GroupedSeries {
+            group_of: frozen.each_of(of),
+            labels: Arc::clone(labels),
+            places: frozen.each_of(places),
             set: Box::new(frozen),
-            group_of,
-            labels,
-            places: places.into(),
         }))
     }
 
     fn label_names(&self, matchers: &[Matcher], mint: Timestamp, maxt: Timestamp) -> Result<Vec<String>, QueryError> {
         self.check_replayed(mint)?;
-        let names = self.with_ids(matchers, mint, maxt, |index, ids| {
+        let mut names = self.with_ids(matchers, mint, maxt, |index, ids| {
             let mut seen = vec![false; index.pairs.names().len()];
             for pair in ids.iter().flat_map(|&id| index.pairs_of(id)) {
                 seen[index.pairs.pair(pair).name as usize] = true;
@@ -254,7 +219,6 @@ impl Queryable for Head {
             let names = index.pairs.names().iter().zip(seen).filter(|(_, seen)| *seen);
             names.map(|(name, _)| name.text.to_string()).collect::<Vec<_>>()
         });
-        let mut names = names.unwrap_or_default();
         names.sort_unstable();
         Ok(names)
     }
@@ -267,7 +231,7 @@ impl Queryable for Head {
         maxt: Timestamp,
     ) -> Result<Vec<String>, QueryError> {
         self.check_replayed(mint)?;
-        let values = self.with_ids(matchers, mint, maxt, |index, ids| {
+        let mut values = self.with_ids(matchers, mint, maxt, |index, ids| {
             let Some(wanted) = index.pairs.name_id(name) else {
                 return Vec::new();
             };
@@ -282,7 +246,6 @@ impl Queryable for Head {
                 .map(|pair| index.pairs.pair(pair).value.to_string())
                 .collect::<Vec<_>>()
         });
-        let mut values = values.unwrap_or_default();
         values.sort_unstable();
         Ok(values)
     }
@@ -296,9 +259,8 @@ impl Queryable for Head {
         self.check_replayed(mint)?;
         let index = self.index.read();
         let ring = self.exemplars.read();
-        let found = find(&index, matchers)
-            .into_iter()
-            .map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
+        let found = Matched::find(&index, matchers).found.into_iter();
+        let found = found.map(|(id, series)| (id, ring.of(series.0, mint, maxt)));
         let with_some = found.filter(|(_, exemplars)| !exemplars.is_empty());
         let mut all: Vec<_> = with_some.map(|(id, exemplars)| (index.labels(id), exemplars)).collect();
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));

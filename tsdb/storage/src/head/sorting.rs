@@ -11,34 +11,24 @@ use std::cmp::Ordering;
 /// The most places of label pairs at which series are told apart by packed keys.
 const PLACES: usize = 64;
 
-/// Sorts `items` by the labels of the series that `id` names.
-pub(super) fn sort_by_labels<T>(index: &Index, items: &mut Vec<T>, id: impl Fn(&T) -> Id) {
-    if items.len() < 2 {
-        return;
-    }
-    let order = order(index, items, id);
-    let mut left: Vec<Option<T>> = std::mem::take(items).into_iter().map(Some).collect();
-    items.extend(order.into_iter().filter_map(|at| left[at as usize].take()));
+/// The places of `items` in the order of the labels of the series that `id` names.
+pub(super) fn order<T>(index: &Index, items: &[T], id: impl Fn(&T) -> Id) -> Vec<u32> {
+    Ranks::of(index, items.iter().map(&id)).order(index, items, id)
 }
 
-/// For each series its place in the order of labels.
+/// For each series a number: they compare as its labels do with those of the others.
 pub(super) fn places(index: &Index, series: impl Iterator<Item = Id>) -> Vec<u32> {
     let series: Vec<Id> = series.collect();
+    let ranks = Ranks::of(index, series.iter().copied());
+    // Where few pairs differ, their ranks are such a number and nothing need be sorted.
+    if ranks.bits().is_some_and(|bits| bits <= u32::BITS) {
+        return series.iter().map(|&id| ranks.key(index, id) as u32).collect();
+    }
     let mut places = vec![0; series.len()];
-    for (place, at) in (0..).zip(order(index, &series, |&id| id)) {
+    for (place, at) in (0..).zip(ranks.order(index, &series, |&id| id)) {
         places[at as usize] = place;
     }
     places
-}
-
-/// For each place in the order of labels which of `items` has it.
-fn order<T>(index: &Index, items: &[T], id: impl Fn(&T) -> Id) -> Vec<u32> {
-    let ranks = Ranks::of(index, items.iter().map(&id));
-    ranks.packed(index, items, &id).unwrap_or_else(|| {
-        let mut order: Vec<u32> = (0..items.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| ranks.compare(index, id(&items[a as usize]), id(&items[b as usize])));
-        order
-    })
 }
 
 /// The order of the label pairs of a selection.
@@ -98,25 +88,41 @@ impl Ranks {
         ranks(a).cmp(ranks(b))
     }
 
+    /// For each place in the order of labels which of `items` has it.
+    fn order<T>(&self, index: &Index, items: &[T], id: impl Fn(&T) -> Id) -> Vec<u32> {
+        self.packed(index, items, &id).unwrap_or_else(|| {
+            let mut order: Vec<u32> = (0..items.len() as u32).collect();
+            order.sort_unstable_by(|&a, &b| self.compare(index, id(&items[a as usize]), id(&items[b as usize])));
+            order
+        })
+    }
+
+    /// Bits of a rank.
+    fn rank_bits(&self) -> u32 {
+        u32::BITS - self.last.leading_zeros()
+    }
+
+    /// Bits of a key; `None` where series differ at places that are not known.
+    fn bits(&self) -> Option<u32> {
+        let places = self.differs.iter().filter(|differs| **differs).count();
+        (self.differs.len() <= PLACES).then(|| places as u32 * self.rank_bits())
+    }
+
+    /// The ranks of a series' pairs where series differ, as one number of [`Self::bits`] bits, which are 128 at most.
+    fn key(&self, index: &Index, id: Id) -> u128 {
+        let bits = self.rank_bits();
+        let mut pairs = index.pairs_of(id);
+        self.differs.iter().fold(0, |key, differs| {
+            let rank = pairs.next().map_or(0, |pair| self.rank(pair));
+            if *differs { key << bits | u128::from(rank) } else { key }
+        })
+    }
+
     /// The order by ranks packed into one number each with the place of the series; `None` where they do not fit.
     fn packed<T>(&self, index: &Index, items: &[T], id: impl Fn(&T) -> Id) -> Option<Vec<u32>> {
-        let bits = u32::BITS - self.last.leading_zeros();
         let place_bits = usize::BITS - items.len().leading_zeros();
-        let places = self.differs.iter().filter(|differs| **differs).count();
-        if self.differs.len() > PLACES || places as u32 * bits + place_bits > u128::BITS {
-            return None;
-        }
-        let key = |(place, item): (usize, &T)| {
-            let mut pairs = index.pairs_of(id(item));
-            let mut key = 0u128;
-            for differs in &self.differs {
-                let rank = pairs.next().map_or(0, |pair| self.rank(pair));
-                if *differs {
-                    key = key << bits | u128::from(rank);
-                }
-            }
-            key << place_bits | place as u128
-        };
+        self.bits().filter(|bits| bits + place_bits <= u128::BITS)?;
+        let key = |(place, item): (usize, &T)| self.key(index, id(item)) << place_bits | place as u128;
         let mut keys: Vec<u128> = items.iter().enumerate().map(key).collect();
         keys.sort_unstable();
         let place = |key: u128| (key & ((1 << place_bits) - 1)) as u32;
@@ -156,9 +162,13 @@ mod tests {
                 index.create(set, SeriesRef(i as u64)).unwrap();
             }
             let told = places(&index, 0..sets.len() as Id);
-            let mut ids: Vec<Id> = (0..sets.len() as Id).collect();
-            sort_by_labels(&index, &mut ids, |id| *id);
-            prop_assert!(ids.iter().map(|&id| told[id as usize]).eq(0..ids.len() as u32));
+            let ids: Vec<Id> = (0..sets.len() as Id).collect();
+            let ids = order(&index, &ids, |id| *id);
+            prop_assert!(ids.is_sorted_by_key(|&id| told[id as usize]));
+            let mut unique = told.clone();
+            unique.sort_unstable();
+            unique.dedup();
+            prop_assert_eq!(unique.len(), told.len());
             let sorted: Vec<Labels> = ids.iter().map(|&id| index.labels(id)).collect();
             sets.sort();
             prop_assert_eq!(sorted, sets);
