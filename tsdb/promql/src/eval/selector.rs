@@ -179,6 +179,9 @@ pub(super) fn fill(
     cells: &mut [f64],
     present: &mut [bool],
 ) -> Option<(Timestamp, Timestamp)> {
+    if let (&[t], &[v], [cell], [there]) = (&*samples.t, &*samples.v, &mut *cells, &mut *present) {
+        return look_at_one((t, v), looks, read, (cell, there));
+    }
     let steps = 0..looks.frame.steps;
     let even = (read == Read::Value)
         .then(|| copy_even(samples, looks, cells))
@@ -216,6 +219,36 @@ fn copy_even(samples: &Samples, looks: Looks, cells: &mut [f64]) -> Option<(Rang
     (!stale).then_some((steps, (oldest, newest)))
 }
 
+/// [`fill`] of one step that has one sample to look at, as that of an instant query has.
+fn look_at_one(
+    (t, v): (Timestamp, f64),
+    looks: Looks,
+    read: Read,
+    (cell, there): (&mut f64, &mut bool),
+) -> Option<(Timestamp, Timestamp)> {
+    let at = looks.moved.time(looks.frame.start);
+    if t > at || !is_seen((t, v), at, looks.lookback_ms) {
+        return None;
+    }
+    (*cell, *there) = (seen((t, v), read), true);
+    Some((t, t))
+}
+
+/// Whether the newest sample at a time (ms) is seen then.
+fn is_seen((t, v): (Timestamp, f64), at: Timestamp, lookback_ms: i64) -> bool {
+    t > at.saturating_sub(lookback_ms) && !is_stale(v)
+}
+
+/// What is read of a sample that is seen.
+fn seen((t, v): (Timestamp, f64), read: Read) -> f64 {
+    match read {
+        Read::Value => v,
+        Read::Time | Read::FloatTime => t as f64 / 1000.0,
+        // Still the sample's time, ms, by which its start is found.
+        Read::Start => t as f64,
+    }
+}
+
 /// [`fill`] of some steps, of which each looks for its sample.
 fn look(
     samples: &Samples,
@@ -242,16 +275,10 @@ fn look(
         }
         let Some(last) = behind.checked_sub(1) else { continue };
         let (t, v) = (t[last], v[last]);
-        if t <= at.saturating_sub(looks.lookback_ms) || is_stale(v) {
+        if !is_seen((t, v), at, looks.lookback_ms) {
             continue;
         }
-        *cell = match read {
-            Read::Value => v,
-            Read::Time | Read::FloatTime => t as f64 / 1000.0,
-            // Still the sample's time, ms, by which its start is found.
-            Read::Start => t as f64,
-        };
-        *there = true;
+        (*cell, *there) = (seen((t, v), read), true);
         oldest = oldest.or(Some(t));
         newest = Some(t);
     }
@@ -290,9 +317,9 @@ mod tests {
 
         #[test]
         fn what_is_copied_is_what_each_step_finds(
-            (first, gap, len) in (0i64..200, 1i64..30, 1i64..60),
+            (first, gap, len) in (0i64..200, 1i64..30, prop_oneof![3 => 1i64..60, 1 => Just(1)]),
             stale in prop_oneof![3 => Just(None), 1 => (0i64..60).prop_map(Some)],
-            (start, stride, steps) in (0i64..400, 1i64..4, 1usize..40),
+            (start, stride, steps) in (0i64..400, 1i64..4, prop_oneof![3 => 1usize..40, 1 => Just(1)]),
             (lookback_ms, offset_ms) in (1i64..60, -20i64..20),
         ) {
             let mut samples = Samples::default();
