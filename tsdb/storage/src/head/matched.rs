@@ -126,7 +126,7 @@ impl Matched {
 
 /// Selections that may be asked for again, least recently used out first.
 pub(super) struct Selections {
-    entries: Cache<Box<[u8]>, Arc<Matched>, rapidhash::fast::RandomState>,
+    entries: Cache<Arc<[u8]>, Arc<Matched>, rapidhash::fast::RandomState>,
     /// Bytes.
     capacity: u64,
 }
@@ -134,7 +134,7 @@ pub(super) struct Selections {
 impl Selections {
     /// At most so many bytes of them; 0 keeps none.
     pub(super) fn new(capacity: u64) -> Self {
-        let weigh = |key: &Box<[u8]>, matched: &Arc<Matched>| weight(key, matched);
+        let weigh = |key: &Arc<[u8]>, matched: &Arc<Matched>| weight(key, matched);
         let entries = Cache::builder()
             .max_capacity(capacity)
             .weigher(weigh)
