@@ -98,9 +98,16 @@ impl Stopwatch {
             None => self.dial()?,
         };
         stream.write_all(request)?;
+        let (head, filled) = self.read(&mut stream)?;
+        self.stream = (!head.closes).then_some(stream);
+        Ok((head.status, filled))
+    }
+
+    /// Reads an answer into the buffer: its head and all its bytes.
+    fn read(&mut self, stream: &mut impl Read) -> Result<(Head, usize), BenchError> {
         let mut filled = 0;
         let head = loop {
-            self.more(&mut stream, &mut filled)?;
+            self.more(stream, &mut filled)?;
             if let Some(head) = head(&self.buffer[..filled])? {
                 break head;
             }
@@ -118,14 +125,13 @@ impl Stopwatch {
                 }
                 break;
             }
-            self.more(&mut stream, &mut filled)?;
+            self.more(stream, &mut filled)?;
         }
-        self.stream = (!head.closes).then_some(stream);
-        Ok((head.status, filled))
+        Ok((head, filled))
     }
 
     /// Reads what is there behind `filled` bytes.
-    fn more(&mut self, stream: &mut TcpStream, filled: &mut usize) -> Result<(), BenchError> {
+    fn more(&mut self, stream: &mut impl Read, filled: &mut usize) -> Result<(), BenchError> {
         if *filled == self.buffer.len() {
             if *filled >= MOST {
                 return Err(unexpected(format!("an answer is longer than {MOST} bytes")));
@@ -193,21 +199,17 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// Answers every request of every connection with `pieces`, and closes behind an answer that says so.
-    fn serve(pieces: &'static [&'static str]) -> SocketAddr {
+    /// Answers every request of every connection, and closes behind an answer that says so.
+    fn serve(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                stream.set_nodelay(true).unwrap();
                 let mut request = [0; 4096];
                 while stream.read(&mut request).is_ok_and(|n| n > 0) {
-                    for piece in pieces {
-                        stream.write_all(piece.as_bytes()).unwrap();
-                        thread::sleep(Duration::from_millis(2));
-                    }
-                    if pieces[0].contains("close") {
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    if answer.contains("close") {
                         break;
                     }
                 }
@@ -216,51 +218,68 @@ mod tests {
         address
     }
 
+    /// Gives one piece at each read.
+    struct Pieces(Vec<&'static str>);
+
+    impl Read for Pieces {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            self.0.remove(0).as_bytes().read(into)
+        }
+    }
+
+    const PLAIN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
+
     #[test]
-    fn answers_are_read_to_their_end_however_they_are_cut() {
-        let cases: [&[&str]; 5] = [
-            &["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"],
-            &["HTTP/1.1 200 OK\r\nContent-Le", "ngth: 5\r\n\r\nhe", "llo"],
-            &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"],
-            &[
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                "5\r\nhel",
-                "lo\r\n1",
-                "\r\n!\r",
-                "\n0\r\n",
-                "\r\n",
-            ],
-            &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
-        ];
-        for pieces in cases {
-            let mut watch = Stopwatch::connect(serve(pieces)).unwrap();
-            assert_eq!(watch.time("/", 3).unwrap().len(), 3, "{pieces:?}");
+    fn an_answer_is_read_to_its_end_wherever_it_is_cut() {
+        let mut watch = Stopwatch::connect(serve(PLAIN)).unwrap();
+        for answer in [PLAIN, CHUNKED] {
+            for first in 1..answer.len() {
+                for second in first + 1..=answer.len() {
+                    let mut pieces = Pieces(vec![&answer[..first], &answer[first..second], &answer[second..]]);
+                    pieces.0.retain(|piece| !piece.is_empty());
+                    let (head, read) = watch.read(&mut pieces).unwrap();
+                    assert_eq!((head.status, read), (200, answer.len()), "{first} {second}");
+                    assert!(pieces.0.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_server_closes_is_made_anew() {
+        let closing = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+        for answer in [PLAIN, CHUNKED, closing] {
+            let mut watch = Stopwatch::connect(serve(answer)).unwrap();
+            assert_eq!(watch.time("/", 3).unwrap().len(), 3, "{answer}");
         }
     }
 
     #[test]
     fn what_is_no_whole_answer_is_an_error() {
-        for (pieces, expected) in [
+        for (answer, expected) in [
             (
-                ["HTTP/1.1 503 Away\r\ncontent-length: 4\r\n\r\nwait"],
+                "HTTP/1.1 503 Away\r\ncontent-length: 4\r\n\r\nwait",
                 "503: HTTP/1.1 503 Away",
             ),
             (
-                ["HTTP/1.1 200 OK\r\ncontent-length: 9\r\nx: close\r\n\r\nhello"],
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nx: close\r\n\r\nhello",
                 "within an answer",
             ),
             (
-                ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nhello"],
+                "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nhello",
                 "more than its answer",
             ),
-            (["HTTP/1.1 200 OK\r\n\r\nhello"], "neither its length nor chunks"),
+            ("HTTP/1.1 200 OK\r\n\r\nhello", "neither its length nor chunks"),
             (
-                ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"],
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
                 "does not begin with its size",
             ),
         ] {
-            let pieces: &'static [&'static str] = Box::leak(Box::new(pieces));
-            let mut watch = Stopwatch::connect(serve(pieces)).unwrap();
+            let mut watch = Stopwatch::connect(serve(answer)).unwrap();
             let error = watch.time("/", 1).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
