@@ -15,6 +15,7 @@ use leadline_model::port::{Generation, GroupedSeries, Grouping, QueryError, Quer
 use leadline_model::sample::Timestamp;
 use parking_lot::RwLockReadGuard;
 use rapidhash::RapidHashMap;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -88,10 +89,11 @@ impl Head {
     fn freeze(&self, matchers: &[Matcher], times: Times, wanted: Wanted<'_>) -> Result<Frozen, QueryError> {
         self.check_replayed(times.mint)?;
         let key = matched::key(matchers, wanted);
+        let was_kept = Cell::new(false);
         let find = |index: &Index| {
             let make = || Matched::of(index, matchers, wanted, |found| self.labels_of(index, found));
             let (matched, kept) = self.selections.get(&key, index, make);
-            Counters::add(&self.counters.selects_kept, usize::from(kept));
+            was_kept.set(kept);
             matched
         };
         let copy = |stripes: &[Option<RwLockReadGuard<'_, Stripe>>], found: &[(Id, SeriesRef)]| {
@@ -109,6 +111,7 @@ impl Head {
             frozen
         };
         let (matched, frozen) = self.visit(find, copy, |_, matched, frozen| (matched, frozen));
+        Counters::add(&self.counters.selects_kept, usize::from(was_kept.get()));
         Ok(frozen.of(matched))
     }
 
