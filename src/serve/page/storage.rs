@@ -143,7 +143,7 @@ fn directory(stats: &Stats) -> [Row; 14] {
         ),
         row(
             "leadline_storage_cache_bytes",
-            "bytes of what is kept of blocks in memory",
+            "bytes of what is kept in memory of blocks and of mapped chunks of the head",
             stats.cache_bytes,
         ),
         (
@@ -210,12 +210,12 @@ fn work(stats: &Stats) -> [Row; 11] {
         ),
         row(
             "leadline_storage_cache_hits_total",
-            "reads of blocks that memory answered",
+            "reads of blocks and of mapped chunks that memory answered",
             stats.cache_hits,
         ),
         row(
             "leadline_storage_cache_misses_total",
-            "reads of blocks that the disk answered",
+            "reads of blocks and of mapped chunks that the disk answered",
             stats.cache_misses,
         ),
     ]

@@ -15,6 +15,7 @@ use leadline_model::labels::Labels;
 use leadline_model::matcher::Matcher;
 use leadline_model::port::{Appender, Attempt, Batch, Entry, Extras, Queryable as _, Slot};
 use leadline_model::sample::Samples;
+use leadline_storage::cache::Cache;
 use leadline_storage::disk::RealDisk;
 use leadline_storage::source::Source as _;
 use leadline_storage::{Head, HeadParts, Settings};
@@ -103,6 +104,7 @@ fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> Arc<Head> {
         disk: Arc::new(RealDisk),
         dir: dir.to_owned(),
         read_only: false,
+        cache: Cache::new(1 << 20),
     })
     .unwrap()
 }

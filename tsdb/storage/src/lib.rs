@@ -13,6 +13,7 @@
 //!   (everything an append touches) and one of cold rows (closed chunks). An owner's commit locks its stripe once. The
 //!   *index* holds what names a series: interned label pairs, each with its postings list, and one row per series. Which
 //!   series a selection found there, and in which order and groups, is kept for whoever asks the same again until one comes or goes.
+//! * [`cache`]: what was read from files and may be asked for again, chunks decoded.
 //! * [`block`]: samples of a range of time that no longer change.
 //! * [`compact`]: which blocks should become one, and making one of them or of a part of the head.
 //! * [`query`]: answers of head and blocks as one.
@@ -26,6 +27,7 @@
 
 pub mod active_queries;
 pub mod block;
+pub mod cache;
 pub mod chunk;
 pub mod codec;
 pub mod compact;

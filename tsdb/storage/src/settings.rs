@@ -64,7 +64,8 @@ pub struct Settings {
     /// The most memory that the head may take, bytes, as it reckons it, while the disk takes nothing from it; 0, the default,
     /// sets no limit. Samples beyond it are refused and counted, until the disk takes what is there.
     pub unwritten_memory_bytes: u64,
-    /// Memory for postings, series and chunks that were read from blocks, bytes; default 64 MiB.
+    /// Memory for postings, series and chunks that were read from blocks, and for mapped chunks of the head that were, bytes; default
+    /// 64 MiB. 0 keeps none.
     pub cache_bytes: u64,
     /// How long a series has to be stale before it may leave the head for a block of its own, ms; default 10 min, twice
     /// the lookback of a query. 0 leaves it until the head is cut. A minute is enough, and neither of the next two settings

@@ -16,6 +16,7 @@ use leadline_model::port::{
 };
 use leadline_model::sample::{STALE_NAN, Samples, Timestamp};
 use leadline_model::target::OwnerId;
+use leadline_storage::cache::Cache;
 use leadline_storage::db::{Db, Parts};
 use leadline_storage::disk::{Disk, MemoryDisk, RealDisk};
 use leadline_storage::source::Source;
@@ -162,6 +163,7 @@ fn open(disk: &MemoryDisk, clock: &Arc<ManualClock>) -> Arc<Head> {
         disk: Arc::new(disk.clone()),
         dir: "data".into(),
         read_only: false,
+        cache: Cache::new(1 << 20),
     })
     .unwrap()
 }

@@ -1,9 +1,9 @@
 //! A block that is open for reading.
 
-use super::cache::Cache;
 use super::select::{self, Set};
 use super::stream::Stream;
 use super::{Meta, Tombstones, Ulid, chunks, index};
+use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::interval::Interval;
@@ -332,7 +332,7 @@ impl Source for Block {
         };
         let tombstones = self.tombstones();
         let mut series = self.index.series_uncached();
-        let mut chunks = self.chunks.chunks_uncached();
+        let mut chunks = self.chunks.chunks();
         Ok(Box::new((0..refs.len()).filter_map(move |i| refs.get(i).copied()).map(
             move |reference| {
                 let entry = series.get(reference)?;

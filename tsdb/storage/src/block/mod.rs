@@ -1,11 +1,10 @@
 //! Blocks: samples of a range of time that no longer change, in Prometheus' files (`FORMAT.md` has their bytes).
 //!
 //! [`Writer`] streams series into a new folder that appears whole or not at all. [`Block`] reads one by pages, keeps
-//! little more than a table of contents in memory and shares one bounded [`Cache`] with all others.
+//! little more than a table of contents in memory and shares one bounded [`crate::cache::Cache`] with all others.
 
 #[expect(clippy::module_inception, reason = "the type that the room is named after")]
 mod block;
-mod cache;
 mod chunks;
 mod index;
 mod meta;
@@ -21,7 +20,7 @@ mod verify;
 mod writer;
 
 pub use block::Block;
-pub use cache::{Cache, CacheStats};
+pub(crate) use index::{Page, SeriesEntry};
 pub use meta::{Compaction, Meta, OUT_OF_ORDER, Parent, STALE_SERIES, Stats};
 pub use tombstones::Tombstones;
 pub use ulid::{Ulid, UlidError};

@@ -18,7 +18,7 @@ impl Block {
             return Ok(());
         };
         let all = self.index().postings_uncached(all)?;
-        let (mut series, mut chunks) = (self.index().series_uncached(), self.chunks().chunks_uncached());
+        let (mut series, mut chunks) = (self.index().series_uncached(), self.chunks().chunks());
         let mut get = |reference| series.get(reference);
         let mut segment = u64::MAX;
         while let Some(chunk) = last_before(segment, &all, &mut get)? {

@@ -5,7 +5,8 @@ use super::chunks::ChunkReader;
 use super::index::{ChunkMeta, SeriesEntry};
 use super::resolve::{self, Selection};
 use super::tombstones::Tombstones;
-use crate::chunk::{Encoding, decode, decode_histograms, decode_starts};
+use crate::cache::Chunk;
+use crate::chunk::{Encoding, decode_histograms, decode_starts};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use leadline_model::histogram::HistogramSample;
@@ -60,6 +61,8 @@ pub(super) struct Set {
     block: Arc<Block>,
     series: Vec<Selected>,
     tombstones: Arc<Tombstones>,
+    /// Whether its chunks are worth keeping for who asks next.
+    keep: bool,
 }
 
 impl Set {
@@ -70,9 +73,13 @@ impl Set {
         maxt: Timestamp,
     ) -> Result<Self, StorageError> {
         let tombstones = block.tombstones();
-        let mut series = Vec::new();
-        each(&block, matchers, &tombstones, (mint, maxt), |s| series.push(s))?;
+        let (mut series, mut chunks) = (Vec::new(), 0);
+        each(&block, matchers, &tombstones, (mint, maxt), |s| {
+            chunks += s.entry.chunks_in(mint, maxt).len();
+            series.push(s);
+        })?;
         Ok(Self {
+            keep: block.chunks().is_worth_keeping(chunks),
             block,
             series,
             tombstones,
@@ -93,20 +100,20 @@ impl Set {
         (left, deleted)
     }
 
-    /// Hands the bytes of the chunks of wanted encodings to `take`, and returns what was deleted of the series.
+    /// Hands the chunks of wanted encodings to `take`, and returns what was deleted of the series.
     fn each_chunk(
         &self,
         i: usize,
         (mint, maxt): (Timestamp, Timestamp),
         wanted: impl Fn(Encoding) -> bool,
-        mut take: impl FnMut(Encoding, &[u8]) -> Result<(), ChunkError>,
+        mut take: impl FnMut(&Chunk) -> Result<(), ChunkError>,
     ) -> Result<Option<&Intervals>, StorageError> {
         let mut reader = self.reader();
         let (chunks, deleted) = self.chunks(i, mint, maxt);
         for chunk in chunks {
-            let (encoding, data) = reader.get(chunk.reference)?;
-            if wanted(encoding) {
-                take(encoding, &data).map_err(self.damaged(chunk))?;
+            let read = reader.cached(chunk.reference, self.keep)?;
+            if wanted(read.encoding()) {
+                take(&read).map_err(self.damaged(chunk))?;
             }
         }
         Ok(deleted)
@@ -139,8 +146,8 @@ impl SeriesSet for Set {
 
     fn read(&self, i: usize, mint: Timestamp, maxt: Timestamp, into: &mut Samples) -> Result<(), QueryError> {
         into.clear();
-        let deleted = self.each_chunk(i, (mint, maxt), Encoding::is_float, |encoding, data| {
-            decode(encoding, data, mint, maxt, into)
+        let deleted = self.each_chunk(i, (mint, maxt), Encoding::is_float, |chunk| {
+            chunk.floats((mint, maxt), into)
         })?;
         if let Some(deleted) = deleted {
             deleted.cut(into);
@@ -157,8 +164,8 @@ impl SeriesSet for Set {
     ) -> Result<(), QueryError> {
         into.clear();
         let histograms = |encoding: Encoding| !encoding.is_float();
-        let deleted = self.each_chunk(i, (mint, maxt), histograms, |encoding, data| {
-            decode_histograms(encoding, data, mint, maxt, into)
+        let deleted = self.each_chunk(i, (mint, maxt), histograms, |chunk| {
+            decode_histograms(chunk.encoding(), chunk.bytes(), mint, maxt, into)
         })?;
         if let Some(deleted) = deleted {
             into.retain(|s| !deleted.contains(s.t));
@@ -180,11 +187,11 @@ impl SeriesSet for Set {
             i,
             (mint, maxt),
             |_| true,
-            |encoding, data| {
-                if encoding.is_float() {
-                    decode(encoding, data, mint, maxt, floats)
+            |chunk| {
+                if chunk.encoding().is_float() {
+                    chunk.floats((mint, maxt), floats)
                 } else {
-                    decode_histograms(encoding, data, mint, maxt, histograms)
+                    decode_histograms(chunk.encoding(), chunk.bytes(), mint, maxt, histograms)
                 }
             },
         )?;
@@ -203,8 +210,8 @@ impl SeriesSet for Set {
         into: &mut Vec<(Timestamp, Timestamp)>,
     ) -> Result<(), QueryError> {
         into.clear();
-        let deleted = self.each_chunk(i, (mint, maxt), Encoding::has_starts, |encoding, data| {
-            decode_starts(encoding, data, mint, maxt, into)
+        let deleted = self.each_chunk(i, (mint, maxt), Encoding::has_starts, |chunk| {
+            decode_starts(chunk.encoding(), chunk.bytes(), mint, maxt, into)
         })?;
         if let Some(deleted) = deleted {
             into.retain(|(t, _)| !deleted.contains(*t));
@@ -217,12 +224,12 @@ impl SeriesSet for Set {
         let mut samples = Samples::default();
         let (chunks, deleted) = self.chunks(i, mint, maxt);
         for chunk in chunks.rev() {
-            let (encoding, data) = reader.get(chunk.reference)?;
-            if !encoding.is_float() {
+            let read = reader.cached(chunk.reference, self.keep)?;
+            if !read.encoding().is_float() {
                 continue;
             }
             samples.clear();
-            decode(encoding, &data, mint, maxt, &mut samples).map_err(self.damaged(chunk))?;
+            read.floats((mint, maxt), &mut samples).map_err(self.damaged(chunk))?;
             if let Some(deleted) = deleted {
                 deleted.cut(&mut samples);
             }

@@ -142,7 +142,7 @@ impl Walk<'_> {
         let index = self.block.index();
         let align = if index.version() == 1 { 1 } else { 16 };
         let mut series = index.series_uncached();
-        let mut chunks = self.block.chunks().chunks_uncached();
+        let mut chunks = self.block.chunks().chunks();
         let mut expected = index.toc().series.next_multiple_of(align);
         for &reference in refs {
             let at = index.offset_of(reference);

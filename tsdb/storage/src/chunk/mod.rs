@@ -4,6 +4,7 @@ mod appender;
 mod bits;
 mod counts;
 mod decode;
+mod decoded;
 mod ends;
 mod histogram;
 mod layout;
@@ -19,6 +20,7 @@ pub use appender::{Appender, FloatHistogramAppender, HistogramAppender, SealedCh
 pub use counts::Counts;
 pub(crate) use decode::decode_since;
 pub use decode::{decode, decode_xor, sample_count};
+pub(crate) use decoded::Decoded;
 pub(crate) use ends::ends;
 pub use histogram::decode_histograms;
 pub(crate) use mark::Mark;

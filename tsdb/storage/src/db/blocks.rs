@@ -1,6 +1,7 @@
 //! The blocks of a directory.
 
-use crate::block::{Block, Cache, OUT_OF_ORDER, Ulid};
+use crate::block::{Block, OUT_OF_ORDER, Ulid};
+use crate::cache::Cache;
 use crate::compact::{in_order_end, is_whole};
 use crate::disk::Disk;
 use crate::error::StorageError;

@@ -38,7 +38,8 @@ pub use read_only::ReadOnly;
 pub use replay::{ReplayStatus, Replayed};
 pub use stats::Stats;
 
-use crate::block::{Block, Cache, Ulid};
+use crate::block::{Block, Ulid};
+use crate::cache::Cache;
 use crate::compact::{Pace, Throttle, Unhurried};
 use crate::disk::{Disk, Lock};
 use crate::error::StorageError;
@@ -129,6 +130,7 @@ impl Db {
             disk: Arc::clone(&parts.disk),
             dir: parts.path.clone(),
             read_only: false,
+            cache: Arc::clone(&cache),
         })?;
         if let Some(begins) = begins {
             head.seal(begins);

@@ -3,7 +3,8 @@
 use super::blocks::{Blocks, Found};
 use super::places::Places;
 use super::ports::{join, texts};
-use crate::block::{Block, Cache};
+use crate::block::Block;
+use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::head::{Head, HeadParts, Replayed, Weighed};
@@ -62,7 +63,8 @@ impl Source {
 
     fn read(&self) -> Result<ReadOnly, StorageError> {
         let settings = Settings::default();
-        let found = Found::look(&self.disk, &self.path, &Cache::new(settings.cache_bytes))?;
+        let cache = Cache::new(settings.cache_bytes);
+        let found = Found::look(&self.disk, &self.path, &cache)?;
         let blocks = Blocks::new(found);
         let begins = blocks.log_begins(&self.disk, &self.path)?;
         let head = Head::durable(HeadParts {
@@ -71,6 +73,7 @@ impl Source {
             disk: Arc::clone(&self.disk),
             dir: self.path.clone(),
             read_only: true,
+            cache,
         })?;
         if let Some(begins) = begins {
             head.seal(begins);

@@ -49,7 +49,7 @@ pub struct Stats {
     pub size_retentions: u64,
     /// Whether a compaction or cut is running (gauge: 0 or 1).
     pub compacting: u64,
-    /// Bytes that the cache of blocks holds (gauge).
+    /// Bytes that the cache of blocks and of mapped chunks holds (gauge).
     pub cache_bytes: u64,
     /// Look-ups that the cache answered.
     pub cache_hits: u64,

@@ -5,6 +5,7 @@ use super::chunks_head::ChunksHead;
 use super::log::{Log, LogHealth};
 use super::series::Data;
 use super::unwritten::Unwritten;
+use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::settings::Settings;
@@ -29,6 +30,8 @@ pub struct HeadParts {
     pub dir: PathBuf,
     /// Whether nothing may be written: what is there is read into memory, and that is all.
     pub read_only: bool,
+    /// What keeps the chunks that queries read of files.
+    pub cache: Arc<Cache>,
 }
 
 /// What the log calls a series besides its reference.
@@ -161,7 +164,11 @@ impl Head {
         let durable = Durable {
             wal: log("wal"),
             wbl: log("wbl"),
-            chunks: Arc::new(ChunksHead::new(Arc::clone(&parts.disk), parts.dir.join("chunks_head"))),
+            chunks: Arc::new(ChunksHead::new(
+                Arc::clone(&parts.disk),
+                parts.dir.join("chunks_head"),
+                parts.cache,
+            )),
             unwritten: Unwritten::default(),
             unlogged_from: AtomicU64::new(0),
             disk: parts.disk,

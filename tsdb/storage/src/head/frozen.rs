@@ -6,7 +6,7 @@ use super::late::merge;
 use super::matched::Matched;
 use super::series::{Closed, Data, NO_OWNER};
 use super::stripe::{Stripe, number_of};
-use crate::chunk::{Mark, decode, decode_histograms, decode_since, decode_xor};
+use crate::chunk::{Decoded, Encoding, Mark, decode, decode_histograms, decode_since, decode_xor};
 use crate::error::{ChunkError, StorageError};
 use crate::interval::Intervals;
 use crate::points::{self, Point, Value};
@@ -49,6 +49,8 @@ pub(super) struct Frozen {
     files: Option<Arc<Files>>,
     /// What was read of them.
     near: Near,
+    /// Whether the chunks are worth keeping for who asks next.
+    keep: bool,
 }
 
 /// A series. Selections hold many: less than a cache line each.
@@ -201,6 +203,8 @@ impl Frozen {
 
     /// The series that were `matched`, brought into the order that was wanted.
     pub(super) fn of(mut self, matched: Arc<Matched>) -> Self {
+        let chunks = self.closed.len() + self.late.len();
+        self.keep = self.files.as_ref().is_some_and(|files| files.are_worth_keeping(chunks));
         if !matched.order.is_empty() {
             let mut copied = vec![u32::MAX; matched.found.len()];
             for (at, series) in (0..).zip(&self.series) {
@@ -273,23 +277,51 @@ impl Frozen {
             .iter()
             .filter(|c| c.encoding.is_float())
         {
-            self.decode((i, chunk), from, maxt, |bytes| {
-                decode(chunk.encoding, bytes, from, maxt, into)
-            })?;
+            self.floats((i, chunk), (from, maxt), into)?;
         }
         self.decode_tail(series, from, maxt, into)?;
         let mut late = Samples::default();
         for chunk in &self.late[others.late.clone()] {
             late.clear();
-            self.decode((i, chunk), mint, maxt, |bytes| {
-                decode(chunk.encoding, bytes, mint, maxt, &mut late)
-            })?;
+            self.floats((i, chunk), (mint, maxt), &mut late)?;
             merge(into, &late);
         }
         if let Some(deleted) = &others.deleted {
             deleted.cut(into);
         }
         Ok(())
+    }
+
+    /// Appends the floats of a chunk of series i with `mint <= t <= maxt` (ms), from those that are kept if they are, and
+    /// else into them.
+    fn floats(
+        &self,
+        (i, chunk): (usize, &Closed),
+        (mint, maxt): (Timestamp, Timestamp),
+        into: &mut Samples,
+    ) -> Result<(), Unreadable> {
+        let stored = self.files.as_deref().zip(chunk.place());
+        let Some((files, place)) = stored.filter(|_| chunk.encoding == Encoding::Xor && chunk.overlaps(mint, maxt))
+        else {
+            return self.decode((i, chunk), mint, maxt, |bytes| {
+                decode(chunk.encoding, bytes, mint, maxt, into)
+            });
+        };
+        if let Some(kept) = files.kept(place) {
+            kept.append((mint, maxt), into);
+            return Ok(());
+        }
+        self.decode((i, chunk), mint, maxt, |bytes| {
+            let decoded = match self.keep {
+                true => Decoded::read(chunk.encoding, bytes, (mint, maxt), into),
+                false => None,
+            };
+            match decoded {
+                Some(decoded) => files.keep(place, decoded),
+                None => decode(chunk.encoding, bytes, mint, maxt, into)?,
+            }
+            Ok(())
+        })
     }
 
     /// Lets `take` read the bytes of a chunk of series i, if it may have samples with `mint <= t <= maxt` (ms).

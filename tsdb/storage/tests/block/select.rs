@@ -3,7 +3,8 @@
 use super::support::{ALL, DIR, Data, SEGMENT, disk, naive, open, points, rewrite, select, write};
 use leadline_model::labels::Labels;
 use leadline_model::matcher::{MatchOp, Matcher};
-use leadline_storage::block::{Block, Cache};
+use leadline_storage::block::Block;
+use leadline_storage::cache::Cache;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -197,6 +198,25 @@ fn the_cache_stays_within_its_bytes_and_is_hit() {
     let after = cache.stats();
     assert!(after.hits > before.hits);
     assert_eq!(after.misses, before.misses);
+}
+
+#[test]
+fn blocks_that_share_a_cache_do_not_see_what_it_keeps_of_each_other() {
+    let (disk, cache) = (disk(), Cache::new(1 << 20));
+    let blocks: Vec<(Data, Arc<Block>)> = (0..2)
+        .map(|i| {
+            let labels = Labels::from_pairs([("__name__", ["m", "n"][i])]);
+            let data = Data::from([(labels, points(3, i as i64 * 5, 10))]);
+            let dir = write(&disk, Path::new(&format!("{DIR}{i}")), &data, 2, SEGMENT);
+            (data, Block::open(Arc::clone(&disk), &dir, Arc::clone(&cache)).unwrap())
+        })
+        .collect();
+    for _ in 0..2 {
+        for (data, block) in &blocks {
+            assert_eq!(&select(block, &[], ALL.0, ALL.1).unwrap(), data);
+        }
+    }
+    assert!(cache.stats().hits > 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use leadline_model::clock::Clock;
 use leadline_model::histogram::HistogramSample;
 use leadline_model::matcher::MatchOp;
 use leadline_model::port::Appender;
+use leadline_storage::cache::Cache;
 use leadline_storage::disk::Disk;
 use leadline_storage::wal::record::{Record, SamplesEncoder};
 use leadline_storage::wal::{Reader, Wal};
@@ -145,6 +146,7 @@ fn who_only_reads_sees_what_was_in_the_oldest_mapped_file_and_leaves_the_others(
         disk: Arc::new(w.disk.clone()),
         dir: "data".into(),
         read_only: true,
+        cache: Cache::new(1 << 20),
     })
     .unwrap();
     assert!(w.head.replay(&()).unwrap().given_up > 0);

@@ -15,6 +15,7 @@ use leadline_model::port::{
 };
 use leadline_model::sample::{STALE_NAN, Samples, Timestamp};
 use leadline_model::target::OwnerId;
+use leadline_storage::cache::Cache;
 use leadline_storage::disk::{Disk, MemoryDisk, RealDisk};
 use leadline_storage::source::Source;
 use leadline_storage::{Head, HeadParts, Replayed, Settings, chunk};
@@ -54,6 +55,7 @@ fn open_on(disk: Arc<dyn Disk>, clock: &Arc<ManualClock>, settings: &Settings) -
         disk,
         dir: "data".into(),
         read_only: false,
+        cache: Cache::new(1 << 20),
     })
     .unwrap()
 }
@@ -495,6 +497,7 @@ fn reading_alone_changes_nothing_on_the_disk() {
         disk: Arc::new(crashed.clone()),
         dir: "data".into(),
         read_only: true,
+        cache: Cache::new(1 << 20),
     })
     .unwrap();
     head.replay(&()).unwrap();
@@ -651,6 +654,7 @@ fn a_directory_of_prometheus_is_replayed_to_what_prometheus_reads_of_it() {
             disk: disk.clone(),
             dir: dir.clone(),
             read_only: true,
+            cache: Cache::new(1 << 20),
         })
         .unwrap();
         let blocks = disk

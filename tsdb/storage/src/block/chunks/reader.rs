@@ -1,13 +1,14 @@
 //! Reads chunks.
 
-use super::super::cache::{Cache, Cached, Key, Kind};
 use super::super::pages::{Stored, Window};
 use super::{DIR, HEADER, MAGIC, MAX_LEN_FIELD, VERSION};
-use crate::chunk::Encoding;
+use crate::cache::{Cache, Cached, Chunk, Key, Kind};
+use crate::chunk::{Decoded, Encoding};
 use crate::codec::{Cursor, Malformed};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use bytes::Bytes;
+use leadline_model::sample::{Samples, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,22 +75,17 @@ impl Reader {
         (segment.map_or(&*self.dir, Stored::path), offset_of(reference))
     }
 
-    /// Reads chunks through the cache.
+    /// Reads chunks.
     pub(in crate::block) fn chunks(&self) -> ChunkReader<'_> {
-        self.reader(true)
-    }
-
-    /// Reads all chunks once: neither from the cache nor into it.
-    pub(in crate::block) fn chunks_uncached(&self) -> ChunkReader<'_> {
-        self.reader(false)
-    }
-
-    fn reader(&self, cached: bool) -> ChunkReader<'_> {
         ChunkReader {
             reader: self,
             window: None,
-            cached,
         }
+    }
+
+    /// Whether so many chunks, which are all read for one query, are worth keeping.
+    pub(in crate::block) fn is_worth_keeping(&self, chunks: usize) -> bool {
+        self.cache.is_worth_keeping(chunks)
     }
 }
 
@@ -99,6 +95,20 @@ fn segment_of(reference: u64) -> usize {
 
 fn offset_of(reference: u64) -> u64 {
     reference & u64::from(u32::MAX)
+}
+
+/// What the cache keeps of floats without start times, if it can.
+fn decoded(encoding: Encoding, data: &[u8]) -> Option<Decoded> {
+    (encoding == Encoding::Xor)
+        .then(|| {
+            Decoded::read(
+                encoding,
+                data,
+                (Timestamp::MIN, Timestamp::MAX),
+                &mut Samples::default(),
+            )
+        })
+        .flatten()
 }
 
 fn check_header(stored: &Stored) -> Result<(), StorageError> {
@@ -127,26 +137,29 @@ pub(in crate::block) struct ChunkReader<'a> {
     reader: &'a Reader,
     /// Of the segment that was read last.
     window: Option<(usize, Window<'a>)>,
-    cached: bool,
 }
 
 impl<'a> ChunkReader<'a> {
-    /// The chunk with this reference.
-    pub(in crate::block) fn get(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
-        if !self.cached {
-            return self.read(reference);
-        }
+    /// The chunk with this reference, from the cache if it is there, and into it if it is to be kept.
+    pub(in crate::block) fn cached(&mut self, reference: u64, keep: bool) -> Result<Chunk, StorageError> {
         let key = Key {
-            block: self.reader.block,
+            of: self.reader.block,
             kind: Kind::Chunk,
             at: reference,
         };
-        if let Some(Cached::Chunk(encoding, data)) = self.reader.cache.get(&key) {
-            return Ok((encoding, data));
+        if let Some(Cached::Chunk(chunk)) = self.reader.cache.get(&key) {
+            return Ok(chunk);
         }
-        let (encoding, data) = self.read(reference)?;
-        self.reader.cache.put(key, Cached::Chunk(encoding, data.clone()));
-        Ok((encoding, data))
+        let (encoding, data) = self.get(reference)?;
+        if !keep {
+            return Ok(Chunk::Encoded(encoding, data));
+        }
+        let chunk = match decoded(encoding, &data) {
+            Some(decoded) => Chunk::Decoded(decoded),
+            None => Chunk::Encoded(encoding, data),
+        };
+        self.reader.cache.put(key, Cached::Chunk(chunk.clone()));
+        Ok(chunk)
     }
 
     /// Checks that the chunk with this reference ends within its segment; what it holds is not read.
@@ -193,7 +206,8 @@ impl<'a> ChunkReader<'a> {
         Ok((stored, window, start, whole))
     }
 
-    fn read(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
+    /// The chunk with this reference as it is stored, past the cache.
+    pub(in crate::block) fn get(&mut self, reference: u64) -> Result<(Encoding, Bytes), StorageError> {
         let offset = offset_of(reference);
         let (stored, window, start, whole) = self.find(reference)?;
         let bytes = window.get(start, whole)?;

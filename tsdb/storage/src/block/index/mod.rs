@@ -13,9 +13,10 @@ mod toc;
 mod walk;
 mod writer;
 
-pub(super) use page::Page;
+pub(crate) use page::Page;
 pub(super) use reader::Reader;
-pub(super) use series::{ChunkMeta, SeriesEntry};
+pub(super) use series::ChunkMeta;
+pub(crate) use series::SeriesEntry;
 pub(super) use table::Name;
 pub(super) use toc::Toc;
 pub(super) use writer::Writer;

@@ -5,7 +5,7 @@ use crate::error::StorageError;
 
 /// Texts in order, each with a number.
 #[derive(Debug, Default)]
-pub(in crate::block) struct Page {
+pub(crate) struct Page {
     text: String,
     /// Where each text ends in `text`, and its number.
     entries: Vec<(u32, u64)>,
@@ -48,7 +48,7 @@ impl Page {
     }
 
     /// What it takes, bytes.
-    pub(in crate::block) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.text.capacity() + self.entries.capacity() * size_of::<(u32, u64)>()
     }
 }

@@ -1,12 +1,12 @@
 //! Finds series by label, reading only what is asked for.
 
-use super::super::cache::{Cache, Cached, Key, Kind};
 use super::super::pages::{Stored, Window};
 use super::page::Page;
 use super::series_reader::SeriesReader;
 use super::symbols::Symbols;
 use super::table::{Name, Table};
 use super::{ALIGN, FILE, HEADER, MAGIC, Toc, postings};
+use crate::cache::{Cache, Cached, Key, Kind};
 use crate::codec::Cursor;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -182,7 +182,7 @@ impl Reader {
 
     pub(super) fn key(&self, kind: Kind, at: u64) -> Key {
         Key {
-            block: self.block,
+            of: self.block,
             kind,
             at,
         }

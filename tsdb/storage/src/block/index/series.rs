@@ -17,14 +17,14 @@ pub(in crate::block) struct ChunkMeta {
 
 /// A series of the index, its symbols resolved.
 #[derive(Debug)]
-pub(in crate::block) struct SeriesEntry {
+pub(crate) struct SeriesEntry {
     pub(in crate::block) labels: Labels,
     pub(in crate::block) chunks: Box<[ChunkMeta]>,
 }
 
 impl SeriesEntry {
     /// What it takes, bytes.
-    pub(in crate::block) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + 16 + self.labels.as_bytes().len() + size_of_val(&*self.chunks)
     }
 

@@ -1,10 +1,10 @@
 //! Reads series, their symbols resolved, one after the other.
 
-use super::super::cache::{Cached, Kind};
 use super::super::pages::{Stored, Window};
 use super::page::Page;
 use super::reader::Reader;
 use super::series::{self, ChunkMeta, SeriesEntry};
+use crate::cache::{Cached, Kind};
 use crate::codec::Cursor;
 use crate::error::StorageError;
 use leadline_model::labels::Labels;

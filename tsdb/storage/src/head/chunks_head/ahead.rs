@@ -86,6 +86,7 @@ mod tests {
     use super::super::super::series::{Closed, Outgoing};
     use super::super::ChunksHead;
     use super::*;
+    use crate::cache::Cache;
     use crate::chunk::Encoding;
     use crate::disk::MemoryDisk;
     use leadline_model::port::SeriesRef;
@@ -104,7 +105,11 @@ mod tests {
 
     #[test]
     fn chunks_are_read_as_one_by_one_in_any_order_and_while_more_are_written() {
-        let chunks = ChunksHead::new(Arc::new(MemoryDisk::new()), PathBuf::from("/chunks_head"));
+        let chunks = ChunksHead::new(
+            Arc::new(MemoryDisk::new()),
+            PathBuf::from("/chunks_head"),
+            Cache::new(0),
+        );
         let (mut places, mut ahead) = (Vec::new(), Ahead::new(PAGES));
         for round in 0..4 {
             // Enough of them that pages have to go.
@@ -124,7 +129,11 @@ mod tests {
 
     #[test]
     fn a_place_without_a_chunk_is_an_error() {
-        let chunks = ChunksHead::new(Arc::new(MemoryDisk::new()), PathBuf::from("/chunks_head"));
+        let chunks = ChunksHead::new(
+            Arc::new(MemoryDisk::new()),
+            PathBuf::from("/chunks_head"),
+            Cache::new(0),
+        );
         let places = chunks.write(&[outgoing(1)]).unwrap();
         let mut ahead = Ahead::new(PAGES);
         for place in [places[0] + 1, places[0] + 100_000, 9 << 32] {

@@ -16,6 +16,8 @@ pub(super) use scan::Found;
 pub use verify::verify_mapped;
 
 use super::series::{Data, Outgoing};
+use crate::cache::{Cache, Cached, Chunk, Key, Kind};
+use crate::chunk::Decoded;
 use crate::disk::{self, Disk, File, ReadAt};
 use crate::error::{ChunkError, StorageError};
 use bytes::Bytes;
@@ -49,6 +51,8 @@ struct Mapped {
     maxt: Timestamp,
     /// Bytes of complete chunks and the header.
     len: u64,
+    /// Its number in the cache: another one when a file is made anew under the same name.
+    number: u64,
 }
 
 /// The files at one moment; what is open stays readable when it is removed.
@@ -56,11 +60,42 @@ struct Mapped {
 pub(super) struct Files {
     /// By their numbers.
     all: BTreeMap<u32, Mapped>,
+    /// What is kept of their chunks.
+    cache: Option<Arc<Cache>>,
     /// Whether a chunk of them was found damaged; of one folder there is one.
     damage: Arc<AtomicBool>,
 }
 
 impl Files {
+    /// The floats of the chunk at `place`, if they are kept.
+    pub(super) fn kept(&self, place: u64) -> Option<Decoded> {
+        match self.cache.as_ref()?.get(&self.key(place)?)? {
+            Cached::Chunk(Chunk::Decoded(decoded)) => Some(decoded),
+            _ => None,
+        }
+    }
+
+    /// Keeps the floats of the chunk at `place`.
+    pub(super) fn keep(&self, place: u64, decoded: Decoded) {
+        if let (Some(cache), Some(key)) = (&self.cache, self.key(place)) {
+            cache.put(key, Cached::Chunk(Chunk::Decoded(decoded)));
+        }
+    }
+
+    /// Whether so many chunks, which are all read for one query, are worth keeping.
+    pub(super) fn are_worth_keeping(&self, chunks: usize) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.is_worth_keeping(chunks))
+    }
+
+    fn key(&self, place: u64) -> Option<Key> {
+        let (file, offset) = self.at(place)?;
+        Some(Key {
+            of: file.number,
+            kind: Kind::Chunk,
+            at: offset,
+        })
+    }
+
     /// The bytes of the chunk at `place`, checked.
     pub(super) fn read(&self, place: u64) -> Result<Bytes, StorageError> {
         let Some((file, offset)) = self.at(place) else {
@@ -160,17 +195,23 @@ struct Writing {
 pub(super) struct ChunksHead {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    cache: Arc<Cache>,
     files: RwLock<Arc<Files>>,
     writing: Mutex<Option<Writing>>,
 }
 
 impl ChunksHead {
-    /// The files in `dir`, which need not exist; [`Self::scan`] finds out what they hold.
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+    /// The files in `dir`, which need not exist; [`Self::scan`] finds out what they hold. `cache` keeps what queries read of
+    /// them.
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, cache: Arc<Cache>) -> Self {
         Self {
             disk,
             dir,
-            files: RwLock::default(),
+            files: RwLock::new(Arc::new(Files {
+                cache: Some(Arc::clone(&cache)),
+                ..Files::default()
+            })),
+            cache,
             writing: Mutex::new(None),
         }
     }
@@ -294,6 +335,7 @@ impl ChunksHead {
                     reader: Arc::clone(&reader),
                     maxt: Timestamp::MIN,
                     len: format::HEADER_LEN as u64,
+                    number: self.cache.number(),
                 },
             );
         });
@@ -453,15 +495,16 @@ fn path(dir: &Path, seq: u32) -> PathBuf {
 mod tests {
     use super::super::series::Closed;
     use super::*;
-    use crate::chunk::Encoding;
+    use crate::chunk::{Encoding, XorAppender};
     use crate::disk::MemoryDisk;
     use leadline_model::entropy::SeededEntropy;
     use leadline_model::port::SeriesRef;
+    use leadline_model::sample::Samples;
 
     #[test]
     fn what_was_mapped_last_is_withdrawn_and_what_comes_next_takes_its_place() {
         let (disk, dir) = (MemoryDisk::new(), PathBuf::from("/chunks_head"));
-        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone());
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone(), Cache::new(1 << 20));
         let write = |n: u8| {
             let sent = Outgoing {
                 series: SeriesRef(1),
@@ -473,21 +516,32 @@ mod tests {
         let kept = write(1);
         head.cut().unwrap();
         let last = head.last();
-        write(2);
+        let gone = write(2);
+        // A query keeps the floats of both.
+        let mut open = XorAppender::default();
+        open.append(0, 1.5);
+        let mut bytes = Vec::new();
+        open.copy_to(&mut bytes);
+        let decoded = || Decoded::read(Encoding::Xor, &bytes, (0, 1), &mut Samples::default()).unwrap();
+        head.files().keep(kept, decoded());
+        head.files().keep(gone, decoded());
         head.cut().unwrap();
         // This one is still written to.
         write(3);
         head.withdraw_behind(last).unwrap();
         assert_eq!(disk.list(&dir).unwrap().len(), 1);
         let next = write(4);
-        assert_eq!((kept >> 32, next >> 32), (1, 2));
+        assert_eq!((kept >> 32, next), (1, gone));
+        // What was kept of the file that had this name before is not taken for what this one has.
+        let is_kept = |place| head.files().kept(place).is_some();
+        assert_eq!((is_kept(kept), is_kept(next)), (true, false));
         let read = |place| head.files().read(place).unwrap()[0];
         assert_eq!((read(kept), read(next)), (1, 4));
     }
 
     /// The series of the chunks that a start uses.
     fn used(disk: &MemoryDisk, dir: &Path) -> Vec<u64> {
-        let head = ChunksHead::new(Arc::new(disk.clone()), dir.to_owned());
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.to_owned(), Cache::new(0));
         let mut series = Vec::new();
         let take = |found: Vec<Found>| {
             series.extend(found.iter().map(|chunk| chunk.series.0));
@@ -500,7 +554,7 @@ mod tests {
     #[test]
     fn what_is_behind_a_damaged_chunk_does_not_come_back_where_power_is_lost_while_it_is_given_up() {
         let (disk, dir) = (MemoryDisk::new(), PathBuf::from("/chunks_head"));
-        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone());
+        let head = ChunksHead::new(Arc::new(disk.clone()), dir.clone(), Cache::new(0));
         for series in 1..6 {
             let sent = Outgoing {
                 series: SeriesRef(series),

@@ -126,6 +126,7 @@ mod tests {
     use super::super::super::series::{Closed, Outgoing};
     use super::super::ChunksHead;
     use super::*;
+    use crate::cache::Cache;
     use crate::chunk::Encoding;
     use crate::disk::MemoryDisk;
     use leadline_model::port::SeriesRef;
@@ -148,7 +149,11 @@ mod tests {
     }
 
     fn written(chunks: u64) -> (Arc<Files>, Vec<u64>) {
-        let head = ChunksHead::new(Arc::new(MemoryDisk::new()), PathBuf::from("/chunks_head"));
+        let head = ChunksHead::new(
+            Arc::new(MemoryDisk::new()),
+            PathBuf::from("/chunks_head"),
+            Cache::new(0),
+        );
         let sent: Vec<Outgoing> = (0..chunks).map(outgoing).collect();
         let places = head.write(&sent).unwrap();
         (head.files(), places)

@@ -176,6 +176,7 @@ impl ChunksHead {
         }
         let mut files = Files {
             damage: Arc::clone(&self.files().damage),
+            cache: Some(Arc::clone(&self.cache)),
             ..Files::default()
         };
         let mut previous = None;
@@ -205,6 +206,7 @@ impl ChunksHead {
                         reader,
                         maxt,
                         len,
+                        number: self.cache.number(),
                     },
                 );
                 take(found)?;
@@ -312,7 +314,7 @@ mod tests {
 
     /// The folder, the series of the chunks that are used, and what is told; what is damaged is repaired.
     fn opened(disk: &MemoryDisk) -> (ChunksHead, Vec<u64>, Vec<String>) {
-        let head = ChunksHead::new(Arc::new(disk.clone()), PathBuf::from(DIR));
+        let head = ChunksHead::new(Arc::new(disk.clone()), PathBuf::from(DIR), crate::cache::Cache::new(0));
         let mut series = Vec::new();
         let scanned = head.scan(true, |found| {
             series.extend(found.iter().map(|chunk| chunk.series.0));

@@ -1,6 +1,7 @@
 //! A walk through all files of mapped chunks.
 
 use super::ChunksHead;
+use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// [`StorageError::Io`]: a file cannot be read.
 pub fn verify_mapped(disk: Arc<dyn Disk>, dir: &Path, report: &mut dyn FnMut(String)) -> Result<u64, StorageError> {
     let mut good = 0;
-    let scanned = ChunksHead::new(disk, dir.to_owned()).scan(false, |found| {
+    let scanned = ChunksHead::new(disk, dir.to_owned(), Cache::new(0)).scan(false, |found| {
         good += found.len() as u64;
         Ok(())
     })?;
