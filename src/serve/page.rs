@@ -134,6 +134,18 @@ fn queries(page: &mut Page, rooms: &Rooms) {
     );
     page.one(
         Counter,
+        "leadline_query_texts_total",
+        "texts of queries that were asked",
+        count(&counts.asked),
+    );
+    page.one(
+        Counter,
+        "leadline_query_texts_kept_total",
+        "texts of queries that were neither parsed nor compiled anew",
+        count(&counts.kept),
+    );
+    page.one(
+        Counter,
         "leadline_query_streamed_aggregations_total",
         "aggregations that were answered from groups of the store",
         count(&counts.streamed),

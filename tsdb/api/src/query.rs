@@ -77,8 +77,10 @@ pub(crate) fn question(api: &Api, params: &Params, origin: Origin) -> Result<(Qu
         ..Options::default()
     };
     let text = params.query();
-    let query = Query::parse_with(text, api.engine.settings().features);
-    let query = query.map_err(|e| ApiError::parameter("query", parse_error(text, &e)))?;
+    let query = api
+        .engine
+        .query(text)
+        .map_err(|e| ApiError::parameter("query", parse_error(text, &e)))?;
     Ok((query, options))
 }
 

@@ -248,3 +248,23 @@ async fn metadata_is_told_by_family_and_by_target() {
         assert_eq!(get(&api, &format!("/api/v1/{path}")).await, (200, whole), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_query_that_is_sent_again_is_not_parsed_again_and_one_with_a_mistake_is_told_each_time() {
+    let (api, _) = api(vec![Labels::from_pairs([("__name__", "m")])], 100);
+    let paths = [
+        "query?time=0&query=sum(m)",
+        "query_range?start=0&end=1&step=1&query=sum(m)",
+    ];
+    for path in paths.iter().chain(&paths) {
+        let (status, body) = get(&api, &format!("/api/v1/{path}")).await;
+        assert!(status == 200 && body.contains("\"1\""), "{body}");
+    }
+    for _ in 0..2 {
+        let (status, body) = get(&api, "/api/v1/query?query=sum(").await;
+        assert!(status == 400 && body.contains("parse error"), "{body}");
+    }
+    let counts = api.engine.counts();
+    assert_eq!(counts.asked.load(Ordering::Relaxed), 6);
+    assert_eq!(counts.kept.load(Ordering::Relaxed), 3);
+}

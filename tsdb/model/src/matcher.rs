@@ -107,6 +107,12 @@ impl Matcher {
         })
     }
 
+    /// What its pattern's engine takes ([`Regex::weight`]); 0 where it has none.
+    #[must_use]
+    pub fn pattern_weight(&self) -> usize {
+        self.regex.as_ref().map_or(0, Regex::weight)
+    }
+
     /// `name = value`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {

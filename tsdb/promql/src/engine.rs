@@ -2,18 +2,21 @@
 //!
 //! **Where a query runs.** Evaluation is synchronous. A query that is small runs right where its future is polled: it
 //! costs microseconds, a hop to another thread and back costs as much again. Small is an instant query that took less than
-//! [`INLINE_BELOW_US`] when it was last run, and one that never ran, or a range query, if the store's index tells that it
-//! will (`small.rs`). Everything else runs on the blocking pool, so that the executor's threads stay free. Dropping the
+//! [`INLINE_BELOW_US`] when it was last run at about that time, unless the store's index tells that it may take many times as
+//! long, and one that never ran, or a range query, if the index tells that it will (`small.rs`). Queries are kept by their text
+//! (`kept.rs`), so that this holds for who sends it each time, too. Everything else runs on the blocking pool, so that the executor's threads stay free. Dropping the
 //! future of such a query stops it at its next look at the clock.
 
 use crate::cost::CostLimits;
+use crate::diagnostic::ParseError;
 use crate::error::Error;
 use crate::eval::QueryRange;
 use crate::job::Job;
+use crate::kept::KeptQueries;
 use crate::log::{Origin, Pending, QueryLog};
 use crate::query::Query;
 use crate::settings::Settings;
-use crate::small;
+use crate::small::{self, Guess};
 use crate::stats::{Counting, QueryStats};
 use crate::value::QueryResult;
 use leadline_model::Timestamp;
@@ -26,6 +29,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Queries that take less than this (microseconds) run on the caller's thread.
 pub const INLINE_BELOW_US: u64 = 500;
+
+/// Where the store's index tells of more than this (microseconds), that a query took little before is not trusted. The guess is
+/// on the safe side, often by ten times: an index knows the shortest list of postings, and not what is left of it.
+const TRUSTED_BELOW_US: u64 = 40 * INLINE_BELOW_US;
 
 /// One reading of the store beside queries (lists of series, labels, exemplars) runs for so many queries that may run.
 const READINGS: usize = 4;
@@ -44,6 +51,7 @@ pub struct Engine {
     pub(crate) readings: Arc<Semaphore>,
     waiting: AtomicUsize,
     watchers: Watchers,
+    kept: KeptQueries,
     counts: Counts,
 }
 
@@ -54,6 +62,10 @@ pub struct Counts {
     pub inline: AtomicU64,
     /// Queries that ran on the blocking pool.
     pub pooled: AtomicU64,
+    /// Texts that were asked ([`Engine::query`]).
+    pub asked: AtomicU64,
+    /// Those of them whose query was kept from the last time.
+    pub kept: AtomicU64,
     /// Aggregations that were answered series by series, from groups that the store told.
     pub streamed: AtomicU64,
     /// Queries that read too many series ([`CostLimits`]).
@@ -143,6 +155,7 @@ impl Engine {
             readings,
             waiting: AtomicUsize::new(0),
             watchers,
+            kept: KeptQueries::new(),
             counts: Counts::default(),
         })
     }
@@ -176,12 +189,27 @@ impl Engine {
         own.lowered_to(asked, self.settings.timeout)
     }
 
-    /// Parses and checks an expression for [`Self::instant`] and [`Self::range`].
+    /// Parses and checks an expression for [`Self::instant`] and [`Self::range`], or takes what was made of the same text before.
     ///
     /// # Errors
     /// [`Error::Prepare`] points at the mistake.
     pub fn parse(&self, text: &str) -> Result<Query, Error> {
-        Query::parse_with(text, self.settings.features).map_err(|e| Error::Prepare(PrepareError::from(e)))
+        self.query(text).map_err(|e| Error::Prepare(PrepareError::from(e)))
+    }
+
+    /// As [`Self::parse`], for who shows the text with a mistake in it.
+    ///
+    /// # Errors
+    /// The first mistake and its place.
+    pub fn query(&self, text: &str) -> Result<Query, ParseError> {
+        self.counts.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(query) = self.kept.get(text) {
+            self.counts.kept.fetch_add(1, Ordering::Relaxed);
+            return Ok(query);
+        }
+        let query = Query::parse_with(text, self.settings.features)?;
+        self.kept.keep(text, &query);
+        Ok(query)
     }
 
     /// Evaluates a query at one time (ms).
@@ -250,9 +278,10 @@ impl Engine {
             .lookback_ms
             .filter(|ms| *ms > 0)
             .unwrap_or(self.settings.lookback_ms);
-        let cheap = match query.last_us().filter(|_| !over_time) {
-            Some(us) => us < INLINE_BELOW_US,
-            None => small::is_small(&*self.store, query, times, lookback_ms),
+        let guess = |below_us| small::guess(&*self.store, query, (times, lookback_ms), below_us);
+        let cheap = match query.last_us(times.start).filter(|_| !over_time) {
+            Some(us) => us < INLINE_BELOW_US && guess(TRUSTED_BELOW_US) != Guess::Above,
+            None => guess(INLINE_BELOW_US) == Guess::Below,
         };
         let job = Job {
             store: Arc::clone(&self.store),

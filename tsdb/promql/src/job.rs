@@ -61,7 +61,7 @@ impl Job {
         stats.eval_us = micros_since(began);
         stats.queued_us = self.queued_us;
         if !self.over_time {
-            self.query.took(stats.eval_us);
+            self.query.took(stats.eval_us, self.times.start);
         }
         if let Some(pending) = self.pending.take() {
             pending.ended(result.as_ref().err(), &stats);

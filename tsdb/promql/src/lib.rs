@@ -12,6 +12,7 @@ mod eval;
 pub mod explain;
 mod functions;
 mod job;
+mod kept;
 pub mod log;
 mod port;
 pub mod query;

@@ -5,11 +5,12 @@ use crate::diagnostic::ParseError;
 use crate::eval::{QueryRange, constant, invariant, length, remembered};
 use crate::syntax::Features;
 use crate::syntax::ast::{AggregateOp, Expr, ExprKind, Span};
-use leadline_model::Matcher;
+use leadline_model::matcher::MatchOp;
 use leadline_model::port::Shape;
+use leadline_model::{Matcher, Timestamp};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A parsed and checked expression; cheap to clone, and meant to be kept where it is run again: it remembers what it
 /// cost.
@@ -18,6 +19,9 @@ pub struct Query(Arc<Prepared>);
 
 /// Says that a query has not run yet.
 const NEVER: u64 = u64::MAX;
+
+/// What an evaluation took tells something of those at most so far (ms) from it.
+const NEAR_MS: u64 = 10 * 60 * 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -35,8 +39,11 @@ pub(crate) struct Prepared {
     fixes: bool,
     /// The matchers of selectors that stand in it more than once.
     repeated: Vec<Vec<Matcher>>,
-    /// How long the last instant evaluation took, microseconds.
+    /// How long the last instant evaluation took, microseconds, and at which time (ms) it was.
     last_us: AtomicU64,
+    last_at: AtomicI64,
+    /// Of each pattern in it about how many instructions its engine has; 0 where it needs none.
+    patterns: Vec<usize>,
 }
 
 /// Whether the expression has an aggregation that keeps the first of equals, or one whose rounding depends on the order.
@@ -50,6 +57,21 @@ fn order_shows(expr: &Expr) -> bool {
         }
     });
     shows
+}
+
+/// [`Query::patterns`] of a tree.
+fn patterns(expr: &Expr) -> Vec<usize> {
+    let mut patterns = Vec::new();
+    let mut add = |matchers: &[Matcher]| {
+        let with_pattern = |m: &&Matcher| matches!(m.op(), MatchOp::Regex | MatchOp::NotRegex);
+        patterns.extend(matchers.iter().filter(with_pattern).map(Matcher::pattern_weight));
+    };
+    expr.visit(&mut |node| match &node.kind {
+        ExprKind::Selector(selector) | ExprKind::Matrix { selector, .. } => add(&selector.matchers),
+        ExprKind::Call(call) => add(&call.injected),
+        _ => {}
+    });
+    patterns
 }
 
 impl Query {
@@ -87,10 +109,12 @@ impl Query {
             fixes: invariant::fixes_times(&expr),
             folded: constant::folded(&expr),
             repeated: remembered::repeated(&expr),
+            patterns: patterns(&expr),
             expr,
             text,
             shape,
             last_us: AtomicU64::new(NEVER),
+            last_at: AtomicI64::new(0),
         }))
     }
 
@@ -149,13 +173,21 @@ impl Query {
         self.0.shape
     }
 
-    /// How long (us) the last instant evaluation took, if there was one.
-    pub(crate) fn last_us(&self) -> Option<u64> {
-        Some(self.0.last_us.load(Ordering::Relaxed)).filter(|&us| us != NEVER)
+    /// How long (us) the last instant evaluation took, if there was one, and at a time near `at` (ms): at another there may have
+    /// been nothing to read.
+    pub(crate) fn last_us(&self, at: Timestamp) -> Option<u64> {
+        let us = Some(self.0.last_us.load(Ordering::Relaxed)).filter(|&us| us != NEVER)?;
+        (self.0.last_at.load(Ordering::Relaxed).abs_diff(at) <= NEAR_MS).then_some(us)
     }
 
-    /// Notes how long (us) an instant evaluation took.
-    pub(crate) fn took(&self, us: u64) {
+    /// Notes how long (us) an instant evaluation at a time (ms) took.
+    pub(crate) fn took(&self, us: u64, at: Timestamp) {
+        self.0.last_at.store(at, Ordering::Relaxed);
         self.0.last_us.store(us.min(NEVER - 1), Ordering::Relaxed);
+    }
+
+    /// Of each pattern in it about how many instructions its engine has; 0 where it needs none.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = usize> {
+        self.0.patterns.iter().copied()
     }
 }

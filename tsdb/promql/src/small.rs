@@ -5,7 +5,6 @@
 //! because the thread serves others, so it counts series that the store's index bounds, steps and windows, what every node does
 //! with them, and gives up on whatever these do not bound.
 
-use crate::engine::INLINE_BELOW_US;
 use crate::eval::QueryRange;
 use crate::query::Query;
 use crate::syntax::ast::{AggregateOp, Border, Expr, ExprKind, Selector};
@@ -35,27 +34,52 @@ const UNBOUNDED: [&str; 5] = [
     "quantile_over_time",
 ];
 
-/// Whether a query at these times takes less than [`INLINE_BELOW_US`], as far as can be told before it is run.
-pub(crate) fn is_small(store: &dyn Queryable, query: &Query, times: QueryRange, lookback_ms: i64) -> bool {
-    let mut guess = Guess {
+/// What can be told of a query before it is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// It takes less time.
+    Below,
+    /// It may take as much, or more.
+    Above,
+    /// Nothing.
+    Unknown,
+}
+
+/// Whether a query at these times, with this lookback (ms), takes less than `below_us`.
+pub(crate) fn guess(
+    store: &dyn Queryable,
+    query: &Query,
+    (times, lookback_ms): (QueryRange, i64),
+    below_us: u64,
+) -> Guess {
+    if query.text().len() > MAX_TEXT {
+        return Guess::Unknown;
+    }
+    let mut sum = Sum {
         store,
         times,
         steps: times.frame().steps as u64,
         lookback_ms,
+        below_us,
         series: 0,
         nodes: 0,
         tenths: 0,
     };
-    let mut small = query.text().len() <= MAX_TEXT;
-    query.expr().visit(&mut |node| small = small && guess.add(node));
-    small && guess.is_small()
+    let mut guess = Guess::Below;
+    query.expr().visit(&mut |node| {
+        if guess == Guess::Below {
+            guess = sum.add(node);
+        }
+    });
+    guess
 }
 
-struct Guess<'a> {
+struct Sum<'a> {
     store: &'a dyn Queryable,
     times: QueryRange,
     steps: u64,
     lookback_ms: i64,
+    below_us: u64,
     /// Series of all selectors so far: no node has more of them.
     series: u64,
     /// Nodes so far.
@@ -64,9 +88,9 @@ struct Guess<'a> {
     tenths: u64,
 }
 
-impl Guess<'_> {
-    /// Adds what a node costs by itself; whether all is small so far.
-    fn add(&mut self, node: &Expr) -> bool {
+impl Sum<'_> {
+    /// Adds what a node costs by itself; what all of them take so far.
+    fn add(&mut self, node: &Expr) -> Guess {
         let cost = match &node.kind {
             ExprKind::Selector(selector) => self.selector(selector, self.lookback_ms),
             ExprKind::Matrix { computed: Some(_), .. } | ExprKind::Subquery(_) => None,
@@ -84,19 +108,23 @@ impl Guess<'_> {
             ExprKind::Aggregate(aggregate) if aggregate.op == AggregateOp::CountValues => None,
             _ => Some(0),
         };
-        let Some(cost) = cost else { return false };
+        let Some(cost) = cost else { return Guess::Unknown };
         self.tenths = self.tenths.saturating_add(cost);
         self.nodes += 1;
-        self.is_small()
+        if self.tenths() < self.below_us.saturating_mul(10) {
+            Guess::Below
+        } else {
+            Guess::Above
+        }
     }
 
-    /// Whether selectors and nodes together are small.
-    fn is_small(&self) -> bool {
+    /// What selectors and nodes cost together.
+    fn tenths(&self) -> u64 {
         let values = self.series.saturating_mul(self.steps) / VALUES_OF_A_NODE;
         let node = PER_NODE
             .saturating_add(self.steps / STEPS_OF_A_NODE)
             .saturating_add(values);
-        self.tenths.saturating_add(self.nodes.saturating_mul(node)) < INLINE_BELOW_US * 10
+        self.tenths.saturating_add(self.nodes.saturating_mul(node))
     }
 
     /// What reading so far back (ms) costs.
@@ -119,6 +147,7 @@ impl Guess<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::INLINE_BELOW_US;
     use leadline_model::port::{Generation, QueryError, SeriesSet};
     use leadline_model::{Matcher, Timestamp};
 
@@ -193,7 +222,7 @@ mod tests {
             };
             let store = Sized(series, HOUR);
             assert_eq!(
-                is_small(&store, &query, times, 300_000),
+                guess(&store, &query, (times, 300_000), INLINE_BELOW_US) == Guess::Below,
                 small,
                 "{text} {series} {steps}"
             );
@@ -204,6 +233,6 @@ mod tests {
             end: 0,
             step: 1,
         };
-        assert!(!is_small(&Sized(0, 0), &long, times, 0));
+        assert_eq!(guess(&Sized(0, 0), &long, (times, 0), u64::MAX), Guess::Unknown);
     }
 }

@@ -568,6 +568,48 @@ async fn a_query_that_was_cheap_runs_on_the_callers_thread() {
     }
 }
 
+/// Sends a text at a time (ms), as who keeps no query does; whether it ran on this thread.
+async fn ran_here(gate: &Gate, engine: &Engine, at: Timestamp) -> bool {
+    assert!(instant(engine, "sum(up)", at).await.is_ok());
+    gate.threads.lock().last() == Some(&std::thread::current().id())
+}
+
+#[tokio::test]
+async fn a_text_that_was_cheap_runs_on_the_callers_thread_when_it_is_sent_again_for_about_that_time() {
+    for bound in [None, Some(5_000)] {
+        let gate = Arc::new(Gate {
+            bound,
+            ..Gate::default()
+        });
+        gate.let_through();
+        let engine = behind(&gate, Settings::default());
+        assert!(!ran_here(&gate, &engine, 0).await, "the first run is of unknown cost");
+        // A busy machine may make single runs look dear.
+        while !ran_here(&gate, &engine, 600_000).await {}
+        // There may be more to read then.
+        assert!(!ran_here(&gate, &engine, 1_200_001).await, "{bound:?}");
+        let counts = engine.counts();
+        let (asked, kept) = (
+            counts.asked.load(Ordering::Relaxed),
+            counts.kept.load(Ordering::Relaxed),
+        );
+        assert!(asked >= 3 && kept == asked - 1, "{asked} {kept}");
+    }
+}
+
+#[tokio::test]
+async fn that_a_query_was_cheap_is_not_trusted_where_the_index_tells_of_many_series() {
+    let gate = Arc::new(Gate {
+        bound: Some(20_000),
+        ..Gate::default()
+    });
+    gate.let_through();
+    let engine = behind(&gate, Settings::default());
+    for _ in 0..20 {
+        assert!(!ran_here(&gate, &engine, 0).await);
+    }
+}
+
 #[tokio::test]
 async fn a_query_that_the_index_bounds_to_little_runs_on_the_callers_thread_at_once() {
     for (bound, at_once) in [(Some(3), true), (Some(100_000), false), (None, false)] {
