@@ -15,7 +15,8 @@ pub(crate) struct Decoded {
 /// When samples are, ms, each later than the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Times {
-    /// At equal distances, as those of a target are as a rule: the first, and from one to the next.
+    /// At equal distances, as those of a target are as a rule: the first, and from one to the next. From the first to the last it
+    /// is less than [`i64::MAX`].
     Even {
         first: Timestamp,
         gap: i64,
@@ -54,9 +55,10 @@ impl Decoded {
     /// Appends the samples with `mint <= t <= maxt` (ms).
     pub(crate) fn append(&self, (mint, maxt): (Timestamp, Timestamp), into: &mut Samples) {
         let within = self.within(mint, maxt);
-        let Some(values) = self.values.get(within.clone()) else {
+        let values = self.values.get(within.clone()).unwrap_or_default();
+        if values.is_empty() {
             return;
-        };
+        }
         into.v.extend_from_slice(values);
         match &self.times {
             Times::Even { first, gap } => {
@@ -120,7 +122,8 @@ impl Times {
             off |= time ^ expected;
             expected = expected.wrapping_add(gap);
         }
-        if off == 0 && gap > 0 {
+        let span = expected.wrapping_sub(gap).checked_sub(*first);
+        if off == 0 && gap > 0 && span.is_some_and(|span| (0..i64::MAX).contains(&span)) {
             return Some(Self::Even { first: *first, gap });
         }
         times
@@ -206,6 +209,10 @@ mod tests {
             vec![(i64::MAX - 20, 1.0), (i64::MAX - 10, 2.0), (i64::MAX, 3.0)],
             vec![(i64::MIN, 1.0)],
             vec![(i64::MAX, 1.0)],
+            vec![(i64::MAX - 23, 1.0), (i64::MAX - 13, 2.0), (i64::MAX - 3, 3.0)],
+            vec![(i64::MIN, 1.0), (i64::MIN / 2, 2.0), (0, 3.0), (1 << 62, 4.0)],
+            vec![(-1, 1.0), (i64::MAX - 1, 2.0)],
+            vec![(0, 1.0), (i64::MAX, 2.0)],
         ] {
             let chunk = chunk(&samples);
             let ends = samples
@@ -234,8 +241,9 @@ mod tests {
         let cut_off = &sound[..sound.len() - 4];
         let back = chunk(&[(0, 1.0), (10, 2.0), (5, 3.0)]);
         let evenly_back = chunk(&[(0, 1.0), (-10, 2.0), (-20, 3.0)]);
+        let round = chunk(&[(i64::MAX - 10, 1.0), (i64::MAX - 4, 2.0), (i64::MIN + 1, 3.0)]);
         let at_once = chunk(&[(0, 1.0), (0, 2.0), (0, 3.0)]);
-        for bytes in [cut_off, &back, &evenly_back, &at_once, &[1]] {
+        for bytes in [cut_off, &back, &evenly_back, &round, &at_once, &[1]] {
             let mut into = some();
             let read = Decoded::read(Encoding::Xor, bytes, (0, 100), &mut into);
             assert_eq!((read, bits(&into)), (None, bits(&some())), "{bytes:?}");
