@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod aggregate_histogram;
+mod ahead;
 mod binary;
 mod binary_histogram;
 mod call;

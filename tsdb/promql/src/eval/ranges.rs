@@ -1,5 +1,6 @@
 //! Range selectors and subqueries, series by series.
 
+use super::ahead::ahead;
 use super::grid::{Frame, Grid, Row};
 use super::histogram_points::{HistogramPoint, HistogramPoints};
 use super::profile::Running;
@@ -129,7 +130,7 @@ impl Ranges {
                 let (mint, maxt) = place.bounds;
                 let set = cx.store.select(&selector.matchers, mint, maxt, cx.ordered)?;
                 cx.leave_sized(running, (0, 0));
-                Source::Stored(set)
+                Source::Stored(ahead(set, place.bounds))
             }
             _ => return Err(Error::execution("a range vector was expected")),
         };

@@ -1,5 +1,6 @@
 //! Instant selectors: the newest sample within the lookback, at every step.
 
+use super::ahead::ahead;
 use super::grid::{Frame, Grid, Row};
 use super::histogram_points::HistogramPoints;
 use super::mixed_selector::{self, Looks, Mixed};
@@ -51,6 +52,8 @@ pub(crate) fn evaluate(
         moved.time(frame.last()).saturating_add(ahead_ms),
     );
     let set = cx.store.select(&s.matchers, mint, maxt, cx.ordered)?;
+    // One step sees the newest sample alone, which is not decoded.
+    let set = if frame.steps > 1 { ahead(set, (mint, maxt)) } else { set };
     let mut grid = Grid::with_capacity(frame.steps, set.len());
     let reading = Reading {
         set: &*set,

@@ -7,6 +7,7 @@
 //! That is twice at most, since what is folded here has no aggregation below it, and both times within the query's time.
 
 use super::aggregate::{reader, results, selection};
+use super::ahead::ahead;
 use super::key::METADATA;
 use super::mixed_selector::Looks;
 use super::names::Reader;
@@ -138,7 +139,7 @@ impl<'a> Operand<'a> {
             return Ok(None);
         };
         let held = cx.held();
-        let ranges = Ranges::at(place, Source::Stored(found.set));
+        let ranges = Ranges::at(place, Source::Stored(ahead(found.set, place.bounds)));
         let call = WindowCall::of_selector(cx, name, *f, *span);
         let mut counters = CounterCheck::of(name);
         let mut totals = Totals::new(a.op, frame.steps, (&found.labels, &found.places), drops_name(name));
@@ -194,8 +195,14 @@ fn instant(
         return Ok(None);
     };
     let held = cx.held();
+    // One step sees the newest sample alone, which is not decoded.
+    let set = if frame.steps > 1 {
+        ahead(series.set, bounds)
+    } else {
+        series.set
+    };
     let reading = Reading {
-        set: &*series.set,
+        set: &*set,
         bounds,
         looks: Looks {
             frame,
@@ -222,7 +229,7 @@ fn instant(
         match fill(&found.samples, reading.looks, Read::Value, &mut cells, &mut present) {
             Some(used) => {
                 cx.consumption.consume_numbers(&present, moved.fixed.is_some());
-                totals.add((i, group), used, series.set.owner(i), (&cells, &present));
+                totals.add((i, group), used, set.owner(i), (&cells, &present));
             }
             None => cx.release(frame.steps),
         }

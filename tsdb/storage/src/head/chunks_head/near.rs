@@ -8,6 +8,7 @@ use super::{Files, GUESS, format};
 use crate::error::StorageError;
 use parking_lot::Mutex;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// So many chunks are read one by one first: a query of few series reads no more than it needs.
 const ALONE: usize = 8;
@@ -15,21 +16,43 @@ const ALONE: usize = 8;
 /// most.
 const FIRST: usize = 512;
 const MOST: usize = 2_048;
+/// So many windows of that size are kept: two readers may be on both sides of where one ends.
+const WINDOWS: usize = 2;
 /// Chunks that begin so close to each other, bytes, are read in one go with what lies between them.
 const CLOSE: u64 = 2 * GUESS as u64;
 
-/// What one query has read of the files.
+/// What one query has read of the files. Two threads that are a few series apart may ask: who is behind finds what was read
+/// before, and nothing is checked or decoded under a lock.
 #[derive(Debug, Default)]
-pub(in crate::head) struct Near(Mutex<Kept>);
+pub(in crate::head) struct Near {
+    kept: Mutex<Kept>,
+    /// Held while chunks are read together, so that who else needs them waits and does not read them too.
+    reading: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
     asked: usize,
     /// How many chunks were to be read together last.
     together: usize,
-    /// Their places in order, and how many of them were asked for since and there.
-    told: Vec<u64>,
+    /// What was read last or is still asked for, [`WINDOWS`] at most: that which was asked for last first.
+    windows: Vec<Opened>,
+}
+
+/// A window and how it is used.
+#[derive(Debug)]
+struct Opened {
+    window: Arc<Window>,
+    /// How many chunks it was to hold, and how many were asked for and told by it.
+    wanted: usize,
     used: usize,
+}
+
+/// Chunks that were read together.
+#[derive(Debug, Default)]
+struct Window {
+    /// Their places in order.
+    told: Vec<u64>,
     /// In the order of their places.
     runs: Vec<Run>,
     bytes: Vec<u8>,
@@ -40,7 +63,7 @@ struct Kept {
 struct Run {
     /// Of the first.
     place: u64,
-    /// Where they are in [`Kept::bytes`].
+    /// Where they are in [`Window::bytes`].
     bytes: Range<usize>,
 }
 
@@ -54,24 +77,90 @@ impl Near {
         next: impl FnOnce(usize) -> Vec<u64>,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, StorageError> {
-        let mut kept = self.0.lock();
-        kept.asked += 1;
-        if kept.asked > ALONE && kept.told.binary_search(&place).is_err() {
-            kept.read_together(files, next);
-        }
-        if let Some(record) = kept.find(place) {
+        let window = self.window(files, place, next);
+        if let Some(record) = window.as_ref().and_then(|window| window.find(place)) {
             let chunk = files.parse(place, record)?;
-            let taken = take(record.get(chunk).unwrap_or_default());
-            kept.used += 1;
-            return Ok(taken);
+            return Ok(take(record.get(chunk).unwrap_or_default()));
         }
-        // Longer than what was read of it, or it could not be read.
-        drop(kept);
+        // One of the first, longer than what was read of it, or it could not be read.
         files.read(place).map(|bytes| take(&bytes))
+    }
+
+    /// The window that tells `place`, which is read if there is none; none of the first that are asked for.
+    fn window(&self, files: &Files, place: u64, next: impl FnOnce(usize) -> Vec<u64>) -> Option<Arc<Window>> {
+        {
+            let mut kept = self.kept.lock();
+            kept.asked += 1;
+            if kept.asked <= ALONE {
+                return None;
+            }
+            if let Some(window) = kept.told(place) {
+                return Some(window);
+            }
+        }
+        let _reading = self.reading.lock();
+        let (wanted, mut window) = {
+            let mut kept = self.kept.lock();
+            // Who was reading may have read it.
+            if let Some(window) = kept.told(place) {
+                return Some(window);
+            }
+            kept.begin()
+        };
+        let mut told = next(wanted);
+        self.kept.lock().cut(&mut told);
+        window.read(files, told);
+        let window = Arc::new(window);
+        self.kept.lock().open(Arc::clone(&window), wanted);
+        Some(window)
     }
 }
 
 impl Kept {
+    /// The window that tells a place, of which that counts as asked for.
+    fn told(&mut self, place: u64) -> Option<Arc<Window>> {
+        let at = self.windows.iter().position(|opened| opened.window.tells(place))?;
+        self.windows.swap(0, at);
+        let opened = self.windows.first_mut()?;
+        opened.used += 1;
+        Some(Arc::clone(&opened.window))
+    }
+
+    /// How many chunks are to be read together now, and the memory for them: that of the window which was asked for longest
+    /// ago, where there are as many as are kept. Who asks for something else than was told is told less.
+    fn begin(&mut self) -> (usize, Window) {
+        // One of them may have been read just now: who is behind in the other goes on in order for that.
+        let in_order = self.windows.iter().any(|opened| opened.used * 2 > opened.wanted);
+        self.together = match self.together {
+            0 => FIRST,
+            told if in_order => (told * 2).min(MOST),
+            told => (told / 8).max(1),
+        };
+        let old = (self.windows.len() == WINDOWS).then(|| self.windows.pop()).flatten();
+        let memory = old.and_then(|old| Arc::into_inner(old.window)).unwrap_or_default();
+        (self.together, memory)
+    }
+
+    /// Leaves out what a window tells already, and what follows it: who goes on in order finds it there.
+    fn cut(&self, told: &mut Vec<u64>) {
+        let known = |place: &u64| self.windows.iter().any(|opened| opened.window.tells(*place));
+        if let Some(end) = told.iter().position(known) {
+            told.truncate(end);
+        }
+    }
+
+    /// Keeps a window that was read, as the one asked for last.
+    fn open(&mut self, window: Arc<Window>, wanted: usize) {
+        let used = 1;
+        self.windows.insert(0, Opened { window, wanted, used });
+    }
+}
+
+impl Window {
+    fn tells(&self, place: u64) -> bool {
+        self.told.binary_search(&place).is_ok()
+    }
+
     /// The bytes from a place on, if a whole chunk of them was read.
     fn find(&self, place: u64) -> Option<&[u8]> {
         let after = self.runs.partition_point(|run| run.place <= place);
@@ -83,15 +172,8 @@ impl Kept {
             .then_some(record)
     }
 
-    /// Replaces what was read by what `next` tells. Who asks for something else than was told is told less.
-    fn read_together(&mut self, files: &Files, next: impl FnOnce(usize) -> Vec<u64>) {
-        self.together = match self.together {
-            0 => FIRST,
-            told if self.used * 2 > told => (told * 2).min(MOST),
-            told => (told / 8).max(1),
-        };
-        self.used = 0;
-        let mut told = next(self.together);
+    /// Replaces what it holds by the chunks at the places of `told`.
+    fn read(&mut self, files: &Files, mut told: Vec<u64>) {
         told.sort_unstable();
         self.runs.clear();
         self.bytes.clear();
@@ -132,7 +214,6 @@ mod tests {
     use leadline_model::port::SeriesRef;
     use std::cell::Cell;
     use std::path::PathBuf;
-    use std::sync::Arc;
 
     fn outgoing(series: u64) -> Outgoing {
         // Some are longer than what is read of the last of a run.
@@ -188,20 +269,64 @@ mod tests {
     fn who_asks_for_something_else_than_was_told_soon_reads_alone() {
         let (files, places) = written(2_000);
         let backwards: Vec<u64> = places.iter().rev().copied().collect();
-        let (near, read) = (Near::default(), Cell::new(0));
+        let (near, mut read) = (Near::default(), 0);
         for (i, &place) in backwards.iter().enumerate() {
+            let asked = Cell::new(false);
             let next = |most: usize| {
-                let told = places[places.len() - 1 - i..]
-                    .iter()
-                    .take(most)
-                    .copied()
-                    .collect::<Vec<_>>();
-                read.set(read.get() + told.len());
-                told
+                asked.set(true);
+                places[places.len() - 1 - i..].iter().take(most).copied().collect()
             };
             near.with(&files, place, next, |_| ()).unwrap();
+            if asked.get() {
+                read += near.kept.lock().windows[0].window.told.len();
+            }
         }
-        assert!(read.get() < 2 * places.len(), "{}", read.get());
+        assert!(read < 2 * places.len(), "{read}");
+    }
+
+    #[test]
+    fn two_who_are_a_few_series_apart_find_what_either_has_read() {
+        let (files, places) = written(6_000);
+        for apart in [1, 64, 600] {
+            let (near, said) = (Near::default(), Cell::new(0));
+            let ask = |at: usize| {
+                let next = |most: usize| {
+                    said.set(said.get() + 1);
+                    places[at..].iter().take(most).copied().collect()
+                };
+                let got = near.with(&files, places[at], next, <[u8]>::to_vec).unwrap();
+                assert_eq!(got, files.read(places[at]).unwrap(), "{at}");
+            };
+            for at in 0..places.len() + apart {
+                if at < places.len() {
+                    ask(at);
+                }
+                if let Some(behind) = at.checked_sub(apart) {
+                    ask(behind);
+                }
+            }
+            // One of them would need 5. Who is behind asks first for what the other read alone; the rest is where both are on
+            // either side of an end.
+            assert!(said.get() <= 8, "{apart}: {}", said.get());
+        }
+    }
+
+    #[test]
+    fn chunks_are_the_same_for_several_who_read_at_once() {
+        let (files, places) = written(4_000);
+        let near = Near::default();
+        std::thread::scope(|scope| {
+            for first in [0, 100, 700] {
+                let (near, files, places) = (&near, &files, &places);
+                scope.spawn(move || {
+                    for at in first..places.len() {
+                        let next = |most: usize| places[at..].iter().take(most).copied().collect();
+                        let got = near.with(files, places[at], next, <[u8]>::to_vec).unwrap();
+                        assert_eq!(got, files.read(places[at]).unwrap(), "{at}");
+                    }
+                });
+            }
+        });
     }
 
     #[test]
