@@ -1,10 +1,14 @@
 //! Keys over chosen labels, straight from the packed label set: no string is built per series.
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use leadline_model::Labels;
 use leadline_model::labels::is_identifier;
 use leadline_model::quote::Quoted;
-use rapidhash::RapidHashMap;
+use rapidhash::fast::RandomState;
+use std::cmp::Ordering;
 use std::fmt::Write;
+use std::hash::BuildHasher;
 
 /// The labels that describe a metric rather than a series; operations that change what a value means drop them
 /// (Prometheus 3.16, `schema.IsMetadataLabel`).
@@ -31,17 +35,6 @@ pub(crate) fn metadata_of(labels: &Labels) -> [Option<&str>; 3] {
         }
     }
     found
-}
-
-/// The (name, value) bytes of a label set.
-fn pairs(labels: &Labels) -> impl Iterator<Item = (&[u8], &[u8])> {
-    labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-}
-
-/// The bytes of the value of label `name`.
-#[cfg(test)]
-pub(crate) fn value_of<'a>(labels: &'a Labels, name: &str) -> Option<&'a [u8]> {
-    pairs(labels).find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v)
 }
 
 /// Which labels make two series belong together: `by`/`on`, or `without`/`ignoring`.
@@ -94,24 +87,19 @@ impl Selection {
 
     /// Appends a key to `out` that is equal for series that belong together and different for others.
     fn write(&self, labels: &Labels, out: &mut Vec<u8>) {
-        let mut next = 0;
-        for (name, value) in pairs(labels) {
-            while next < self.names.len() && self.names[next].as_bytes() < name {
-                next += 1;
-            }
-            let named = next < self.names.len() && self.names[next].as_bytes() == name;
-            if self.without {
-                if !named {
-                    put(out, name);
-                    put(out, value);
+        // Both come in the order of their names.
+        let mut rest = self.names.as_slice();
+        let mut is_named = |name: &str| {
+            while let [first, behind @ ..] = rest {
+                match first.as_str().cmp(name) {
+                    Ordering::Less => rest = behind,
+                    Ordering::Equal => return true,
+                    Ordering::Greater => return false,
                 }
-            } else if named {
-                out.extend_from_slice(&(next as u32).to_le_bytes());
-                put(out, value);
-            } else if next == self.names.len() {
-                break;
             }
-        }
+            false
+        };
+        labels.write_where(|name| is_named(name) != self.without, out);
     }
 
     /// The chosen labels of a series.
@@ -128,19 +116,40 @@ impl Selection {
     }
 }
 
-fn put(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    out.extend_from_slice(text);
-}
-
 /// Numbers the different keys of label sets in the order in which they come.
 #[derive(Debug)]
 pub(crate) struct Numbering {
     selection: Selection,
-    numbers: RapidHashMap<Box<[u8]>, u32>,
-    buffer: Vec<u8>,
-    /// The key before, and its number: series of one target stand next to each other as a rule.
-    previous: (Vec<u8>, Option<u32>),
+    /// The numbers, by their keys.
+    table: HashTable<u32>,
+    keys: Keys,
+    hasher: RandomState,
+    /// The number of the key before: series of one target stand next to each other as a rule.
+    previous: u32,
+}
+
+/// Keys behind each other.
+#[derive(Debug, Default)]
+struct Keys {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    fn get(&self, number: u32) -> Option<&[u8]> {
+        let number = number as usize;
+        let from = number
+            .checked_sub(1)
+            .map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.bytes.get(from..*self.ends.get(number)?)
+    }
+
+    /// What comes behind the last.
+    fn next(&self) -> &[u8] {
+        let from = self.ends.last().copied().unwrap_or(0);
+        self.bytes.get(from..).unwrap_or_default()
+    }
 }
 
 impl Numbering {
@@ -148,37 +157,43 @@ impl Numbering {
     pub(crate) fn new(selection: Selection) -> Self {
         Self {
             selection,
-            numbers: RapidHashMap::default(),
-            buffer: Vec::with_capacity(128),
-            previous: (Vec::with_capacity(128), None),
+            table: HashTable::new(),
+            keys: Keys::default(),
+            hasher: RandomState::default(),
+            previous: 0,
         }
     }
 
     /// The number of the series' key.
     pub(crate) fn number(&mut self, labels: &Labels) -> usize {
-        self.buffer.clear();
-        self.selection.write(labels, &mut self.buffer);
-        if let (before, Some(number)) = &self.previous
-            && *before == self.buffer
-        {
-            return *number as usize;
-        }
-        let number = match self.numbers.get(self.buffer.as_slice()) {
-            Some(&number) => number,
-            None => {
-                let next = self.numbers.len() as u32;
-                self.numbers.insert(self.buffer.as_slice().into(), next);
-                next
+        let keys = &mut self.keys;
+        let from = keys.bytes.len();
+        self.selection.write(labels, &mut keys.bytes);
+        let key = keys.next();
+        if keys.get(self.previous) != Some(key) {
+            let hash = |key: &[u8]| self.hasher.hash_one(key);
+            let place = self.table.entry(
+                hash(key),
+                |number| keys.get(*number) == Some(key),
+                |number| hash(keys.get(*number).unwrap_or_default()),
+            );
+            match place {
+                Entry::Occupied(found) => self.previous = *found.get(),
+                Entry::Vacant(free) => {
+                    self.previous = keys.ends.len() as u32;
+                    free.insert(self.previous);
+                    keys.ends.push(keys.bytes.len());
+                    return self.previous as usize;
+                }
             }
-        };
-        std::mem::swap(&mut self.buffer, &mut self.previous.0);
-        self.previous.1 = Some(number);
-        number as usize
+        }
+        keys.bytes.truncate(from);
+        self.previous as usize
     }
 
     /// How many different keys there were.
     pub(crate) fn len(&self) -> usize {
-        self.numbers.len()
+        self.keys.ends.len()
     }
 
     /// The selection.
@@ -231,6 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn label_sets_have_one_number_where_their_chosen_labels_are_the_same() {
+        let names = ["a", "b", "c", "d"];
+        // Each label is missing or has one of two values.
+        let sets: Vec<Labels> = (0..81usize)
+            .map(|set| {
+                let value = |i: usize| ["", "x", "yy"][set / 3usize.pow(i as u32) % 3];
+                Labels::from_pairs(names.iter().enumerate().map(|(i, name)| (name, value(i))))
+            })
+            .collect();
+        for chosen in 0u32..1 << names.len() {
+            let chosen = names.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1);
+            let chosen: Vec<String> = chosen.map(|(_, name)| (*name).to_owned()).collect();
+            for selection in [Selection::by(&chosen), Selection::without(&chosen)] {
+                let (mut numbers, mut seen) = (Numbering::new(selection.clone()), Vec::<Labels>::new());
+                for labels in sets.iter().chain(sets.iter().rev()) {
+                    let picked = selection.pick(labels);
+                    let expected = seen.iter().position(|s| *s == picked).unwrap_or(seen.len());
+                    if expected == seen.len() {
+                        seen.push(picked);
+                    }
+                    assert_eq!(numbers.number(labels), expected, "{labels} {selection:?}");
+                }
+                assert_eq!(numbers.len(), seen.len());
+            }
+        }
+    }
+
+    #[test]
     fn the_values_of_two_labels_are_not_confused() {
         let mut n = Numbering::new(Selection::by(&["a".into(), "b".into()]));
         assert_eq!(
@@ -247,7 +290,6 @@ mod tests {
             r#"{job="x"}"#
         );
         assert_eq!(Selection::without(&["job".into()]).pick(&a).to_string(), r#"{pod="1"}"#);
-        assert_eq!(value_of(&a, "pod"), Some(&b"1"[..]));
     }
 
     #[test]
