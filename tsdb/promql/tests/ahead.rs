@@ -26,8 +26,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Series of the store: enough for a companion.
 const SERIES: u32 = 2_500;
-/// Between two samples, ms.
-const STEP: i64 = 15_000;
+/// Between two samples, ms: more than usual, so that a companion is expected to have more to do than it has.
+const STEP: i64 = 60_000;
 /// The time of the newest sample, ms.
 const NOW: i64 = 100 * STEP;
 

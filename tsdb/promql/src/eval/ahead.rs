@@ -29,8 +29,8 @@ const BLOCKS_AHEAD: usize = 8;
 const SAMPLES_AHEAD: usize = 1 << 18;
 /// For how many samples a histogram counts there.
 const HISTOGRAM: usize = 64;
-/// Work, in samples to decode, below which waking a companion costs about as much as it does: half a millisecond.
-const LEAST_WORK: u64 = 1 << 18;
+/// Work, in samples to decode, below which a companion takes more of the processor than it saves time: a millisecond.
+const LEAST_WORK: u64 = 1 << 19;
 /// For how many samples it counts to begin with a series.
 const PER_SERIES: u64 = 64;
 /// How far apart samples usually are, ms.
@@ -408,7 +408,7 @@ mod tests {
 
     /// Times (ms) in which a series has so many samples that a block is of its usual size.
     const BOUNDS: (Timestamp, Timestamp) = (0, 120 * USUAL_GAP_MS as i64);
-    const SERIES: usize = 2_000;
+    const SERIES: usize = 3_000;
 
     /// What a set does to who reads it.
     type Trap = Box<dyn Fn(&Told, usize) + Send + Sync>;
