@@ -119,45 +119,46 @@ impl Labels {
     /// This set without the labels for which `drop` says so; the same allocation when nothing is dropped.
     #[must_use]
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Self {
-        let mut parts: [&str; 2] = [""; 2];
-        let mut more = String::new();
-        self.each_part(
-            |name| !drop(name),
-            |part| match &mut parts {
-                [first, _] if first.is_empty() => *first = part,
-                [_, second] if second.is_empty() => *second = part,
-                _ => more.push_str(part),
-            },
-        );
-        match parts {
-            [first, _] if first.len() == self.0.len() => self.clone(),
-            [first, ""] => Self(Arc::from(first)),
-            [first, second] => Self(Arc::from([first, second, &more].concat())),
-        }
-    }
-
-    /// Appends the packed bytes ([`Self::as_bytes`]) of the labels for which `keep` says so. Equal bytes are of equal labels.
-    pub fn write_where(&self, keep: impl FnMut(&str) -> bool, out: &mut Vec<u8>) {
-        self.each_part(keep, |part| out.extend_from_slice(part.as_bytes()));
-    }
-
-    /// Hands out the labels for which `keep` says so as they are packed, in as few parts as there are: mostly one, behind the
-    /// name of the metric.
-    fn each_part<'a>(&'a self, mut keep: impl FnMut(&str) -> bool, mut take: impl FnMut(&'a str)) {
-        let (mut iter, mut from, mut at) = (self.iter(), 0, 0);
+        // What stays is copied as it is packed, in as few parts as there are: mostly one, behind the name of the metric.
+        let (mut kept, mut from) = (String::new(), 0);
+        let (mut iter, mut at) = (self.iter(), 0);
         while let Some((name, _)) = iter.next() {
             let end = self.0.len() - iter.rest.len();
-            if !keep(name) {
-                if from < at {
-                    take(self.0.get(from..at).unwrap_or_default());
-                }
+            if drop(name) {
+                kept.push_str(self.0.get(from..at).unwrap_or_default());
                 from = end;
             }
             at = end;
         }
-        if from < at {
-            take(self.0.get(from..).unwrap_or_default());
+        let rest = self.0.get(from..).unwrap_or_default();
+        match (from, kept.is_empty()) {
+            (0, _) => self.clone(),
+            (_, true) => Self(Arc::from(rest)),
+            (_, false) => Self(Arc::from(kept + rest)),
         }
+    }
+
+    /// Appends the packed bytes ([`Self::as_bytes`]) of the labels whose names are among `names`, or of all others where
+    /// `without`; `names` must ascend. Equal bytes are of equal labels.
+    pub fn write_chosen(&self, names: &[String], without: bool, out: &mut Vec<u8>) {
+        let (mut iter, mut names) = (self.iter(), names.iter().peekable());
+        // What is to be written begins here and is not broken off yet.
+        let mut from = 0;
+        let mut at = 0;
+        while names.peek().is_some() {
+            let Some((name, _)) = iter.next() else { break };
+            while names.next_if(|chosen| chosen.as_str() < name).is_some() {}
+            let named = names.next_if(|chosen| chosen.as_str() == name).is_some();
+            let end = self.0.len() - iter.rest.len();
+            if named == without {
+                out.extend_from_slice(self.as_bytes().get(from..at).unwrap_or_default());
+                from = end;
+            }
+            at = end;
+        }
+        // All names that follow are behind those of `names`.
+        let end = if without { self.0.len() } else { at };
+        out.extend_from_slice(self.as_bytes().get(from..end).unwrap_or_default());
     }
 }
 
@@ -408,9 +409,19 @@ mod tests {
             };
             let expected = Labels::from_pairs(all.iter().filter(|(name, _)| !drops(name)));
             assert_eq!(all.without(drops), expected, "{dropped:b}");
-            let mut written = b"-".to_vec();
-            all.write_where(|name| !drops(name), &mut written);
-            assert_eq!(written, [b"-", expected.as_bytes()].concat(), "{dropped:b}");
+            let chosen = |dropped: bool| {
+                let chosen = names.iter().filter(|name| drops(name) == dropped);
+                chosen.map(|name| (*name).to_owned()).collect::<Vec<_>>()
+            };
+            for (names, without) in [(chosen(true), true), (chosen(false), false)] {
+                for others in [vec![], vec!["0"], vec!["bb"], vec!["f"], vec!["0", "bb", "cc", "f"]] {
+                    let mut names = [names.clone(), others.iter().map(|name| (*name).to_owned()).collect()].concat();
+                    names.sort();
+                    let mut written = b"-".to_vec();
+                    all.write_chosen(&names, without, &mut written);
+                    assert_eq!(written, [b"-", expected.as_bytes()].concat(), "{names:?} {without}");
+                }
+            }
         }
     }
 

@@ -6,7 +6,6 @@ use leadline_model::Labels;
 use leadline_model::labels::is_identifier;
 use leadline_model::quote::Quoted;
 use rapidhash::fast::RandomState;
-use std::cmp::Ordering;
 use std::fmt::Write;
 use std::hash::BuildHasher;
 
@@ -87,19 +86,7 @@ impl Selection {
 
     /// Appends a key to `out` that is equal for series that belong together and different for others.
     fn write(&self, labels: &Labels, out: &mut Vec<u8>) {
-        // Both come in the order of their names.
-        let mut rest = self.names.as_slice();
-        let mut is_named = |name: &str| {
-            while let [first, behind @ ..] = rest {
-                match first.as_str().cmp(name) {
-                    Ordering::Less => rest = behind,
-                    Ordering::Equal => return true,
-                    Ordering::Greater => return false,
-                }
-            }
-            false
-        };
-        labels.write_where(|name| is_named(name) != self.without, out);
+        labels.write_chosen(&self.names, self.without, out);
     }
 
     /// The chosen labels of a series.
@@ -155,9 +142,14 @@ impl Keys {
 impl Numbering {
     /// No key seen yet.
     pub(crate) fn new(selection: Selection) -> Self {
+        Self::with_room(selection, 0)
+    }
+
+    /// No key seen yet, room for so many.
+    pub(crate) fn with_room(selection: Selection, keys: usize) -> Self {
         Self {
             selection,
-            table: HashTable::new(),
+            table: HashTable::with_capacity(keys),
             keys: Keys::default(),
             hasher: RandomState::default(),
             previous: 0,

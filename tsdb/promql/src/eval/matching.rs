@@ -24,7 +24,7 @@ pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, left: Grid, right: Grid
     } else {
         ((left, fill.left), (right, fill.right))
     };
-    let mut numbers = Numbering::new(set::selection(&b.matching));
+    let mut numbers = Numbering::with_room(set::selection(&b.matching), one.len());
     let mut one_groups: Vec<usize> = one.rows.iter().map(|r| numbers.number(&r.labels)).collect();
     let many_groups: Vec<usize> = many.rows.iter().map(|r| numbers.number(&r.labels)).collect();
     if let Some(value) = fill_one {

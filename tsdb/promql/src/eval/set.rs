@@ -68,7 +68,8 @@ impl Presence {
 /// [`Error`].
 pub(crate) fn evaluate(cx: &mut Context<'_>, b: &Binary, mut left: Grid, mut right: Grid) -> Result<Grid, Error> {
     cx.check()?;
-    let mut numbers = Numbering::new(selection(&b.matching));
+    // As a rule each series has a group of its own, and one of the other side in it.
+    let mut numbers = Numbering::with_room(selection(&b.matching), left.len().max(right.len()));
     let mut number_all = |grid: &Grid| grid.rows.iter().map(|r| numbers.number(&r.labels)).collect::<Vec<_>>();
     let (of_left, of_right) = (number_all(&left), number_all(&right));
     let groups = numbers.len();
