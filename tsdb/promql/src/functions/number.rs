@@ -1,6 +1,7 @@
 //! Arithmetic and number formats that have to agree with Go's to the last bit or letter.
 
 pub(crate) use leadline_model::kahan::Kahan;
+use std::cmp::Ordering;
 
 /// A mean that divides the sum while the sum is finite and goes on incrementally from where it would overflow.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,7 @@ impl Mean {
     }
 }
 
-/// The q-quantile of `values`, which get sorted (NaN first), as `quantile` of `promql/quantile.go`.
+/// The q-quantile of `values`, which change places, as `quantile` of `promql/quantile.go`: NaN comes before all numbers.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
@@ -94,19 +95,24 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (false, false) => a.total_cmp(b),
-        (a_nan, b_nan) => b_nan.cmp(&a_nan),
-    });
     let last = values.len() - 1;
     let rank = q * last as f64;
     let lower = (rank.floor().max(0.0) as usize).min(last);
-    let upper = (lower + 1).min(last);
+    // Of all values only two are looked at, which need not be sorted for that.
+    let (_, &mut low, above) = values.select_nth_unstable_by(lower, nan_first);
     let weight = rank - rank.floor();
     if weight == 0.0 {
-        return values[lower];
+        return low;
     }
-    values[lower] * (1.0 - weight) + values[upper] * weight
+    let high = above.iter().copied().min_by(nan_first).unwrap_or(low);
+    low * (1.0 - weight) + high * weight
+}
+
+fn nan_first(a: &f64, b: &f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.total_cmp(b),
+        (a_nan, b_nan) => b_nan.cmp(&a_nan),
+    }
 }
 
 /// Whether `a` and `b` differ by less than `epsilon` of their sum (`util/almost`).
@@ -186,6 +192,7 @@ fn general(x: f64, scientific: &str, limit: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn numbers_are_written_as_go_writes_them() {
@@ -229,5 +236,25 @@ mod tests {
             (f64::NEG_INFINITY, f64::INFINITY)
         );
         assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_that_of_the_sorted_values(
+            values in proptest::collection::vec(
+                prop_oneof![Just(f64::NAN), Just(f64::NEG_INFINITY), Just(0.0), Just(-0.0), -9.0..9.0f64],
+                1..60,
+            ),
+            q in prop_oneof![Just(0.0), Just(0.25), Just(0.5), Just(1.0), 0.0..1.0f64],
+        ) {
+            let mut sorted = values.clone();
+            sorted.sort_by(nan_first);
+            let rank = q * (values.len() - 1) as f64;
+            let (low, high) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
+            let weight = rank - rank.floor();
+            let expected = if weight == 0.0 { low } else { low * (1.0 - weight) + high * weight };
+            let got = quantile(q, &mut values.clone());
+            prop_assert!(got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan(), "{got} {expected}");
+        }
     }
 }
